@@ -1,0 +1,43 @@
+"""The prep model: documents in, clean, contextual, searchable chunks out; and the store that keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prep.document import ROLES, Chunk, Document, Rejected, Span
+
+if TYPE_CHECKING:
+    from prep.ingest import IngestReport, ingest
+    from prep.model import PrepModel
+    from prep.readers import read_documents
+    from prep.workspace import Workspace
+
+__all__ = [
+    "ROLES",
+    "Chunk",
+    "Document",
+    "IngestReport",
+    "PrepModel",
+    "Rejected",
+    "Span",
+    "Workspace",
+    "ingest",
+    "read_documents",
+]
+
+_LAZY = {
+    "IngestReport": "prep.ingest",
+    "PrepModel": "prep.model",
+    "Workspace": "prep.workspace",
+    "ingest": "prep.ingest",
+    "read_documents": "prep.readers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the heavy parts on first use, so that `import prep` stays light."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

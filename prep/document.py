@@ -1,0 +1,71 @@
+"""What the prep model reads and what it writes: `Document`, `Rejected`, `Chunk`, `Span`.
+
+Every offset is a code point into `Document.text`, half open, so `text[start:end]` is what it points at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Role: TypeAlias = Literal["title", "heading", "text", "list", "table", "code", "reference", "boilerplate"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as read. `source` is the path or address it came from; `title` may be empty."""
+
+    id: str
+    title: str
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file that could not be read, and why. It is counted and reported; the rest goes on."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a document, in code points, half open."""
+
+    document_id: str
+    start: int
+    end: int
+
+    def overlaps(self, other: Any) -> bool:
+        """Whether this and `other` (anything with document_id, start, end) share at least one code point."""
+        return bool(
+            self.document_id == other.document_id and self.start < other.end and other.start < self.end
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """One searchable stretch of a document.
+
+    `text == document.text[start:end]`; `headings` are the enclosing titles, outermost first; `n_tokens` counts
+    the prep tokenizer's tokens of the text and its header (document title and headings); `vector` is float32
+    (d,), L2-normalised.
+    """
+
+    id: str
+    document_id: str
+    start: int
+    end: int
+    text: str
+    headings: tuple[str, ...]
+    role: Role
+    n_tokens: int
+    vector: Floats = field(repr=False)

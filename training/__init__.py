@@ -1,0 +1,1 @@
+"""How the two models are trained and measured: labelled data, training signals, metrics and suites."""
