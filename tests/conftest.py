@@ -1,0 +1,40 @@
+"""What every test shares: no model hub, warnings that are not ours to mend, flow tests last, the public data folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before transformers is imported anywhere: a test that asks a hub is wrong, and is told so at once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "loopback: talks to a server of its own on this machine, and to nothing else")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Open loopback for the tests that say so, and run them last.
+
+    Prefect's client keeps threads that talk to the harness's server until the session ends: a test that runs in
+    between with the network shut would cut them off.
+    """
+    for item in items:
+        if item.get_closest_marker("loopback"):
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+    items.sort(key=lambda item: item.get_closest_marker("loopback") is not None)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with the public evaluation sets, named by DIPTYCH_DATA; the test is skipped without it."""
+    named = os.environ.get("DIPTYCH_DATA", "")
+    if not named or not Path(named).is_dir():
+        pytest.skip("set DIPTYCH_DATA to the folder of public sets to run this test")
+    return Path(named)
