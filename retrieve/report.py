@@ -2,8 +2,8 @@
 
 A report says what it claims, which words of which document support each claim, what was searched for, which
 sources were read and set aside, and what it cost. It is data: nothing here reads a store or a model. How it
-looks is left to `retrieve.report_text` (terminal, Markdown) and `retrieve.report_html`; the experience log keeps
-the JSON.
+looks is left to `retrieve.report_text` (terminal, Markdown) and `retrieve.report_html`; the experience log
+keeps the JSON.
 
 Questions, titles, headings and quotes come from users and documents. They are shown as text and nothing else:
 no markup, script, terminal sequence or table cell that they spell takes effect
@@ -41,8 +41,8 @@ class Quote:
         _check_span("quote", self.document_id, self.start, self.end)
         if len(self.text) != self.end - self.start:
             raise DataError(
-                f"quote from {self.document_id!r} has {len(self.text)} code points, but {self.start}..{self.end} "
-                f"spans {self.end - self.start}: a quote must be the document's text at its offsets, unchanged"
+                f"quote from {self.document_id!r} has {len(self.text)} code points at "
+                f"{self.start}..{self.end}: a quote must be the document's text at its offsets, unchanged"
             )
 
 
@@ -114,10 +114,10 @@ class Usage:
 class Report:
     """The answer to one question, with its evidence.
 
-    Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and no
-    source is used; every quote lies in a source marked used, and every such source is quoted. `note` says what a
-    reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve" to versions. Raises
-    DataError.
+    Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and
+    no source is used; every quote lies in a source marked used, and every such source is quoted. `note`
+    says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve" to
+    versions. Raises DataError.
     """
 
     id: str
@@ -180,7 +180,7 @@ class Report:
         return render_text(self)
 
     def to_markdown(self) -> str:
-        """Return the report as CommonMark. Blank space inside quotes is folded; the fields keep it exactly."""
+        """Return the report as CommonMark. Blank space in quotes is folded; the fields keep it exactly."""
         from retrieve.report_text import render_markdown
 
         return render_markdown(self)

@@ -1,8 +1,9 @@
 """Shows a report as text: plain for a terminal, CommonMark for everything that renders it.
 
 Content (questions, answers, titles, quotes) is shown as text and means nothing else. The escapes hold in
-CommonMark, GitHub's dialect and the older Markdown libraries; a bare address stays readable text, which some
-renderers make clickable as it stands. Blank space inside content is folded; the report's fields keep it exactly.
+CommonMark, GitHub's dialect and the older Markdown libraries; a bare address stays readable text, which
+some renderers make clickable as it stands. Blank space inside content is folded; the report's fields keep
+it exactly.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ __all__ = ["ABSTAINED", "markdown_text", "plain_text", "render_markdown", "rende
 
 ABSTAINED = "The sources do not answer this."
 
-# What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone surrogates
-# and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond their own line.
+# What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
+# surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
+# their own line.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _BLANKS = re.compile(r"\s+")
