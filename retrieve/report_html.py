@@ -76,7 +76,7 @@ th,.diptych-report td{padding:.4rem .8rem .4rem 0;text-align:start;vertical-alig
 
 
 def html_text(text: str) -> str:
-    """Return `text` escaped for HTML, as content or inside a quoted attribute; what HTML forbids is replaced."""
+    """Return `text` escaped for HTML, as content or in a quoted attribute; what HTML forbids is replaced."""
     return html.escape(_FORBIDDEN.sub("\ufffd", _LINE_END.sub("\n", text)), quote=True)
 
 
@@ -125,8 +125,8 @@ def _quote(report: Report, quote: Quote) -> str:
     place = _path(source.path if source else (quote.document_id,))
     return (
         f'<figure><blockquote dir="auto">{html_text(quote.text)}</blockquote>'
-        f'<figcaption>{place} <span class="offsets">· characters
-        {quote.start}–{quote.end}</span></figcaption></figure>'
+        f'<figcaption>{place} <span class="offsets">· characters {quote.start}–{quote.end}</span>'
+        "</figcaption></figure>"
     )
 
 
@@ -140,10 +140,9 @@ def _source_analysis(report: Report, level: int) -> str:
     if report.sources:
         rows = "\n".join(_row(source) for source in report.sources)
         parts.append(
-            f'<h{level} class="part">Read, best match first</h{level}>\n<div
-            class="wide"><table><thead><tr>' f'<th scope="col">Role</th><th scope="col">Passage</th><th
-            scope="col" class="number">Characters</th>' f'<th scope="col"
-            class="number">Score</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+            f'<h{level} class="part">Read, best match first</h{level}>\n<div class="wide"><table><thead><tr>'
+            '<th scope="col">Role</th><th scope="col">Passage</th><th scope="col" class="number">Characters</th>'
+            f'<th scope="col" class="number">Score</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
         )
     else:
         parts.append("<p>Nothing was found to read.</p>")
