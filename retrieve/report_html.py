@@ -48,28 +48,29 @@ STYLE = (
   "Noto Serif",serif;color:var(--ink)}
 .diptych-report .answer.none{color:var(--second);font-style:italic}
 .diptych-report .note{margin:.6rem 0 0;color:var(--warn)}
-.diptych-report .part{margin:1.4rem 0
-.5rem;font-size:.8rem;font-weight:600;letter-spacing:.02em;color:var(--soft)} .diptych-report
-ol,.diptych-report ul{margin:0;padding-inline-start:1.25rem} .diptych-report li{margin:.3rem
-0;color:inherit} .diptych-report .finding p{margin:0 0 .4rem;font-weight:600} .diptych-report
-figure{margin:.5rem 0 1rem;padding:.1rem 0 .1rem .9rem;border-inline-start:3px solid var(--accent)}
+.diptych-report .part{margin:1.4rem 0 .5rem;font-size:.82rem;font-weight:600;color:var(--soft)}
+.diptych-report ol,.diptych-report ul{margin:0;padding-inline-start:1.25rem}
+.diptych-report li{margin:.3rem 0;color:inherit}
+.diptych-report .statement{margin:0 0 .4rem;font-weight:600}
+.diptych-report figure{margin:.5rem 0 1rem;padding:.1rem 0 .1rem .9rem;border-inline-start:3px solid var(--accent)}
 .diptych-report blockquote{margin:0;padding:0;border:0;color:var(--ink);white-space:pre-wrap;
   font:400 1.04rem/1.55 ui-serif,Charter,"Iowan Old Style",Georgia,"Noto Serif",serif}
-.diptych-report
-figcaption{margin-top:.3rem;font-size:.82rem;color:var(--soft);font-style:normal;text-align:start}
-.diptych-report .offsets{font-variant-numeric:tabular-nums;white-space:nowrap} .diptych-report
-details{margin-top:1.2rem;border-top:1px solid var(--line);padding-top:.8rem} .diptych-report
-summary{cursor:pointer;font-size:.88rem;color:var(--accent);width:fit-content} .diptych-report
-summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px} .diptych-report
-.wide{overflow-x:auto} .diptych-report
-table{width:100%;margin:0;border-collapse:collapse;font-size:.86rem;border:0} .diptych-report
-th,.diptych-report td{padding:.4rem .8rem .4rem 0;text-align:start;vertical-align:top;
+.diptych-report figcaption{margin-top:.3rem;font-size:.82rem;color:var(--soft);text-align:start}
+.diptych-report .offsets{font-variant-numeric:tabular-nums;white-space:nowrap}
+.diptych-report details{margin-top:1.2rem;border-top:1px solid var(--line);padding-top:.8rem}
+.diptych-report summary{cursor:pointer;font-size:.88rem;color:var(--accent);width:fit-content}
+.diptych-report summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
+.diptych-report .wide{overflow-x:auto}
+.diptych-report table{width:100%;margin:0;border-collapse:collapse;font-size:.86rem;border:0}
+.diptych-report th,.diptych-report td{padding:.4rem .8rem .4rem 0;text-align:start;vertical-align:top;
   border:0;border-bottom:1px solid var(--line);background:none;color:inherit;white-space:normal}
 .diptych-report thead th{font-weight:600;color:var(--soft)}
 .diptych-report tbody th{font-weight:400}
-.diptych-report .number{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}
+.diptych-report tbody td:first-child,.diptych-report .number{white-space:nowrap}
+.diptych-report .number{text-align:end;font-variant-numeric:tabular-nums}
+.diptych-report tr>:last-child{padding-inline-end:0}
 .diptych-report .used td:first-child{color:var(--accent);font-weight:600}
-.diptych-report .aside{color:var(--soft)}
+.diptych-report .aside{margin:0;color:var(--soft)}
 .diptych-report .cost{margin:1rem 0 0;font-size:.82rem;color:var(--soft);font-variant-numeric:tabular-nums}
 """
 )
@@ -109,15 +110,20 @@ def render_report(report: Report, *, heading_level: int = 2, with_style: bool = 
 def _findings(report: Report, level: int) -> str:
     if not report.findings:
         return ""
-    items = "\n".join(_finding(report, finding) for finding in report.findings)
+    only = report.findings[0] if len(report.findings) == 1 else None
+    if only is not None and only.statement.strip() == (report.answer or "").strip():
+        return f'<h{level} class="part">Evidence</h{level}>\n{_quotes(report, only)}'  # the answer says it already
+    items = "\n".join(
+        f'<li><p class="statement" dir="auto">{html_text(finding.statement)}</p>{_quotes(report, finding)}</li>'
+        for finding in report.findings
+    )
     return f'<h{level} class="part">Findings</h{level}>\n<ol>\n{items}\n</ol>'
 
 
-def _finding(report: Report, finding: Finding) -> str:
-    quotes = "".join(_quote(report, quote) for quote in finding.quotes)
+def _quotes(report: Report, finding: Finding) -> str:
     if not finding.quotes:
-        quotes = '<p class="aside">No quote was given for this.</p>'
-    return f'<li class="finding"><p dir="auto">{html_text(finding.statement)}</p>{quotes}</li>'
+        return '<p class="aside">No quote was given for this.</p>'
+    return "".join(_quote(report, quote) for quote in finding.quotes)
 
 
 def _quote(report: Report, quote: Quote) -> str:
@@ -141,7 +147,8 @@ def _source_analysis(report: Report, level: int) -> str:
         rows = "\n".join(_row(source) for source in report.sources)
         parts.append(
             f'<h{level} class="part">Read, best match first</h{level}>\n<div class="wide"><table><thead><tr>'
-            '<th scope="col">Role</th><th scope="col">Passage</th><th scope="col" class="number">Characters</th>'
+            '<th scope="col">Role</th><th scope="col">Passage</th>'
+            '<th scope="col" class="number">Characters</th>'
             f'<th scope="col" class="number">Score</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
         )
     else:
