@@ -52,7 +52,8 @@ STYLE = (
 .diptych-report ol,.diptych-report ul{margin:0;padding-inline-start:1.25rem}
 .diptych-report li{margin:.3rem 0;color:inherit}
 .diptych-report .statement{margin:0 0 .4rem;font-weight:600}
-.diptych-report figure{margin:.5rem 0 1rem;padding:.1rem 0 .1rem .9rem;border-inline-start:3px solid var(--accent)}
+.diptych-report figure{margin:.5rem 0 1rem;padding:.1rem 0 .1rem .9rem;
+  border-inline-start:3px solid var(--accent)}
 .diptych-report blockquote{margin:0;padding:0;border:0;color:var(--ink);white-space:pre-wrap;
   font:400 1.04rem/1.55 ui-serif,Charter,"Iowan Old Style",Georgia,"Noto Serif",serif}
 .diptych-report figcaption{margin-top:.3rem;font-size:.82rem;color:var(--soft);text-align:start}
@@ -112,9 +113,11 @@ def _findings(report: Report, level: int) -> str:
         return ""
     only = report.findings[0] if len(report.findings) == 1 else None
     if only is not None and only.statement.strip() == (report.answer or "").strip():
-        return f'<h{level} class="part">Evidence</h{level}>\n{_quotes(report, only)}'  # the answer says it already
+        # The answer has just said it.
+        return f'<h{level} class="part">Evidence</h{level}>\n{_quotes(report, only)}'
     items = "\n".join(
-        f'<li><p class="statement" dir="auto">{html_text(finding.statement)}</p>{_quotes(report, finding)}</li>'
+        f'<li><p class="statement" dir="auto">{html_text(finding.statement)}</p>'
+        f"{_quotes(report, finding)}</li>"
         for finding in report.findings
     )
     return f'<h{level} class="part">Findings</h{level}>\n<ol>\n{items}\n</ol>'

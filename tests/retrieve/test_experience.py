@@ -1,0 +1,252 @@
+"""The experience log: what is kept, by how many at once, what deletion leaves, and what a failure costs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from prep.errors import DataError, StoreError
+from retrieve.experience import SCHEMA, ExperienceLog
+from retrieve.report import Finding, Quote, Report, Source, Usage
+
+SECRET = "The vault opens with nine turns."
+
+
+def report(
+    report_id: str, document_id: str = "safe.md", created: str = "2025-01-01T00:00:00+00:00"
+) -> Report:
+    quote = Quote(document_id, 10, 10 + len(SECRET), SECRET)
+    return Report(
+        report_id,
+        "How does the vault open?",
+        "with nine turns",
+        False,
+        [Finding("with nine turns", [quote])],
+        ["vault open"],
+        [Source(document_id, "Safes", ("Vault",), 0, 80, 0.8, True)],
+        Usage(300, 12, 1, 0.4),
+        created=created,
+        models={"prep": "p1", "retrieve": "r1"},
+        generation="g1",
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> ExperienceLog:
+    return ExperienceLog(tmp_path / "workspace" / "experience.sqlite")
+
+
+def test_a_recorded_report_comes_back_with_its_trace_and_feedback(log: ExperienceLog) -> None:
+    trace = [{"search": "vault open"}, {"report": "with nine turns [1.2]"}]
+    assert log.record(report("r1"), trace)
+    log.feedback("r1", helpful=False, answer="with ten turns")
+    log.feedback("r1", helpful=True)
+    (row,) = log.rows()
+    assert row.report == report("r1")
+    assert row.trace == trace
+    assert [(said.helpful, said.answer) for said in row.feedback] == [(False, "with ten turns"), (True, None)]
+    assert row.helpful is True
+    assert row.corrected_answer == "with ten turns"
+
+
+def test_rows_come_oldest_first_and_there_are_none_before_the_first_record(log: ExperienceLog) -> None:
+    assert list(log.rows()) == []
+    assert log.count() == 0
+    assert not log.path.exists()
+    log.record(report("later", created="2025-03-01T00:00:00+00:00"))
+    log.record(report("earlier", created="2025-02-01T00:00:00+00:00"))
+    assert [row.report.id for row in log.rows()] == ["earlier", "later"]
+
+
+def test_the_first_record_of_a_report_stays_and_keeps_its_feedback(log: ExperienceLog) -> None:
+    log.record(report("r1"), ["first"])
+    log.feedback("r1", helpful=True)
+    assert log.record(report("r1"), ["second"])
+    (row,) = log.rows()
+    assert row.trace == ["first"]
+    assert row.helpful is True
+
+
+def test_feedback_on_an_unknown_report_says_which_and_where(log: ExperienceLog) -> None:
+    with pytest.raises(StoreError, match="nothing has been asked yet"):
+        log.feedback("ghost", helpful=True)
+    log.record(report("r1"))
+    with pytest.raises(StoreError, match=r"'ghost'.*experience\.sqlite"):
+        log.feedback("ghost", helpful=True)
+    assert next(log.rows()).feedback == ()
+
+
+def test_feedback_that_says_nothing_is_refused(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    with pytest.raises(DataError, match="says nothing"):
+        log.feedback("r1")
+    with pytest.raises(DataError, match="blank"):
+        log.feedback("r1", answer="  ")
+
+
+def test_a_log_switched_off_keeps_nothing_and_says_so_to_feedback(tmp_path: Path) -> None:
+    log = ExperienceLog(tmp_path / "experience.sqlite", enabled=False)
+    assert not log.record(report("r1"))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StoreError, match="switched off"):
+        log.feedback("r1", helpful=True)
+
+
+def test_an_unwritable_log_warns_once_and_never_raises(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    log = ExperienceLog(tmp_path / "file" / "experience.sqlite")
+    with caplog.at_level(logging.WARNING):
+        assert not log.record(report("r1"))
+        assert not log.record(report("r2"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "cannot be written" in caplog.text
+
+
+def test_a_trace_that_is_not_json_costs_the_row_and_not_the_answer(
+    log: ExperienceLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    assert not log.record(report("r1"), [object()])
+    assert not log.record(report("r2"), loop)
+    assert len(caplog.records) == 1
+    assert log.record(report("r3"), [{"score": 0.5}])
+    assert [row.report.id for row in log.rows()] == ["r3"]
+
+
+def test_a_log_locked_by_another_writer_costs_the_row_and_not_the_answer(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    hasty = ExperienceLog(log.path, timeout_s=0.05)
+    other = sqlite3.connect(log.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert not hasty.record(report("r2"))
+        assert hasty.count() == 1
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert hasty.record(report("r2"))
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to have a header" * 20])
+def test_a_damaged_file_is_an_error_to_readers_and_only_a_warning_to_record(
+    log: ExperienceLog, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.path.parent.mkdir()
+    log.path.write_bytes(content)
+    assert not log.record(report("r1"))
+    assert "cannot be written" in caplog.text
+    with pytest.raises(StoreError, match="cannot be read"):
+        list(log.rows())
+    assert log.path.read_bytes() == content
+
+
+def test_a_log_of_a_later_schema_is_left_alone(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    database = sqlite3.connect(log.path)
+    database.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    database.close()
+    assert not log.record(report("r2"))
+    with pytest.raises(StoreError, match=f"it says {SCHEMA + 1}"):
+        list(log.rows())
+
+
+def test_another_programs_database_is_left_alone(log: ExperienceLog) -> None:
+    log.path.parent.mkdir()
+    database = sqlite3.connect(log.path)
+    database.execute("CREATE TABLE theirs (x)")
+    database.close()
+    assert not log.record(report("r1"))
+    database = sqlite3.connect(log.path)
+    assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    database.close()
+
+
+def test_export_writes_one_json_line_per_report_with_its_feedback(log: ExperienceLog, tmp_path: Path) -> None:
+    log.record(report("r1"), ["step"])
+    log.record(report("r2"))
+    log.feedback("r2", answer="with ten turns")
+    assert log.export(tmp_path / "log.jsonl") == 2
+    first, second = map(json.loads, (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    assert Report.from_dict(first["report"]) == report("r1")
+    assert first["trace"] == ["step"]
+    assert second["feedback"][0]["answer"] == "with ten turns"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "workspace"]
+
+
+def test_deleting_a_document_takes_every_report_it_was_shown_in_and_no_other(log: ExperienceLog) -> None:
+    log.record(report("r1", "safe.md"))
+    log.feedback("r1", helpful=True)
+    log.record(report("r2", "garden.md"))
+    assert log.delete_document("safe.md") == 1
+    assert [row.report.id for row in log.rows()] == ["r2"]
+    assert log.delete_document("safe.md") == 0
+
+
+def test_deleting_an_unknown_report_is_an_error(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    log.delete_report("r1")
+    assert log.count() == 0
+    with pytest.raises(StoreError, match="'r1'"):
+        log.delete_report("r1")
+
+
+def test_deleted_words_are_in_no_file_of_the_log(log: ExperienceLog) -> None:
+    log.record(report("r1"), [SECRET])
+    log.feedback("r1", answer=SECRET)
+    log.record(report("r2", "garden.md", created="2025-01-02T00:00:00+00:00"))
+    log.delete_report("r2")
+    assert any(SECRET.encode() in path.read_bytes() for path in log.path.parent.iterdir())
+    log.delete_document("safe.md")
+    assert not any(SECRET.encode() in path.read_bytes() for path in log.path.parent.iterdir())
+
+
+def test_only_the_owner_may_read_the_log(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+
+
+def test_a_row_that_cannot_be_read_is_named_and_can_be_deleted(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    database = sqlite3.connect(log.path)
+    database.execute("UPDATE reports SET report = '{}'")
+    database.commit()
+    database.close()
+    with pytest.raises(StoreError, match=r"'r1'.*delete_report"):
+        list(log.rows())
+    log.delete_report("r1")
+    assert list(log.rows()) == []
+
+
+def _record_many(path: Path, first: int, n_reports: int) -> None:
+    log = ExperienceLog(path, timeout_s=30)
+    for number in range(first, first + n_reports):
+        if not log.record(report(f"r{number}")):
+            raise SystemExit(1)
+        log.feedback(f"r{number}", helpful=True)
+
+
+def test_processes_that_create_and_write_at_once_lose_nothing(log: ExperienceLog) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_record_many, args=(log.path, 10 * k, 10)) for k in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+    assert {row.report.id for row in log.rows()} == {f"r{number}" for number in range(40)}
+    assert all(len(row.feedback) == 1 for row in log.rows())
+
+
+def test_a_lone_surrogate_in_a_question_is_kept_in_the_report(log: ExperienceLog) -> None:
+    odd = Report("r1", "odd \ud800?", None, True, [], [], [], Usage(1, 1, 1, 0.1))
+    assert log.record(odd)
+    assert next(log.rows()).report == odd
