@@ -1,0 +1,218 @@
+"""`chunks.sqlite`: the documents of a generation and all their chunks, vectors included.
+
+`ChunkTableWriter` fills a new file once; `ChunkTable` reads a finished one, which never changes again, so
+it is opened as immutable: no locks, no side files, and a connection for each thread. Durability and
+checksums are left to `prep.generation`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prep.document import Chunk, Document, Floats
+from prep.errors import StoreError
+
+__all__ = ["ChunkTable", "ChunkTableWriter"]
+
+_SCHEMA = """
+CREATE TABLE documents (
+    position INTEGER PRIMARY KEY,          -- order of ingestion, from 0
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL,
+    content_hash TEXT NOT NULL
+);
+CREATE TABLE chunks (
+    position INTEGER PRIMARY KEY,          -- order of documents, then of chunks, from 0
+    id TEXT NOT NULL UNIQUE,
+    document INTEGER NOT NULL REFERENCES documents (position),
+    start INTEGER NOT NULL,                -- code points into the document's text, half open
+    "end" INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    headings TEXT NOT NULL,                -- JSON array, outermost first
+    role TEXT NOT NULL,
+    n_tokens INTEGER NOT NULL,
+    vector BLOB NOT NULL,                  -- little-endian float32
+    row INTEGER UNIQUE                     -- row in the index; NULL for boilerplate, which is not indexed
+);
+CREATE INDEX chunks_by_document ON chunks (document, position);
+"""
+_CHUNK_COLUMNS = (
+    'chunks.id, documents.id, chunks.start, chunks."end", chunks.text, chunks.headings, chunks.role, '
+    "chunks.n_tokens, chunks.vector"
+)
+_ROWS_PER_QUERY = 500
+
+
+class ChunkTableWriter:
+    """Fills a new chunks.sqlite, document by document; `close` completes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        # A file that is not finished is thrown away whole, so nothing needs to be undone or on the disk yet.
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute("BEGIN")
+        self.n_documents = 0
+        self.n_chunks = 0
+        self.n_indexed = 0
+
+    def add(self, document: Document, content_hash: str, chunks: Iterable[Chunk]) -> None:
+        """Add a document with its chunks in order. Raises StoreError where an id is taken."""
+        rows: list[tuple[Any, ...]] = []
+        for chunk in chunks:
+            indexed = chunk.role != "boilerplate"
+            rows.append(
+                (
+                    self.n_chunks + len(rows),
+                    chunk.id,
+                    self.n_documents,
+                    int(chunk.start),
+                    int(chunk.end),
+                    chunk.text,
+                    json.dumps(list(chunk.headings), ensure_ascii=False),
+                    chunk.role,
+                    int(chunk.n_tokens),
+                    np.ascontiguousarray(chunk.vector, dtype="<f4").tobytes(),
+                    self.n_indexed if indexed else None,
+                )
+            )
+            self.n_indexed += indexed
+        try:
+            self._connection.execute(
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    self.n_documents,
+                    document.id,
+                    document.title,
+                    document.text,
+                    document.source,
+                    content_hash,
+                ),
+            )
+            self._connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+        except sqlite3.IntegrityError as error:
+            raise StoreError(
+                f"document {document.id!r} or one of its chunks has an id in use: {error}"
+            ) from error
+        self.n_documents += 1
+        self.n_chunks += len(rows)
+
+    def vectors(self, dimension: int) -> Floats:
+        """Return the indexed vectors by row, (n_indexed, dimension)."""
+        vectors = np.empty((self.n_indexed, dimension), dtype=np.float32)
+        found = self._connection.execute("SELECT row, vector FROM chunks WHERE row IS NOT NULL")
+        for row, blob in found:
+            vectors[row] = np.frombuffer(blob, dtype="<f4")
+        return vectors
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._connection.execute("COMMIT")
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, which is not complete."""
+        self._connection.close()
+
+
+class ChunkTable:
+    """Reads a finished chunks.sqlite from any number of threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        self._connections: dict[int, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._connection()  # so that a file that is not there is found out now
+
+    def _connection(self) -> sqlite3.Connection:
+        thread = threading.get_ident()
+        connection = self._connections.get(thread)
+        if connection is not None:
+            return connection
+        with self._lock:
+            if self._closed:
+                raise StoreError("this generation was closed: open it again")
+            try:
+                connection = sqlite3.connect(self._address, uri=True, check_same_thread=False)
+            except sqlite3.OperationalError as error:
+                raise StoreError(f"{self._address} cannot be opened: {error}") from error
+            self._connections[thread] = connection
+        return connection
+
+    def chunks(self, rows: Sequence[int]) -> list[Chunk]:
+        """Return the chunks at these index rows, in the order asked. Raises StoreError for an unknown row."""
+        wanted = [int(row) for row in rows]
+        found: dict[int, Chunk] = {}
+        for first in range(0, len(wanted), _ROWS_PER_QUERY):
+            part = wanted[first : first + _ROWS_PER_QUERY]
+            for row, *values in self._connection().execute(
+                f"SELECT chunks.row, {_CHUNK_COLUMNS} FROM chunks JOIN documents "
+                f"ON documents.position = chunks.document WHERE chunks.row IN ({', '.join('?' * len(part))})",
+                part,
+            ):
+                found[row] = _chunk(values)
+        missing = [row for row in wanted if row not in found]
+        if missing:
+            raise StoreError(f"no chunk is indexed at row {missing[0]}")
+        return [found[row] for row in wanted]
+
+    def document(self, document_id: str) -> Document:
+        """Return a document. Raises StoreError where there is none of this id."""
+        found = (
+            self._connection()
+            .execute("SELECT id, title, text, source FROM documents WHERE id = ?", (document_id,))
+            .fetchone()
+        )
+        if found is None:
+            raise StoreError(f"there is no document {document_id!r} in this generation")
+        return Document(*found)
+
+    def documents(self) -> Iterator[Document]:
+        """Yield every document, in order of ingestion."""
+        for values in self._connection().execute(
+            "SELECT id, title, text, source FROM documents ORDER BY position"
+        ):
+            yield Document(*values)
+
+    def document_chunks(self, document_id: str) -> list[Chunk]:
+        """Return all chunks of a document in order, boilerplate included. Raises StoreError."""
+        found = self._connection().execute(
+            f"SELECT {_CHUNK_COLUMNS} FROM chunks JOIN documents ON documents.position = chunks.document "
+            "WHERE documents.id = ? ORDER BY chunks.position",
+            (document_id,),
+        )
+        chunks = [_chunk(values) for values in found]
+        if not chunks:
+            self.document(document_id)  # a document may be empty, but it must be there
+        return chunks
+
+    def content_hashes(self) -> dict[str, str]:
+        """Return the content hash of every document by its id, in order of ingestion."""
+        return dict(
+            self._connection().execute("SELECT id, content_hash FROM documents ORDER BY position").fetchall()
+        )
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._lock:
+            self._closed = True
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
+
+
+def _chunk(values: Sequence[Any]) -> Chunk:
+    chunk_id, document_id, start, end, text, headings, role, n_tokens, blob = values
+    vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+    return Chunk(chunk_id, document_id, start, end, text, tuple(json.loads(headings)), role, n_tokens, vector)

@@ -1,0 +1,305 @@
+"""`ingest`: documents in, a new current generation out.
+
+Documents stream through the prep model in bounded batches; those that did not change since the current
+generation are copied from it with their vectors. Whatever could not be read is kept as `Rejected` rows in
+the report and in the manifest. Reading files is left to `prep.readers`, writing and swapping to
+`prep.generation` and `prep.workspace`. Killed at any point, it leaves the previous generation serving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from tqdm import tqdm
+
+from prep.document import Chunk, Document, Rejected
+from prep.errors import ConfigError, DataError, EmptyStore, StoreError
+from prep.generation import Generation, GenerationWriter
+from prep.index import IndexSettings
+from prep.kill_points import reached
+from prep.manifest import json_digest
+from prep.workspace import Workspace
+
+__all__ = ["IngestReport", "IngestSettings", "Preparer", "content_hash", "ingest"]
+
+Paths: TypeAlias = str | Path | Iterable[str | Path]
+_log = logging.getLogger(__name__)
+
+
+class Preparer(Protocol):
+    """What ingest needs of a prep model; `prep.model.PrepModel` is one."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def prepare_many(self, documents: Iterable[Document], /) -> Iterator[tuple[Document, list[Chunk]]]:
+        """Yield every document once with its chunks, in any order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How much is held in memory at once, how long to wait for the lock, how many generations are kept."""
+
+    batch_documents: int = 64
+    batch_characters: int = 2_000_000
+    keep_generations: int = 3
+    lock_timeout_s: float = 10.0
+    index: IndexSettings = field(default_factory=IndexSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_documents", "batch_characters", "keep_generations"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        if self.lock_timeout_s < 0:
+            raise ConfigError(f"lock_timeout_s={self.lock_timeout_s!r} must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest did, counted over the generation that is current after it.
+
+    generation: its id; n_unchanged: documents copied from the one before; n_removed: documents of the one
+    before that are not in it; n_chunks: boilerplate included.
+    """
+
+    generation: str
+    n_documents: int
+    n_unchanged: int
+    n_removed: int
+    n_chunks: int
+    rejected: list[Rejected]
+    seconds: float
+
+    def summary(self, max_rejected: int = 20) -> str:
+        """Return it in words, the first rejected documents with their reasons."""
+        lines = [
+            f"{self.n_documents} documents ({self.n_unchanged} unchanged, {self.n_removed} removed), "
+            f"{self.n_chunks} chunks in {self.seconds:.1f} s: generation {self.generation}"
+        ]
+        if self.rejected:
+            lines.append(f"{len(self.rejected)} rejected:")
+            lines += [f"  {row.path}: {row.reason}" for row in self.rejected[:max_rejected]]
+        if len(self.rejected) > max_rejected:
+            lines.append(f"  and {len(self.rejected) - max_rejected} more, in the generation's manifest")
+        return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def content_hash(document: Document, prep_version: str) -> str:
+    """Return the SHA-256 of all that a document's chunks depend on: id, title, text, prep version."""
+    digest = hashlib.sha256()
+    for part in (prep_version, document.id, document.title, document.text):
+        encoded = part.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def ingest(
+    workspace: Workspace | str | Path,
+    paths: Paths | Iterable[Document | Rejected],
+    prep: Preparer,
+    *,
+    progress: bool = True,
+    remove_missing: bool = True,
+    settings: IngestSettings | None = None,
+) -> IngestReport:
+    """Make a new generation of the documents and make it current.
+
+    paths: files, folders or patterns for `prep.readers.read_documents`, or documents as they are. With
+    remove_missing=False the documents of the current generation that are not among them stay, after them.
+    Where nothing changed, the current generation stays and no new one is made. Rows keep the order of the
+    documents, so an ingest of changes gives what an ingest of everything would.
+
+    Raises DataError where there is not a single document (nothing is changed then), WorkspaceLocked,
+    StoreError.
+    """
+    started = time.monotonic()
+    settings = settings or IngestSettings()
+    workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    with workspace.lock(settings.lock_timeout_s):
+        workspace.clean()
+        reached("after-lock")
+        earlier = _open_current(workspace, must_open=not remove_missing)
+        try:
+            run = _Run(workspace, prep, earlier, settings)
+            with tqdm(unit="doc", desc="ingest", disable=not progress) as bar:
+                generation_id = run.write(_documents(paths), remove_missing, bar)
+            workspace.swap(generation=generation_id, prep=workspace.prep_name(prep.version))
+        finally:
+            if earlier is not None:
+                earlier.close()
+        reached("before-prune")
+        workspace.prune(settings.keep_generations)
+        reached("after-prune")
+    return IngestReport(
+        generation=generation_id,
+        n_documents=run.n_documents,
+        n_unchanged=run.n_unchanged,
+        n_removed=len(run.earlier_hashes.keys() - run.seen),
+        n_chunks=run.n_chunks,
+        rejected=run.rejected,
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Run:
+    """One ingest under way: what was seen, copied and rejected so far."""
+
+    def __init__(
+        self, workspace: Workspace, prep: Preparer, earlier: Generation | None, settings: IngestSettings
+    ) -> None:
+        self.workspace = workspace
+        self.prep = prep
+        self.earlier = earlier
+        self.settings = settings
+        self.earlier_hashes = earlier.content_hashes() if earlier is not None else {}
+        self.seen: set[str] = set()
+        self.rejected: list[Rejected] = []
+        self.n_documents = self.n_unchanged = self.n_chunks = 0
+        self._content = hashlib.sha256()
+
+    def write(self, documents: Iterator[Document | Rejected], remove_missing: bool, bar: tqdm) -> str:
+        """Write the generation and return its id; the current one's where it would be the same."""
+        with GenerationWriter(
+            self.workspace.generations_path,
+            prep_version=self.prep.version,
+            dimension=self.prep.dimension,
+            index=self.settings.index,
+        ) as writer:
+            self._add(writer, self._accepted(documents), bar)
+            if not self.seen:
+                raise DataError(self._nothing_read())
+            if not remove_missing and self.earlier is not None:
+                kept = (row for row in self.earlier.documents() if row.id not in self.seen)
+                self._add(writer, self._accepted(kept), bar)
+            reached("after-last-batch")
+            self.n_documents, self.n_chunks = writer.n_documents, writer.n_chunks
+            rejected = [{"path": row.path, "reason": row.reason} for row in self.rejected]
+            digest = json_digest(
+                [
+                    self.prep.version,
+                    self._content.hexdigest(),
+                    json_digest(rejected),
+                    str(self.settings.index),
+                ]
+            )
+            if self.earlier is not None and self.earlier.manifest.get("content_digest") == digest:
+                return self.earlier.id
+            return writer.finish({"content_digest": digest, "rejected": rejected})
+
+    def _add(self, writer: GenerationWriter, documents: Iterator[Document], bar: tqdm) -> None:
+        for batch in _batches(documents, self.settings):
+            hashes = {document.id: content_hash(document, self.prep.version) for document in batch}
+            changed = [row for row in batch if self.earlier_hashes.get(row.id) != hashes[row.id]]
+            prepared = {document.id: chunks for document, chunks in self.prep.prepare_many(changed)}
+            missing = [row.id for row in changed if row.id not in prepared]
+            if missing:
+                raise StoreError(
+                    f"prep version {self.prep.version!r} gave no chunks for {len(missing)} documents, "
+                    f"the first {missing[0]!r}"
+                )
+            for document in batch:
+                chunks = prepared.get(document.id)
+                if chunks is None:
+                    assert self.earlier is not None
+                    chunks = self.earlier.document_chunks(document.id)
+                    self.n_unchanged += 1
+                writer.add(document, hashes[document.id], chunks)
+                self._content.update(f"{hashes[document.id]}{json_digest(document.source)}".encode())
+            bar.update(len(batch))
+            bar.set_postfix(chunks=writer.n_chunks, unchanged=self.n_unchanged, rejected=len(self.rejected))
+            reached("after-first-batch")
+
+    def _accepted(self, documents: Iterable[Document | Rejected]) -> Iterator[Document]:
+        """Yield what can be stored; the rest becomes `Rejected` rows."""
+        for document in documents:
+            if isinstance(document, Rejected):
+                self.rejected.append(document)
+                continue
+            reason = _unstorable(document)
+            if document.id in self.seen:
+                reason = f"another document with the id {document.id!r} came before it: give it its own"
+            if reason:
+                self.rejected.append(Rejected(document.source or document.id, reason))
+                continue
+            self.seen.add(document.id)
+            yield document
+
+    def _nothing_read(self) -> str:
+        message = "there is nothing to ingest: not a single document could be read"
+        if self.rejected:
+            first = self.rejected[0]
+            message += f"; {len(self.rejected)} rejected, the first {first.path!r}: {first.reason}"
+        if self.earlier is not None:
+            message += f"; generation {self.earlier.id} stays current"
+        return message
+
+
+def _documents(paths: Paths | Iterable[Document | Rejected]) -> Iterator[Document | Rejected]:
+    """Yield documents from paths, or those given."""
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    rows = iter(paths)
+    first = next(rows, None)
+    if first is None:
+        return
+    rest = itertools.chain([first], rows)
+    if isinstance(first, str | Path):
+        from prep.readers import read_documents
+
+        yield from read_documents(*(row for row in rest if isinstance(row, str | Path)))
+        return
+    for row in rest:
+        if not isinstance(row, Document | Rejected):
+            raise DataError(f"ingest takes paths, or Document and Rejected rows, and was given {row!r}")
+        yield row
+
+
+def _batches(documents: Iterable[Document], settings: IngestSettings) -> Iterator[list[Document]]:
+    """Group documents until one of the limits is reached."""
+    batch: list[Document] = []
+    n_characters = 0
+    for document in documents:
+        batch.append(document)
+        n_characters += len(document.text)
+        if len(batch) >= settings.batch_documents or n_characters >= settings.batch_characters:
+            yield batch
+            batch, n_characters = [], 0
+    if batch:
+        yield batch
+
+
+def _unstorable(document: Document) -> str | None:
+    """Return why a document cannot be stored, or None."""
+    if not document.id:
+        return "its id is empty"
+    for name in ("id", "title", "text", "source"):
+        try:
+            getattr(document, name).encode("utf-8")
+        except UnicodeEncodeError as error:
+            return f"its {name} is not valid Unicode: a lone surrogate at code point {error.start}"
+    return None
+
+
+def _open_current(workspace: Workspace, *, must_open: bool) -> Generation | None:
+    """Open the current generation, or None where there is none, or where a damaged one will be rebuilt."""
+    try:
+        return workspace.open_generation()
+    except EmptyStore:
+        return None
+    except StoreError as error:
+        if must_open:
+            raise
+        _log.warning("the current generation cannot be used, and everything is prepared again: %s", error)
+        return None

@@ -1,0 +1,35 @@
+"""The named points of an ingest at which a test kills the process, to show that nothing is lost there.
+
+`reached` does nothing unless the environment variable DIPTYCH_KILL_AT names the point.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+__all__ = ["KILL_POINTS", "reached"]
+
+KILL_POINTS = (
+    "after-lock",
+    "after-first-batch",
+    "after-last-batch",
+    "before-index",
+    "after-index",
+    "before-manifest",
+    "after-manifest",
+    "after-rename",
+    "before-swap",
+    "after-swap",
+    "before-prune",
+    "during-prune",
+    "after-prune",
+)
+
+
+def reached(point: str) -> None:
+    """Kill this process, without clean-up, if DIPTYCH_KILL_AT names `point` (one of KILL_POINTS)."""
+    if point not in KILL_POINTS:
+        raise ValueError(f"unknown kill point {point!r}: add it to KILL_POINTS, so that it is tested")
+    if os.environ.get("DIPTYCH_KILL_AT") == point:
+        os.kill(os.getpid(), signal.SIGKILL)
