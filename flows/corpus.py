@@ -1,6 +1,6 @@
-"""A corpus that every Python has: the language reference texts of `pydoc_data.topics`, written out as documents.
+"""A corpus that every Python has: the language reference of `pydoc_data.topics`, written out as documents.
 
-The texts are what `help("with")` shows, in reStructuredText as Sphinx writes it to plain text. They belong to the
+The texts are what `help("with")` shows, as Sphinx writes reStructuredText to plain text. They belong to the
 Python Software Foundation and are not part of Diptych.
 """
 
@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 __all__ = ["write_corpus"]
-
 
 
 def write_corpus(folder: str | Path, *, max_documents: int | None = None) -> list[Path]:

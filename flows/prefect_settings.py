@@ -1,7 +1,7 @@
 """How Diptych runs Prefect: quietly, locally, with results as JSON.
 
-Prefect reads its settings when it is first imported, so `configure` has to run before any module of `flows` that
-defines a flow is imported. What the user has set in the environment wins. Nothing here imports Prefect.
+Prefect reads its settings when it is first imported, so `configure` has to run before any module of `flows`
+that defines a flow is imported. What the user has set in the environment wins. Nothing here imports Prefect.
 """
 
 from __future__ import annotations

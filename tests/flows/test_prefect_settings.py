@@ -13,8 +13,9 @@ from flows import prefect_settings
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-c", code]
     return subprocess.run(
-        [sys.executable, "-c", code], env=env | environment, capture_output=True, text=True, timeout=120, check=False
+        command, env=env | environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -39,7 +40,8 @@ def test_what_the_user_set_wins(tmp_path):
 
 def test_importing_the_settings_leaves_the_environment_alone():
     code = (
-        "import os; before = dict(os.environ); import flows.prefect_settings; print(before == dict(os.environ))"
+        "import os; before = dict(os.environ); import flows.prefect_settings\n"
+        "print(before == dict(os.environ))"
     )
     assert run_python(code).stdout.strip() == "True"
 

@@ -1,0 +1,316 @@
+"""The `diptych` command: ingest, ask, train, evaluate, models, demo.
+
+It parses arguments, calls the plain functions of the packages and prints what they return. Prefect is
+imported by `demo` alone. Results go to standard output, progress and errors to standard error. Exit status:
+0 done (an answer withheld for want of evidence is done too), 1 nothing came of it, 2 an error that Diptych
+explains, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from prep.errors import DiptychError
+
+__all__ = ["build_parser", "main"]
+
+DEFAULT_WORKSPACE = "workspace"
+SUITES = ("chunking", "retrieval", "answers")
+KINDS = ("prep", "retrieve")
+#: What `models list` calls a model that came with the package.
+SHIPPED = "shipped"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. Errors of the DiptychError tree become one line."""
+    arguments = build_parser().parse_args(argv)
+    # Ours to decide as the application: model libraries say on standard error only what concerns the user.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except DiptychError as error:
+        if arguments.traceback:
+            raise
+        print(f"diptych: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("diptych: interrupted; what was complete before stays as it is", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`diptych ask … | head`): nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; `run` in its result is the command's function."""
+    parser = argparse.ArgumentParser(
+        prog="diptych",
+        description="From a folder of documents to cited answers, through two trained models.",
+        epilog="examples:\n  diptych ingest docs/\n  diptych ask 'Who signs the release?'\n  diptych demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"diptych {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    ingest = _command(
+        commands,
+        "ingest",
+        _ingest,
+        "read documents, prepare them and make them searchable",
+        "diptych ingest docs/ handbook.pdf\n  diptych ingest 'notes/**/*.md' --workspace notes-index",
+    )
+    ingest.add_argument("paths", nargs="+", metavar="PATH", help="a folder, a file or a quoted glob pattern")
+    ingest.add_argument(
+        "--keep-missing", action="store_true", help="keep earlier documents that PATH does not name"
+    )
+    ingest.add_argument("--prep", metavar="DIR", help="a prep version by path (promoted, else shipped)")
+    _json(ingest)
+
+    ask = _command(
+        commands,
+        "ask",
+        _ask,
+        "answer questions from the ingested documents, with quotes",
+        "diptych ask 'What does a finally clause do?'\n"
+        "  diptych ask 'How is a tuple written?' --max-searches 1 --json",
+    )
+    ask.add_argument("questions", nargs="+", metavar="QUESTION")
+    ask.add_argument("--max-searches", type=_positive_int, default=3, help="searches a question (3)")
+    ask.add_argument(
+        "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="a question (5)"
+    )
+    ask.add_argument("--format", choices=("text", "markdown", "html", "json"), default="text")
+    ask.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a candidate version on data synthesised from the ingested documents",
+        "diptych train prep --minutes 20\n  diptych train retrieve --examples 960 --seed 1",
+    )
+    train.add_argument("kind", choices=KINDS)
+    train.add_argument("--minutes", type=_positive_float, default=20.0, help="time for training (20)")
+    train.add_argument("--examples", type=_positive_int, default=960, help="synthetic examples at most (960)")
+    train.add_argument("--seed", type=int, default=0)
+    _json(train)
+
+    evaluate = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "measure a suite on a labelled set",
+        "diptych evaluate answers --data sets/mine --beside-workflow",
+    )
+    evaluate.add_argument("suite", choices=SUITES)
+    evaluate.add_argument(
+        "--data", required=True, metavar="DIR", help="a folder with documents.jsonl and questions.jsonl"
+    )
+    evaluate.add_argument(
+        "--beside-workflow", action="store_true", help="measure the usual workflow on the same work too"
+    )
+    evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="the first N questions only")
+    evaluate.add_argument("--out", metavar="FILE", help="write the result as JSON there as well")
+    _json(evaluate)
+
+    models = _command(
+        commands,
+        "models",
+        None,
+        "list, promote and roll back trained versions",
+        "diptych models list\n  diptych models promote prep 20260101-0a1b\n  diptych models rollback prep",
+        common=False,
+    )
+    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = _command(actions, "list", _models_list, "what there is and what serves", "diptych models list")
+    _json(listing)
+    promote = _command(
+        actions, "promote", _models_promote, "serve this version", "diptych models promote prep 20260101-0a1b"
+    )
+    promote.add_argument("kind", choices=KINDS)
+    promote.add_argument("version")
+    rollback = _command(
+        actions, "rollback", _models_rollback, "serve the version before", "diptych models rollback prep"
+    )
+    rollback.add_argument("kind", choices=KINDS)
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "the whole loop on Python's own language reference, or on your documents",
+        "diptych demo\n  diptych demo --docs ~/papers --workspace papers-demo",
+    )
+    demo.add_argument("--docs", metavar="PATH", help="a folder of your own documents")
+    demo.add_argument("--question", action="append", metavar="TEXT", help="ask this; may be repeated")
+    return parser
+
+
+def _command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int] | None,
+    summary: str,
+    examples: str,
+    *,
+    common: bool = True,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:\n  {examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if common:
+        parser.add_argument(
+            "--workspace", metavar="DIR", default=DEFAULT_WORKSPACE, help="where it is kept (./workspace)"
+        )
+        parser.add_argument(
+            "--traceback", action="store_true", help="show the whole traceback of an error, for a bug report"
+        )
+    if run is not None:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _ingest(arguments: argparse.Namespace) -> int:
+    from flows.serving import serving_prep
+    from prep.ingest import ingest
+    from prep.model import PrepModel
+    from prep.workspace import Workspace
+
+    workspace = Workspace(arguments.workspace)
+    prep = PrepModel.load(arguments.prep) if arguments.prep else serving_prep(workspace)
+    report = ingest(workspace, arguments.paths, prep, remove_missing=not arguments.keep_missing)
+    if arguments.json:
+        print_json(report)
+    else:
+        print(report.summary())
+    return 0
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from retrieve.researcher import Researcher
+
+    researcher = Researcher.open(arguments.workspace)
+    reports = researcher.ask_many(
+        arguments.questions, max_searches=arguments.max_searches, deadline_s=arguments.deadline
+    )
+    if arguments.format == "json":
+        print_json([report.to_dict() for report in reports] if len(reports) > 1 else reports[0].to_dict())
+        return 0
+    render = {"text": "to_text", "markdown": "to_markdown", "html": "to_html"}[arguments.format]
+    print("\n\n".join(getattr(report, render)() for report in reports))
+    return 0
+
+
+def _models_list(arguments: argparse.Namespace) -> int:
+    from prep.workspace import Workspace
+
+    workspace = Workspace(arguments.workspace)
+    current = workspace.current()
+    rows = []
+    for kind in KINDS:
+        serving = getattr(current, kind)
+        if serving is None:
+            rows.append({"kind": kind, "version": SHIPPED, "serving": True})
+        rows += [
+            {"kind": kind, "version": name, "serving": name == serving}
+            for name in workspace.model_versions(kind)
+        ]
+    if arguments.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        print(f"{row['kind']:9} {row['version']}{'   serving' if row['serving'] else ''}")
+    return 0
+
+
+def _models_promote(arguments: argparse.Namespace) -> int:
+    from prep.workspace import Workspace
+
+    Workspace(arguments.workspace).promote(arguments.kind, arguments.version)
+    print(f"{arguments.kind} {arguments.version} now serves")
+    return 0
+
+
+def _models_rollback(arguments: argparse.Namespace) -> int:
+    from prep.workspace import Workspace
+
+    workspace = Workspace(arguments.workspace)
+    workspace.rollback(arguments.kind)
+    print(f"{arguments.kind} {getattr(workspace.current(), arguments.kind) or SHIPPED} now serves")
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    raise NotImplementedError
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    raise NotImplementedError
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from flows import prefect_settings
+
+    prefect_settings.configure(Path(arguments.workspace) / "prefect")
+    from flows.demo import run_demo
+
+    return run_demo(arguments.workspace, documents=arguments.docs, questions=arguments.question)
+
+
+def print_json(value: Any) -> None:
+    """Print dataclasses, lists and mappings as indented JSON, with characters of every script as they are."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _positive_int(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _positive_float(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _version() -> str:
+    try:
+        return version("diptych")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The command line: what it prints, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.cli import build_parser, main
+from prep.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAVES = ["ingest", "ask", "train", "evaluate", "models list", "models promote", "models rollback", "demo"]
+
+
+def add_version(workspace: Path, kind: str, version: str) -> None:
+    with Workspace(workspace).new_model(kind, version) as folder:
+        (folder / "weights.bin").write_bytes(version.encode())
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_help_of_every_command_shows_an_example_and_the_workspace(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--help"])
+    shown = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert f"examples:\n  diptych {command.split()[0]}" in shown
+    assert "--workspace DIR" in shown
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_the_workspace_is_the_folder_of_that_name_unless_said_otherwise(command):
+    needed = {
+        "ingest": ["x"],
+        "ask": ["x"],
+        "train": ["prep"],
+        "evaluate": ["answers", "--data", "x"],
+        "models promote": ["prep", "v"],
+        "models rollback": ["prep"],
+    }
+    words = [*command.split(), *needed.get(command, [])]
+    assert build_parser().parse_args(words).workspace == "workspace"
+    assert build_parser().parse_args([*words, "--workspace", "other"]).workspace == "other"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "q", "--deadline", "0"],
+        ["ask", "q", "--max-searches", "0"],
+        ["ask", "q", "--deadline", "nan"],
+        ["train", "nothing"],
+        ["evaluate", "answers"],
+    ],
+)
+def test_a_setting_out_of_range_is_refused_before_anything_runs(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "diptych" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_the_one_that_serves(tmp_path, capsys):
+    add_version(tmp_path, "prep", "v1")
+    add_version(tmp_path, "prep", "v2")
+    assert main(["models", "promote", "prep", "v2", "--workspace", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["models", "list", "--workspace", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"kind": "prep", "version": "v1", "serving": False},
+        {"kind": "prep", "version": "v2", "serving": True},
+        {"kind": "retrieve", "version": "shipped", "serving": True},
+    ]
+    assert main(["models", "list", "--workspace", str(tmp_path)]) == 0
+    assert "retrieve  shipped   serving" in capsys.readouterr().out
+
+
+def test_rollback_takes_a_promotion_back(tmp_path, capsys):
+    add_version(tmp_path, "retrieve", "v1")
+    main(["models", "promote", "retrieve", "v1", "--workspace", str(tmp_path)])
+    assert main(["models", "rollback", "retrieve", "--workspace", str(tmp_path)]) == 0
+    assert "shipped now serves" in capsys.readouterr().out
+    assert Workspace(tmp_path).current().retrieve is None
+
+
+def test_an_error_that_diptych_explains_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["models", "promote", "prep", "nowhere", "--workspace", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("diptych: ")
+    assert shown.err.count("\n") == 1
+    assert "nowhere" in shown.err
+
+
+def test_traceback_shows_where_an_explained_error_comes_from(tmp_path):
+    with pytest.raises(Exception, match="nowhere"):
+        main(["models", "promote", "prep", "nowhere", "--traceback", "--workspace", str(tmp_path)])
+
+
+def test_evaluate_refuses_a_folder_without_a_labelled_set(tmp_path, capsys):
+    assert main(["evaluate", "answers", "--data", str(tmp_path), "--workspace", str(tmp_path / "w")]) == 2
+    assert "documents.jsonl" in capsys.readouterr().err
+
+
+def test_asking_before_anything_was_ingested_says_what_to_do(tmp_path, capsys):
+    assert main(["ask", "Who?", "--workspace", str(tmp_path)]) == 2
+    assert "diptych ingest" in capsys.readouterr().err
+
+
+def test_ingesting_nothing_readable_is_an_error_that_names_the_first_file(tmp_path, capsys):
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing follows")
+    assert main(["ingest", str(tmp_path / "broken.pdf"), "--workspace", str(tmp_path / "w")]) == 2
+    assert "broken.pdf" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
+    code = (
+        "import sys, time\n"
+        "import flows.cli as cli\n"
+        "def slow(arguments):\n"
+        "    print('running', flush=True)\n"
+        "    time.sleep(60)\n"
+        "cli._models_list = slow\n"
+        f"sys.exit(cli.main(['models', 'list', '--workspace', {str(tmp_path)!r}]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "diptych: interrupted; what was complete before stays as it is\n"
