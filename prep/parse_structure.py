@@ -1,0 +1,129 @@
+"""Text with its structure in Markdown form, written block by block: `StructuredText`.
+
+Used for formats whose structure is not in their text (HTML, DOCX): `# Heading`, `- item`, `| cell | cell |`,
+fences around preformatted text. Emphasis, links and other marks inside a line are left out.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["StructuredText"]
+
+_BLANKS = re.compile(r"[ \t\r\n\f\v\xa0]+")
+_FENCE = re.compile(r"^\s*(`{3,})", re.M)
+
+
+class StructuredText:
+    """Collects running text and closes it into blocks, which bring blank lines and indents."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._inline: list[str] = []
+        self._prefixes: list[str] = []
+        self._markers: list[str] = []  # of items not yet begun, "" elsewhere; as long as the prefixes
+        self._gap = 0
+
+    def add(self, text: str) -> None:
+        """Add running text; runs of blanks count as one space."""
+        self._inline.append(_BLANKS.sub(" ", text).replace("\u00ad", ""))
+
+    def break_line(self) -> None:
+        """End the line but not the block."""
+        self._inline.append("\n")
+
+    def separate(self, n_lines: int) -> None:
+        """Close the block; the next begins on a new line (1) or after a blank one (2), the larger asked."""
+        self.close_block()
+        # What opens an item stands beside its marker, however much room it asks for.
+        self._gap = max(self._gap, 1 if any(self._markers) else n_lines)
+
+    def close_block(self, lead: str = "") -> None:
+        """Write the running text as a block, `lead` before its first line; does nothing where there is none.
+
+        With a lead (a heading) the block is one line.
+        """
+        text = "".join(self._inline)
+        self._inline.clear()
+        lines = [" ".join(line.split(" ")).strip() for line in text.split("\n")]
+        lines = [_BLANKS.sub(" ", line) for line in lines]
+        if lead:
+            lines = [" ".join(line for line in lines if line)]
+        while lines and not lines[0]:
+            lines.pop(0)
+        while lines and not lines[-1]:
+            lines.pop()
+        if lines and lines[0]:
+            self._write([lead + lines[0], *lines[1:]])
+
+    def write_heading(self, level: int) -> None:
+        """Write the running text as a heading of level 1 to 6."""
+        self.close_block("#" * min(max(level, 1), 6) + " ")
+        self._gap = 2
+
+    def write_preformatted(self, text: str, language: str = "") -> None:
+        """Write `text` as it is between fences longer than any in it."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        while lines and not lines[0].strip():
+            lines.pop(0)
+        while lines and not lines[-1].strip():
+            lines.pop()
+        if not lines:
+            return
+        longest = max((len(match.group(1)) for match in _FENCE.finditer(text)), default=2)
+        fence = "`" * max(3, longest + 1)
+        self.separate(2)
+        self._write([fence + language, *(line.rstrip() for line in lines), fence])
+        self._gap = 2
+
+    def write_table(self, rows: list[list[str]], *, has_header: bool) -> None:
+        """Write rows of cells, a rule after the first row where it is the header; blank rows are left out."""
+        width = max((len(row) for row in rows), default=0)
+        lines = []
+        for position, row in enumerate(rows):
+            cells = [_BLANKS.sub(" ", cell).replace("\u00ad", "").strip().replace("|", "\\|") for cell in row]
+            if any(cells):
+                lines.append("| " + " | ".join(cells + [""] * (width - len(cells))) + " |")
+                if has_header and position == 0:
+                    lines.append("|" + " --- |" * width)
+        if lines:
+            self.separate(2)
+            self._write(lines)
+            self._gap = 2
+
+    def open_indent(self, prefix: str) -> None:
+        """Put `prefix` before every line until `close_indent`."""
+        self.close_block()
+        self._prefixes.append(prefix)
+        self._markers.append("")
+
+    def close_indent(self) -> None:
+        """End the innermost `open_indent` or `open_item`; an item without text leaves nothing behind."""
+        self.close_block()
+        self._prefixes.pop()
+        self._markers.pop()
+
+    def open_item(self, marker: str, *, is_first: bool) -> None:
+        """Begin a list item: `marker` ("- ") before its first line, its width as indent before the others."""
+        self.close_block()
+        if not is_first:
+            self._gap = 1
+        self._prefixes.append(" " * len(marker))
+        self._markers.append(marker)
+
+    def text(self) -> str:
+        """Return what was written, ending with a line end unless it is empty."""
+        self.close_block()
+        return "\n".join(self._lines) + "\n" if self._lines else ""
+
+    def _write(self, lines: list[str]) -> None:
+        if self._lines and self._gap == 2:
+            self._lines.append("")
+        prefix = "".join(self._prefixes)
+        first = "".join(
+            marker or prefix for marker, prefix in zip(self._markers, self._prefixes, strict=True)
+        )
+        self._markers = [""] * len(self._markers)
+        self._lines.append((first + lines[0]).rstrip())
+        self._lines.extend((prefix + line).rstrip() for line in lines[1:])
+        self._gap = 1
