@@ -66,7 +66,7 @@ class Generation:
             if prep_version is not None and prep_version != self.prep_version:
                 raise VersionMismatch(
                     f"generation {self.id} was built by prep version {self.prep_version!r}, and the prep "
-                    f"model at hand is {prep_version!r}: run `diptych ingest` with it to rebuild the generation, "
+                    f"model at hand is {prep_version!r}: run `diptych ingest` to rebuild it, "
                     f"or use prep version {self.prep_version!r}"
                 )
             self.verify()
