@@ -23,7 +23,7 @@ MAX_POINTS = 600
 def draw_curve(points: Sequence[tuple[float, float]], label: str) -> str:
     """Return a `<figure>` with `points` (step, value); values that are not finite are left out and counted.
 
-    The caption gives the label, the first and the last value, so that the figure reads without being seen.
+    The caption gives the label and where the trend starts and ends, so that the figure reads unseen.
     """
     kept = sorted((float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y))
     lost = len(points) - len(kept)

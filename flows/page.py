@@ -1,7 +1,8 @@
 """Writes the page a person looks at after a run: reports, metrics, chunks in their text, curves, rejections.
 
-One HTML file that needs nothing else: no script, nothing fetched (its own content policy forbids both), styles
-and drawings inline, light and dark. Whatever comes from documents, questions or file names is shown as text.
+One HTML file that needs nothing else: no script, nothing fetched (its own content policy forbids both),
+styles and drawings inline, light and dark. Whatever comes from documents, questions or file names is shown as
+text.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ def _documents(documents: Sequence[tuple[Document, Sequence[Chunk]]]) -> str:
     if not documents:
         return ""
     lead = (
-        "Each band is one chunk, where the prep model cut it. Beside it: what it took the stretch for, its size "
-        "in tokens with its header, and the headings it is found under. Boilerplate is kept and not searched."
+        "Each band is one chunk, where the prep model cut it. Beside it: what it took the stretch for, its "
+        "size in tokens with its header, and the headings it is found under. Boilerplate is not searched."
     )
     samples = "\n".join(
         _document(document, chunks, is_open=place == 0) for place, (document, chunks) in enumerate(documents)
@@ -270,7 +271,7 @@ section{margin:2.8rem 0;padding-top:1.6rem;border-top:1px solid var(--line)}
 section>p:not(.lead){max-width:46rem}
 .diptych-report{max-width:none}
 .wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:0 0 2rem;font-size:.93rem}
+table{overflow-wrap:break-word;border-collapse:collapse;width:100%;margin:0 0 2rem;font-size:.93rem}
 caption{padding:.2rem 0 .5rem;text-align:start;font-weight:600}
 th,td{padding:.45rem 1.4rem .45rem 0;border-bottom:1px solid var(--line);text-align:start;vertical-align:top}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
@@ -279,7 +280,9 @@ th small{color:var(--soft);white-space:nowrap}
 .number{text-align:end;font-variant-numeric:tabular-nums}
 tr>:last-child{padding-inline-end:0}
 .metrics{max-width:46rem}
-.metrics td{width:11rem;white-space:nowrap}
+.metrics td{width:11rem;min-width:6.5rem;white-space:nowrap}
+.metrics td:last-child{width:9.6rem}
+.metrics tbody th{min-width:9rem}
 .best{font-weight:700}
 .bar{display:block;height:3px;margin-top:.3rem;background:var(--line)}
 .bar i{display:block;height:100%;background:var(--soft)}

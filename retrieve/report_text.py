@@ -34,7 +34,8 @@ _OPENER = re.compile(r"(\d*)[-+=:%@.)]")
 
 def plain_text(text: str) -> str:
     """Return `text` on one line and printable: blank space folded, what a terminal would act on replaced."""
-    return _BLANKS.sub(" ", _UNPRINTABLE.sub("\ufffd", _REORDERING.sub("", text))).strip()
+    line = _BLANKS.sub(" ", _UNPRINTABLE.sub("\ufffd", _REORDERING.sub("", text))).strip()
+    return line or ("\ufffd" if text else "")
 
 
 def markdown_text(text: str) -> str:
