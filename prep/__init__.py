@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prep.document import ROLES, Chunk, Document, Rejected, Span
 
 if TYPE_CHECKING:
-    from prep.ingest import IngestReport, ingest
+    from prep.ingest import IngestReport
     from prep.model import PrepModel
     from prep.readers import read_documents
     from prep.workspace import Workspace
@@ -21,7 +21,6 @@ __all__ = [
     "Rejected",
     "Span",
     "Workspace",
-    "ingest",
     "read_documents",
 ]
 
@@ -29,7 +28,6 @@ _LAZY = {
     "IngestReport": "prep.ingest",
     "PrepModel": "prep.model",
     "Workspace": "prep.workspace",
-    "ingest": "prep.ingest",
     "read_documents": "prep.readers",
 }
 

@@ -56,6 +56,7 @@ class ChunkTableWriter:
     """Fills a new chunks.sqlite, document by document; `close` completes it."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         # A file that is not finished is thrown away whole, so nothing needs to be undone or on the disk yet.
         self._connection.execute("PRAGMA journal_mode = OFF")
@@ -100,6 +101,8 @@ class ChunkTableWriter:
                 ),
             )
             self._connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._path} cannot be written: {error}") from error
         except sqlite3.IntegrityError as error:
             raise StoreError(
                 f"document {document.id!r} or one of its chunks has an id in use: {error}"
@@ -117,8 +120,12 @@ class ChunkTableWriter:
 
     def close(self) -> None:
         """Complete the file."""
-        self._connection.execute("COMMIT")
-        self._connection.close()
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._path} cannot be written: {error}") from error
+        finally:
+            self._connection.close()
 
     def abandon(self) -> None:
         """Let go of the file, which is not complete."""

@@ -263,7 +263,8 @@ class _Hold:
 
     def __init__(self, folder: Path) -> None:
         path = folder / MANIFEST_NAME
-        self._descriptor: int | None = os.open(path, os.O_RDONLY)
+        self._descriptor: int | None = None
+        self._descriptor = os.open(path, os.O_RDONLY)
         # A writer may have renamed the folder between the opening and the locking.
         if not _lock(self._descriptor, shared=True) or not _is_still_at(path, self._descriptor):
             self.release()

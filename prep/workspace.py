@@ -171,13 +171,10 @@ class Workspace:
         found = []
         for folder in _complete_folders(self.generations_path):
             try:
-                manifest = read_manifest(folder)
-            except (
-                StoreError,
-                OSError,
-            ):  # removed in between, or damaged: it keeps its name, and counts as oldest
-                manifest = {}
-            found.append((str(manifest.get("created_at", "")), folder.name))
+                created_at = str(read_manifest(folder).get("created_at"))
+            except StoreError:  # a damaged one counts as the oldest
+                created_at = ""
+            found.append((created_at, folder.name))
         return [name for _, name in sorted(found)]
 
     def open_generation(
@@ -289,43 +286,50 @@ class Workspace:
     def promote(self, kind: ModelKind, version: str) -> Current:
         """Make a model version current, after checking its files.
 
-        A prep version goes with the generation it built: after promoting another, ingest again.
-        Raises StoreError, ChecksumMismatch.
+        With a prep version goes the newest generation it built; where there is none, ingest again, since the
+        current generation will not open with it. Raises StoreError, ChecksumMismatch.
         """
         verify_folder(self.model_path(kind, version))
-        return self.swap(**{kind: version})
+        with self.lock():
+            return self._swap_model(kind, version)
 
     def rollback(self, kind: ModelKind) -> Current:
         """Make the version before the current one current again (the shipped one, if that was it).
 
-        With a prep version goes the generation it built, where that is the one before the current. Rolling
-        back twice returns to where it was. Raises StoreError where there is no version to go back to.
+        With a prep version goes the newest generation it built, as in `promote`. Rolling back twice returns
+        to where it was. Raises StoreError where there is no version to go back to, ChecksumMismatch.
         """
         if kind not in MODEL_KINDS:
             raise StoreError(f"{kind!r} is no kind of model: it must be one of {', '.join(MODEL_KINDS)}")
         with self.lock():
-            before = self.current()
-            if kind not in before.previous:
+            previous = self.current().previous
+            if kind not in previous:
                 raise StoreError(f"{self.path} has had no other {kind} model than the current one")
-            changes: dict[str, str | None] = {kind: before.previous[kind]}
-            earlier = before.previous.get("generation")
-            if kind == "prep" and before.generation is not None and earlier is not None:
-                built_now = self._built_by(before.generation)
-                built_earlier = self._built_by(earlier)
-                if built_now == before.prep and built_earlier == changes["prep"]:
-                    changes["generation"] = earlier
-            return self.swap(**changes)
+            version = previous[kind]
+            if version is not None:
+                verify_folder(self.model_path(kind, version))
+            return self._swap_model(kind, version)
+
+    def _swap_model(self, kind: ModelKind, version: str | None) -> Current:
+        changes: dict[str, str | None] = {kind: version}
+        if kind == "prep":
+            fitting = [name for name in self.generations() if self._fits(name, version)]
+            if fitting and self.current().generation not in fitting:
+                verify_folder(self._folder("generation", fitting[-1]))
+                changes["generation"] = fitting[-1]
+        return self.swap(**changes)
 
     def prep_name(self, prep_version: str) -> str | None:
         """Return the version if it is a model of this workspace, None if it came from elsewhere (shipped)."""
         return prep_version if prep_version in self.model_versions("prep") else None
 
-    def _built_by(self, generation_id: str) -> str | None:
+    def _fits(self, generation_id: str, prep: str | None) -> bool:
+        """Whether this prep version built the generation; None stands for one from outside the workspace."""
         try:
             manifest = read_manifest(self._folder("generation", generation_id))
         except StoreError:
-            return None
-        return self.prep_name(str(manifest.get("prep_version")))
+            return False
+        return self.prep_name(str(manifest.get("prep_version"))) == prep
 
     def _folder(self, kind: str, name: str | None = None) -> Path:
         """Return the folder of a kind, or of one name in it. Raises StoreError for a name that is not one."""

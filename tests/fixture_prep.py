@@ -6,7 +6,9 @@ Deterministic, without weights: equal texts get equal vectors, and texts that sh
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -66,3 +68,9 @@ class LinePrep:
             digest = hashlib.sha256(f"{self.version} {word}".encode("utf-8", "replace")).digest()
             vector += np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=self.dimension)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def subprocess_environment() -> dict[str, str]:
+    """The environment in which another process can import our packages and this module."""
+    tests = Path(__file__).resolve().parent
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests.parent), str(tests)])}
