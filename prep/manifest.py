@@ -26,6 +26,7 @@ __all__ = [
     "read_manifest",
     "sync_file",
     "sync_folder",
+    "sync_tree",
     "verify_folder",
     "write_json",
     "write_manifest",
@@ -65,6 +66,16 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Wait until everything in `folder` is on the disk."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            sync_file(path)
+    sync_folder(folder)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write `content` to a temporary file beside `path` and return it: `os.replace` completes it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -92,13 +103,12 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
     Every file is on the disk before the manifest is. Returns what was written.
     """
-    files: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != MANIFEST_NAME:
-            sync_file(path)
-            files[path.relative_to(folder).as_posix()] = file_digest(path)
-        elif path.is_dir():
-            sync_folder(path)
+    sync_tree(folder)
+    files = {
+        path.relative_to(folder).as_posix(): file_digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST_NAME
+    }
     manifest: dict[str, Any] = {"format": FORMAT, **content, "files": files}
     manifest["digest"] = json_digest(manifest)
     os.replace(write_json(folder / MANIFEST_NAME, manifest), folder / MANIFEST_NAME)

@@ -33,6 +33,7 @@ from prep.manifest import (
     read_json,
     read_manifest,
     sync_folder,
+    sync_tree,
     verify_folder,
     write_json,
     write_manifest,
@@ -258,30 +259,44 @@ class Workspace:
 
     @contextmanager
     def new_model(
-        self, kind: ModelKind, version: str, content: Mapping[str, Any] | None = None
+        self, kind: ModelKind, version: str | None = None, content: Mapping[str, Any] | None = None
     ) -> Iterator[Path]:
-        """Give an empty folder to write a model into; it becomes models/<kind>/<version> when the block ends.
+        """Give an empty folder to write a model into; it becomes models/<kind>/<version> at the block's end.
 
-        A manifest.json that the block wrote is checked against the files and kept; otherwise one is written
-        from `content`. The version is not promoted. Takes the lock. Raises StoreError where the version
-        exists.
+        A manifest.json that the block wrote is checked against the files and kept, and names the version
+        where `version` is None; otherwise one is written from `content`. The version is not promoted. Takes
+        the lock. Raises StoreError where the version exists, or is not the one that the manifest names.
         """
-        folder = self._folder(kind, version)
         with self.lock():
-            if folder.exists():
-                raise StoreError(f"{self.path} already has a {kind} model {version!r}: versions never change")
-            temporary = folder.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
+            if version is not None:
+                self._refuse_existing(kind, version)
+            temporary = self._folder(kind) / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
             temporary.mkdir(parents=True)
             try:
                 yield temporary
-                if (temporary / MANIFEST_NAME).is_file():
-                    verify_folder(temporary)
+                if version is None or (temporary / MANIFEST_NAME).is_file():
+                    manifest = verify_folder(temporary)
+                    sync_tree(temporary)
                 else:
-                    write_manifest(temporary, {"kind": kind, "version": version, **(content or {})})
-                os.rename(temporary, folder)
-                sync_folder(folder.parent)
+                    manifest = write_manifest(
+                        temporary, {"kind": kind, "version": version, **(content or {})}
+                    )
+                named = str(manifest.get("version"))
+                if manifest.get("kind") != kind or (version or named) != named:
+                    raise StoreError(
+                        f"the manifest written for {kind} model {version or named!r} is that of "
+                        f"{manifest.get('kind')} model {named!r}"
+                    )
+                os.rename(temporary, self._refuse_existing(kind, named))
+                sync_folder(self._folder(kind))
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def _refuse_existing(self, kind: ModelKind, version: str) -> Path:
+        folder = self._folder(kind, version)
+        if folder.exists():
+            raise StoreError(f"{self.path} already has a {kind} model {version!r}: versions never change")
+        return folder
 
     def promote(self, kind: ModelKind, version: str) -> Current:
         """Make a model version current, after checking its files.

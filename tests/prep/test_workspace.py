@@ -14,6 +14,7 @@ from fixture_prep import LinePrep, subprocess_environment
 from prep.document import Document
 from prep.errors import ChecksumMismatch, EmptyStore, StoreError, VersionMismatch, WorkspaceLocked
 from prep.ingest import IngestSettings, ingest
+from prep.manifest import write_manifest
 from prep.workspace import Current, Workspace
 
 
@@ -167,6 +168,30 @@ def test_model_version_is_written_once_and_whole(workspace: Workspace) -> None:
         folder.write_bytes(b"fails before the model is whole")
     assert workspace.model_versions("prep") == ["p1"]
     assert [path.name for path in (workspace.path / "models" / "prep").iterdir()] == ["p1"]
+
+
+def test_model_may_name_its_own_version_in_the_manifest_it_writes(workspace: Workspace) -> None:
+    with workspace.new_model("prep") as folder:
+        (folder / "weights" / "deep").mkdir(parents=True)
+        (folder / "weights" / "deep" / "model.safetensors").write_bytes(b"weights")
+        write_manifest(folder, {"kind": "prep", "version": "p-0123abcd"})
+    assert workspace.model_versions("prep") == ["p-0123abcd"]
+    workspace.promote("prep", "p-0123abcd")
+    with pytest.raises(StoreError, match="'p1' is that of retrieve model 'r1'"):
+        add_mislabelled_model(workspace)
+    with pytest.raises(StoreError, match="not complete"):
+        add_unnamed_model(workspace)
+    assert workspace.model_versions("prep") == ["p-0123abcd"]
+
+
+def add_mislabelled_model(workspace: Workspace) -> None:
+    with workspace.new_model("prep", "p1") as folder:
+        write_manifest(folder, {"kind": "retrieve", "version": "r1"})
+
+
+def add_unnamed_model(workspace: Workspace) -> None:
+    with workspace.new_model("prep") as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
 
 
 def test_prep_model_and_its_generation_become_current_and_go_back_together(workspace: Workspace) -> None:
