@@ -38,6 +38,7 @@ _CHARACTERS = {
     f"{_W}cr": "\n",
 }
 _HEADING_NAME = re.compile(r"heading (\d)\Z", re.I)
+_LIST_NAME = re.compile(r"list (?:bullet|number) ([1-9])\Z", re.I)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -323,7 +324,9 @@ def _read_styles(document: Any) -> tuple[dict[str | None, int], dict[str | None,
                     levels[identifier] = int(outline) + 1
             numbering = _numbering(properties)
             if identifier not in numberings and numbering is not None:
-                numberings[identifier] = numbering
+                named = _LIST_NAME.match(name)  # "List Bullet 2" is a list of its own, drawn one step in
+                step = int(named.group(1)) - 1 if named is not None else 0
+                numberings[identifier] = (numbering[0], max(numbering[1], step))
             current = _value(style, "basedOn")
     return levels, numberings
 

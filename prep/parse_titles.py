@@ -27,6 +27,7 @@ _HEADER_TITLE = re.compile(r"^title:[ \t]*(\S[^\r\n]*(?:\r?\n[ \t]+\S[^\r\n]*)*)
 _HEADER_BLOCK = re.compile(r"\A\s*(?:[A-Z][\w-]*:[^\r\n]*(?:\r?\n[ \t]+\S[^\r\n]*)*\r?\n){2,}", re.M)
 _HTML_HEADING = re.compile(r"<h[1-6]\b[^>]*>(.*?)</h[1-6]\s*>", re.S | re.I)
 _TAG = re.compile(r"<[^<>]*>")
+_ATTRIBUTES = re.compile(r"\s*\{[:#.][^{}]*\}\s*\Z")  # `{#anchor .class}` after a heading
 _ROLE = re.compile(r":[\w:+.-]+:`~?([^`<]*?)(?:\s*<[^`>]*>)?`")
 _UNDERLINE = re.compile(r"([=\-*~^#_\"'`+:.])\1{2,}\Z")
 _PRODUCER_PREFIX = re.compile(r"\A(?:microsoft (?:word|powerpoint|excel)|wordperfect document)\s*-\s*", re.I)
@@ -82,7 +83,7 @@ def markdown_title(text: str) -> str:
     for position, token in enumerate(tokens):
         title = ""
         if token.type == "heading_open":
-            title = clean_title(_inline_text(tokens[position + 1]))
+            title = clean_title(_ATTRIBUTES.sub("", _inline_text(tokens[position + 1])))
         elif token.type == "html_block":
             heading = _HTML_HEADING.search(token.content)
             title = clean_title(unescape(_TAG.sub("", heading.group(1)))) if heading else ""

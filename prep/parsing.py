@@ -65,16 +65,21 @@ def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_b
 def _read(path: str, max_bytes: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            data = file.read(max_bytes + 1)
-            if len(data) > max_bytes:
-                size = max(os.fstat(file.fileno()).st_size, len(data))
-                raise UnreadableError(f"has {size:,} bytes, more than the {max_bytes:,} of max_bytes")
+            size = os.fstat(file.fileno()).st_size
+            if size <= max_bytes:
+                data = file.read(size + 1)
+                while len(data) > size and len(data) <= max_bytes:  # it grows while it is read
+                    size = len(data)
+                    data += file.read(1 << 20)
+                size = len(data)
     except FileNotFoundError:
         raise UnreadableError("vanished before it was read") from None
     except PermissionError:
         raise UnreadableError("cannot be opened: permission denied") from None
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
+    if size > max_bytes:
+        raise UnreadableError(f"has {size:,} bytes, more than the {max_bytes:,} of max_bytes")
     return data
 
 
