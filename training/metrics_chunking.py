@@ -21,7 +21,16 @@ from dataclasses import dataclass
 
 from prep.document import Span
 
-__all__ = ["Coverage", "cover", "covered_within_tokens", "intersection", "merge", "precision_omega", "total"]
+__all__ = [
+    "Coverage",
+    "cover",
+    "evidence_recall",
+    "first_tokens",
+    "intersection",
+    "merge",
+    "precision_omega",
+    "total",
+]
 
 Ranges = dict[str, list[tuple[int, int]]]  # by document: sorted, disjoint, non-empty
 
@@ -110,24 +119,37 @@ def precision_omega(excerpts: Iterable[Span], chunks: Iterable[Span], *, touchin
     return shared / (total(union) + total(wanted) - shared) if shared else 0.0
 
 
-def covered_within_tokens(
-    excerpts: Iterable[Span], ranked: Sequence[Span], n_tokens: Sequence[int], budget: int
-) -> float:
-    """Return the recall of the best-ranked chunks that fit a budget of tokens.
+def evidence_recall(evidence: Iterable[Span], retrieved: Iterable[Span], *, alternatives: bool) -> float:
+    """Return the share of the evidence's code points that retrieved chunks hold; 0.0 without evidence.
 
-    Chunks are taken in rank order; the one that crosses the budget counts by the share of its code points
-    that fits, from its start, so that large chunks are neither favoured nor punished at the edge.
+    alternatives: the spans are different views of one answer, so the best held passage (maximal run of
+    overlapping or touching spans) counts alone.
+    """
+    wanted, got = merge(evidence), merge(retrieved)
+    if not wanted:
+        return 0.0
+    if not alternatives:
+        return intersection(wanted, got) / total(wanted)
+    return max(
+        intersection({document_id: [(start, end)]}, got) / (end - start)
+        for document_id, ranges in wanted.items()
+        for start, end in ranges
+    )
+
+
+def first_tokens(ranked: Sequence[Span], n_tokens: Sequence[int], budget: int) -> list[Span]:
+    """Return what a reader of the first `budget` tokens sees of ranked chunks.
+
+    The chunk that crosses the budget is kept by the share of its code points that fits, from its start, so
+    that large chunks are neither favoured nor punished at the edge.
     """
     taken: list[Span] = []
     left = budget
     for span, cost in zip(ranked, n_tokens, strict=True):
         if left <= 0:
             break
-        if cost > left:
-            end = span.start + (span.end - span.start) * left // cost
-            span = Span(span.document_id, span.start, end)
-        taken.append(span)
+        end = span.end if cost <= left else span.start + (span.end - span.start) * left // cost
+        if end > span.start:
+            taken.append(Span(span.document_id, span.start, end))
         left -= cost
-    wanted = merge(excerpts)
-    n_wanted = total(wanted)
-    return intersection(wanted, merge(taken)) / n_wanted if n_wanted else 0.0
+    return taken

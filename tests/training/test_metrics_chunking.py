@@ -3,7 +3,7 @@
 import pytest
 
 from prep.document import Span
-from training.metrics_chunking import Coverage, cover, covered_within_tokens, merge, precision_omega
+from training.metrics_chunking import Coverage, cover, evidence_recall, first_tokens, merge, precision_omega
 
 
 def test_a_chunk_that_is_the_excerpt_scores_one() -> None:
@@ -54,4 +54,13 @@ def test_merging_joins_overlapping_and_touching_spans_and_drops_empty_ones() -> 
 @pytest.mark.parametrize(("budget", "recall"), [(0, 0.0), (5, 0.25), (10, 0.5), (15, 0.75), (99, 1.0)])
 def test_recall_within_a_token_budget_grows_evenly_through_a_chunk(budget: int, recall: float) -> None:
     ranked = [Span("d", 0, 100), Span("d", 100, 200)]
-    assert covered_within_tokens([Span("d", 0, 200)], ranked, [10, 10], budget) == recall
+    seen = first_tokens(ranked, [10, 10], budget)
+    assert evidence_recall([Span("d", 0, 200)], seen, alternatives=False) == recall
+
+
+def test_the_best_passage_counts_where_evidence_spans_are_alternatives() -> None:
+    evidence = [Span("d", 0, 10), Span("d", 5, 20), Span("d", 50, 60)]
+    assert evidence_recall(evidence, [Span("d", 50, 60)], alternatives=False) == 10 / 30
+    assert evidence_recall(evidence, [Span("d", 50, 60)], alternatives=True) == 1.0
+    assert evidence_recall(evidence, [Span("e", 50, 60)], alternatives=True) == 0.0
+    assert evidence_recall([], [Span("d", 50, 60)], alternatives=True) == 0.0
