@@ -222,7 +222,8 @@ class ExperienceLog:
         except OSError as error:
             raise StoreError(f"the experience log cannot be exported to {target}: {error}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
         return n_rows
 
     def delete_report(self, report_id: str) -> None:

@@ -182,6 +182,13 @@ def test_export_writes_one_json_line_per_report_with_its_feedback(log: Experienc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "workspace"]
 
 
+def test_an_export_that_cannot_be_written_is_a_clear_error(log: ExperienceLog, tmp_path: Path) -> None:
+    log.record(report("r1"))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be exported"):
+        log.export(tmp_path / "file" / "log.jsonl")
+
+
 def test_deleting_a_document_takes_every_report_it_was_shown_in_and_no_other(log: ExperienceLog) -> None:
     log.record(report("r1", "safe.md"))
     log.feedback("r1", helpful=True)

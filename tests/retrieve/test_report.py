@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prep.errors import DataError
@@ -116,6 +116,7 @@ def test_json_carries_the_schema_and_keeps_every_field() -> None:
 texts = st.text(st.characters(), min_size=1).filter(str.strip)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     texts,
     texts,
