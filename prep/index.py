@@ -198,8 +198,8 @@ class VectorIndex:
     def _candidates(self, queries: Floats, n: int) -> tuple[Floats, Ints]:
         """Return FAISS's n best, with scores that depend on query and vector alone.
 
-        FAISS multiplies few queries and many queries by different code, whose last bits differ, even between
-        equal vectors of one call; so the scores are computed again in double precision.
+        FAISS sums in single precision, in an order that varies with its build, the processor and the number
+        of queries; so the scores are computed again in double precision, and then rounded.
         """
         scores, rows = self._index.search(queries, n)
         if self.kind == "ivf-sq8":  # scored list by list, one vector at a time

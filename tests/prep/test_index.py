@@ -44,6 +44,15 @@ def test_equal_vectors_rank_by_row(kind: str) -> None:
     assert rows.tolist() == [[5, 9, 42, 300, 700]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_equal_vectors_than_are_fetched_at_first_rank_by_row(kind: str) -> None:
+    vectors = unit_vectors(800)
+    equal = np.sort(np.random.default_rng(2).permutation(800)[:60])
+    vectors[equal] = vectors[equal[0]]
+    rows = VectorIndex.build(vectors, KINDS[kind]).search(vectors[equal[:1]], 5)[1]
+    assert rows[0].tolist() == equal[:5].tolist()
+
+
 @pytest.mark.parametrize("kind", ["hnsw", "ivf-sq8"])
 def test_search_effort_grows_until_the_target_recall_is_reached(kind: str) -> None:
     vectors = unit_vectors(3000, dimension=64)  # without structure: the hardest case for both
