@@ -149,7 +149,8 @@ def _source_analysis(report: Report, level: int) -> str:
     if report.sources:
         rows = "\n".join(_row(source) for source in report.sources)
         parts.append(
-            f'<h{level} class="part">Read, in the order shown to the model</h{level}>\n<div class="wide"><table><thead><tr>'
+            f'<h{level} class="part">Read, in the order shown to the model</h{level}>\n'
+            '<div class="wide"><table><thead><tr>'
             '<th scope="col">Role</th><th scope="col">Passage</th>'
             '<th scope="col" class="number">Characters</th>'
             f'<th scope="col" class="number">Score</th></tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
