@@ -58,6 +58,9 @@ def parse_html(data: bytes) -> Parsed:
             "ignore"
         )  # XHTML read as HTML, and pages that look like an address: both are fine
         soup = BeautifulSoup(source, "lxml")
+    for definition in soup.find_all("dd"):  # lxml puts one that is not closed before the next around it
+        if definition.parent is not None and definition.parent.name == "dd":
+            definition.parent.insert_after(definition)
     return Parsed(_title(soup), _text(soup), losses)
 
 

@@ -58,6 +58,7 @@ _LEGACY = [
     "cp932", "euc_jp", "gb18030", "big5", "cp949",
 ]  # fmt: skip
 _CENTRAL_EUROPEAN = frozenset({"Croatian", "Czech", "Polish", "Romanian", "Slovak", "Slovene"})
+_SIGN_IN_WORD = re.compile(r"(?<=[^\W\d_])[¹³¿¼¾¥£¯ª\ufffd](?=[^\W\d_])")
 # Names that pages use for a smaller encoding than the one they are written in (the WHATWG Encoding Standard's
 # labels).
 _WIDENED = {
@@ -176,6 +177,14 @@ def _widened(declared: str | None) -> str | None:
     return _WIDENED.get(name, name)
 
 
+def _is_unwestern(data: bytes) -> bool:
+    """Whether Windows-1252 would show signs inside words, or carons beside letters they do not go with."""
+    text = data.decode("cp1252", errors="replace")
+    return _SIGN_IN_WORD.search(text) is not None or (
+        any(letter in text for letter in "šžŠŽ") and any(letter in text for letter in "èìøùæðÈÌØÙÆÐ")
+    )
+
+
 def _detect(data: bytes) -> str:
     """Guess a legacy encoding from letter statistics; Windows-1252 where they do not decide."""
     try:
@@ -185,8 +194,9 @@ def _detect(data: bytes) -> str:
     best = from_bytes(data[:_DETECTION_SAMPLE], cp_isolation=_LEGACY).best()
     if best is None:
         return "cp1252"
-    # The two Latin code pages agree on most letters of Western languages, so only the language tells them
-    # apart.
+    # The two Latin code pages agree on most letters of Western languages: the language tells them apart, or
+    # signs that no Western text has.
     if best.encoding in ("cp1250", "cp1252"):
-        return "cp1250" if best.language in _CENTRAL_EUROPEAN else "cp1252"
+        is_central = best.language in _CENTRAL_EUROPEAN or _is_unwestern(data[:_DETECTION_SAMPLE])
+        return "cp1250" if is_central else "cp1252"
     return str(best.encoding)

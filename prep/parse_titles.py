@@ -19,12 +19,12 @@ _HEAD_CHARACTERS = 1 << 15
 _REST_HEAD_LINES = 150
 _MAX_TITLE_CHARACTERS = 200
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?(?:---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*$|\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*$)\r?\n?",
+    r"\A(?:---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$|\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*$)\n?",
     re.S | re.M,
 )
-_FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*?)[ \t]*$", re.M | re.I)
-_HEADER_TITLE = re.compile(r"^title:[ \t]*(\S[^\r\n]*(?:\r?\n[ \t]+\S[^\r\n]*)*)", re.M | re.I)
-_HEADER_BLOCK = re.compile(r"\A\s*(?:[A-Z][\w-]*:[^\r\n]*(?:\r?\n[ \t]+\S[^\r\n]*)*\r?\n){2,}", re.M)
+_FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\n]*?)[ \t]*$", re.M | re.I)
+_HEADER_TITLE = re.compile(r"^title:[ \t]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)", re.M | re.I)
+_HEADER_BLOCK = re.compile(r"\A\s*(?:[A-Z][\w-]*:[^\n]*(?:\n[ \t]+\S[^\n]*)*\n){2,}", re.M)
 _HTML_HEADING = re.compile(r"<h[1-6]\b[^>]*>(.*?)</h[1-6]\s*>", re.S | re.I)
 _TAG = re.compile(r"<[^<>]*>")
 _ATTRIBUTES = re.compile(r"\s*\{[:#.][^{}]*\}\s*\Z")  # `{#anchor .class}` after a heading
@@ -114,18 +114,18 @@ def rest_title(text: str) -> str:
             "warning_stream": False,
         },
     )
-    given = clean_title(tree.get("title"))
-    if given:
-        return given
-    for title in tree.findall(nodes.title):
-        if isinstance(title.parent, (nodes.document, nodes.section)):
-            return clean_title(_ROLE.sub(r"\1", title.rawsource or title.astext()).replace("``", ""))
-    return ""
+    titles = [tree.get("title") or ""]
+    for node in tree.findall(nodes.title):
+        if isinstance(node.parent, (nodes.document, nodes.section)):
+            titles.append(node.astext())
+            break
+    # Roles that only Sphinx knows stay in the text as they were written.
+    return next((title for title in (clean_title(_ROLE.sub(r"\1", text)) for text in titles) if title), "")
 
 
 def plain_title(text: str) -> str:
     """Return the first line where it is marked as a title (`# `, `= … =`, underlined), else ""."""
-    lines = [line.strip() for line in _head(text).lstrip("\ufeff").split("\n")[:50]]
+    lines = [line.strip() for line in _head(text).split("\n")[:50]]
     while lines and not lines[0]:
         lines.pop(0)
     if lines and _UNDERLINE.match(lines[0]):  # a line above the title, as reST allows
@@ -142,9 +142,9 @@ def plain_title(text: str) -> str:
 
 
 def _head(text: str) -> str:
+    head = text[:_HEAD_CHARACTERS].removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if len(text) <= _HEAD_CHARACTERS:
-        return text
-    head = text[:_HEAD_CHARACTERS]
+        return head
     return head[: head.rfind("\n") + 1] or head
 
 

@@ -99,9 +99,9 @@ def _find_all(paths: Iterable[str | os.PathLike[str]], wanted: list[re.Pattern[s
     links: list[_Found] = []
     visited: set[tuple[int, int]] = set()
     for given in paths:
-        path = Path(given)
+        path = Path(given) if _exists(given) else Path(os.path.expanduser(given))
         if _exists(path):
-            if path.is_dir():
+            if os.path.isdir(path):
                 _walk(path, path, wanted, visited, found, links)
             else:
                 found.append(_look_at(path.parent, path))
@@ -110,7 +110,7 @@ def _find_all(paths: Iterable[str | os.PathLike[str]], wanted: list[re.Pattern[s
         if not matches:
             raise DataError(_missing(given))
         for match in matches:
-            if match.is_dir():
+            if os.path.isdir(match):
                 _walk(root, match, wanted, visited, found, links)
             else:
                 found.append(_look_at(root, match))
@@ -150,11 +150,11 @@ def _walk(
             path = current / entry.name
             if entry.name.startswith("."):
                 continue
-            if path.is_dir() and entry.name in _SKIPPED_FOLDERS:
+            if os.path.isdir(path) and entry.name in _SKIPPED_FOLDERS:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 pending.append(path)
-            elif path.is_dir():
+            elif os.path.isdir(path):
                 links.append(_Found(root, _name_inside(root, path), path))
             elif not wanted or _is_wanted(_name_inside(root, path), wanted):
                 found.append(_look_at(root, path))
@@ -218,7 +218,7 @@ def _absolute_parts(root: Path) -> list[str]:
     return [part for part in absolute.parts if part != absolute.anchor]
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: str | os.PathLike[str]) -> bool:
     """Whether there is something of that name, be it a link to nowhere."""
     try:
         return os.path.lexists(path)
@@ -235,9 +235,9 @@ def _expand(pattern: str) -> tuple[Path, list[Path]]:
         if globbing.has_magic(part):
             break
         fixed.append(part)
+    root = Path(*fixed)
     matches = sorted({Path(match) for match in globbing.glob(os.path.expanduser(pattern), recursive=True)})
-    # Files that lie in a folder which the pattern fits too come with the folder, but for what it passes over.
-    return Path(*fixed), matches
+    return root, [match for match in matches if _SKIPPED_FOLDERS.isdisjoint(match.relative_to(root).parts)]
 
 
 def _missing(given: str | os.PathLike[str]) -> str:
