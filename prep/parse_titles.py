@@ -6,6 +6,7 @@ Parsers that know more (HTML's <title>, PDF and DOCX metadata) ask here only whe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ __all__ = ["clean_title", "markdown_title", "plain_title", "rest_title", "title_
 
 # A title stands near the beginning; reading only that keeps a large file as cheap as a small one.
 _HEAD_CHARACTERS = 1 << 15
+_FIRST_CHARACTERS = 1 << 11
 _REST_HEAD_LINES = 150
 _MAX_TITLE_CHARACTERS = 200
 _FRONT_MATTER = re.compile(
@@ -79,14 +81,9 @@ def markdown_title(text: str) -> str:
         if title:
             return title
         head = head[front.end() :]
-    tokens = MarkdownIt("commonmark").parse(head)
-    for position, token in enumerate(tokens):
-        title = ""
-        if token.type == "heading_open":
-            title = clean_title(_ATTRIBUTES.sub("", _inline_text(tokens[position + 1])))
-        elif token.type == "html_block":
-            heading = _HTML_HEADING.search(token.content)
-            title = clean_title(unescape(_TAG.sub("", heading.group(1)))) if heading else ""
+    # Most titles stand in the first lines, and parsing is what reading a small file costs.
+    for part in (head[:_FIRST_CHARACTERS], head[_FIRST_CHARACTERS:] and head):
+        title = _first_heading(MarkdownIt("commonmark").parse(part))
         if title:
             return title
     return ""
@@ -146,6 +143,19 @@ def _head(text: str) -> str:
     if len(text) <= _HEAD_CHARACTERS:
         return head
     return head[: head.rfind("\n") + 1] or head
+
+
+def _first_heading(tokens: Sequence[Token]) -> str:
+    for position, token in enumerate(tokens):
+        title = ""
+        if token.type == "heading_open":
+            title = clean_title(_ATTRIBUTES.sub("", _inline_text(tokens[position + 1])))
+        elif token.type == "html_block":
+            heading = _HTML_HEADING.search(token.content)
+            title = clean_title(unescape(_TAG.sub("", heading.group(1)))) if heading else ""
+        if title:
+            return title
+    return ""
 
 
 def _unquoted(value: str) -> str:

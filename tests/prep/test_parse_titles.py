@@ -52,6 +52,10 @@ def test_rest_is_called_by_header_directive_or_first_section(text: str, title: s
     assert rest_title(text) == title
 
 
+def test_a_heading_after_a_long_preface_is_found() -> None:
+    assert markdown_title("Preface.\n" * 500 + "\n# Late\n") == "Late"
+
+
 def test_rest_includes_no_other_file(tmp_path_factory: pytest.TempPathFactory) -> None:
     secret = tmp_path_factory.mktemp("secret") / "s.rst"
     secret.write_text("Secret\n======\n")
