@@ -82,7 +82,8 @@ def markdown_title(text: str) -> str:
             return title
         head = head[front.end() :]
     # Most titles stand in the first lines, and parsing is what reading a small file costs.
-    for part in (head[:_FIRST_CHARACTERS], head[_FIRST_CHARACTERS:] and head):
+    first = head[: head.rfind("\n", 0, _FIRST_CHARACTERS) + 1]
+    for part in (first, head):
         title = _first_heading(MarkdownIt("commonmark").parse(part))
         if title:
             return title
