@@ -1,0 +1,63 @@
+"""A trained adapter on disk: low-rank updates of the base's linear layers, and the rows of our own tokens.
+
+One safetensors file. `<module>.A` (r, in) and `<module>.B` (out, r) update that module's weight by
+`scale * B @ A`; `token_rows` (n, hidden) replace the embeddings of `tokens`. Applied by merging, so that serving
+needs no adapter library and costs no time. Source: LoRA, https://arxiv.org/abs/2106.09685
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from prep.errors import WeightsError
+
+__all__ = ["apply_adapter", "save_adapter"]
+
+
+def save_adapter(
+    path: Path,
+    updates: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+    tokens: list[str],
+    rows: torch.Tensor,
+    *,
+    scale: float,
+    dtype: torch.dtype = torch.bfloat16,
+) -> None:
+    """Write one adapter file. updates: module name → (A, B); rows: (len(tokens), hidden)."""
+    state = {f"{name}.A": a.detach().to(dtype).contiguous().cpu() for name, (a, _) in updates.items()}
+    state |= {f"{name}.B": b.detach().to(dtype).contiguous().cpu() for name, (_, b) in updates.items()}
+    state["token_rows"] = rows.detach().to(dtype).contiguous().cpu()
+    save_file(state, path, metadata={"scale": repr(scale), "tokens": json.dumps(tokens, ensure_ascii=False)})
+
+
+@torch.no_grad()
+def apply_adapter(model: Any, tokenizer: Any, path: Path) -> None:
+    """Merge the adapter at `path` into `model`, in place. Raises WeightsError where it does not fit the base."""
+    modules = dict(model.named_modules())
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            scale = float(metadata["scale"])
+            tokens = json.loads(metadata["tokens"])
+            names = sorted(key[:-2] for key in file.keys() if key.endswith(".A"))  # noqa: SIM118
+            for name in names:
+                weight = modules[name].weight
+                a, b = file.get_tensor(f"{name}.A").float(), file.get_tensor(f"{name}.B").float()
+                update = (scale * (b @ a)).to(weight.device)
+                weight.copy_((weight.float() + update).to(weight.dtype))
+            known = tokenizer.get_vocab()
+            ids = torch.tensor([known[token] for token in tokens])
+            embedding = model.get_input_embeddings().weight
+            embedding[ids.to(embedding.device)] = file.get_tensor("token_rows").to(embedding)
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"the adapter {path} does not fit the base model: {error!r}. "
+            "Use the base that it was trained on, or train again."
+        ) from error

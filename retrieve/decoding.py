@@ -1,0 +1,141 @@
+"""Decode the model's next action for a batch of episodes, under the grammar.
+
+Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once, and extended token
+by token with a key-value cache. Log-probabilities are those of the constrained distribution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from retrieve.grammar import Grammar, GrammarState
+
+__all__ = ["Action", "Decoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the model wrote. `complete` is False where the deadline cut it off; `none_probability` is that of
+    reporting none, as its first word was chosen (nan for a search)."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprob: float
+    none_probability: float
+    n_prompt_tokens: int
+    complete: bool
+
+
+class Decoder:
+    """A causal LM with its tokenizer and grammar."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, none_offset: float = 0.0) -> None:
+        """none_offset: added to the logit of reporting none; tuned on held-out questions, kept in the manifest."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.none_offset = none_offset
+        self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
+
+    def encode(self, prompt: str) -> list[int]:
+        """Return the token ids of a prompt, the beginning-of-text token in front."""
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
+        return ids if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id, *ids]
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        prompts: Sequence[str],
+        states: Sequence[GrammarState],
+        *,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        deadline: float | None = None,
+    ) -> list[Action]:
+        """Return one action per prompt. deadline: `time.monotonic()` value after which decoding stops."""
+        if not prompts:
+            return []
+        from transformers import DynamicCache
+
+        device = self.model.device
+        encoded = [self.encode(prompt) for prompt in prompts]
+        width = max(map(len, encoded))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        written: list[list[int]] = [[] for _ in prompts]
+        logprobs = [0.0] * len(prompts)
+        none_probabilities = [float("nan")] * len(prompts)
+        padded = width != min(map(len, encoded))
+        step_ids = ids
+        while True:
+            output = self.model(
+                input_ids=step_ids,
+                attention_mask=mask if padded else None,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            logits = output.logits[:, -1].float().cpu()
+            step = []
+            for row, state in enumerate(states):
+                if state.done:
+                    step.append(pad)
+                    continue
+                token, logprob = self._choose(
+                    logits[row], state, temperature, generator, row, none_probabilities
+                )
+                state.advance(token)
+                written[row].append(token)
+                logprobs[row] += logprob
+                step.append(token)
+            late = deadline is not None and time.monotonic() > deadline
+            if late or all(state.done for state in states):
+                break
+            step_ids = torch.tensor(step, device=device).unsqueeze(1)
+            mask = torch.cat([mask, torch.ones((len(prompts), 1), dtype=mask.dtype, device=device)], dim=1)
+            positions = positions[:, -1:] + 1
+        return [
+            Action(
+                self.tokenizer.decode(tokens, skip_special_tokens=False),
+                tuple(tokens),
+                logprob,
+                none,
+                len(row),
+                state.done,
+            )
+            for tokens, logprob, none, row, state in zip(
+                written, logprobs, none_probabilities, encoded, states, strict=True
+            )
+        ]
+
+    def _choose(
+        self,
+        logits: torch.Tensor,
+        state: GrammarState,
+        temperature: float,
+        generator: torch.Generator | None,
+        row: int,
+        none_probabilities: list[float],
+    ) -> tuple[int, float]:
+        allowed = state.allowed()
+        opens_statement = state.place == "statement" and not state.written and state.n_findings == 0
+        if opens_statement and self.none_offset:
+            logits = logits.clone()
+            logits[self.grammar.none[0]] += self.none_offset
+        scores = torch.log_softmax(logits.masked_fill(~allowed, float("-inf")), dim=-1)
+        if opens_statement:
+            none_probabilities[row] = float(scores[self.grammar.none[0]].exp())
+        if temperature > 0:
+            weights = torch.softmax(scores / temperature, dim=-1)
+            token = int(torch.multinomial(weights, 1, generator=generator))
+        else:
+            token = int(scores.argmax())
+        return token, float(scores[token])

@@ -1,0 +1,230 @@
+"""One episode: a question, its searches, and the report. The one state machine, in serving and in training.
+
+    <question>…</question>
+    <results>
+    Title › Heading
+    ⟦1⟧ First sentence.⟦2⟧ Second sentence.
+    </results>
+    <search> other words for it</search>
+    <results>…only what was not shown before, numbered on…</results>
+    <report> short answer⟦2⟧⟦7⟧</report>        or <report> none</report>
+
+A blank before every word makes a copied word the same token as its source; none before a marker saves one.
+
+The first search is the question itself, and free. An episode never runs a model or a search: it says what it waits
+for, and whoever runs it gives passages (`give`) or the model's words (`act`). Pointers are sentence numbers; code
+turns them into exact spans, so a quote cannot be invented.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prep.document import Chunk, Span
+from prep.errors import ConfigError
+from prep.text import split_sentences, strip_span
+from retrieve.tags import MAX_SENTENCES, escape, marker
+
+__all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
+
+NONE = "none"
+_POINTER = re.compile(r"⟦(\d+)⟧")
+_SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
+_REPORT = re.compile(r"\s*<report>(.*?)</report>", re.DOTALL)
+_BLANKS = re.compile(r"\s+")
+
+
+class MalformedAction(ValueError):
+    """The model's words are neither a search nor a report. Constrained decoding cannot produce one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeLimits:
+    """How much an episode may show and ask. Sizes in characters, so that they need no tokenizer."""
+
+    max_searches: int = 3
+    passages_per_search: int = 4
+    max_sentence_characters: int = 400
+    max_passage_characters: int = 1_000
+    max_question_characters: int = 600
+    max_heading_characters: int = 120
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk as the model sees it: where it stands, how well it matched, and its document's title."""
+
+    document_id: str
+    title: str
+    headings: tuple[str, ...]
+    start: int
+    end: int
+    text: str
+    score: float = 0.0
+
+    @classmethod
+    def of(cls, chunk: Chunk, title: str, score: float) -> Passage:
+        """Return the passage of a stored chunk."""
+        return cls(chunk.document_id, title, chunk.headings, chunk.start, chunk.end, chunk.text, score)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One finding of a report as the model wrote it: a statement and the numbers of its sentences."""
+
+    statement: str
+    pointers: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Episode:
+    """The state of one question. `state` is what it waits for: passages ("search"), words ("act"), nothing ("done")."""
+
+    question: str
+    limits: EpisodeLimits = field(default_factory=EpisodeLimits)
+    segments: list[tuple[str, bool]] = field(init=False)  # text, and whether the model wrote it
+    state: Literal["search", "act", "done"] = field(init=False, default="search")
+    queries: list[str] = field(init=False)
+    passages: list[Passage] = field(init=False, default_factory=list)
+    sentences: list[Span] = field(init=False, default_factory=list)
+    sentence_passage: list[int] = field(init=False, default_factory=list)
+    actions: list[str] = field(init=False, default_factory=list)
+    claims: tuple[Claim, ...] = field(init=False, default=())
+    abstained: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        shown = _one_line(self.question)[: self.limits.max_question_characters]
+        self.queries = [shown]
+        self.segments = [(f"<question>{escape(shown)}</question>\n", False)]
+
+    @property
+    def prompt(self) -> str:
+        """The whole episode so far, as the model reads it."""
+        return "".join(text for text, _ in self.segments)
+
+    @property
+    def query(self) -> str:
+        """The search it waits for. Meaningful in state "search"."""
+        return self.queries[-1]
+
+    @property
+    def may_search(self) -> bool:
+        """Whether the next action may still be a search."""
+        return len(self.queries) < self.limits.max_searches and len(self.sentences) < MAX_SENTENCES
+
+    def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
+        """Return the passages that overlap none already shown, at most `passages_per_search`, order kept."""
+        chosen: list[Passage] = []
+        for passage in passages:
+            if len(chosen) == self.limits.passages_per_search:
+                break
+            span = Span(passage.document_id, passage.start, passage.end)
+            if not any(span.overlaps(other) for other in (*self.passages, *chosen)):
+                chosen.append(passage)
+        return chosen
+
+    def give(self, passages: Sequence[Passage]) -> None:
+        """Show the results of the pending search, best first; those already shown are left out."""
+        if self.state != "search":
+            raise RuntimeError(f"passages were given in state {self.state!r}")
+        blocks: list[str] = []
+        for passage in self.unseen(passages):
+            block = self._render(passage)
+            if block is None:
+                break
+            blocks.append(block)
+        body = "".join(f"{block}\n" for block in blocks)
+        self.segments.append((f"<results>\n{body}</results>\n", False))
+        self.state = "act"
+
+    def act(self, words: str) -> None:
+        """Take the model's action. Raises MalformedAction; pointers to sentences not shown are malformed."""
+        if self.state != "act":
+            raise RuntimeError(f"an action was taken in state {self.state!r}")
+        if match := _SEARCH.fullmatch(words):
+            query = _one_line(match.group(1))
+            if not query or not self.may_search:
+                raise MalformedAction(f"no such search is allowed here: {words!r}")
+            self.queries.append(query)
+            words = f"<search> {escape(query)}</search>"
+            self.segments += [(words, True), ("\n", False)]
+            self.state = "search"
+        elif match := _REPORT.fullmatch(words):
+            self.claims = parse_report(match.group(1), len(self.sentences))
+            self.abstained = not self.claims
+            words = words.strip()
+            self.segments.append((words, True))
+            self.state = "done"
+        else:
+            raise MalformedAction(f"neither a search nor a report: {words!r}")
+        self.actions.append(words)
+
+    def _render(self, passage: Passage) -> str | None:
+        """Number the passage's sentences and return its block; None where no number is left."""
+        limits = self.limits
+        spans = sentence_spans(passage, limits)
+        spans = spans[: MAX_SENTENCES - len(self.sentences)]
+        if not spans:
+            return None
+        heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
+        heading = escape(_one_line(heading))[: limits.max_heading_characters]
+        parts = []
+        for span in spans:
+            self.sentences.append(span)
+            self.sentence_passage.append(len(self.passages))
+            text = passage.text[span.start - passage.start : span.end - passage.start]
+            parts.append(f"{marker(len(self.sentences))} {escape(_one_line(text))}")
+        self.passages.append(passage)
+        return f"{heading}\n{''.join(parts)}"
+
+
+def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
+    """Return the spans of the passage's sentences in its document, long ones cut at a blank, up to the size limit."""
+    spans: list[Span] = []
+    stop = min(len(passage.text), limits.max_passage_characters)
+    for left, right in split_sentences(passage.text):
+        if left >= stop:
+            break
+        for start, end in _cut(passage.text, left, right, limits.max_sentence_characters):
+            start, end = strip_span(passage.text, start, end)
+            if start < end:
+                spans.append(Span(passage.document_id, passage.start + start, passage.start + end))
+    return spans
+
+
+def parse_report(body: str, n_sentences: int) -> tuple[Claim, ...]:
+    """Return the claims of a report's body; empty for `none`. Raises MalformedAction."""
+    if body.strip() == NONE:
+        return ()
+    claims = []
+    for line in body.strip().split("\n"):
+        pointers = tuple(dict.fromkeys(int(number) for number in _POINTER.findall(line)))
+        statement = _POINTER.sub("", line).strip()
+        if not statement or not pointers:
+            raise MalformedAction(f"a finding needs a statement and a pointer: {line!r}")
+        if not all(1 <= pointer <= n_sentences for pointer in pointers):
+            raise MalformedAction(f"a pointer of {line!r} is outside 1..{n_sentences}")
+        claims.append(Claim(statement, pointers))
+    return tuple(claims)
+
+
+def _cut(text: str, start: int, end: int, size: int) -> list[tuple[int, int]]:
+    pieces = []
+    while end - start > size:
+        blank = text.rfind(" ", start + size // 2, start + size)
+        cut = start + size if blank < 0 else blank + 1
+        pieces.append((start, cut))
+        start = cut
+    return [*pieces, (start, end)]
+
+
+def _one_line(text: str) -> str:
+    return _BLANKS.sub(" ", text).strip()

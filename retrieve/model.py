@@ -1,0 +1,169 @@
+"""A version of the retrieve model: the base, an adapter, and how to serve it.
+
+A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics). A version
+without an adapter is the untrained base: it can be served, for comparison, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from prep.errors import WeightsError
+from prep.manifest import file_digest
+from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
+from retrieve.episode import EpisodeLimits
+from retrieve.grammar import ActionLimits
+
+__all__ = ["RetrieveModel", "ServingConfig", "save_retrieve_version", "shipped_retrieve"]
+
+ADAPTER = "adapter.safetensors"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """What a version is served with. `none_offset` is added to the logit of reporting none (tuned, see the card)."""
+
+    none_offset: float = 0.0
+    episode: EpisodeLimits = field(default_factory=EpisodeLimits)
+    action: ActionLimits = field(default_factory=ActionLimits)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> ServingConfig:
+        """Read what `dataclasses.asdict` gives. Raises WeightsError for unknown keys."""
+        known = {item.name for item in fields(cls)}
+        try:
+            if unknown := set(content) - known:
+                raise TypeError(f"unknown settings {sorted(unknown)}")
+            return cls(
+                none_offset=float(content.get("none_offset", 0.0)),
+                episode=EpisodeLimits(**content.get("episode", {})),
+                action=ActionLimits(**content.get("action", {})),
+            )
+        except TypeError as error:
+            raise WeightsError(
+                f"the serving settings of a retrieve version cannot be read: {error}"
+            ) from error
+
+
+@dataclass(slots=True)
+class RetrieveModel:
+    """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings."""
+
+    version: str
+    model: Any
+    tokenizer: Any
+    serving: ServingConfig
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        base: str | Path | None = None,
+        device: str | None = None,
+        serving: ServingConfig | None = None,
+    ) -> RetrieveModel:
+        """Load a version's folder, or the shipped one. Raises WeightsError, BaseModelError.
+
+        base: another causal LM by path or name; only for versions trained on it. device: default CUDA where there
+        is any, else the CPU. serving: instead of the version's own settings.
+        """
+        import torch
+
+        from retrieve.adapter import apply_adapter
+
+        folder = shipped_retrieve() if path is None else Path(path)
+        manifest = _read_manifest(folder)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = manifest["base"]
+        source = base if base is not None else wanted.get("source")
+        model, tokenizer = load_base(source, dtype=torch.float32, device=device)
+        adapter = folder / ADAPTER
+        if ADAPTER in manifest["files"]:
+            if source is None and wanted.get("sha256") != EMBEDDED_SHA256:
+                raise WeightsError(
+                    f"the retrieve version {manifest['version']} was trained on the base {wanted}, and the embedded base is "
+                    f"{EMBEDDED_SHA256}; give its base by path"
+                )
+            apply_adapter(model, tokenizer, adapter)
+        model.to(compute_dtype(device)).eval()
+        return cls(
+            manifest["version"], model, tokenizer, serving or ServingConfig.from_json(manifest["serving"])
+        )
+
+    @classmethod
+    def untrained(cls, base: str | Path | None = None, *, device: str = "cpu") -> RetrieveModel:
+        """Return the base alone, under the same grammar: what training starts from."""
+        model, tokenizer = load_base(base, device=device)
+        return cls("untrained", model, tokenizer, ServingConfig())
+
+
+def save_retrieve_version(
+    folder: Path,
+    adapter: Path,
+    *,
+    serving: ServingConfig,
+    name: str = "retrieve",
+    source: str | None = None,
+    card: str = "",
+    metrics: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> str:
+    """Write a version into `folder`, the manifest last, and return its version string.
+
+    source: the base's path or hub name; None for the embedded base.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / ADAPTER
+    if adapter.resolve() != target.resolve():
+        target.write_bytes(adapter.read_bytes())
+    if card:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    base = (
+        {"name": "gemma-3-270m", "sha256": EMBEDDED_SHA256}
+        if source is None
+        else {"name": source, "source": source}
+    )
+    content = {"files": {ADAPTER: file_digest(target)}, "base": base, "serving": asdict(serving)}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    version = f"{name}-{digest[:12]}"
+    manifest = {
+        "kind": "retrieve",
+        "version": version,
+        **content,
+        "metrics": metrics or {},
+        "training": training or {},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return version
+
+
+def shipped_retrieve() -> Path:
+    """Return the folder of the version that comes with the package. Raises WeightsError where there is none."""
+    root = Path(__file__).resolve().parent / "weights"
+    found = sorted(root.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise WeightsError(
+            f"no retrieve weights are shipped under {root}; reinstall diptych or name a version's folder"
+        )
+    return found[-1].parent
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["kind"] != "retrieve":
+            raise WeightsError(f"{folder} holds a {manifest['kind']} model, not a retrieve model")
+        for name, digest in manifest["files"].items():
+            if file_digest(folder / name) != digest:
+                raise WeightsError(
+                    f"{folder / name} is damaged: its checksum is not the manifest's; get the version again"
+                )
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{folder} is not a readable retrieve version: {error!r}") from error
+    return manifest

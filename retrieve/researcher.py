@@ -1,0 +1,300 @@
+"""Ask questions of a workspace: search, let the model act, and turn its report into verified quotes.
+
+The episode says what it waits for; this module gives it passages from the current generation and actions from the
+model, for many questions at a time. `CURRENT.json` is read once per call, so that a swap never mixes two versions in one answer.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
+
+from prep.document import Floats, Span
+from prep.errors import ConfigError, EmptyStore
+from prep.workspace import Workspace
+from retrieve.decoding import Decoder
+from retrieve.episode import Claim, Episode, Passage
+from retrieve.experience import ExperienceLog
+from retrieve.model import RetrieveModel
+from retrieve.report import Finding, Quote, Report, Source, Usage
+
+if TYPE_CHECKING:
+    from prep.generation import Generation
+    from prep.model import PrepModel
+
+__all__ = ["DEADLINE_NOTE", "Researcher"]
+
+DEADLINE_NOTE = "the deadline ran out before the model had read the sources"
+_BATCH = 8
+_FIRST_GUESS_TOKENS_PER_S = 700.0
+
+
+class Researcher:
+    """The two models over a workspace's current generation. Not for several threads at once: open one each."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        prep: PrepModel | None = None,
+        model: RetrieveModel | None = None,
+        log: ExperienceLog | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        """Prefer `open`. prep, model: fixed ones instead of those that `CURRENT.json` names."""
+        self.workspace = workspace
+        self.log = log
+        self._fixed_prep, self._fixed_model = prep, model
+        self._prep: tuple[str | None, PrepModel] | None = None
+        self._model: tuple[str | None, RetrieveModel, Decoder] | None = None
+        self._generation: Generation | None = None
+        self._n_threads = n_threads
+        self._tokens_per_s = _FIRST_GUESS_TOKENS_PER_S
+
+    @classmethod
+    def open(
+        cls,
+        workspace: str | Path = "workspace",
+        *,
+        prep: PrepModel | None = None,
+        model: RetrieveModel | None = None,
+        log: bool = True,
+        n_threads: int | None = None,
+    ) -> Researcher:
+        """Open a workspace with its promoted models, or the shipped ones. Raises EmptyStore, StoreError, WeightsError.
+
+        log: keep every question and report in the workspace's experience log. n_threads: of the search.
+        """
+        place = Workspace(workspace)
+        experience = ExperienceLog(place.path / "experience.sqlite", enabled=log)
+        researcher = cls(place, prep=prep, model=model, log=experience, n_threads=n_threads)
+        researcher._refresh()
+        return researcher
+
+    def ask(self, question: str, *, max_searches: int = 3, deadline_s: float = 5.0) -> Report:
+        """Answer one question. Raises ConfigError for an empty question or limits below what makes sense.
+
+        deadline_s: seconds after which the report says what is known by then (at worst the sources alone).
+        """
+        return self.ask_many([question], max_searches=max_searches, deadline_s=deadline_s)[0]
+
+    def ask_many(
+        self,
+        questions: Sequence[str],
+        *,
+        max_searches: int = 3,
+        deadline_s: float = 5.0,
+        withheld: Sequence[Sequence[Span]] | None = None,
+        batch_size: int = _BATCH,
+        progress: bool = False,
+    ) -> list[Report]:
+        """Answer several questions, in order, `batch_size` at a time. deadline_s: per question, on average.
+
+        withheld[i]: spans of documents; chunks that overlap one are never shown for question i.
+        """
+        if max_searches < 1 or deadline_s <= 0 or batch_size < 1:
+            raise ConfigError(
+                f"max_searches={max_searches!r}, deadline_s={deadline_s!r} and batch_size={batch_size!r} must be positive"
+            )
+        if withheld is not None and len(withheld) != len(questions):
+            raise ConfigError(f"withheld has {len(withheld)} rows for {len(questions)} questions")
+        for question in questions:
+            if not question.strip():
+                raise ConfigError("the question is empty")
+        self._refresh()
+        reports: list[Report] = []
+        with tqdm(total=len(questions), desc="answer", unit="question", disable=not progress) as bar:
+            for at in range(0, len(questions), batch_size):
+                some = list(questions[at : at + batch_size])
+                kept_away = withheld[at : at + batch_size] if withheld is not None else [()] * len(some)
+                reports += self._answer(some, kept_away, max_searches, deadline_s)
+                bar.update(len(some))
+        return reports
+
+    def feedback(self, report_id: str, helpful: bool | None = None, answer: str | None = None) -> None:
+        """Say whether a report helped, or what the answer is. Raises StoreError for an unknown report."""
+        if self.log is None:
+            raise ConfigError("this researcher keeps no experience log: open it with log=True")
+        self.log.feedback(report_id, helpful=helpful, answer=answer)
+
+    def close(self) -> None:
+        """Let go of the generation."""
+        if self._generation is not None:
+            self._generation.close()
+            self._generation = None
+
+    def __enter__(self) -> Researcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refresh(self) -> None:
+        """Load what `CURRENT.json` names now, where it changed."""
+        current = self.workspace.current()
+        if current.generation is None:
+            raise EmptyStore(
+                f"{self.workspace.path} has nothing to search: run `diptych ingest PATH --workspace {self.workspace.path}`"
+            )
+        if self._prep is None or (self._fixed_prep is None and self._prep[0] != current.prep):
+            self._prep = (current.prep, self._fixed_prep or self._load_prep(current.prep))
+        if self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve):
+            model = self._fixed_model or self._load_model(current.retrieve)
+            decoder = Decoder(model.model, model.tokenizer, none_offset=model.serving.none_offset)
+            self._model = (current.retrieve, model, decoder)
+        if self._generation is None or self._generation.id != current.generation:
+            self.close()
+            self._generation = self.workspace.open_generation(
+                current.generation, prep_version=self._prep[1].version, n_threads=self._n_threads
+            )
+
+    def _load_prep(self, version: str | None) -> PrepModel:
+        from prep.model import PrepModel
+
+        return PrepModel.load(None if version is None else self.workspace.model_path("prep", version))
+
+    def _load_model(self, version: str | None) -> RetrieveModel:
+        return RetrieveModel.load(None if version is None else self.workspace.model_path("retrieve", version))
+
+    def _answer(
+        self, questions: list[str], withheld: Sequence[Sequence[Span]], max_searches: int, deadline_s: float
+    ) -> list[Report]:
+        assert self._model is not None
+        started = time.monotonic()
+        deadline = started + deadline_s * len(questions)
+        _, model, decoder = self._model
+        limits = model.serving.episode
+        episodes = [
+            Episode(question, replace(limits, max_searches=min(max_searches, limits.max_searches)))
+            for question in questions
+        ]
+        tokens = [[0, 0] for _ in episodes]
+        notes = [""] * len(episodes)
+        while waiting := [
+            n for n, episode in enumerate(episodes) if episode.state != "done" and not notes[n]
+        ]:
+            searching = [n for n in waiting if episodes[n].state == "search"]
+            found = self._search([episodes[n].query for n in searching], [withheld[n] for n in searching])
+            for n, passages in zip(searching, found, strict=True):
+                episodes[n].give(passages)
+            self._act([(n, episodes[n]) for n in waiting], decoder, model, deadline, tokens, notes)
+        seconds = (time.monotonic() - started) / len(questions)
+        reports = [
+            self._report(question, episode, count, note, seconds)
+            for question, episode, count, note in zip(questions, episodes, tokens, notes, strict=True)
+        ]
+        if self.log is not None:
+            for report, episode in zip(reports, episodes, strict=True):
+                self.log.record(report, [list(segment) for segment in episode.segments])
+        return reports
+
+    def _search(self, queries: Sequence[str], withheld: Sequence[Sequence[Span]]) -> list[list[Passage]]:
+        if not queries:
+            return []
+        assert self._prep is not None
+        assert self._generation is not None
+        assert self._model is not None
+        depth = self._model[1].serving.episode.passages_per_search * 4 + 8
+        vectors: Floats = self._prep[1].encode_queries(list(queries))
+        scores, rows = self._generation.search(vectors, depth)
+        results = []
+        for score_row, row_row, spans in zip(scores, rows, withheld, strict=True):
+            kept = [
+                (float(score), int(row)) for score, row in zip(score_row, row_row, strict=True) if row >= 0
+            ]
+            chunks = self._generation.chunks([row for _, row in kept])
+            results.append(
+                [
+                    Passage.of(chunk, self._generation.document(chunk.document_id).title, score)
+                    for (score, _), chunk in zip(kept, chunks, strict=True)
+                    if not any(span.overlaps(chunk) for span in spans)
+                ]
+            )
+        return results
+
+    def _act(
+        self,
+        acting: Sequence[tuple[int, Episode]],
+        decoder: Decoder,
+        model: RetrieveModel,
+        deadline: float,
+        tokens: list[list[int]],
+        notes: list[str],
+    ) -> None:
+        """Let the model take one action in each episode, as far as the deadline allows."""
+        prompts = [episode.prompt for _, episode in acting]
+        n_tokens = sum(len(prompt) for prompt in prompts) / 3.5
+        if time.monotonic() + n_tokens / self._tokens_per_s > deadline:
+            for number, _ in acting:
+                notes[number] = DEADLINE_NOTE
+            return
+        states = [
+            decoder.grammar.start(
+                len(episode.sentences), may_search=episode.may_search, limits=model.serving.action
+            )
+            for _, episode in acting
+        ]
+        begun = time.monotonic()
+        actions = decoder.decode(prompts, states, deadline=deadline)
+        took = max(1e-3, time.monotonic() - begun)
+        self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
+        for (number, episode), action in zip(acting, actions, strict=True):
+            tokens[number][0] += action.n_prompt_tokens
+            tokens[number][1] += len(action.token_ids)
+            if action.complete:
+                episode.act(action.text)
+            else:
+                notes[number] = DEADLINE_NOTE
+
+    def _report(
+        self, question: str, episode: Episode, tokens: Sequence[int], note: str, seconds: float
+    ) -> Report:
+        assert self._generation is not None
+        assert self._model is not None
+        assert self._prep is not None
+        findings = [Finding(claim.statement, list(_quotes(claim, episode))) for claim in episode.claims]
+        quotes = [quote for finding in findings for quote in finding.quotes]
+        sources = [
+            Source(
+                passage.document_id,
+                passage.title,
+                passage.headings,
+                passage.start,
+                passage.end,
+                passage.score,
+                any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
+            )
+            for passage in episode.passages
+        ]
+        answer = "; ".join(dict.fromkeys(finding.statement for finding in findings)) or None
+        return Report(
+            id=uuid.uuid4().hex,
+            question=question,
+            answer=answer,
+            abstained=answer is None,
+            findings=findings,
+            searches=list(episode.queries),
+            sources=sources,
+            usage=Usage(tokens[0], tokens[1], len(episode.queries), seconds),
+            models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
+            generation=self._generation.id,
+            note=note,
+        )
+
+
+def _quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:
+    """Expand a claim's pointers into exact quotes of the passages shown."""
+    for pointer in claim.pointers:
+        span = episode.sentences[pointer - 1]
+        passage = episode.passages[episode.sentence_passage[pointer - 1]]
+        text = passage.text[span.start - passage.start : span.end - passage.start]
+        yield Quote(span.document_id, span.start, span.end, text)

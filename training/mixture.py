@@ -1,0 +1,131 @@
+"""The traces the shipped retrieve model is trained on: which public sets, how much of each, what is held out.
+
+    python -m training.mixture --data DIR --out traces.jsonl
+
+Deterministic by seed. Every sixth new_wiki article, by id, is held out for development.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prep.document import Document
+from prep.encoder import Encoder
+from training.dataset import LabelledSet, Question, load_set
+from training.pool import PassagePool
+from training.traces import Trace, TraceConfig, TraceCounts, build_traces
+
+__all__ = ["PARTS", "Part", "held_out_documents", "read_traces", "write_traces"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One set's share: at most `n` traces, built with `config`."""
+
+    name: str
+    n: int
+    config: TraceConfig = field(default_factory=TraceConfig)
+
+
+PARTS = (
+    Part(name="new_wiki", n=6_000),
+    Part(name="amazon_reviews", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
+    Part(name="reddit", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
+    Part(name="policyqa_dev", n=500, config=TraceConfig(title_in_question=True)),
+    Part(name="clapnq_dev", n=500, config=TraceConfig(withheld_share=0.1, max_answer_characters=400)),
+    Part(name="drcd_dev", n=700),
+    Part(name="cmrc_trial", n=300),
+)
+
+
+def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
+    """Return the ids of every sixth document in id order: development, never trained on."""
+    return frozenset(sorted(dataset.documents)[::every])
+
+
+def build_part(
+    dataset: LabelledSet, part: Part, encoder: Encoder, *, held_out: bool
+) -> tuple[list[Trace], TraceCounts]:
+    """Return the traces of one set: of its held-out documents, or of all the others."""
+    held = held_out_documents(dataset)
+    documents = [d for d in dataset.documents.values() if (d.id in held) == held_out]
+    known = {document.id for document in documents}
+    questions = [
+        question
+        for question in dataset.questions
+        if (
+            all(span.document_id in known for span in question.evidence)
+            if question.evidence
+            else not held_out
+        )
+    ]
+    if part.config.reading:
+        documents, questions = _fewer(documents, questions, part.n, part.config.seed)
+    random.Random(part.config.seed).shuffle(questions)
+    pool = PassagePool.build(documents, encoder, seed=part.config.seed)
+    traces, counts = build_traces(questions[: round(part.n * 1.3)], pool, part.config)
+    return traces[: part.n], counts
+
+
+def _fewer(
+    documents: Sequence[Document], questions: Sequence[Question], n: int, seed: int
+) -> tuple[list[Document], list[Question]]:
+    """Keep as many documents as give about n questions: a reading set needs no large pool."""
+    order = sorted(documents, key=lambda document: document.id)
+    random.Random(seed).shuffle(order)
+    share = min(1.0, 1.5 * n / max(1, len(questions)))
+    kept = {document.id for document in order[: max(1, round(len(order) * share))]}
+    return [d for d in documents if d.id in kept], [q for q in questions if q.evidence[0].document_id in kept]
+
+
+def write_traces(path: Path, traces: Iterable[Trace]) -> None:
+    """Write traces as JSON Lines."""
+    with path.open("w", encoding="utf-8") as file:
+        for trace in traces:
+            row = {"question_id": trace.question_id, "kind": trace.kind, "segments": trace.segments}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """Read what `write_traces` wrote."""
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [
+        Trace(row["question_id"], row["kind"], tuple((text, trained) for text, trained in row["segments"]))
+        for row in rows
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per labelled set")
+    parser.add_argument("--out", type=Path, required=True, help="folder for train.jsonl and held_out.jsonl")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder.load()
+    train: list[Trace] = []
+    held: list[Trace] = []
+    for part in PARTS:
+        dataset = load_set(arguments.data / part.name)
+        traces, counts = build_part(dataset, part, encoder, held_out=False)
+        train += traces
+        print(part.name, len(traces), dict(counts.built), "refused", dict(counts.refused), flush=True)
+        if part.name == "new_wiki":
+            small = Part(name=part.name, n=200, config=part.config)
+            held += build_part(dataset, small, encoder, held_out=True)[0]
+    random.Random(arguments.seed).shuffle(train)
+    write_traces(arguments.out / "train.jsonl", train)
+    write_traces(arguments.out / "held_out.jsonl", held)
+    print(f"{len(train)} traces to train on, {len(held)} held out")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,466 @@
+"""Supervised training of the retrieve model on traces: low-rank adapters and our own tokens' embeddings.
+
+Our own loop instead of trl's SFTTrainer, because on a CPU four things it does not offer make it several times faster:
+logits are computed at labelled positions only (the vocabulary is a quarter of the model), the frozen base stays in
+bfloat16 while the optimiser keeps float32 masters of what is trained, batches have a few fixed shapes so that the
+layers can be compiled, and only the tags' and markers' embedding rows are trained. Runs on CUDA unchanged.
+
+Resumable: a checkpoint is complete only with its marker file; a run that is started again goes on from the last
+complete one, with the same batches in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm.auto import tqdm
+
+from prep.errors import ConfigError, DataError
+from retrieve.adapter import save_adapter
+from retrieve.tags import MARKERS, TAGS
+from training.traces import Trace
+
+__all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_trace", "train_supervised"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedConfig:
+    """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md."""
+
+    rank: int = 32
+    alpha: float = 64.0
+    learning_rate: float = 5e-4
+    warmup_steps: int = 40
+    final_fraction: float = 0.05  # of the learning rate, at the end of the cosine
+    n_epochs: float = 1.0
+    batch_tokens: int = 4096
+    lengths: tuple[int, ...] = (256, 384, 512, 768)
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    checkpoint_every: int = 50
+    evaluate_every: int = 100
+    compile: Literal["auto", "never"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
+            raise ConfigError("rank, learning_rate and n_epochs must be positive")
+        if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
+            raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids of one trace, and which of them are labels (never the first)."""
+
+    ids: tuple[int, ...]
+    labelled: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run came to. `curve`: one row per logged step; `evaluations`: one per evaluation."""
+
+    adapter: Path
+    n_steps: int
+    n_examples: int
+    n_too_long: int
+    seconds: float
+    curve: list[dict[str, float]]
+    evaluations: list[dict[str, float]]
+
+
+def encode_trace(tokenizer: Any, trace: Trace) -> Example:
+    """Return the token ids of a trace; segments meet at tags, so tokenising them apart changes nothing."""
+    ids: list[int] = [tokenizer.bos_token_id]
+    labelled = [False]
+    for text, trained in trace.segments:
+        part = tokenizer.encode(text, add_special_tokens=False)
+        ids += part
+        labelled += [trained] * len(part)
+    return Example(tuple(ids), tuple(labelled))
+
+
+def train_supervised(
+    model: Any,
+    tokenizer: Any,
+    traces: Sequence[Trace],
+    out: Path,
+    config: SupervisedConfig | None = None,
+    *,
+    held_out: Sequence[Trace] = (),
+    progress: bool = True,
+    stop_after_s: float | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> TrainResult:
+    """Train an adapter for `model` on `traces` and write it to `out`/adapter.safetensors.
+
+    held_out: traces for teacher-forced measures as it runs. stop_after_s: end early, with the learning rate as it
+    is and the last state saved. Raises DataError where no trace fits.
+    """
+    config = config or SupervisedConfig()
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    torch.manual_seed(config.seed)
+    device = model.device
+    examples = [encode_trace(tokenizer, trace) for trace in traces]
+    fitting = [example for example in examples if len(example.ids) <= config.lengths[-1]]
+    if not fitting:
+        raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
+    batches = _batches(fitting, config)
+    held = _fixed_batches(
+        [e for e in (encode_trace(tokenizer, t) for t in held_out) if len(e.ids) <= config.lengths[-1]],
+        config,
+    )
+    learner = _Learner(model, tokenizer, config)
+    if config.compile == "auto" and _can_compile(device):
+        learner.compile_layers()
+    optimiser = torch.optim.AdamW(
+        learner.masters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    run = _Run(out, config, examples=len(fitting))
+    step, curve, evaluations = run.resume(learner, optimiser)
+    bar = tqdm(total=len(batches), initial=step, desc="train retrieve", unit="step", disable=not progress)
+    running: list[float] = []
+    while step < len(batches):
+        if stop_after_s is not None and time.monotonic() - started > stop_after_s:
+            break
+        rate = _rate(step, len(batches), config)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        ids, labelled = _tensors(
+            [fitting[index] for index in batches[step]], config, tokenizer.pad_token_id, device
+        )
+        loss, _ = learner.loss(ids, labelled)
+        loss.backward()
+        norm = learner.gather_gradients(config.clip_norm)
+        optimiser.step()
+        learner.scatter_masters()
+        step += 1
+        running.append(float(loss))
+        bar.update()
+        if step % 10 == 0 or step == len(batches):
+            row = {"step": step, "loss": sum(running) / len(running), "rate": rate, "norm": norm}
+            row["seconds"] = time.monotonic() - started
+            running.clear()
+            curve.append(row)
+            bar.set_postfix(loss=f"{row['loss']:.3f}")
+            if report:
+                report(row)
+        if held and (step % config.evaluate_every == 0 or step == len(batches)):
+            evaluations.append(
+                {"step": step, **_evaluate(learner, held, config, tokenizer.pad_token_id, device)}
+            )
+            tqdm.write(json.dumps(evaluations[-1]))
+        if step % config.checkpoint_every == 0:
+            run.checkpoint(step, learner, optimiser, curve, evaluations)
+    bar.close()
+    run.checkpoint(step, learner, optimiser, curve, evaluations)
+    adapter = out / "adapter.safetensors"
+    learner.save(adapter)
+    return TrainResult(
+        adapter,
+        step,
+        len(fitting),
+        len(examples) - len(fitting),
+        time.monotonic() - started,
+        curve,
+        evaluations,
+    )
+
+
+class _Learner:
+    """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
+
+    def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        model.requires_grad_(False)
+        lora = LoraConfig(
+            r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", lora_dropout=0.0
+        )
+        self.wrapped = get_peft_model(model, lora, autocast_adapter_dtype=False)
+        self.model = self.wrapped.get_base_model()
+        self.body = self.model.get_decoder() if hasattr(self.model, "get_decoder") else self.model.model
+        self.embedding = self.model.get_input_embeddings()
+        self.head = self.model.get_output_embeddings().weight
+        known = tokenizer.get_vocab()
+        self.tokens = [*TAGS, *MARKERS]
+        self.token_ids = torch.tensor([known[token] for token in self.tokens], device=self.head.device)
+        self.row_of = torch.full((self.head.shape[0],), -1, device=self.head.device)
+        self.row_of[self.token_ids] = torch.arange(len(self.tokens), device=self.head.device)
+        self.rows = nn.Parameter(self.embedding.weight.detach()[self.token_ids].clone())
+        self.scale = config.alpha / config.rank
+        self.trained: dict[str, nn.Parameter] = {
+            name: parameter for name, parameter in self.wrapped.named_parameters() if parameter.requires_grad
+        }
+        self.trained["token_rows"] = self.rows
+        self.masters = [nn.Parameter(parameter.detach().float()) for parameter in self.trained.values()]
+
+    def compile_layers(self) -> None:
+        """Compile each layer; the layers share their code, so a shape is compiled once for all."""
+        torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+        for layer in self.body.layers:
+            layer.compile(dynamic=False)
+
+    def loss(self, ids: torch.Tensor, labelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean cross-entropy at labelled positions and whether each is predicted, in reading order.
+
+        ids, labelled: (batch, length). Padding is at the right, so the causal mask alone is enough.
+        """
+        row = self.row_of[ids]
+        own = (row >= 0).unsqueeze(-1)
+        scale = getattr(self.embedding, "embed_scale", None)
+        rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
+        embedded = torch.where(own, rows[row.clamp(min=0)], self.embedding(ids))
+        hidden = self.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        state = hidden[:, :-1][labelled[:, 1:]]
+        target = ids[:, 1:][labelled[:, 1:]]
+        logits = (state @ self.head.T).index_copy(1, self.token_ids, state @ self.rows.T).float()
+        return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
+
+    def gather_gradients(self, clip_norm: float) -> float:
+        """Move the gradients to the masters, clipped; returns their norm before."""
+        for master, parameter in zip(self.masters, self.trained.values(), strict=True):
+            master.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        return float(nn.utils.clip_grad_norm_(self.masters, clip_norm))
+
+    @torch.no_grad()
+    def scatter_masters(self) -> None:
+        for master, parameter in zip(self.masters, self.trained.values(), strict=True):
+            parameter.copy_(master)
+
+    def save(self, path: Path) -> None:
+        by_name = dict(zip(self.trained, self.masters, strict=True))
+        updates = {}
+        for name, master in by_name.items():
+            if ".lora_A." in name:
+                module = name.removeprefix("base_model.model.").split(".lora_A.")[0]
+                updates[module] = (master, by_name[name.replace(".lora_A.", ".lora_B.")])
+        save_adapter(path, updates, self.tokens, by_name["token_rows"], scale=self.scale)
+
+
+class _Run:
+    """The folder of a run: its configuration, log and checkpoints."""
+
+    def __init__(self, folder: Path, config: SupervisedConfig, **about: Any) -> None:
+        self.folder = folder
+        described = json.dumps({"config": asdict(config), **about}, sort_keys=True)
+        self.digest = hashlib.sha256(described.encode()).hexdigest()[:16]
+        (folder / "config.json").write_text(described + "\n")
+
+    def resume(self, learner: _Learner, optimiser: torch.optim.Optimizer) -> tuple[int, list[Any], list[Any]]:
+        """Load the last complete checkpoint of this very run; start at 0 where there is none."""
+        found = sorted(self.folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:]))
+        if not found:
+            return 0, [], []
+        folder = found[-1].parent
+        about = json.loads((folder / "state.json").read_text())
+        if about["digest"] != self.digest:
+            raise ConfigError(
+                f"{self.folder} holds checkpoints of a run with other settings or data; choose another folder or delete it"
+            )
+        tensors = load_file(folder / "state.safetensors")
+        with torch.no_grad():
+            for index, master in enumerate(learner.masters):
+                master.copy_(tensors[f"{index}.value"])
+                optimiser.state[master] = {
+                    "step": tensors[f"{index}.step"],
+                    "exp_avg": tensors[f"{index}.mean"].to(master.device),
+                    "exp_avg_sq": tensors[f"{index}.square"].to(master.device),
+                }
+        learner.scatter_masters()
+        return int(about["step"]), about["curve"], about["evaluations"]
+
+    def checkpoint(
+        self,
+        step: int,
+        learner: _Learner,
+        optimiser: torch.optim.Optimizer,
+        curve: list[Any],
+        evaluations: list[Any],
+    ) -> None:
+        """Write a checkpoint, its marker last, and remove all but the two newest."""
+        folder = self.folder / f"checkpoint-{step}"
+        if step == 0 or (folder / "complete").exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        tensors: dict[str, torch.Tensor] = {}
+        for index, master in enumerate(learner.masters):
+            state = optimiser.state[master]
+            tensors[f"{index}.value"] = master.detach()
+            tensors[f"{index}.step"] = torch.as_tensor(state["step"])
+            tensors[f"{index}.mean"] = state["exp_avg"]
+            tensors[f"{index}.square"] = state["exp_avg_sq"]
+        save_file(tensors, folder / "state.safetensors")
+        learner.save(folder / "adapter.safetensors")
+        about = {"digest": self.digest, "step": step, "curve": curve, "evaluations": evaluations}
+        (folder / "state.json").write_text(json.dumps(about))
+        for path in folder.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        (folder / "complete").touch()
+        complete = sorted(
+            self.folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:])
+        )
+        for old in complete[:-2]:
+            shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def _batches(examples: Sequence[Example], config: SupervisedConfig) -> list[list[int]]:
+    """Return the example numbers of every step: like lengths together, order drawn by seed, epoch after epoch."""
+    rng = random.Random(config.seed)
+    steps: list[list[int]] = []
+    for epoch in range(math.ceil(config.n_epochs)):
+        order = list(range(len(examples)))
+        rng.shuffle(order)
+        if epoch + 1 > config.n_epochs:
+            order = order[: round(len(order) * (config.n_epochs - epoch))]
+        steps_now = []
+        for length in config.lengths:
+            members = [index for index in order if _bucket(len(examples[index].ids), config) == length]
+            size = config.batch_tokens // length
+            steps_now += [members[at : at + size] for at in range(0, len(members), size)]
+        rng.shuffle(steps_now)
+        steps += steps_now
+    return steps
+
+
+def _fixed_batches(examples: Sequence[Example], config: SupervisedConfig) -> list[list[Example]]:
+    batches = []
+    for length in config.lengths:
+        members = [example for example in examples if _bucket(len(example.ids), config) == length]
+        size = config.batch_tokens // length
+        batches += [members[at : at + size] for at in range(0, len(members), size)]
+    return batches
+
+
+def _bucket(n_tokens: int, config: SupervisedConfig) -> int:
+    return next(length for length in config.lengths if n_tokens <= length)
+
+
+def _tensors(
+    examples: Sequence[Example], config: SupervisedConfig, pad: int, device: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and label mask (rows, length), always as many rows as the length allows, the rest padding."""
+    length = _bucket(max(len(example.ids) for example in examples), config)
+    n_rows = config.batch_tokens // length
+    ids = torch.full((n_rows, length), pad)
+    labelled = torch.zeros((n_rows, length), dtype=torch.bool)
+    for row, example in enumerate(examples):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        labelled[row, : len(example.ids)] = torch.tensor(example.labelled)
+    return ids.to(device), labelled.to(device)
+
+
+@torch.no_grad()
+def _evaluate(
+    learner: _Learner, batches: Sequence[Sequence[Example]], config: SupervisedConfig, pad: int, device: Any
+) -> dict[str, float]:
+    """Teacher-forced measures: loss per label, labels predicted, traces predicted whole, pointers predicted."""
+    losses: list[float] = []
+    right = labels = whole = traces = pointers = pointers_right = 0
+    markers = set(learner.token_ids[len(TAGS) :].tolist())
+    for batch in batches:
+        ids, labelled = _tensors(batch, config, pad, device)
+        loss, hits = learner.loss(ids, labelled)
+        losses.append(float(loss))
+        at = 0
+        for example in batch:
+            targets = [token for token, label in zip(example.ids, example.labelled, strict=True) if label]
+            own = hits[at : at + len(targets)].tolist()
+            at += len(targets)
+            right, labels = right + sum(own), labels + len(own)
+            whole, traces = whole + all(own), traces + 1
+            pointed = [hit for token, hit in zip(targets, own, strict=True) if token in markers]
+            pointers, pointers_right = pointers + len(pointed), pointers_right + sum(pointed)
+    return {
+        "held_loss": sum(losses) / len(losses),
+        "labels_right": right / labels,
+        "whole_right": whole / traces,
+        "pointers_right": pointers_right / max(1, pointers),
+    }
+
+
+def _rate(step: int, n_steps: int, config: SupervisedConfig) -> float:
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, n_steps - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * cosine)
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Compiling pays in long runs and needs a C++ compiler on a CPU."""
+    return device.type == "cuda" or shutil.which("g++") is not None or shutil.which("clang++") is not None
+
+
+def iterate_adapters(folder: Path) -> Iterator[Path]:
+    """Yield the adapters of a run's complete checkpoints, oldest first."""
+    for marker in sorted(folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:])):
+        yield marker.parent / "adapter.safetensors"
+
+
+def main() -> None:
+    import argparse
+
+    from retrieve.base import load_base
+    from training.mixture import read_traces
+
+    parser = argparse.ArgumentParser(
+        description="Train the retrieve model's adapter on written traces; resumes by itself."
+    )
+    parser.add_argument(
+        "--traces", type=Path, required=True, help="folder with train.jsonl and held_out.jsonl"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
+    )
+    parser.add_argument(
+        "--base", default=None, help="causal LM by path or hub name (default: the embedded one)"
+    )
+    parser.add_argument("--stop-after-s", type=float, default=None)
+    for name, default in (("learning-rate", 5e-4), ("n-epochs", 1.0), ("rank", 32), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, tokenizer = load_base(arguments.base, device=device)
+    config = SupervisedConfig(
+        rank=arguments.rank,
+        alpha=2.0 * arguments.rank,
+        learning_rate=arguments.learning_rate,
+        n_epochs=arguments.n_epochs,
+        seed=arguments.seed,
+    )
+    result = train_supervised(
+        model,
+        tokenizer,
+        read_traces(arguments.traces / "train.jsonl"),
+        arguments.out,
+        config,
+        held_out=read_traces(arguments.traces / "held_out.jsonl"),
+        stop_after_s=arguments.stop_after_s,
+        report=lambda row: print(json.dumps(row), flush=True),
+    )
+    print(
+        f"{result.n_steps} steps over {result.n_examples} traces in {result.seconds:.0f} s: {result.adapter}"
+    )
+
+
+if __name__ == "__main__":
+    main()

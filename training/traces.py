@@ -1,0 +1,282 @@
+"""Supervised traces: whole episodes with the right actions, built by the serving state machine itself.
+
+Kinds of trace
+    direct      the evidence is among the first results: report it
+    reading     no search can find it (the question names nothing): its passage is put among others
+    withheld    the evidence is kept away: report none
+    unanswerable  the set says so: report none
+    again       the first results miss it, another query finds it: search, then report
+    exhausted   other queries miss it too: search, then report none
+
+A trace is refused (and counted) where its label would be wrong: nothing to point at, or a withheld answer that
+stands in another passage all the same.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from prep.document import Span
+from prep.errors import ConfigError
+from retrieve.episode import NONE, Episode, EpisodeLimits, Passage, sentence_spans
+from retrieve.tags import escape, marker
+from training.dataset import Question
+from training.metrics_answers import normalise_answer
+from training.pool import PassagePool
+
+__all__ = ["Trace", "TraceConfig", "TraceCounts", "build_traces", "preferred_answer", "reworded"]
+
+_STOP = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
+    "which who whom whose when where why how many much that this these those it its as into than then there their "
+    "they he she his her him you your i we our us can could would should may might will not no any some".split()
+)
+_WORD = re.compile(r"\w[\w'’-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One finished episode. `segments`: text, and whether the model is trained to write it."""
+
+    question_id: str
+    kind: str
+    segments: tuple[tuple[str, bool], ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceConfig:
+    """Shares of what is built from one set. The rest of the questions become direct traces."""
+
+    withheld_share: float = 0.2
+    shuffled_share: float = 0.15
+    again_share: float = 0.5  # of those whose evidence the first results miss
+    fewest_passages: int = 2
+    most_passages: int = 5
+    reading: bool = False
+    title_in_question: bool = False
+    max_answer_characters: int = 200
+    max_pointers: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.withheld_share <= 1 or not 0 <= self.shuffled_share <= 1:
+            raise ConfigError("withheld_share and shuffled_share must lie in 0..1")
+        if not 1 <= self.fewest_passages <= self.most_passages:
+            raise ConfigError(
+                f"fewest_passages={self.fewest_passages} must lie in 1..{self.most_passages} (most_passages)"
+            )
+
+
+@dataclass(slots=True)
+class TraceCounts:
+    """How many traces of each kind were built, and why others were refused."""
+
+    built: Counter[str]
+    refused: Counter[str]
+
+
+def build_traces(
+    questions: Sequence[Question], pool: PassagePool, config: TraceConfig, *, depth: int = 20
+) -> tuple[list[Trace], TraceCounts]:
+    """Return a trace for each question that allows a sound one, in order, with counts. Deterministic by seed."""
+    rng = random.Random(config.seed)
+    titles = {passage.document_id: passage.title for passage in pool.passages}
+    asked = [_named(question, titles) if config.title_in_question else question for question in questions]
+    ranked = pool.search([question.question for question in asked], depth)
+    others = _other_results(asked, ranked, pool, config)
+    traces: list[Trace] = []
+    counts = TraceCounts(Counter(), Counter())
+    for question, passages, other in zip(asked, ranked, others, strict=True):
+        outcome = _trace(question, passages, other, pool, config, rng)
+        if isinstance(outcome, Trace):
+            traces.append(outcome)
+            counts.built[outcome.kind] += 1
+        else:
+            counts.refused[outcome] += 1
+    return traces, counts
+
+
+def preferred_answer(question: Question) -> str:
+    """Return the answer most annotators gave, the shortest of equals; empty where there is none."""
+    if not question.answers:
+        return ""
+    votes = Counter(normalise_answer(answer) for answer in question.answers)
+    return min(question.answers, key=lambda answer: (-votes[normalise_answer(answer)], len(answer), answer))
+
+
+def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
+    """Return other queries for a question: its content words, and those with the best documents' titles."""
+    words = [word for word in _WORD.findall(question) if word.lower() not in _STOP]
+    keywords = " ".join(words)
+    titles = list(dict.fromkeys(passage.title for passage in passages[:3] if passage.title))
+    queries = [keywords, *(f"{title} {keywords}" for title in titles)]
+    return [query for query in dict.fromkeys(queries) if query and query != question]
+
+
+def _named(question: Question, titles: dict[str, str]) -> Question:
+    title = titles.get(question.evidence[0].document_id, "") if question.evidence else ""
+    return replace(question, question=f"{title}: {question.question}") if title else question
+
+
+def _other_results(
+    questions: Sequence[Question], ranked: Sequence[list[Passage]], pool: PassagePool, config: TraceConfig
+) -> list[dict[str, list[Passage]]]:
+    """Return, for each question whose first results may miss the evidence, what other queries find; one search."""
+    queries = [
+        reworded(question.question, passages)
+        if config.again_share > 0
+        and not config.reading
+        and question.answerable
+        and not any(_holds(passage, question.evidence) for passage in passages[: config.fewest_passages])
+        else []
+        for question, passages in zip(questions, ranked, strict=True)
+    ]
+    found = iter(pool.search([query for some in queries for query in some], 12))
+    return [{query: next(found) for query in some} for some in queries]
+
+
+def _trace(
+    question: Question,
+    ranked: list[Passage],
+    others: dict[str, list[Passage]],
+    pool: PassagePool,
+    config: TraceConfig,
+    rng: random.Random,
+) -> Trace | str:
+    n_passages = rng.randint(config.fewest_passages, config.most_passages)
+    episode = Episode(question.question, EpisodeLimits(passages_per_search=n_passages, max_searches=2))
+    if config.reading:
+        ranked = _around_evidence(question, ranked, pool, n_passages, rng)
+    if not question.answerable:
+        episode.give(_arranged(ranked, n_passages, config, rng))
+        return _finish(episode, question, "unanswerable", NONE)
+    answer = preferred_answer(question)
+    if not answer or len(answer) > config.max_answer_characters or "\n" in answer:
+        return "answer missing or too long"
+    spans = _evidence_of(question, answer, pool)
+    if rng.random() < config.withheld_share:
+        kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
+        shown = _arranged(kept, n_passages, config, rng)
+        if any(_mentions(passage.text, question.answers) for passage in shown):
+            return "withheld answer stands elsewhere"
+        episode.give(shown)
+        return _finish(episode, question, "withheld", NONE)
+    top = ranked[:n_passages]
+    if any(_shows(passage, spans) for passage in top):
+        episode.give(_arranged(top, n_passages, config, rng))
+        return _finish(episode, question, "reading" if config.reading else "direct", answer, spans, config)
+    if any(_mentions(passage.text, question.answers) for passage in top):
+        return "answer stands elsewhere"
+    if rng.random() >= config.again_share:
+        return "evidence not found"
+    return _second_search(episode, question, answer, spans, top, others, config)
+
+
+def _second_search(
+    episode: Episode,
+    question: Question,
+    answer: str,
+    spans: Sequence[Span],
+    top: list[Passage],
+    others: dict[str, list[Passage]],
+    config: TraceConfig,
+) -> Trace | str:
+    episode.give(top)
+    for query, found in others.items():
+        fresh = episode.unseen(found)
+        if any(_shows(passage, spans) for passage in fresh):
+            episode.act(f"<search> {escape(query)}</search>")
+            episode.give(fresh)
+            return _finish(episode, question, "again", answer, spans, config)
+    if not others:
+        return "evidence not found"
+    query, found = next(iter(others.items()))
+    fresh = episode.unseen(found)
+    if any(_mentions(passage.text, question.answers) for passage in fresh):
+        return "answer stands elsewhere"
+    episode.act(f"<search> {escape(query)}</search>")
+    episode.give(fresh)
+    return _finish(episode, question, "exhausted", NONE)
+
+
+def _finish(
+    episode: Episode,
+    question: Question,
+    kind: str,
+    statement: str,
+    spans: Sequence[Span] = (),
+    config: TraceConfig | None = None,
+) -> Trace | str:
+    pointers: list[int] = []
+    if config is not None:
+        pointers = [
+            number
+            for number, sentence in enumerate(episode.sentences, start=1)
+            if any(sentence.overlaps(span) for span in spans)
+        ][: config.max_pointers]
+        if not pointers:
+            return "nothing to point at"
+    words = " ".join(escape(statement).split())
+    episode.act(f"<report> {words}{''.join(map(marker, pointers))}</report>")
+    return Trace(question.id, kind, tuple(episode.segments))
+
+
+def _arranged(
+    passages: Iterable[Passage], n_passages: int, config: TraceConfig, rng: random.Random
+) -> list[Passage]:
+    shown = list(passages)[:n_passages]
+    if rng.random() < config.shuffled_share:
+        rng.shuffle(shown)
+    return shown
+
+
+def _around_evidence(
+    question: Question, ranked: list[Passage], pool: PassagePool, n_passages: int, rng: random.Random
+) -> list[Passage]:
+    """Put the passage that holds the evidence at a random place among passages of other documents."""
+    evidence = question.evidence[:1]
+    own = [p for span in evidence for p in pool.passages_of(span.document_id) if span.overlaps(p)][:1]
+    documents = {span.document_id for span in question.evidence}
+    others = [passage for passage in ranked[4:] if passage.document_id not in documents]
+    rng.shuffle(others)
+    shown = others[: max(0, n_passages - 1)]
+    shown.insert(rng.randint(0, len(shown)), own[0]) if own else None
+    return shown + others[n_passages:]
+
+
+def _evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Span]:
+    """Return the evidence spans whose text is the chosen answer; all of them where none is."""
+    matching = [
+        span
+        for span in question.evidence
+        for passage in pool.passages_of(span.document_id)
+        if passage.start <= span.start
+        and span.end <= passage.end
+        and passage.text[span.start - passage.start : span.end - passage.start].strip() == answer.strip()
+    ]
+    return matching[:1] or list(question.evidence)
+
+
+def _holds(passage: Passage, spans: Iterable[Span]) -> bool:
+    return any(span.overlaps(passage) for span in spans)
+
+
+def _shows(passage: Passage, spans: Iterable[Span]) -> bool:
+    """Whether a numbered sentence of the passage overlaps the evidence (a long passage is cut off)."""
+    wanted = list(spans)
+    return any(
+        sentence.overlaps(span) for sentence in sentence_spans(passage, EpisodeLimits()) for span in wanted
+    )
+
+
+def _mentions(text: str, answers: Iterable[str]) -> bool:
+    plain = f" {normalise_answer(text)} "
+    return any(len(key := normalise_answer(answer)) > 1 and f" {key} " in plain for answer in answers)
