@@ -5,8 +5,8 @@
     answers     reports against accepted answers and evidence, a part of the evidence being withheld
 
 Anything with `prepare_many` and `encode_queries` can be a prep model here, anything with `ask_many` an
-answering system; `training.peers` and `training.workflow` have the usual ones. Search is exact, so that chunks
-and vectors are measured and not an index. Definitions live in `training.metrics_*`, figures in
+answering system; `training.peers` and `training.workflow` have the usual ones. Search is exact: chunks and
+vectors are measured, not an index. Definitions live in `training.metrics_*`, figures in
 `training.results`.
 """
 
