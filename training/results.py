@@ -212,7 +212,9 @@ class AnswerScores:
     f1_answered, citation_precision: over those of them that were answered; an answer without a quote has
     citation precision 0. abstention_*: over all questions, `unanswerable` being those that expect no answer.
     Tokens, searches and seconds are over all questions, and so is the rate of correct supported answers:
-    right abstentions cost tokens there and do not count as answers.
+    right abstentions cost tokens there and do not count as answers. n_right_though_withheld: answers that
+    agree with an accepted one although its evidence was withheld, so that it stands elsewhere too or was
+    guessed; abstention figures count them as wrong.
     """
 
     n: int
@@ -234,6 +236,7 @@ class AnswerScores:
     seconds_p50: float
     seconds_p95: float
     n_inexact_quotes: int
+    n_right_though_withheld: int
 
 
 def score_answers(rows: Sequence[AnswerRow]) -> AnswerScores:
@@ -268,6 +271,9 @@ def score_answers(rows: Sequence[AnswerRow]) -> AnswerScores:
         seconds_p50=_quantile([row.seconds for row in rows], 0.5),
         seconds_p95=_quantile([row.seconds for row in rows], 0.95),
         n_inexact_quotes=sum(row.n_inexact_quotes for row in rows),
+        n_right_though_withheld=sum(
+            row.withheld and not row.abstained and row.f1 >= CORRECT_F1 for row in rows
+        ),
     )
 
 

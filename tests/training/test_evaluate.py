@@ -251,12 +251,15 @@ def row(number: int, **changes: Any) -> AnswerRow:
 
 
 def test_quantiles_and_means_are_numpys() -> None:
-    rows = [row(i) for i in range(23)]
+    rows = [row(i, abstained=i == 19) for i in range(23)]
     scores = score_answers(rows)
     seconds = [r.seconds for r in rows]
     assert scores.seconds_p50 == pytest.approx(np.quantile(seconds, 0.5))
     assert scores.seconds_p95 == pytest.approx(np.quantile(seconds, 0.95))
     assert scores.f1 == pytest.approx(np.mean([r.f1 for r in rows if r.expects_answer]))
+    assert (
+        scores.n_right_though_withheld == 2
+    )  # of rows 4, 9, 14, 19 with f1 0.5, 0.0, 1.0, 0.5, one abstains
     assert score_answers([]).f1 == 0.0
 
 

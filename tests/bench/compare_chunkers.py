@@ -1,0 +1,67 @@
+"""Measure splitters of other libraries beside the prep model, on one set, in one run. Not a test, not timed.
+
+    python tests/bench/compare_chunkers.py --data DIR/chroma_chunking [--suite retrieval] [--only NAME ...]
+
+Needs the `bench` extra. Every splitter has frozen vectors; "frozen whole documents" is no splitting at all,
+which is what retrieval figures on short documents are usually given for. Differences are those to the prep
+model, with paired bootstrap intervals over documents where there are many, over questions where there are few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from prep import PrepModel
+from prep.encoder import Encoder
+from training.dataset import load_set
+from training.evaluate import compare, evaluate_chunking, evaluate_retrieval, format_table
+from training.peers import PEERS, FrozenPreparer, peer_chunker
+
+HEADLINE = {"chunking": ("recall", "precision_omega", "iou"), "retrieval": ("ndcg_at_10", "evidence_recall")}
+WHOLE = "frozen whole documents"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--suite", choices=list(HEADLINE), default="chunking")
+    parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
+    parser.add_argument("--without-prep", action="store_true")
+    parser.add_argument("--chunk-tokens", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--only", nargs="*", default=[*PEERS, WHOLE], choices=[*PEERS, WHOLE])
+    parser.add_argument("--json", type=Path, default=None, help="write every row there")
+    arguments = parser.parse_args()
+
+    dataset = load_set(arguments.data)
+    measure: Any = evaluate_chunking if arguments.suite == "chunking" else evaluate_retrieval
+    encoder = Encoder.load()
+    results = []
+    if not arguments.without_prep:
+        results.append(measure(dataset, PrepModel.load(arguments.prep), limit=arguments.limit, progress=True))
+    for name in arguments.only:
+        whole = name == WHOLE
+        chunker = (
+            (lambda text: [(0, len(text))]) if whole else peer_chunker(name, encoder, arguments.chunk_tokens)
+        )
+        peer = FrozenPreparer(chunker, encoder, name=name, title_in_vector=whole)
+        results.append(measure(dataset, peer, limit=arguments.limit, progress=True))
+        print(format_table(results), flush=True)
+    if not arguments.without_prep:
+        many = len({row.document_id for row in results[0].rows}) >= 20
+        for result in results[1:]:
+            for metric in HEADLINE[arguments.suite]:
+                found = compare(result, results[0], metric, by_document=many)
+                print(
+                    f"{metric}: prep model minus {result.label}: {found.difference:+.3f} "
+                    f"({found.low:+.3f} to {found.high:+.3f})"
+                )
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([result.to_dict() for result in results]), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
