@@ -12,7 +12,7 @@ vectors are measured, not an index. Definitions live in `training.metrics_*`, fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -77,14 +77,10 @@ class Preparer(Protocol):
 class Answerer(Protocol):
     """What the answers suite needs of a system; `retrieve.Researcher` and `training.workflow` have it."""
 
-    def ask_many(
-        self,
-        questions: Sequence[str],
-        *,
-        withheld: Sequence[Sequence[Span]] | None = None,
-        progress: bool = False,
-        **options: Any,
-    ) -> list[Report]: ...
+    @property
+    def ask_many(self) -> Callable[..., list[Report]]:
+        """Called with the questions, withheld=, progress= and whatever options are passed on."""
+        ...
 
 
 def evaluate_chunking(

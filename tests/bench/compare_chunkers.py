@@ -4,7 +4,7 @@
 
 Needs the `bench` extra. Every splitter has frozen vectors; "frozen whole documents" is no splitting at all,
 which is what retrieval figures on short documents are usually given for. Differences are those to the prep
-model, with paired bootstrap intervals over documents where there are many, over questions where there are few.
+model, with paired bootstrap intervals over documents where there are 20 or more, over questions otherwise.
 """
 
 from __future__ import annotations
