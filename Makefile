@@ -29,7 +29,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> $(VENV): virtual environment with $(PYTHON)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "==> $(VENV): installing pinned dependencies (some minutes the first time)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) \
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt \
+		$(PIP_ARGS) \
 		--editable '.[train,flows,dev]'
 	@touch $@
 	@echo "==> $(VENV): ready"

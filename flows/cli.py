@@ -16,15 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prep.errors import DiptychError
+
+if TYPE_CHECKING:
+    from prep.workspace import ModelKind
 
 __all__ = ["build_parser", "main"]
 
 DEFAULT_WORKSPACE = "workspace"
 SUITES = ("chunking", "retrieval", "answers")
-KINDS = ("prep", "retrieve")
+KINDS: tuple[ModelKind, ...] = ("prep", "retrieve")
 #: What `models list` calls a model that came with the package.
 SHIPPED = "shipped"
 
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     # Ours to decide as the application: model libraries say on standard error only what concerns the user.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -101,7 +105,9 @@ def build_parser() -> argparse.ArgumentParser:
         "diptych train prep --minutes 20\n  diptych train retrieve --examples 960 --seed 1",
     )
     train.add_argument("kind", choices=KINDS)
-    train.add_argument("--minutes", type=_positive_float, default=20.0, help="time for training (20)")
+    train.add_argument(
+        "--minutes", type=_positive_float, default=20.0, help="training retrieve, at most (20)"
+    )
     train.add_argument("--examples", type=_positive_int, default=960, help="synthetic examples at most (960)")
     train.add_argument("--seed", type=int, default=0)
     _json(train)
@@ -121,6 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--beside-workflow", action="store_true", help="measure the usual workflow on the same work too"
     )
     evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="the first N questions only")
+    evaluate.add_argument(
+        "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
+    )
     evaluate.add_argument("--out", metavar="FILE", help="write the result as JSON there as well")
     _json(evaluate)
 
@@ -260,11 +269,46 @@ def _models_rollback(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from flows.candidates import PassSettings, synthesize_data, train_prep_candidate, train_retrieve_candidate
+    from prep.workspace import Workspace
+
+    workspace = Workspace(arguments.workspace)
+    settings = PassSettings(n_examples=arguments.examples, minutes=arguments.minutes, seed=arguments.seed)
+    dataset = synthesize_data(workspace, settings)
+    train = train_prep_candidate if arguments.kind == "prep" else train_retrieve_candidate
+    candidate = train(workspace, dataset, settings)
+    if arguments.json:
+        print_json(candidate)
+        return 0
+    print(
+        f"{candidate.kind} {candidate.version} {'was trained before' if candidate.reused else 'is trained'}"
+    )
+    for system, figures in candidate.metrics.items():
+        print(f"  {system}: {', '.join(f'{name} {value:.3f}' for name, value in figures.items())}")
+    print(f"It does not serve yet: diptych models promote {candidate.kind} {candidate.version}")
+    return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from flows.suites import run_suite, write_results
+    from prep.workspace import Workspace
+    from training.results import format_table
+
+    results = run_suite(
+        Workspace(arguments.workspace),
+        arguments.suite,
+        arguments.data,
+        beside_workflow=arguments.beside_workflow,
+        limit=arguments.limit,
+        deadline_s=arguments.deadline,
+    )
+    if arguments.out:
+        write_results(results, arguments.out)
+    if arguments.json:
+        print_json([result.to_dict(rows=False) for result in results])
+    else:
+        print(format_table(results))
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -1,19 +1,29 @@
-"""Which prep model serves in a workspace."""
+"""Which models serve in a workspace: the promoted versions, or those that come with the package."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from prep.workspace import Workspace
 
 if TYPE_CHECKING:
     from prep.model import PrepModel
-    from prep.workspace import Workspace
 
-__all__ = ["serving_prep"]
+__all__ = ["serving_prep", "serving_retrieve_path"]
 
 
 def serving_prep(workspace: Workspace) -> PrepModel:
-    """Return the promoted prep version, or the shipped one. Raises WeightsError, StoreError."""
+    """Return the prep model that serves. Raises WeightsError, StoreError."""
     from prep.model import PrepModel
 
     promoted = workspace.current().prep
     return PrepModel.load(workspace.model_path("prep", promoted) if promoted is not None else None)
+
+
+def serving_retrieve_path(workspace: Workspace) -> Path:
+    """Return the folder of the retrieve version that serves. Raises WeightsError, StoreError."""
+    from retrieve.model import shipped_retrieve
+
+    promoted = workspace.current().retrieve
+    return workspace.model_path("retrieve", promoted) if promoted is not None else shipped_retrieve()

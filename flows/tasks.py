@@ -19,9 +19,10 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.settings import PREFECT_API_URL
 
+from flows.candidates import Candidate
 from prep.errors import WorkspaceLocked
 
-__all__ = ["TASK", "Receipt", "TaskOptions", "worth_retrying", "writer_slot"]
+__all__ = ["TASK", "Receipt", "TaskOptions", "candidate_receipt", "worth_retrying", "writer_slot"]
 
 #: What a task returns: a few names and numbers, ready for JSON.
 Receipt = dict[str, Any]
@@ -73,3 +74,14 @@ def writer_slot(workspace: str | Path) -> Iterator[str]:
         client.upsert_global_concurrency_limit_by_name(name, 1)
     with concurrency(name, occupy=1, strict=True):
         yield name
+
+
+def candidate_receipt(candidate: Candidate) -> Receipt:
+    """Return a candidate's version and figures as a receipt."""
+    return {
+        "kind": candidate.kind,
+        "version": candidate.version,
+        "seconds": round(candidate.seconds, 1),
+        "reused": candidate.reused,
+        "figures": [{"system": name, **figures} for name, figures in candidate.metrics.items()],
+    }

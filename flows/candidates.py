@@ -1,0 +1,343 @@
+"""A training pass over a workspace: data made from its documents, candidate versions trained on that data.
+
+Plain functions: `diptych train`, the training flows and the demo call them. A candidate is kept in the
+workspace beside the version that serves; promoting it is decided elsewhere. What is finished is found again by
+the digest of what went into it, and not made twice; what was interrupted goes on from its last checkpoint.
+
+    datasets/<digest>/     manifest.json  corpus/documents.jsonl  corpus/questions.jsonl
+    runs/<kind>-<digest>/  candidate.json (when finished) and what the training writes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from prep.document import Document
+from prep.errors import ConfigError, DataError
+from prep.generation import Generation
+from prep.manifest import (
+    MANIFEST_NAME,
+    json_digest,
+    read_json,
+    sync_folder,
+    verify_folder,
+    write_json,
+    write_manifest,
+)
+from prep.workspace import ModelKind, Workspace
+from training.dataset import LabelledSet, load_set, save_set
+
+if TYPE_CHECKING:
+    from training.traces import Trace
+
+__all__ = [
+    "Candidate",
+    "Dataset",
+    "PassSettings",
+    "synthesize_data",
+    "train_prep_candidate",
+    "train_retrieve_candidate",
+]
+
+#: Raise it when what is synthesised from the same documents changes.
+FORMAT = 1
+CORPUS = "corpus"
+# What readers leave of a file: text formats as they are, all others in Markdown form.
+_FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """How much is synthesised and how long is trained.
+
+    n_examples: questions made at most. held_out_every: every so many documents one is kept for measuring.
+    minutes: the most that training the retrieve model may take. prep_pages: damaged pages a document;
+    prep_epochs: how often the prep model's heads see them.
+    """
+
+    n_examples: int = 960
+    held_out_every: int = 6
+    minutes: float = 20.0
+    prep_epochs: int = 8
+    prep_pages: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_examples", "prep_epochs", "prep_pages"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        if self.held_out_every < 2:
+            raise ConfigError(f"held_out_every={self.held_out_every!r} must be at least 2: nothing is left")
+        if self.minutes <= 0:
+            raise ConfigError(f"minutes={self.minutes!r} must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Training data made from one generation, in its folder. Counts are of documents and questions."""
+
+    digest: str
+    folder: Path
+    held_out_every: int
+    n_documents: int
+    n_questions: int
+    n_held_out: int
+    reused: bool
+
+    def load(self) -> LabelledSet:
+        """Read all documents and questions. Raises DataError."""
+        return load_set(self.folder / CORPUS)
+
+    def held_out(self) -> LabelledSet:
+        """Return all documents with the questions on those that nothing is trained on."""
+        return self._part(held=True)
+
+    def training(self) -> LabelledSet:
+        """Return all documents with the questions to train on."""
+        return self._part(held=False)
+
+    def _part(self, *, held: bool) -> LabelledSet:
+        whole = self.load()
+        chosen = _held_out_documents(whole.documents, self.held_out_every)
+        questions = [q for q in whole.questions if (q.evidence[0].document_id in chosen) == held]
+        name = f"{CORPUS}-held-out" if held else CORPUS
+        return LabelledSet(whole.documents, whole.formats, questions, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained version in the workspace, not promoted.
+
+    metrics: system → figure → value, on held-out documents. curves: name → (step, value).
+    """
+
+    kind: ModelKind
+    version: str
+    seconds: float
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    reused: bool = False
+
+
+def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
+    """Make questions with known evidence from the documents of the current generation.
+
+    Raises EmptyStore before anything was ingested, DataError where the documents give no question.
+    """
+    from training.synthesize import synthesize_cloze
+
+    with workspace.open_generation() as generation:
+        made_of = {
+            "format": FORMAT,
+            "documents": generation.content_hashes(),
+            "n_examples": settings.n_examples,
+            "held_out_every": settings.held_out_every,
+            "seed": settings.seed,
+        }
+        folder = workspace.path / "datasets" / json_digest(made_of)[:12]
+        if (folder / MANIFEST_NAME).is_file():
+            return _dataset(folder, reused=True)
+        documents = {document.id: document for document in generation.documents()}
+    questions = synthesize_cloze(documents.values(), n=settings.n_examples, seed=settings.seed)
+    if not questions:
+        raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
+    held = _held_out_documents(documents, settings.held_out_every)
+    counts = {
+        "documents": len(documents),
+        "questions": len(questions),
+        "held_out": sum(question.evidence[0].document_id in held for question in questions),
+    }
+    about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
+    temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        formats = {document.id: _format(document) for document in documents.values()}
+        save_set(LabelledSet(documents, formats, questions, CORPUS), temporary / CORPUS)
+        write_manifest(temporary, about)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return _dataset(folder, reused=False)
+
+
+def train_prep_candidate(workspace: Workspace, dataset: Dataset, settings: PassSettings) -> Candidate:
+    """Train the prep model's heads on the documents' own structure and keep the version as a candidate."""
+    from prep.model import PrepConfig
+    from training.prep_supervised import SupervisedConfig, ship, train_supervised
+
+    config = SupervisedConfig(
+        sets={CORPUS: dataset.n_documents},
+        joined={},
+        held_out_every=settings.held_out_every,
+        pages=settings.prep_pages,
+        epochs=settings.prep_epochs,
+        threads=os.cpu_count() or 1,
+        seed=settings.seed,
+    )
+    made_of = {**config.to_json(), "threads": None, "dataset": dataset.digest}
+    run = workspace.path / "runs" / f"prep-{json_digest(made_of)[:12]}"
+    if (finished := _finished(workspace, run)) is not None:
+        return finished
+    started = time.monotonic()
+    result = train_supervised(dataset.folder, run, config)
+    draft = _fresh(run / "version")
+    version = ship(result, draft, config, PrepConfig(), card=_card("prep", dataset, settings))
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    candidate = Candidate(
+        "prep",
+        version,
+        time.monotonic() - started,
+        {"candidate": dict(asdict(result.scores)), "rules alone": dict(asdict(result.rule_scores))},
+        _curves(rows, ("loss", "boundary", "role")),
+    )
+    return _keep(workspace, run, candidate, draft)
+
+
+def train_retrieve_candidate(
+    workspace: Workspace,
+    dataset: Dataset,
+    settings: PassSettings,
+    *,
+    told: Callable[[float, float], None] | None = None,
+) -> Candidate:
+    """Train the serving retrieve model further on the documents' questions; keep a candidate version.
+
+    told: called with (seconds so far, seconds allowed) as it goes on.
+    """
+    from flows.serving import serving_prep, serving_retrieve_path
+    from retrieve.adapter_stack import stack_adapters
+    from retrieve.model import ADAPTER, RetrieveModel, save_retrieve_version
+    from training.supervised import SupervisedConfig, train_supervised
+
+    start = serving_retrieve_path(workspace)
+    config = SupervisedConfig(
+        learning_rate=1e-4, warmup_steps=5, batch_tokens=2048, evaluate_every=10**9, compile="never"
+    )
+    with workspace.open_generation() as generation:
+        made_of = {
+            "dataset": dataset.digest,
+            "generation": generation.id,
+            "start": read_json(start / MANIFEST_NAME)["version"],
+            "config": asdict(config),
+            "minutes": settings.minutes,
+        }
+        run = workspace.path / "runs" / f"retrieve-{json_digest(made_of)[:12]}"
+        if (finished := _finished(workspace, run)) is not None:
+            return finished
+        traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, settings.seed)
+    begun = RetrieveModel.load(start)
+    allowed_s = 60.0 * settings.minutes
+    result = train_supervised(
+        begun.model,
+        begun.tokenizer,
+        traces,
+        run,
+        config,
+        stop_after_s=allowed_s,
+        report=lambda row: told(min(row["seconds"], allowed_s), allowed_s) if told else None,
+    )
+    draft = _fresh(run / "version")
+    stack_adapters(start / ADAPTER, result.adapter, draft / ADAPTER)
+    version = save_retrieve_version(
+        draft,
+        draft / ADAPTER,
+        serving=begun.serving,
+        source=read_json(start / MANIFEST_NAME)["base"].get("source"),
+        card=_card("retrieve", dataset, settings),
+        training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
+    )
+    curves = _curves(result.curve, ("loss",))
+    return _keep(workspace, run, Candidate("retrieve", version, result.seconds, curves=curves), draft)
+
+
+def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
+    """Return episodes over the chunks that are served, so that training reads what serving shows."""
+    import numpy as np
+
+    from retrieve.episode import Passage
+    from training.pool import PassagePool
+    from training.traces import TraceConfig, build_traces
+
+    chunks = generation.chunks(range(generation.counts["indexed"]))
+    titles = {document_id: document.title for document_id, document in dataset.documents.items()}
+    pool = PassagePool(
+        [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],
+        np.stack([chunk.vector for chunk in chunks]),
+        encoder,
+    )
+    traces, counts = build_traces(dataset.questions, pool, TraceConfig(seed=seed))
+    if not traces:
+        raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
+    return traces
+
+
+def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozenset[str]:
+    """Return every n-th document by id, as the prep model's training holds them out."""
+    return frozenset(sorted(documents)[::every])
+
+
+def _format(document: Document) -> str:
+    return _FORMATS.get(PurePath(document.source or document.id).suffix.lower(), "markdown")
+
+
+def _dataset(folder: Path, *, reused: bool) -> Dataset:
+    manifest = verify_folder(folder)
+    counts = manifest["counts"]
+    return Dataset(
+        digest=folder.name,
+        folder=folder,
+        held_out_every=manifest["held_out_every"],
+        n_documents=counts["documents"],
+        n_questions=counts["questions"],
+        n_held_out=counts["held_out"],
+        reused=reused,
+    )
+
+
+def _curves(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    return {name: [(float(row["step"]), float(row[name])) for row in rows] for name in names}
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _finished(workspace: Workspace, run: Path) -> Candidate | None:
+    """Return what this run came to before, if its version is still in the workspace."""
+    try:
+        content = read_json(run / "candidate.json")
+    except FileNotFoundError:
+        return None
+    curves = {name: [(step, value) for step, value in points] for name, points in content["curves"].items()}
+    candidate = Candidate(**{**content, "curves": curves, "reused": True})
+    return candidate if candidate.version in workspace.model_versions(candidate.kind) else None
+
+
+def _keep(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) -> Candidate:
+    """Put the version in `draft` among the workspace's models, then note in the run's folder that it is."""
+    if candidate.version not in workspace.model_versions(candidate.kind):
+        with workspace.new_model(candidate.kind, candidate.version) as folder:
+            shutil.copytree(draft, folder, dirs_exist_ok=True)
+    os.replace(write_json(run / "candidate.json", asdict(candidate)), run / "candidate.json")
+    shutil.rmtree(draft, ignore_errors=True)
+    return candidate
+
+
+def _card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
+    return (
+        f"# A {kind} version trained on the documents of one workspace\n\n"
+        f"Trained on {dataset.n_questions - dataset.n_held_out} questions and the structure of "
+        f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}, one document in "
+        f"{dataset.held_out_every} held out), seed {settings.seed}. The figures are in the run's "
+        "`candidate.json`. It serves only once it is promoted.\n"
+    )

@@ -1,0 +1,54 @@
+"""The `evaluate` flow: one suite on one labelled set, as a table, as JSON and as a page.
+
+The work is `flows.suites`. Importing this module imports Prefect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+
+from flows.artifacts import publish_page, publish_table
+from flows.page import write_page
+from flows.suites import metrics_of, run_suite, write_results
+from flows.tasks import TASK, Receipt
+from prep.workspace import Workspace
+from training.results import format_table
+
+__all__ = ["evaluate", "measure"]
+
+
+@flow(name="evaluate", result_serializer="json", persist_result=False)
+def evaluate(
+    workspace: str = "workspace",
+    suite: str = "answers",
+    data: str = "data",
+    beside_workflow: bool = False,
+    limit: int | None = None,
+) -> Receipt:
+    """Measure what serves in `workspace` on the labelled set in the folder `data`.
+
+    Returns the figures and the paths of the JSON and the page. Raises ConfigError, DataError, EmptyStore.
+    """
+    receipt = measure(workspace, suite, data, beside_workflow, limit)
+    publish_table(f"{suite}-figures", receipt["figures"], f"The {suite} suite on {data}")
+    publish_page(f"{suite}-page", receipt["page"], f"The {suite} suite on {data}")
+    return receipt
+
+
+@task(name="measure", **TASK)
+def measure(workspace: str, suite: str, data: str, beside_workflow: bool, limit: int | None) -> Receipt:
+    """Run the suite and write its results below the workspace's reports."""
+    place = Workspace(workspace)
+    results = run_suite(place, suite, data, beside_workflow=beside_workflow, limit=limit)
+    get_run_logger().info("%s", format_table(results))
+    folder = place.path / "reports" / f"{suite}-{Path(data).resolve().name}"
+    page = write_page(folder / "index.html", title=f"{suite}: {data}", metrics=metrics_of(results))
+    return {
+        "results": str(write_results(results, folder / "results.json")),
+        "page": str(page),
+        "figures": [
+            {"system": result.label, "set": result.dataset, **result.columns()} for result in results
+        ],
+    }
