@@ -54,7 +54,9 @@ class WorkflowSettings:
     """How the workflow is set.
 
     prompt: a key of PROMPTS. best_last: the nearest chunk stands last, next to the question. min_score:
-    abstain without asking the model where the nearest chunk is less similar than this.
+    abstain without asking the model where the nearest chunk is less similar than this; a base LM of this size
+    never says "unanswerable" by itself, and at 0.4 refusals are twice as often right as by chance while one
+    answerable question in eight is refused (600 `new_wiki` questions, every fifth withheld).
     """
 
     k: int = 5
@@ -63,7 +65,7 @@ class WorkflowSettings:
     best_last: bool = False
     show_titles: bool = True
     title_in_vector: bool = False
-    min_score: float = -1.0
+    min_score: float = 0.4
     batch_size: int = 4
 
     def __post_init__(self) -> None:
@@ -98,7 +100,7 @@ class GreedyCompleter:
         self.max_tokens = max_tokens
 
     def complete(self, prompts: Sequence[str]) -> list[Completion]:
-        """Continue each prompt; all prompts make one batch."""
+        """Continue each prompt; all prompts make one batch, of at least one."""
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -206,19 +208,18 @@ class UsualWorkflow:
             for q, k, v in zip(questions, kept_back, self._encode(questions), strict=True)
         ]
         search_s = (time.perf_counter() - started) / max(1, len(questions))
-        reports: dict[int, Report] = {}
+        refused = [i for i, a in enumerate(asked) if not a.prompt]
+        reports = {i: self._report(asked[i], Completion(_UNANSWERABLE, 0, 0), search_s) for i in refused}
         # Like lengths together: little padding. The order of the reports is that of the questions.
-        order = sorted(range(len(asked)), key=lambda i: len(asked[i].prompt))
+        order = sorted(set(range(len(asked))) - set(refused), key=lambda i: len(asked[i].prompt))
         size = self.settings.batch_size
-        with tqdm(total=len(asked), desc="ask", unit="question", disable=not progress) as bar:
-            for at in range(0, len(order), size):
-                batch = [asked[i] for i in order[at : at + size]]
+        with tqdm(total=len(order), desc="ask", unit="question", disable=not progress) as bar:
+            for batch in (order[at : at + size] for at in range(0, len(order), size)):
                 started = time.perf_counter()
-                completions = iter(self.completer.complete([a.prompt for a in batch if a.prompt]))
-                written = [next(completions) if a.prompt else _SILENCE for a in batch]
+                completions = self.completer.complete([asked[i].prompt for i in batch])
                 seconds = search_s + (time.perf_counter() - started) / len(batch)
-                for i, a, completion in zip(order[at : at + size], batch, written, strict=True):
-                    reports[i] = self._report(a, completion, seconds)
+                for i, completion in zip(batch, completions, strict=True):
+                    reports[i] = self._report(asked[i], completion, seconds)
                 bar.update(len(batch))
         return [reports[i] for i in range(len(questions))]
 
@@ -317,9 +318,6 @@ class _Asked:
     rows: list[int]
     scores: list[float]
     prompt: str
-
-
-_SILENCE = Completion(_UNANSWERABLE, 0, 0)
 
 
 def _quote(chunk: Chunk, answer: str) -> Quote:

@@ -23,6 +23,7 @@ TRIED = {
     "citation first": WorkflowSettings(prompt="citation-first"),
     "passages, best last": WorkflowSettings(prompt="passages", best_last=True),
     "question twice, best last": WorkflowSettings(prompt="question-twice", best_last=True),
+    "citation first, best last": WorkflowSettings(prompt="citation-first", best_last=True),
     "passages, no titles": WorkflowSettings(prompt="passages", show_titles=False),
     "passages, titles in vectors": WorkflowSettings(prompt="passages", title_in_vector=True),
     "passages, three chunks": WorkflowSettings(prompt="passages", k=3),

@@ -48,7 +48,8 @@ class Script:
 
 
 def workflow(encoder: Encoder, script: Script, **settings: object) -> UsualWorkflow:
-    return UsualWorkflow(DOCUMENTS, script, encoder, settings=WorkflowSettings(**settings))  # type: ignore[arg-type]
+    chosen = WorkflowSettings(**{"min_score": -1.0} | settings)  # type: ignore[arg-type]
+    return UsualWorkflow(DOCUMENTS, script, encoder, settings=chosen)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,17 @@ def test_a_question_unlike_every_chunk_can_be_refused_without_the_model(encoder:
     assert script.prompts == []
 
 
+def test_refused_questions_do_not_reach_a_real_language_model(
+    encoder: Encoder, tiny_lm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
+) -> None:
+    settings = WorkflowSettings(min_score=0.5, batch_size=1)
+    flow = UsualWorkflow(DOCUMENTS, GreedyCompleter(*tiny_lm, max_tokens=4), encoder, settings=settings)
+    unlike, like = flow.ask_many(["Zebra tax of 1653?", QUESTION])
+    assert unlike.abstained
+    assert unlike.usage.prompt_tokens == 0
+    assert like.usage.prompt_tokens > 0
+
+
 def test_bad_settings_and_empty_corpora_are_refused(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match="prompt='poem'"):
         WorkflowSettings(prompt="poem")
@@ -182,7 +194,9 @@ def test_a_real_language_model_gives_valid_reports(
     encoder: Encoder, tiny_lm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
 ) -> None:
     completer = GreedyCompleter(*tiny_lm, max_tokens=8)
-    flow = UsualWorkflow(DOCUMENTS, completer, encoder, settings=WorkflowSettings(k=1, batch_size=2))
+    flow = UsualWorkflow(
+        DOCUMENTS, completer, encoder, settings=WorkflowSettings(k=1, min_score=-1.0, batch_size=2)
+    )
     reports = flow.ask_many([QUESTION, "Where does the kestrel nest?"])
     texts = {document.id: document.text for document in DOCUMENTS}
     for report in reports:
