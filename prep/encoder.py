@@ -97,16 +97,19 @@ class Encoder:
         """
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+        dtype = _dtype(precision)
         folder = _locate(base)
         settings = _sentence_transformers_settings(folder)
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
             config = AutoConfig.from_pretrained(str(folder))
-            model = AutoModel.from_pretrained(str(folder), config=config, dtype=_dtype(precision))
+            model = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype)
         except Exception as error:  # transformers raises many kinds for a damaged folder
             raise BaseModelError(
                 f"the encoder at {folder} cannot be loaded ({error}); give a sentence-transformers folder"
             ) from error
+        if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
+            model.pooler = None
         model.eval().requires_grad_(False)
         return cls(
             tokenizer,

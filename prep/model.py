@@ -28,6 +28,7 @@ from prep.heads import HeadsConfig, StructureHeads
 from prep.segment import ChunkLimits, LengthPrior, segment
 from prep.structure import (
     MAX_HEADING_CHARACTERS,
+    MAX_UNIT_CHARACTERS,
     Markup,
     Predictions,
     Unit,
@@ -46,6 +47,8 @@ Vectors: TypeAlias = Literal["chunk", "late"]
 HEADER_JOIN = " › "
 # No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
 CHARACTERS_PER_TOKEN = 16
+# Boilerplate is kept out of the index: what is taken for it wrongly cannot be found, so it must be sure.
+SURE_BOILERPLATE = 0.7
 MANIFEST = "manifest.json"
 WEIGHTS = "heads.safetensors"
 
@@ -172,6 +175,7 @@ class PrepModel:
         self._room = room
         self._header_tokens = int(room * config.header_share)
         self._unit_tokens = max(1, min(config.unit_tokens, room - self._header_tokens, longest // 3))
+        self._unit_characters = min(MAX_UNIT_CHARACTERS, CHARACTERS_PER_TOKEN * (room - self._header_tokens))
         self._window_tokens = longest
 
     @classmethod
@@ -273,6 +277,7 @@ class PrepModel:
             self._unit_tokens,
             lambda texts: [len(ids) for ids in self.encoder.tokenize(texts)],
             self.encoder.token_offsets,
+            self._unit_characters,
         )
         tokens = self.encoder.tokenize([document.text[unit.start : unit.end] for unit in units])
         marks = markup(document.text, units)
@@ -453,7 +458,11 @@ class PrepModel:
         if self.config.vectors == "late":
             sums = np.stack([p.sum for p, _ in pieces if p.sum is not None]) if pieces else np.zeros((0, 1))
             norms = np.linalg.norm(sums, axis=1, keepdims=True)
-            yield from (sums / np.maximum(norms, 1e-12)).astype(np.float32)
+            vectors = (sums / np.maximum(norms, 1e-12)).astype(np.float32)
+            empty = [i for i in range(len(pieces)) if norms[i, 0] < 1e-6]  # not one token to pool
+            if empty:
+                vectors[empty] = self.encoder.encode_tokens([pieces[i][0].header for i in empty])
+            yield from vectors
             return
         yield from self.encoder.encode_tokens([[*piece.header, *ids] for piece, ids in pieces])
 
@@ -558,7 +567,9 @@ def _pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> F
     """Mean and first state of every unit, side by side; zeros where a unit has no token."""
     counts = np.diff(edges)[:, None]
     means = _sum_units(states, edges) / np.maximum(counts, 1)
-    firsts = states[np.minimum(edges[:-1], len(states) - 1)] * (counts > 0)
+    firsts = np.zeros_like(means)
+    told = counts[:, 0] > 0
+    firsts[told] = states[edges[:-1][told]]
     pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
     return pooled
 
@@ -575,6 +586,8 @@ def _line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, 
     widths = np.bincount(line_of, weights=weights, minlength=n_lines)
     allowed = totals.copy()
     allowed[widths > MAX_HEADING_CHARACTERS * 1.5] *= [r not in ("title", "heading") for r in ROLES]
+    junk = ROLES.index("boilerplate")
+    allowed[totals[:, junk] < SURE_BOILERPLATE * totals.sum(1), junk] = 0.0
     lines: list[Role] = [ROLES[int(best)] for best in allowed.argmax(1)]
     blank = not text.strip()
     for i in range(n_lines):

@@ -24,6 +24,8 @@ from prep.text import split_lines, split_sentences
 __all__ = [
     "BOUNDARY_LEVELS",
     "FEATURES",
+    "MAX_HEADING_CHARACTERS",
+    "MAX_UNIT_CHARACTERS",
     "Markup",
     "Predictions",
     "Unit",
@@ -74,6 +76,7 @@ def read_units(
     max_unit_tokens: int,
     count_tokens: Callable[[Sequence[str]], Sequence[int]],
     token_offsets: Callable[[str], Sequence[tuple[int, int]]],
+    max_unit_characters: int = MAX_UNIT_CHARACTERS,
 ) -> list[Unit]:
     """Cut `text` into units that tile it, each at most `max_unit_tokens` long as far as tokens can be told
     apart.
@@ -112,16 +115,16 @@ def read_units(
             units.append(Unit(start, cut, line_number, i == 0, last_in_line, ends_sentence, 0, False))
             start = cut
     if not units:
-        return _cut_blank(text)
+        return _cut_blank(text, max_unit_characters)
     counts = count_tokens([text[unit.start : unit.end] for unit in units])
-    if max(counts) <= max_unit_tokens and all(u.end - u.start <= MAX_UNIT_CHARACTERS for u in units):
+    if max(counts) <= max_unit_tokens and all(u.end - u.start <= max_unit_characters for u in units):
         return units
     fitting: list[Unit] = []
     for unit, n_tokens in zip(units, counts, strict=True):
-        if n_tokens <= max_unit_tokens and unit.end - unit.start <= MAX_UNIT_CHARACTERS:
+        if n_tokens <= max_unit_tokens and unit.end - unit.start <= max_unit_characters:
             fitting.append(unit)
         else:
-            fitting.extend(_cut_long(text, unit, max_unit_tokens, token_offsets))
+            fitting.extend(_cut_long(text, unit, max_unit_tokens, max_unit_characters, token_offsets))
     return fitting
 
 
@@ -131,8 +134,8 @@ def _sentence_cuts(text: str, start: int, end: int) -> list[int]:
     return cuts or [end]
 
 
-def _cut_blank(text: str) -> list[Unit]:
-    edges = [*range(0, len(text), MAX_UNIT_CHARACTERS), len(text)]
+def _cut_blank(text: str, max_characters: int) -> list[Unit]:
+    edges = [*range(0, len(text), max_characters), len(text)]
     return [
         Unit(left, right, 0, left == 0, right == len(text), right == len(text), 0, right < len(text))
         for left, right in pairwise(edges)
@@ -141,7 +144,11 @@ def _cut_blank(text: str) -> list[Unit]:
 
 
 def _cut_long(
-    text: str, unit: Unit, max_tokens: int, token_offsets: Callable[[str], Sequence[tuple[int, int]]]
+    text: str,
+    unit: Unit,
+    max_tokens: int,
+    max_characters: int,
+    token_offsets: Callable[[str], Sequence[tuple[int, int]]],
 ) -> list[Unit]:
     """Cut one unit at token boundaries, at blanks where one is near."""
     offsets = [span for span in token_offsets(text[unit.start : unit.end]) if span[1] > span[0]]
@@ -163,7 +170,7 @@ def _cut_long(
     edges.append(unit.end)
     fine: list[int] = []
     for left, right in pairwise(edges):
-        fine.extend(range(left, right, MAX_UNIT_CHARACTERS))
+        fine.extend(range(left, right, max_characters))
     fine.append(unit.end)
     pieces: list[Unit] = []
     for i, (left, right) in enumerate(pairwise(fine)):
@@ -307,7 +314,7 @@ def heading_text(line: str) -> str:
         stripped = stripped[atx.end() :].rstrip("#")
     stripped = re.sub(r"\{#[\w-]+\}\s*$|<a [^>]*>\s*</a>", "", stripped)
     stripped = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", stripped)
-    stripped = stripped.strip().strip("*_`").strip()
+    stripped = re.sub(r"(`+|\*\*|__)(.+?)\1", r"\2", stripped).strip()
     return " ".join(stripped.split())
 
 
