@@ -1,10 +1,10 @@
 """A training pass over a workspace: data made from its documents, candidate versions trained on that data.
 
 Plain functions: `diptych train`, the training flows and the demo call them. A candidate is kept in the
-workspace beside the version that serves; promoting it is decided elsewhere. What is finished is found again by
-the digest of what went into it, and not made twice; what was interrupted goes on from its last checkpoint.
+workspace beside the version that serves; promoting it is decided elsewhere. What is finished is found again
+by the digest of what went into it, and not made twice; what was interrupted goes on from its checkpoint.
 
-    datasets/<digest>/     manifest.json  corpus/documents.jsonl  corpus/questions.jsonl
+    datasets/<digest>/     manifest.json  corpus/ and held-out/: all documents, questions apart
     runs/<kind>-<digest>/  candidate.json (when finished) and what the training writes
 """
 
@@ -33,7 +33,7 @@ from prep.manifest import (
     write_manifest,
 )
 from prep.workspace import ModelKind, Workspace
-from training.dataset import LabelledSet, load_set, save_set
+from training.dataset import LabelledSet, Question, load_set, save_set
 
 if TYPE_CHECKING:
     from training.traces import Trace
@@ -50,6 +50,7 @@ __all__ = [
 #: Raise it when what is synthesised from the same documents changes.
 FORMAT = 1
 CORPUS = "corpus"
+HELD_OUT = "held-out"
 # What readers leave of a file: text formats as they are, all others in Markdown form.
 _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
 
@@ -82,7 +83,7 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Training data made from one generation, in its folder. Counts are of documents and questions."""
+    """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure."""
 
     digest: str
     folder: Path
@@ -92,24 +93,14 @@ class Dataset:
     n_held_out: int
     reused: bool
 
-    def load(self) -> LabelledSet:
-        """Read all documents and questions. Raises DataError."""
-        return load_set(self.folder / CORPUS)
-
-    def held_out(self) -> LabelledSet:
-        """Return all documents with the questions on those that nothing is trained on."""
-        return self._part(held=True)
+    @property
+    def held_out(self) -> Path:
+        """A labelled set: all documents, with the questions on those that nothing is trained on."""
+        return self.folder / HELD_OUT
 
     def training(self) -> LabelledSet:
-        """Return all documents with the questions to train on."""
-        return self._part(held=False)
-
-    def _part(self, *, held: bool) -> LabelledSet:
-        whole = self.load()
-        chosen = _held_out_documents(whole.documents, self.held_out_every)
-        questions = [q for q in whole.questions if (q.evidence[0].document_id in chosen) == held]
-        name = f"{CORPUS}-held-out" if held else CORPUS
-        return LabelledSet(whole.documents, whole.formats, questions, name)
+        """Read all documents with the questions to train on. Raises DataError."""
+        return load_set(self.folder / CORPUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +140,19 @@ def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
     questions = synthesize_cloze(documents.values(), n=settings.n_examples, seed=settings.seed)
     if not questions:
         raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
-    held = _held_out_documents(documents, settings.held_out_every)
-    counts = {
-        "documents": len(documents),
-        "questions": len(questions),
-        "held_out": sum(question.evidence[0].document_id in held for question in questions),
-    }
+    chosen = _held_out_documents(documents, settings.held_out_every)
+    parts: dict[str, list[Question]] = {CORPUS: [], HELD_OUT: []}
+    for question in questions:
+        parts[HELD_OUT if question.evidence[0].document_id in chosen else CORPUS].append(question)
+    if not parts[CORPUS]:
+        raise DataError(f"all {len(questions)} questions are on held-out documents: ingest more documents")
+    counts = {"documents": len(documents), **{name: len(part) for name, part in parts.items()}}
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         formats = {document.id: _format(document) for document in documents.values()}
-        save_set(LabelledSet(documents, formats, questions, CORPUS), temporary / CORPUS)
+        for name, part in parts.items():
+            save_set(LabelledSet(documents, formats, part, name), temporary / name)
         write_manifest(temporary, about)
         os.rename(temporary, folder)
         sync_folder(folder.parent)
@@ -296,8 +289,8 @@ def _dataset(folder: Path, *, reused: bool) -> Dataset:
         folder=folder,
         held_out_every=manifest["held_out_every"],
         n_documents=counts["documents"],
-        n_questions=counts["questions"],
-        n_held_out=counts["held_out"],
+        n_questions=counts[CORPUS],
+        n_held_out=counts[HELD_OUT],
         reused=reused,
     )
 
@@ -336,7 +329,7 @@ def _keep(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) ->
 def _card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
     return (
         f"# A {kind} version trained on the documents of one workspace\n\n"
-        f"Trained on {dataset.n_questions - dataset.n_held_out} questions and the structure of "
+        f"Trained on {dataset.n_questions} questions and the structure of "
         f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}, one document in "
         f"{dataset.held_out_every} held out), seed {settings.seed}. The figures are in the run's "
         "`candidate.json`. It serves only once it is promoted.\n"

@@ -126,6 +126,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--beside-workflow", action="store_true", help="measure the usual workflow on the same work too"
     )
+    evaluate.add_argument(
+        "--candidate", metavar="VERSION", help="measure this version too (retrieve for answers, else prep)"
+    )
     evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="the first N questions only")
     evaluate.add_argument(
         "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
@@ -290,7 +293,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from flows.suites import run_suite, write_results
+    from flows.suites import SuiteSettings, run_suite, verdict, write_results
     from prep.workspace import Workspace
     from training.results import format_table
 
@@ -298,9 +301,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         Workspace(arguments.workspace),
         arguments.suite,
         arguments.data,
-        beside_workflow=arguments.beside_workflow,
-        limit=arguments.limit,
-        deadline_s=arguments.deadline,
+        SuiteSettings(
+            beside_workflow=arguments.beside_workflow,
+            candidate=arguments.candidate,
+            limit=arguments.limit,
+            deadline_s=arguments.deadline,
+        ),
     )
     if arguments.out:
         write_results(results, arguments.out)
@@ -308,6 +314,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print_json([result.to_dict(rows=False) for result in results])
     else:
         print(format_table(results))
+        print(verdict(results) or "", end="\n" if arguments.candidate else "")
     return 0
 
 

@@ -18,6 +18,7 @@ def write_corpus(folder: str | Path, *, max_documents: int | None = None) -> lis
 
     A topic whose text is a part of another's ("while" is in "compound") is left out: the reference would say
     everything twice.
+
     A file whose text is already there is left alone, so that its modification time is too; a topic that this
     Python no longer has is removed. Writes are atomic.
     """

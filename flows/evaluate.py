@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_page, publish_table
 from flows.page import write_page
-from flows.suites import metrics_of, run_suite, write_results
+from flows.suites import SuiteSettings, metrics_of, run_suite, verdict, write_results
 from flows.tasks import TASK, Receipt
 from prep.workspace import Workspace
 from training.results import format_table
@@ -25,27 +25,37 @@ def evaluate(
     suite: str = "answers",
     data: str = "data",
     beside_workflow: bool = False,
+    candidate: str | None = None,
     limit: int | None = None,
+    deadline_s: float = 5.0,
 ) -> Receipt:
     """Measure what serves in `workspace` on the labelled set in the folder `data`.
 
+    candidate: a version to measure beside it, of retrieve for the answers suite, of prep for the others.
     Returns the figures and the paths of the JSON and the page. Raises ConfigError, DataError, EmptyStore.
     """
-    receipt = measure(workspace, suite, data, beside_workflow, limit)
+    settings = SuiteSettings(
+        beside_workflow=beside_workflow, candidate=candidate, limit=limit, deadline_s=deadline_s
+    )
+    receipt = measure(workspace, suite, data, settings)
     publish_table(f"{suite}-figures", receipt["figures"], f"The {suite} suite on {data}")
     publish_page(f"{suite}-page", receipt["page"], f"The {suite} suite on {data}")
     return receipt
 
 
 @task(name="measure", **TASK)
-def measure(workspace: str, suite: str, data: str, beside_workflow: bool, limit: int | None) -> Receipt:
+def measure(workspace: str, suite: str, data: str, settings: SuiteSettings) -> Receipt:
     """Run the suite and write its results below the workspace's reports."""
     place = Workspace(workspace)
-    results = run_suite(place, suite, data, beside_workflow=beside_workflow, limit=limit)
+    results = run_suite(place, suite, data, settings)
     get_run_logger().info("%s", format_table(results))
     folder = place.path / "reports" / f"{suite}-{Path(data).resolve().name}"
-    page = write_page(folder / "index.html", title=f"{suite}: {data}", metrics=metrics_of(results))
+    page = write_page(
+        folder / "index.html", title=f"{suite} on {Path(data).name}", metrics=metrics_of(results)
+    )
     return {
+        "metrics": metrics_of(results),
+        "verdict": verdict(results),
         "results": str(write_results(results, folder / "results.json")),
         "page": str(page),
         "figures": [

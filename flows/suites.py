@@ -1,19 +1,22 @@
-"""One suite on one labelled set with the models that serve in a workspace, and the usual workflow beside it.
+"""One suite on one labelled set with what serves in a workspace; beside it a candidate or the usual workflow.
 
 Plain functions: `diptych evaluate`, the `evaluate` flow and the demo call them. What is measured and how is
-`training.evaluate`; here the systems are put together and the set's documents are ingested for them.
+left to `training.evaluate`; here the systems are put together and given the set's documents.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.serving import serving_prep, serving_retrieve_path
-from prep.errors import ConfigError
+from prep.document import Chunk, Document, Floats
+from prep.errors import ConfigError, EmptyStore, VersionMismatch
+from prep.generation import Generation
 from prep.workspace import Workspace
 from training.dataset import LabelledSet, load_set
 
@@ -21,42 +24,87 @@ if TYPE_CHECKING:
     from prep.model import PrepModel
     from training.peers import FrozenPreparer
     from training.results import AnswersResult, Result
+    from training.significance import Difference
     from training.workflow import UsualWorkflow
 
-__all__ = ["SUITES", "measure_answers", "metrics_of", "run_suite", "usual_workflow", "write_results"]
+__all__ = [
+    "SERVING",
+    "SUITES",
+    "SuiteSettings",
+    "gain",
+    "metrics_of",
+    "run_suite",
+    "verdict",
+    "write_results",
+]
 
 SUITES = ("chunking", "retrieval", "answers")
+#: What the serving models are called in results.
+SERVING = "diptych"
+#: The figure by which a candidate is compared with what serves, for each suite.
+HEADLINE = {"chunking": "iou", "retrieval": "evidence_recall", "answers": "f1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSettings:
+    """What is measured beside the serving models, and on how much.
+
+    candidate: a version of the workspace (of retrieve for answers, of prep otherwise). limit: so many questions,
+    evenly spread. deadline_s: of one answer of ours.
+    """
+
+    beside_workflow: bool = False
+    candidate: str | None = None
+    limit: int | None = None
+    deadline_s: float = 5.0
+    progress: bool = True
 
 
 def run_suite(
-    workspace: Workspace,
-    suite: str,
-    data: str | Path | LabelledSet,
-    *,
-    beside_workflow: bool = False,
-    limit: int | None = None,
-    deadline_s: float = 5.0,
-    progress: bool = True,
+    workspace: Workspace, suite: str, data: str | Path, settings: SuiteSettings | None = None
 ) -> list[Result]:
-    """Measure what serves in `workspace` on a labelled set, and beside it the usual workflow if wanted.
+    """Measure what serves in `workspace` on a labelled set; then the candidate, then the usual workflow, if any.
 
-    limit: use so many questions, evenly spread. deadline_s: of an answer. Raises ConfigError for an unknown suite, DataError for data
-    that does not follow the schema.
+    Documents that the workspace holds already, word for word, are searched there; others are ingested
+    beside it. Raises ConfigError for an unknown suite, DataError for data that does not follow the schema,
+    StoreError for an unknown candidate.
     """
     if suite not in SUITES:
         raise ConfigError(f"there is no suite {suite!r}; known are {', '.join(SUITES)}")
-    dataset = data if isinstance(data, LabelledSet) else load_set(data)
-    prep = serving_prep(workspace)
+    dataset = load_set(data)
+    settings = settings or SuiteSettings()
     if suite == "answers":
-        return _answers(workspace, dataset, prep, beside_workflow, limit, deadline_s, progress)
+        return list(_answers(workspace, dataset, settings))
     from training.evaluate import evaluate_chunking, evaluate_retrieval
 
     measure = evaluate_chunking if suite == "chunking" else evaluate_retrieval
-    results: list[Result] = [measure(dataset, prep, limit=limit, label="diptych", progress=progress)]
-    if beside_workflow:
-        usual = _usual_preparer()
-        results.append(measure(dataset, usual, limit=limit, label=usual.version, progress=progress))
-    return results
+    return [
+        measure(dataset, prep, limit=settings.limit, label=label, progress=settings.progress)
+        for label, prep in _preparers(workspace, dataset, settings)
+    ]
+
+
+def gain(results: Sequence[Result]) -> tuple[str, Difference] | None:
+    """Return the headline figure and by how much the candidate gains on what serves; None without a candidate."""
+    from training.evaluate import compare
+
+    ours = next((result for result in results if result.label == SERVING), None)
+    candidate = next((result for result in results if result.label.startswith("candidate ")), None)
+    if ours is None or candidate is None:
+        return None
+    metric = HEADLINE[ours.suite]
+    return metric, compare(cast(Any, ours), cast(Any, candidate), metric)
+
+
+def verdict(results: Sequence[Result]) -> str | None:
+    """Say in a sentence whether the candidate is better for sure; None without a candidate."""
+    found = gain(results)
+    if found is None:
+        return None
+    metric, difference = found
+    interval = f"{difference.difference:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
+    words = "is better than" if difference.is_gain else "is not surely better than"
+    return f"The candidate {words} what serves: {metric} {interval} on {difference.n} questions."
 
 
 def metrics_of(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | str | None]]]:
@@ -69,7 +117,7 @@ def metrics_of(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float
 
 
 def write_results(results: Sequence[Result], path: str | Path) -> Path:
-    """Write the results with every row as JSON, and return the path."""
+    """Write the results with every row as JSON, whole or not at all, and return the path."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     content = [result.to_dict() for result in results]
@@ -79,61 +127,98 @@ def write_results(results: Sequence[Result], path: str | Path) -> Path:
     return target
 
 
-def _answers(
-    workspace: Workspace,
-    dataset: LabelledSet,
-    prep: PrepModel,
-    beside_workflow: bool,
-    limit: int | None,
-    deadline_s: float,
-    progress: bool,
-) -> list[Result]:
+class _Stored:
+    """A generation's own chunks in the place of preparing the same documents again."""
+
+    def __init__(self, generation: Generation, prep: PrepModel) -> None:
+        self._generation = generation
+        self._prep = prep
+        self.version = generation.prep_version
+
+    def prepare_many(self, documents: Iterable[Document], /) -> Iterator[tuple[Document, list[Chunk]]]:
+        for document in documents:
+            yield document, self._generation.document_chunks(document.id)
+
+    def encode_queries(self, queries: Sequence[str], /) -> Floats:
+        return self._prep.encode_queries(queries)
+
+
+def _preparers(
+    workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
+) -> Iterator[tuple[str, Any]]:
+    from prep.model import PrepModel
+
+    prep = serving_prep(workspace)
+    generation = _holding(workspace, dataset, prep)
+    if generation is None:
+        yield SERVING, prep
+    else:
+        with generation:
+            yield SERVING, _Stored(generation, prep)
+    if settings.candidate is not None:
+        folder = workspace.model_path("prep", settings.candidate)
+        yield f"candidate {settings.candidate}", PrepModel.load(folder)
+    if settings.beside_workflow:
+        usual = _usual_preparer()
+        yield usual.version, usual
+
+
+def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings) -> Iterator[AnswersResult]:
     from prep.ingest import ingest
     from retrieve.model import RetrieveModel
     from retrieve.researcher import Researcher
-
-    place = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
-    ingest(place, dataset.documents.values(), prep, progress=progress)
-    model = RetrieveModel.load(serving_retrieve_path(workspace))
-    with Researcher.open(place, prep=prep, model=model, log=False) as researcher:
-        results = [
-            measure_answers(
-                dataset, researcher, "diptych", limit=limit, deadline_s=deadline_s, progress=progress
-            )
-        ]
-    if beside_workflow:
-        usual = usual_workflow(dataset, progress=progress)
-        results.append(measure_answers(dataset, usual, usual.name, limit=limit, progress=progress))
-    return list(results)
-
-
-def measure_answers(
-    dataset: LabelledSet,
-    system: Any,
-    label: str,
-    *,
-    limit: int | None = None,
-    withhold_every: int = 5,
-    progress: bool = True,
-    **options: Any,
-) -> AnswersResult:
-    """Measure anything that has `ask_many` on the answers suite; options go to `ask_many`."""
     from training.evaluate import evaluate_answers
 
-    return evaluate_answers(
-        dataset, system, withhold_every=withhold_every, limit=limit, label=label, progress=progress, **options
-    )
+    prep = serving_prep(workspace)
+    place = workspace.path
+    generation = _holding(workspace, dataset, prep)
+    if generation is None:
+        place = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
+        ingest(place, dataset.documents.values(), prep, progress=settings.progress)
+    else:
+        generation.close()
+    versions = {SERVING: serving_retrieve_path(workspace)}
+    if settings.candidate is not None:
+        folder = workspace.model_path("retrieve", settings.candidate)
+        versions[f"candidate {settings.candidate}"] = folder
+    for label, folder in versions.items():
+        with Researcher.open(place, prep=prep, model=RetrieveModel.load(folder), log=False) as researcher:
+            yield evaluate_answers(
+                dataset,
+                cast(Any, researcher),
+                limit=settings.limit,
+                label=label,
+                progress=settings.progress,
+                deadline_s=settings.deadline_s,
+            )
+    if settings.beside_workflow:
+        usual = _usual_workflow(dataset, settings.progress)
+        yield evaluate_answers(
+            dataset, usual, limit=settings.limit, label=usual.name, progress=settings.progress
+        )
 
 
-def usual_workflow(dataset: LabelledSet, *, progress: bool = True) -> UsualWorkflow:
+def _holding(workspace: Workspace, dataset: LabelledSet, prep: PrepModel) -> Generation | None:
+    """Return the current generation, open, if it holds the set's documents and nothing else."""
+    try:
+        generation = workspace.open_generation(prep_version=prep.version)
+    except (EmptyStore, VersionMismatch):
+        return None
+    held = {document.id: document.text for document in generation.documents()}
+    if held == {document.id: document.text for document in dataset.documents.values()}:
+        return generation
+    generation.close()
+    return None
+
+
+def _usual_workflow(dataset: LabelledSet, progress: bool) -> UsualWorkflow:
     """Return the usual workflow over the set's documents, with the same base models as ours."""
     from prep.encoder import Encoder
     from retrieve.base import load_base
     from training.workflow import GreedyCompleter, UsualWorkflow
 
-    return UsualWorkflow(
-        dataset.documents.values(), GreedyCompleter(*load_base()), Encoder.load(), progress=progress
-    )
+    completer = GreedyCompleter(*load_base())
+    return UsualWorkflow(dataset.documents.values(), completer, Encoder.load(), progress=progress)
 
 
 def _usual_preparer() -> FrozenPreparer:
@@ -147,5 +232,5 @@ def _usual_preparer() -> FrozenPreparer:
 
 
 def _digest(dataset: LabelledSet) -> str:
-    content: Mapping[str, str] = {key: document.text for key, document in dataset.documents.items()}
+    content = {key: [document.title, document.text] for key, document in dataset.documents.items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

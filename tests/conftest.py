@@ -1,4 +1,4 @@
-"""What every test shares: no model hub, warnings that are not ours to mend, flow tests last, the public data folder."""
+"""What every test shares: no model hub, loopback for those that need it, the folder of public sets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "loopback: talks to a server of its own on this machine, and to nothing else")
+    config.addinivalue_line("markers", "loopback: talks to a server of its own on this machine, nothing else")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Open loopback for the tests that say so, and run them last.
 
-    Prefect's client keeps threads that talk to the harness's server until the session ends: a test that runs in
-    between with the network shut would cut them off.
+    Prefect's client keeps threads that talk to the harness's server until the session ends: a test that runs
+    in between with the network shut would cut them off.
     """
     for item in items:
         if item.get_closest_marker("loopback"):
