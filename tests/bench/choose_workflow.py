@@ -18,9 +18,9 @@ from training.evaluate import evaluate_answers, format_table
 from training.workflow import GreedyCompleter, UsualWorkflow, WorkflowSettings
 
 TRIED = {
-    "passages": WorkflowSettings(prompt="passages"),
-    "question twice": WorkflowSettings(prompt="question-twice"),
-    "citation first": WorkflowSettings(prompt="citation-first"),
+    "passages": WorkflowSettings(prompt="passages", best_last=False),
+    "question twice": WorkflowSettings(prompt="question-twice", best_last=False),
+    "citation first": WorkflowSettings(prompt="citation-first", best_last=False),
     "passages, best last": WorkflowSettings(prompt="passages", best_last=True),
     "question twice, best last": WorkflowSettings(prompt="question-twice", best_last=True),
     "citation first, best last": WorkflowSettings(prompt="citation-first", best_last=True),

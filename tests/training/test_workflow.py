@@ -48,7 +48,7 @@ class Script:
 
 
 def workflow(encoder: Encoder, script: Script, **settings: object) -> UsualWorkflow:
-    chosen = WorkflowSettings(**{"min_score": -1.0} | settings)  # type: ignore[arg-type]
+    chosen = WorkflowSettings(**{"min_score": -1.0, "best_last": False} | settings)  # type: ignore[arg-type]
     return UsualWorkflow(DOCUMENTS, script, encoder, settings=chosen)
 
 
@@ -93,6 +93,13 @@ def test_an_uncited_answer_is_credited_with_the_chunk_that_contains_it(encoder: 
     assert [q.document_id for q in workflow(encoder, Script("nectar")).ask(QUESTION).quotes] == ["bees"]
     report = workflow(encoder, Script("concrete")).ask(QUESTION)
     assert (report.answer, report.quotes, report.findings[0].supported) == ("concrete", [], False)
+
+
+def test_a_wrong_citation_gives_way_to_a_chunk_that_contains_the_answer(encoder: Encoder) -> None:
+    report = workflow(encoder, Script("nectar [2]")).ask(QUESTION)
+    assert [q.text for q in report.quotes] == ["Bees make honey from nectar."]
+    both = workflow(encoder, Script("nectar [2] [1]")).ask(QUESTION)
+    assert [q.document_id for q in both.quotes] == ["bees"]
 
 
 def test_unanswerable_is_an_abstention(encoder: Encoder) -> None:
