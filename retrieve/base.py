@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from tokenizers import AddedToken
 
 from prep.cache import cache_directory
 from prep.errors import BaseModelError
@@ -77,17 +79,20 @@ def load_base(
     path = str(embedded_base() if source is None else source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or compute_dtype(device))
-    except (OSError, ValueError) as error:
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or compute_dtype(device))
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(
             f"cannot load a causal language model from {path!r}: {error}. Give a local directory or a hub name; "
             "leave it out for the embedded model."
         ) from error
     missing = [token for token in (*TAGS, *MARKERS) if token not in tokenizer.get_vocab()]
     if missing:
-        tokenizer.add_tokens(missing)
+        # Not normalized: a tokenizer that folds case or width must not find a tag in a look-alike.
+        tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in missing])
         if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
-            model.resize_token_embeddings(len(tokenizer))
+            with torch.random.fork_rng(devices=[]):  # the new rows are drawn: the same ones every time
+                torch.manual_seed(0)
+                model.resize_token_embeddings(len(tokenizer))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.to(device).eval()
@@ -99,8 +104,8 @@ def embedded_base(
 ) -> Path:
     """Return the directory of the converted embedded base, converting it first where it is not cached.
 
-    Takes about 40 s and 1.5 GB of memory once. Raises BaseModelError: packages missing, hash wrong, no space, or another
-    process still converting after `wait_s` seconds.
+    Takes about 40 s and 1.5 GB of memory once. Raises BaseModelError: packages missing, hash wrong, no space,
+    or another process still converting after `wait_s` seconds.
     """
     limits = limits or VocabularyLimits()
     recipe = json.dumps([_FORMAT, EMBEDDED_SHA256, asdict(limits), TAGS, MARKERS])
@@ -118,10 +123,10 @@ def embedded_base(
             f"another process has been converting the base model into {target} for over {wait_s:g} s; "
             "if none is running, delete the .lock file beside it"
         ) from error
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise BaseModelError(
-            f"cannot write the converted base model to {target}: {error}. It needs {_BYTES_NEEDED >> 20} MiB; free some "
-            "space or point DIPTYCH_CACHE to another disk."
+            f"cannot write the converted base model to {target}: {error}. It needs {_BYTES_NEEDED >> 20} MiB; "
+            "free some space or point DIPTYCH_CACHE to another disk."
         ) from error
     return target
 
@@ -133,8 +138,8 @@ def _convert(target: Path, limits: VocabularyLimits) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < _BYTES_NEEDED:
         raise BaseModelError(
-            f"converting the base model needs {_BYTES_NEEDED >> 20} MiB in {target.parent}, and {free >> 20} MiB are free; "
-            "free some space or point DIPTYCH_CACHE to another disk"
+            f"converting the base model needs {_BYTES_NEEDED >> 20} MiB in {target.parent}, "
+            f"and {free >> 20} MiB are free; free some space or point DIPTYCH_CACHE to another disk"
         )
     say = _teller()
     work = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
@@ -247,7 +252,8 @@ def _write_model(gguf_path: Path, out: Path, limits: VocabularyLimits) -> None:
     del reader
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
     config.save_pretrained(out)
-    PreTrainedTokenizerFast(
+    wrapper: Any = PreTrainedTokenizerFast
+    wrapper(
         tokenizer_object=build_tokenizer(vocabulary),
         bos_token="<bos>",
         eos_token="<eos>",

@@ -20,13 +20,13 @@ __all__ = ["Action", "Decoder"]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What the model wrote. `complete` is False where the deadline cut it off; `none_probability` is that of
-    reporting none, as its first word was chosen (nan for a search)."""
+    """What the model wrote. `complete` is False where the deadline cut it off; `none_margin`: the
+    logit of reporting none less that of the best other first word, before the offset (nan for a search)."""
 
     text: str
     token_ids: tuple[int, ...]
     logprob: float
-    none_probability: float
+    none_margin: float
     n_prompt_tokens: int
     complete: bool
 
@@ -42,8 +42,11 @@ class Decoder:
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
     def encode(self, prompt: str) -> list[int]:
-        """Return the token ids of a prompt, the beginning-of-text token in front."""
-        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
+        """Return the token ids of a prompt, the beginning-of-text token in front.
+
+        Whatever the base's own control tokens are, their text in a prompt is text.
+        """
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False, split_special_tokens=True)
         return ids if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id, *ids]
 
     @torch.inference_mode()
@@ -71,7 +74,7 @@ class Decoder:
         cache = DynamicCache(config=self.model.config)
         written: list[list[int]] = [[] for _ in prompts]
         logprobs = [0.0] * len(prompts)
-        none_probabilities = [float("nan")] * len(prompts)
+        none_margins = [float("nan")] * len(prompts)
         padded = width != min(map(len, encoded))
         step_ids = ids
         while True:
@@ -89,9 +92,7 @@ class Decoder:
                 if state.done:
                     step.append(pad)
                     continue
-                token, logprob = self._choose(
-                    logits[row], state, temperature, generator, row, none_probabilities
-                )
+                token, logprob = self._choose(logits[row], state, temperature, generator, row, none_margins)
                 state.advance(token)
                 written[row].append(token)
                 logprobs[row] += logprob
@@ -104,7 +105,7 @@ class Decoder:
             positions = positions[:, -1:] + 1
         return [
             Action(
-                self.tokenizer.decode(tokens, skip_special_tokens=False),
+                self.grammar.text(tokens),
                 tuple(tokens),
                 logprob,
                 none,
@@ -112,7 +113,7 @@ class Decoder:
                 state.done,
             )
             for tokens, logprob, none, row, state in zip(
-                written, logprobs, none_probabilities, encoded, states, strict=True
+                written, logprobs, none_margins, encoded, states, strict=True
             )
         ]
 
@@ -123,16 +124,18 @@ class Decoder:
         temperature: float,
         generator: torch.Generator | None,
         row: int,
-        none_probabilities: list[float],
+        none_margins: list[float],
     ) -> tuple[int, float]:
         allowed = state.allowed()
-        opens_statement = state.place == "statement" and not state.written and state.n_findings == 0
-        if opens_statement and self.none_offset:
+        if state.place == "statement" and not state.written and state.n_findings == 0:
+            none = self.grammar.none[0]
+            others = allowed.clone()
+            others[none] = False
+            best = logits.masked_fill(~others, float("-inf")).max()
+            none_margins[row] = float(logits[none] - best)
             logits = logits.clone()
-            logits[self.grammar.none[0]] += self.none_offset
+            logits[none] += self.none_offset
         scores = torch.log_softmax(logits.masked_fill(~allowed, float("-inf")), dim=-1)
-        if opens_statement:
-            none_probabilities[row] = float(scores[self.grammar.none[0]].exp())
         if temperature > 0:
             weights = torch.softmax(scores / temperature, dim=-1)
             token = int(torch.multinomial(weights, 1, generator=generator))

@@ -1,7 +1,7 @@
 """A version of the retrieve model: the base, an adapter, and how to serve it.
 
-A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics). A version
-without an adapter is the untrained base: it can be served, for comparison, and says so.
+A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics).
+The base alone can be served too, for comparison (`RetrieveModel.untrained`).
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class RetrieveModel:
         if ADAPTER in manifest["files"]:
             if source is None and wanted.get("sha256") != EMBEDDED_SHA256:
                 raise WeightsError(
-                    f"the retrieve version {manifest['version']} was trained on the base {wanted}, and the embedded base is "
-                    f"{EMBEDDED_SHA256}; give its base by path"
+                    f"the retrieve version {manifest['version']} was trained on the base {wanted}, "
+                    f"and the embedded base is {EMBEDDED_SHA256}; give its base by path"
                 )
             apply_adapter(model, tokenizer, adapter)
         model.to(compute_dtype(device)).eval()
@@ -164,6 +164,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
                 raise WeightsError(
                     f"{folder / name} is damaged: its checksum is not the manifest's; get the version again"
                 )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder} is not a readable retrieve version: {error!r}") from error
     return manifest

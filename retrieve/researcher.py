@@ -1,7 +1,8 @@
 """Ask questions of a workspace: search, let the model act, and turn its report into verified quotes.
 
-The episode says what it waits for; this module gives it passages from the current generation and actions from the
-model, for many questions at a time. `CURRENT.json` is read once per call, so that a swap never mixes two versions in one answer.
+The episode says what it waits for; this module gives it passages from the current generation and actions from
+the model, for many questions at a time. `CURRENT.json` is read once per call, so that a swap never mixes two
+versions in one answer.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
-from prep.document import Floats, Span
+from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.workspace import Workspace
 from retrieve.decoding import Decoder
@@ -24,16 +24,15 @@ from retrieve.episode import Claim, Episode, Passage
 from retrieve.experience import ExperienceLog
 from retrieve.model import RetrieveModel
 from retrieve.report import Finding, Quote, Report, Source, Usage
+from retrieve.runner import EpisodeRunner, Run
 
 if TYPE_CHECKING:
     from prep.generation import Generation
     from prep.model import PrepModel
 
-__all__ = ["DEADLINE_NOTE", "Researcher"]
+__all__ = ["Researcher"]
 
-DEADLINE_NOTE = "the deadline ran out before the model had read the sources"
 _BATCH = 8
-_FIRST_GUESS_TOKENS_PER_S = 700.0
 
 
 class Researcher:
@@ -53,10 +52,9 @@ class Researcher:
         self.log = log
         self._fixed_prep, self._fixed_model = prep, model
         self._prep: tuple[str | None, PrepModel] | None = None
-        self._model: tuple[str | None, RetrieveModel, Decoder] | None = None
+        self._model: tuple[str | None, RetrieveModel, EpisodeRunner] | None = None
         self._generation: Generation | None = None
         self._n_threads = n_threads
-        self._tokens_per_s = _FIRST_GUESS_TOKENS_PER_S
 
     @classmethod
     def open(
@@ -68,7 +66,9 @@ class Researcher:
         log: bool = True,
         n_threads: int | None = None,
     ) -> Researcher:
-        """Open a workspace with its promoted models, or the shipped ones. Raises EmptyStore, StoreError, WeightsError.
+        """Open a workspace with its promoted models, or the shipped ones.
+
+        Raises EmptyStore, StoreError, WeightsError.
 
         log: keep every question and report in the workspace's experience log. n_threads: of the search.
         """
@@ -101,7 +101,8 @@ class Researcher:
         """
         if max_searches < 1 or deadline_s <= 0 or batch_size < 1:
             raise ConfigError(
-                f"max_searches={max_searches!r}, deadline_s={deadline_s!r} and batch_size={batch_size!r} must be positive"
+                f"max_searches={max_searches!r}, deadline_s={deadline_s!r} and batch_size={batch_size!r} "
+                "must be positive"
             )
         if withheld is not None and len(withheld) != len(questions):
             raise ConfigError(f"withheld has {len(withheld)} rows for {len(questions)} questions")
@@ -143,18 +144,26 @@ class Researcher:
         current = self.workspace.current()
         if current.generation is None:
             raise EmptyStore(
-                f"{self.workspace.path} has nothing to search: run `diptych ingest PATH --workspace {self.workspace.path}`"
+                f"{self.workspace.path} has nothing to search: "
+                f"run `diptych ingest PATH --workspace {self.workspace.path}`"
             )
         if self._prep is None or (self._fixed_prep is None and self._prep[0] != current.prep):
             self._prep = (current.prep, self._fixed_prep or self._load_prep(current.prep))
         if self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve):
             model = self._fixed_model or self._load_model(current.retrieve)
             decoder = Decoder(model.model, model.tokenizer, none_offset=model.serving.none_offset)
-            self._model = (current.retrieve, model, decoder)
-        if self._generation is None or self._generation.id != current.generation:
+            runner = EpisodeRunner(decoder, self._search, model.serving.episode, model.serving.action)
+            self._model = (current.retrieve, model, runner)
+        open_one = self._generation
+        prep_version = self._prep[1].version
+        if (
+            open_one is None
+            or open_one.id != current.generation
+            or open_one.prep_version != prep_version  # opening it again says which versions differ
+        ):
             self.close()
             self._generation = self.workspace.open_generation(
-                current.generation, prep_version=self._prep[1].version, n_threads=self._n_threads
+                current.generation, prep_version=prep_version, n_threads=self._n_threads
             )
 
     def _load_prep(self, version: str | None) -> PrepModel:
@@ -170,42 +179,29 @@ class Researcher:
     ) -> list[Report]:
         assert self._model is not None
         started = time.monotonic()
-        deadline = started + deadline_s * len(questions)
-        _, model, decoder = self._model
-        limits = model.serving.episode
-        episodes = [
-            Episode(question, replace(limits, max_searches=min(max_searches, limits.max_searches)))
-            for question in questions
-        ]
-        tokens = [[0, 0] for _ in episodes]
-        notes = [""] * len(episodes)
-        while waiting := [
-            n for n, episode in enumerate(episodes) if episode.state != "done" and not notes[n]
-        ]:
-            searching = [n for n in waiting if episodes[n].state == "search"]
-            found = self._search([episodes[n].query for n in searching], [withheld[n] for n in searching])
-            for n, passages in zip(searching, found, strict=True):
-                episodes[n].give(passages)
-            self._act([(n, episodes[n]) for n in waiting], decoder, model, deadline, tokens, notes)
+        runs = self._model[2].run(
+            questions,
+            withheld=withheld,
+            max_searches=max_searches,
+            deadline=started + deadline_s * len(questions),
+        )
         seconds = (time.monotonic() - started) / len(questions)
         reports = [
-            self._report(question, episode, count, note, seconds)
-            for question, episode, count, note in zip(questions, episodes, tokens, notes, strict=True)
+            self._report(question, run, seconds) for question, run in zip(questions, runs, strict=True)
         ]
         if self.log is not None:
-            for report, episode in zip(reports, episodes, strict=True):
-                self.log.record(report, [list(segment) for segment in episode.segments])
+            for report, run in zip(reports, runs, strict=True):
+                self.log.record(report, [list(segment) for segment in run.episode.segments])
         return reports
 
-    def _search(self, queries: Sequence[str], withheld: Sequence[Sequence[Span]]) -> list[list[Passage]]:
-        if not queries:
-            return []
+    def _search(
+        self, queries: Sequence[str], withheld: Sequence[Sequence[Span]], wanted: int
+    ) -> list[list[Passage]]:
+        """Search the current generation, deep enough that what was shown or is withheld can be left out."""
         assert self._prep is not None
         assert self._generation is not None
-        assert self._model is not None
-        depth = self._model[1].serving.episode.passages_per_search * 4 + 8
-        vectors: Floats = self._prep[1].encode_queries(list(queries))
-        scores, rows = self._generation.search(vectors, depth)
+        vectors = self._prep[1].encode_queries(list(queries))
+        scores, rows = self._generation.search(vectors, 4 * wanted + 8)
         results = []
         for score_row, row_row, spans in zip(scores, rows, withheld, strict=True):
             kept = [
@@ -221,46 +217,11 @@ class Researcher:
             )
         return results
 
-    def _act(
-        self,
-        acting: Sequence[tuple[int, Episode]],
-        decoder: Decoder,
-        model: RetrieveModel,
-        deadline: float,
-        tokens: list[list[int]],
-        notes: list[str],
-    ) -> None:
-        """Let the model take one action in each episode, as far as the deadline allows."""
-        prompts = [episode.prompt for _, episode in acting]
-        n_tokens = sum(len(prompt) for prompt in prompts) / 3.5
-        if time.monotonic() + n_tokens / self._tokens_per_s > deadline:
-            for number, _ in acting:
-                notes[number] = DEADLINE_NOTE
-            return
-        states = [
-            decoder.grammar.start(
-                len(episode.sentences), may_search=episode.may_search, limits=model.serving.action
-            )
-            for _, episode in acting
-        ]
-        begun = time.monotonic()
-        actions = decoder.decode(prompts, states, deadline=deadline)
-        took = max(1e-3, time.monotonic() - begun)
-        self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
-        for (number, episode), action in zip(acting, actions, strict=True):
-            tokens[number][0] += action.n_prompt_tokens
-            tokens[number][1] += len(action.token_ids)
-            if action.complete:
-                episode.act(action.text)
-            else:
-                notes[number] = DEADLINE_NOTE
-
-    def _report(
-        self, question: str, episode: Episode, tokens: Sequence[int], note: str, seconds: float
-    ) -> Report:
+    def _report(self, question: str, run: Run, seconds: float) -> Report:
         assert self._generation is not None
         assert self._model is not None
         assert self._prep is not None
+        episode = run.episode
         findings = [Finding(claim.statement, list(_quotes(claim, episode))) for claim in episode.claims]
         quotes = [quote for finding in findings for quote in finding.quotes]
         sources = [
@@ -284,10 +245,10 @@ class Researcher:
             findings=findings,
             searches=list(episode.queries),
             sources=sources,
-            usage=Usage(tokens[0], tokens[1], len(episode.queries), seconds),
+            usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
             models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
             generation=self._generation.id,
-            note=note,
+            note=run.note,
         )
 
 

@@ -11,13 +11,14 @@ import argparse
 import json
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prep.document import Document
 from prep.encoder import Encoder
 from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
+from training.synthesize import synthesize_cloze
 from training.traces import Trace, TraceConfig, TraceCounts, build_traces
 
 __all__ = ["PARTS", "Part", "held_out_documents", "read_traces", "write_traces"]
@@ -32,12 +33,15 @@ class Part:
     config: TraceConfig = field(default_factory=TraceConfig)
 
 
+DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
+CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
 PARTS = (
     Part(name="new_wiki", n=6_000),
     Part(name="amazon_reviews", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="reddit", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="policyqa_dev", n=500, config=TraceConfig(title_in_question=True)),
     Part(name="clapnq_dev", n=500, config=TraceConfig(withheld_share=0.1, max_answer_characters=400)),
+    Part(name="cloze", n=1_200, config=TraceConfig(withheld_share=0.15, again_share=0.0)),
     Part(name="drcd_dev", n=700),
     Part(name="cmrc_trial", n=300),
 )
@@ -72,6 +76,16 @@ def build_part(
     return traces[: part.n], counts
 
 
+def _cloze_set(data: Path, part: Part) -> LabelledSet:
+    """Return cloze questions over documentation: no labels needed."""
+    documents: dict[str, Document] = {}
+    for name in CLOZE_SETS:
+        found = sorted(load_set(data / name).documents.values(), key=lambda document: document.id)
+        documents |= {document.id: document for document in found[::4] if len(document.text) < 20_000}
+    questions = synthesize_cloze(documents.values(), n=2 * part.n, seed=part.config.seed)
+    return LabelledSet(name=part.name, documents=documents, formats={}, questions=questions)
+
+
 def _fewer(
     documents: Sequence[Document], questions: Sequence[Question], n: int, seed: int
 ) -> tuple[list[Document], list[Question]]:
@@ -80,7 +94,10 @@ def _fewer(
     random.Random(seed).shuffle(order)
     share = min(1.0, 1.5 * n / max(1, len(questions)))
     kept = {document.id for document in order[: max(1, round(len(order) * share))]}
-    return [d for d in documents if d.id in kept], [q for q in questions if q.evidence[0].document_id in kept]
+    return (
+        [d for d in documents if d.id in kept],
+        [q for q in questions if not q.evidence or q.evidence[0].document_id in kept],
+    )
 
 
 def write_traces(path: Path, traces: Iterable[Trace]) -> None:
@@ -106,25 +123,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder per labelled set")
-    parser.add_argument("--out", type=Path, required=True, help="folder for train.jsonl and held_out.jsonl")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for one file per set, train and held_out"
+    )
+    parser.add_argument("--parts", nargs="*", default=[part.name for part in PARTS], help="only these sets")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     encoder = Encoder.load()
-    train: list[Trace] = []
-    held: list[Trace] = []
     for part in PARTS:
-        dataset = load_set(arguments.data / part.name)
+        path = arguments.out / f"part-{part.name}.jsonl"
+        if part.name not in arguments.parts or path.exists():
+            continue
+        dataset = (
+            _cloze_set(arguments.data, part) if part.name == "cloze" else load_set(arguments.data / part.name)
+        )
         traces, counts = build_part(dataset, part, encoder, held_out=False)
-        train += traces
         print(part.name, len(traces), dict(counts.built), "refused", dict(counts.refused), flush=True)
-        if part.name == "new_wiki":
-            small = Part(name=part.name, n=200, config=part.config)
-            held += build_part(dataset, small, encoder, held_out=True)[0]
+        if part.name == DEVELOPMENT:
+            small = replace(part, n=200)
+            write_traces(
+                arguments.out / "held_out.jsonl", build_part(dataset, small, encoder, held_out=True)[0]
+            )
+        write_traces(path, traces)
+    present = [arguments.out / f"part-{part.name}.jsonl" for part in PARTS]
+    train = [trace for path in present if path.exists() for trace in read_traces(path)]
     random.Random(arguments.seed).shuffle(train)
     write_traces(arguments.out / "train.jsonl", train)
-    write_traces(arguments.out / "held_out.jsonl", held)
-    print(f"{len(train)} traces to train on, {len(held)} held out")
+    print(f"{len(train)} traces to train on")
 
 
 if __name__ == "__main__":

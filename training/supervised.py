@@ -41,7 +41,7 @@ class SupervisedConfig:
     """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md."""
 
     rank: int = 32
-    alpha: float = 64.0
+    alpha: int = 64
     learning_rate: float = 5e-4
     warmup_steps: int = 40
     final_fraction: float = 0.05  # of the learning rate, at the end of the cosine
@@ -85,10 +85,10 @@ class TrainResult:
 
 def encode_trace(tokenizer: Any, trace: Trace) -> Example:
     """Return the token ids of a trace; segments meet at tags, so tokenising them apart changes nothing."""
-    ids: list[int] = [tokenizer.bos_token_id]
-    labelled = [False]
+    ids: list[int] = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    labelled = [False] * len(ids)
     for text, trained in trace.segments:
-        part = tokenizer.encode(text, add_special_tokens=False)
+        part = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         ids += part
         labelled += [trained] * len(part)
     return Example(tuple(ids), tuple(labelled))
@@ -131,10 +131,9 @@ def train_supervised(
     optimiser = torch.optim.AdamW(
         learner.masters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
-    run = _Run(out, config, examples=len(fitting))
-    step, curve, evaluations = run.resume(learner, optimiser)
+    run = _Run(out, config, fitting)
+    step, curve, evaluations, running = run.resume(learner, optimiser)
     bar = tqdm(total=len(batches), initial=step, desc="train retrieve", unit="step", disable=not progress)
-    running: list[float] = []
     while step < len(batches):
         if stop_after_s is not None and time.monotonic() - started > stop_after_s:
             break
@@ -145,12 +144,12 @@ def train_supervised(
             [fitting[index] for index in batches[step]], config, tokenizer.pad_token_id, device
         )
         loss, _ = learner.loss(ids, labelled)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = learner.gather_gradients(config.clip_norm)
         optimiser.step()
         learner.scatter_masters()
         step += 1
-        running.append(float(loss))
+        running.append(float(loss.detach()))
         bar.update()
         if step % 10 == 0 or step == len(batches):
             row = {"step": step, "loss": sum(running) / len(running), "rate": rate, "norm": norm}
@@ -166,9 +165,9 @@ def train_supervised(
             )
             tqdm.write(json.dumps(evaluations[-1]))
         if step % config.checkpoint_every == 0:
-            run.checkpoint(step, learner, optimiser, curve, evaluations)
+            run.checkpoint(step, learner, optimiser, curve, evaluations, running)
     bar.close()
-    run.checkpoint(step, learner, optimiser, curve, evaluations)
+    run.checkpoint(step, learner, optimiser, curve, evaluations, running)
     adapter = out / "adapter.safetensors"
     learner.save(adapter)
     return TrainResult(
@@ -192,10 +191,10 @@ class _Learner:
         lora = LoraConfig(
             r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", lora_dropout=0.0
         )
-        self.wrapped = get_peft_model(model, lora, autocast_adapter_dtype=False)
-        self.model = self.wrapped.get_base_model()
-        self.body = self.model.get_decoder() if hasattr(self.model, "get_decoder") else self.model.model
-        self.embedding = self.model.get_input_embeddings()
+        self.wrapped: Any = get_peft_model(model, lora, autocast_adapter_dtype=False)
+        self.model: Any = self.wrapped.get_base_model()
+        self.body: Any = self.model.get_decoder() if hasattr(self.model, "get_decoder") else self.model.model
+        self.embedding: Any = self.model.get_input_embeddings()
         self.head = self.model.get_output_embeddings().weight
         known = tokenizer.get_vocab()
         self.tokens = [*TAGS, *MARKERS]
@@ -257,22 +256,33 @@ class _Learner:
 class _Run:
     """The folder of a run: its configuration, log and checkpoints."""
 
-    def __init__(self, folder: Path, config: SupervisedConfig, **about: Any) -> None:
+    def __init__(self, folder: Path, config: SupervisedConfig, examples: Sequence[Example]) -> None:
         self.folder = folder
-        described = json.dumps({"config": asdict(config), **about}, sort_keys=True)
+        described = json.dumps({"config": asdict(config), "examples": len(examples)}, sort_keys=True)
+        self.described = described
         self.digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-        (folder / "config.json").write_text(described + "\n")
+        data = hashlib.sha256()
+        for example in examples:
+            data.update(repr((example.ids, example.labelled)).encode())
+        self.data = data.hexdigest()[:16]
 
-    def resume(self, learner: _Learner, optimiser: torch.optim.Optimizer) -> tuple[int, list[Any], list[Any]]:
-        """Load the last complete checkpoint of this very run; start at 0 where there is none."""
+    def resume(
+        self, learner: _Learner, optimiser: torch.optim.Optimizer
+    ) -> tuple[int, list[Any], list[Any], list[float]]:
+        """Load the last complete checkpoint of this very run; start at 0 where there is none.
+
+        Returns the step, the curve, the evaluations, and the losses since the curve's last row.
+        """
         found = sorted(self.folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:]))
         if not found:
-            return 0, [], []
+            (self.folder / "config.json").write_text(self.described + "\n")
+            return 0, [], [], []
         folder = found[-1].parent
         about = json.loads((folder / "state.json").read_text())
-        if about["digest"] != self.digest:
+        if about["digest"] != self.digest or about.get("data", self.data) != self.data:
             raise ConfigError(
-                f"{self.folder} holds checkpoints of a run with other settings or data; choose another folder or delete it"
+                f"{self.folder} holds checkpoints of a run with other settings or data; "
+                "choose another folder or delete it"
             )
         tensors = load_file(folder / "state.safetensors")
         with torch.no_grad():
@@ -284,7 +294,7 @@ class _Run:
                     "exp_avg_sq": tensors[f"{index}.square"].to(master.device),
                 }
         learner.scatter_masters()
-        return int(about["step"]), about["curve"], about["evaluations"]
+        return int(about["step"]), about["curve"], about["evaluations"], about.get("running", [])
 
     def checkpoint(
         self,
@@ -293,6 +303,7 @@ class _Run:
         optimiser: torch.optim.Optimizer,
         curve: list[Any],
         evaluations: list[Any],
+        running: list[float],
     ) -> None:
         """Write a checkpoint, its marker last, and remove all but the two newest."""
         folder = self.folder / f"checkpoint-{step}"
@@ -309,7 +320,8 @@ class _Run:
             tensors[f"{index}.square"] = state["exp_avg_sq"]
         save_file(tensors, folder / "state.safetensors")
         learner.save(folder / "adapter.safetensors")
-        about = {"digest": self.digest, "step": step, "curve": curve, "evaluations": evaluations}
+        about = {"digest": self.digest, "data": self.data, "step": step}
+        about |= {"curve": curve, "evaluations": evaluations, "running": running}
         (folder / "state.json").write_text(json.dumps(about))
         for path in folder.iterdir():
             with path.open("rb") as file:
@@ -379,7 +391,7 @@ def _evaluate(
     for batch in batches:
         ids, labelled = _tensors(batch, config, pad, device)
         loss, hits = learner.loss(ids, labelled)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         at = 0
         for example in batch:
             targets = [token for token, label in zip(example.ids, example.labelled, strict=True) if label]
@@ -442,7 +454,7 @@ def main() -> None:
     model, tokenizer = load_base(arguments.base, device=device)
     config = SupervisedConfig(
         rank=arguments.rank,
-        alpha=2.0 * arguments.rank,
+        alpha=2 * arguments.rank,
         learning_rate=arguments.learning_rate,
         n_epochs=arguments.n_epochs,
         seed=arguments.seed,

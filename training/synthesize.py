@@ -1,8 +1,8 @@
 """Questions made from a corpus without labels or another model: cloze questions whose evidence is known.
 
-A sentence loses a name, number, code word or rare term; the question shows what is left around the gap, the answer is what
-was taken. It trains pointing and copying on any corpus. Questions a person would ask need a model that writes them;
-that is not done here.
+A sentence loses a name, number, code word or rare term; the question shows what is left around the gap, the answer
+is what was taken. It trains pointing and copying on any corpus. Questions a person would ask need a model that
+writes them; that is not done here.
 """
 
 from __future__ import annotations

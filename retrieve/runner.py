@@ -1,0 +1,125 @@
+"""Run episodes: give them passages and actions until they are done or the deadline has come.
+
+The one loop around the state machine. Serving runs it greedily; training samples with it, several episodes of the
+same question at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from prep.document import Span
+from retrieve.decoding import Action, Decoder
+from retrieve.episode import Episode, EpisodeLimits, Passage
+from retrieve.grammar import ActionLimits
+
+__all__ = ["DEADLINE_NOTE", "EpisodeRunner", "Run", "Search"]
+
+DEADLINE_NOTE = "the deadline ran out before the model had read the sources"
+_FIRST_GUESS_TOKENS_PER_S = 700.0
+_CHARACTERS_PER_TOKEN = 3.5
+
+# Called with queries, the spans kept from each, and how many passages are wanted; passages best first.
+Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Passage]]]
+
+
+@dataclass(slots=True)
+class Run:
+    """One episode as it was run. `note` says why it ended early, if it did."""
+
+    episode: Episode
+    actions: list[Action] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def n_prompt_tokens(self) -> int:
+        """Tokens read. A second search reads only what was added: the rest is the same prompt."""
+        return max((action.n_prompt_tokens for action in self.actions), default=0)
+
+    @property
+    def n_completion_tokens(self) -> int:
+        """Tokens written, in all actions."""
+        return sum(len(action.token_ids) for action in self.actions)
+
+
+class EpisodeRunner:
+    """A decoder and a search, with the limits that episodes run under."""
+
+    def __init__(
+        self, decoder: Decoder, search: Search, episode: EpisodeLimits, action: ActionLimits | None = None
+    ) -> None:
+        self.decoder = decoder
+        self.search = search
+        self.episode_limits = episode
+        self.action_limits = action or ActionLimits()
+        self._tokens_per_s = _FIRST_GUESS_TOKENS_PER_S
+
+    def run(
+        self,
+        questions: Sequence[str],
+        *,
+        withheld: Sequence[Sequence[Span]] | None = None,
+        max_searches: int | None = None,
+        deadline: float | None = None,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> list[Run]:
+        """Run one episode per question, together. deadline: `time.monotonic()` value for all of them."""
+        limits = self.episode_limits
+        if max_searches is not None:
+            limits = replace(limits, max_searches=min(max_searches, limits.max_searches))
+        runs = [Run(Episode(question, limits)) for question in questions]
+        kept_away = withheld if withheld is not None else [()] * len(runs)
+        while waiting := [
+            (run, spans)
+            for run, spans in zip(runs, kept_away, strict=True)
+            if run.episode.state != "done" and not run.note
+        ]:
+            searching = [(run, spans) for run, spans in waiting if run.episode.state == "search"]
+            if searching:
+                found = self.search(
+                    [run.episode.query for run, _ in searching],
+                    [spans for _, spans in searching],
+                    limits.passages_per_search,
+                )
+                for (run, _), passages in zip(searching, found, strict=True):
+                    run.episode.give(passages)
+            self._act([run for run, _ in waiting], deadline, temperature, generator)
+        return runs
+
+    def _act(
+        self,
+        runs: Sequence[Run],
+        deadline: float | None,
+        temperature: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        """Let the model take one action in each episode, as far as the deadline allows."""
+        prompts = [run.episode.prompt for run in runs]
+        n_tokens = sum(map(len, prompts)) / _CHARACTERS_PER_TOKEN
+        begun = time.monotonic()
+        if deadline is not None and begun + n_tokens / self._tokens_per_s > deadline:
+            for run in runs:
+                run.note = DEADLINE_NOTE
+            return
+        states = [
+            self.decoder.grammar.start(
+                len(run.episode.sentences), may_search=run.episode.may_search, limits=self.action_limits
+            )
+            for run in runs
+        ]
+        actions = self.decoder.decode(
+            prompts, states, temperature=temperature, generator=generator, deadline=deadline
+        )
+        took = max(1e-3, time.monotonic() - begun)
+        self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
+        for run, action in zip(runs, actions, strict=True):
+            run.actions.append(action)
+            if action.complete:
+                run.episode.act(action.text)
+            else:
+                run.note = DEADLINE_NOTE
