@@ -31,10 +31,11 @@ from retrieve.tags import MAX_SENTENCES, escape, marker
 __all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
 
 NONE = "none"
-_POINTER = re.compile(r"⟦(\d+)⟧")
+_POINTER = re.compile(r"⟦([0-9]{1,4})⟧")
 _SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
 _REPORT = re.compile(r"\s*<report>(.*?)</report>", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes half a character
 
 
 class MalformedAction(ValueError):
@@ -101,7 +102,8 @@ class Episode:
     abstained: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        shown = _one_line(self.question)[: self.limits.max_question_characters]
+        storable = _SURROGATE.sub("\ufffd", self.question)
+        shown = _one_line(storable)[: self.limits.max_question_characters]
         self.queries = [shown]
         self.segments = [(f"<question>{escape(shown)}</question>\n", False)]
 
@@ -138,9 +140,8 @@ class Episode:
         blocks: list[str] = []
         for passage in self.unseen(passages):
             block = self._render(passage)
-            if block is None:
-                break
-            blocks.append(block)
+            if block is not None:
+                blocks.append(block)
         body = "".join(f"{block}\n" for block in blocks)
         self.segments.append((f"<results>\n{body}</results>\n", False))
         self.state = "act"
@@ -168,7 +169,7 @@ class Episode:
         self.actions.append(words)
 
     def _render(self, passage: Passage) -> str | None:
-        """Number the passage's sentences and return its block; None where no number is left."""
+        """Number the passage's sentences and return its block; None where it has none or no number is left."""
         limits = self.limits
         spans = sentence_spans(passage, limits)
         spans = spans[: MAX_SENTENCES - len(self.sentences)]
@@ -194,6 +195,8 @@ def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
         if left >= stop:
             break
         for start, end in _cut(passage.text, left, right, limits.max_sentence_characters):
+            if start >= stop:
+                break
             start, end = strip_span(passage.text, start, end)
             if start < end:
                 spans.append(Span(passage.document_id, passage.start + start, passage.start + end))
@@ -210,6 +213,8 @@ def parse_report(body: str, n_sentences: int) -> tuple[Claim, ...]:
         statement = _POINTER.sub("", line).strip()
         if not statement or not pointers:
             raise MalformedAction(f"a finding needs a statement and a pointer: {line!r}")
+        if escape(statement) != statement:
+            raise MalformedAction(f"a statement holds a tag or a marker: {statement!r}")
         if not all(1 <= pointer <= n_sentences for pointer in pointers):
             raise MalformedAction(f"a pointer of {line!r} is outside 1..{n_sentences}")
         claims.append(Claim(statement, pointers))

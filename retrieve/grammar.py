@@ -11,13 +11,15 @@ decoding adds to the logits, so that no sampled action can be malformed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from prep.errors import ConfigError
 from retrieve.episode import NONE
-from retrieve.tags import MARKERS, TAGS
+from retrieve.tags import MARKERS, TAGS, escape
 
 __all__ = ["ActionLimits", "Grammar", "GrammarState"]
 
@@ -30,6 +32,11 @@ class ActionLimits:
     statement_tokens: int = 48
     max_findings: int = 4
     max_pointers: int = 3
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
 
     @property
     def max_tokens(self) -> int:
@@ -54,24 +61,59 @@ class Grammar:
         self.none: list[int] = tokenizer.encode(f" {NONE}", add_special_tokens=False)
         words = torch.zeros(vocabulary_size, dtype=torch.bool)
         words[[token for token in known.values() if token < vocabulary_size]] = True
-        barred = {known[token] for token in (*TAGS, *MARKERS)} | set(tokenizer.all_special_ids)
-        words[list(barred)] = False
+        added = tokenizer.added_tokens_decoder.items()
+        special = {token for token, about in added if about.special} | set(tokenizer.all_special_ids)
+        barred = {known[token] for token in (*TAGS, *MARKERS)} | special
+        words[[token for token in barred if token < vocabulary_size]] = False
+        # Byte-level tokenizers write a line end as Ċ, and join it to other characters.
+        byte_level = tokenizer.convert_tokens_to_string(["Ċ"]) == "\n"
+        line_ends = ("Ċ", "č") if byte_level else ("\n", "\r", "<0x0A>", "<0x0D>")
+        solid = torch.zeros(vocabulary_size, dtype=torch.bool)
         for text, token in known.items():
-            if token < vocabulary_size and (
-                "\n" in text or "\r" in text or text in ("<0x0A>", "<0x0D>", "Ċ")
-            ):
+            if token >= vocabulary_size:
+                continue
+            if any(end in text for end in line_ends):
                 words[token] = False
+            solid[token] = _is_solid(text, byte_level=byte_level)
         self.words = words
-        blank = [
-            token for text, token in known.items() if not text.strip(" ▁Ġ\t") and token < vocabulary_size
-        ]
-        self.blank = set(blank)
+        self.solid = words & solid  # what says something by itself; blanks and bytes may not
+        self._tokenizer = tokenizer
+        own = [self.search, self.end_search, self.report, self.end_report, *self.markers]
+        self._literal = dict(zip(own, [*TAGS[4:8], *MARKERS], strict=True)) | {self.newline: "\n"}
 
     def start(
         self, n_sentences: int, *, may_search: bool, limits: ActionLimits | None = None
     ) -> GrammarState:
         """Return the state at the beginning of an action, with `n_sentences` sentences to point at."""
         return GrammarState(self, n_sentences, may_search, limits or ActionLimits())
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return an action's tokens as text. Words spell no tag or marker, whatever pieces they are made of."""
+        parts: list[str] = []
+        run: list[int] = []
+        for token in tokens:
+            if token in self._literal:
+                parts += [self.words_text(run), self._literal[token]]
+                run = []
+            else:
+                run.append(token)
+        return "".join([*parts, self.words_text(run)])
+
+    def words_text(self, tokens: Sequence[int]) -> str:
+        """Return the text of a run of word tokens, escaped."""
+        if not tokens:
+            return ""
+        decode = self._tokenizer.decode
+        return escape(decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _is_solid(text: str, *, byte_level: bool) -> bool:
+    """Whether a token shows something by itself: no blank, and no byte that may be a part of one."""
+    if byte_level:
+        return any("!" <= character <= "~" for character in text)
+    if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
+        return False
+    return bool(text.replace("▁", " ").strip())
 
 
 @dataclass(slots=True)
@@ -96,8 +138,7 @@ class GrammarState:
             mask[grammar.report] = True
             mask[grammar.search] = self.may_search
         elif self.place == "search":
-            if len(self.written) < limits.query_tokens:
-                mask |= grammar.words
+            self._allow_words(mask, limits.query_tokens)
             mask[grammar.end_search] = self._says_something()
         elif self.place == "statement":
             self._allow_statement(mask)
@@ -138,16 +179,24 @@ class GrammarState:
             else:
                 mask[grammar.none[len(self.written)]] = True
             return
-        if len(self.written) < self.limits.statement_tokens:
-            mask |= grammar.words
+        self._allow_words(mask, self.limits.statement_tokens)
         if none_so_far and self.written == grammar.none:
             mask[grammar.end_report] = True
         if self._says_something():
             self._allow_markers(mask)
+
+    def _allow_words(self, mask: torch.Tensor, most: int) -> None:
+        """Allow words up to `most` tokens; the last of them must say something if none before did."""
+        if len(self.written) < most - 1 or (len(self.written) < most and self._says_something()):
+            mask |= self.grammar.words
+        elif len(self.written) < most:
+            mask |= self.grammar.solid
 
     def _allow_markers(self, mask: torch.Tensor) -> None:
         for token in self.grammar.markers[: self.n_sentences]:
             mask[token] = token not in self.pointers
 
     def _says_something(self) -> bool:
-        return any(token not in self.grammar.blank for token in self.written)
+        if any(bool(self.grammar.solid[token]) for token in self.written):
+            return True
+        return bool(self.grammar.words_text(self.written).strip())

@@ -23,10 +23,31 @@ from transformers import (
 
 from retrieve.vocabulary import CONTROL, build_tokenizer, prune
 
-WORDS = (
-    "the of and to in is was none bees make honey from nectar glass sand kestrel vole hover nest hole tree "
-    "report search result question answer what which where"
-).split()
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "was",
+    "none",
+    "bees",
+    "make",
+    "honey",
+    "from",
+    "nectar",
+    "glass",
+    "sand",
+    "kestrel",
+    "vole",
+    "hover",
+    "nest",
+    "report",
+    "search",
+    "answer",
+    "what",
+]
 NUMERALS = [chr(code) for code in range(0x2460, 0x2469)]
 
 

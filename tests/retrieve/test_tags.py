@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,43 +17,10 @@ OWN = {TOKENIZER.convert_tokens_to_ids(token) for token in (*TAGS, *MARKERS)}
 SPECIAL = set(TOKENIZER.all_special_ids)
 
 # Texts of tags, markers and control tokens, whole and broken, with the blanks that the episode collapses.
-PIECES = st.sampled_from(
-    [
-        *TAGS,
-        *CONTROL,
-        "⟦1⟧",
-        "⟦64⟧",
-        "<",
-        "</",
-        ">",
-        "⟦",
-        "⟧",
-        "rep",
-        "ort>",
-        "question>",
-        "1⟧",
-        "‹",
-        "<unused3>",
-    ]
-    + [
-        "<start_of_turn>",
-        " ",
-        "  ",
-        "\n",
-        "\r\n",
-        "\t",
-        "\x0b",
-        "\x1c",
-        "\x85",
-        "\u2028",
-        "\u3000",
-        "\u200b",
-        ".",
-        "。",
-    ]
-)
+BROKEN = ["⟦1⟧", "⟦64⟧", "<", "</", ">", "⟦", "⟧", "rep", "ort>", "question>", "1⟧", "‹", ".", "。"]
+BLANKS = [" ", "  ", "\n", "\r\n", "\t", "\x0b", "\x1c", "\x85", "\u2028", "\u3000", "\u200b"]
+PIECES = st.sampled_from([*TAGS, *CONTROL, "<unused3>", "<start_of_turn>", *BROKEN, *BLANKS])
 HOSTILE = st.lists(PIECES | st.text(max_size=3), max_size=25).map("".join)
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def own_tokens(text: str) -> list[int]:
