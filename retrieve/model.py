@@ -146,12 +146,10 @@ def save_retrieve_version(
 def shipped_retrieve() -> Path:
     """Return the folder of the version that comes with the package. Raises WeightsError where there is none."""
     root = Path(__file__).resolve().parent / "weights"
-    found = sorted(root.glob(f"*/{MANIFEST}"))
-    if not found:
-        raise WeightsError(
-            f"no retrieve weights are shipped under {root}; reinstall diptych or name a version's folder"
-        )
-    return found[-1].parent
+    current = root / "CURRENT"
+    if not current.is_file():
+        raise WeightsError(f"the shipped retrieve weights are missing at {root}; reinstall diptych")
+    return root / current.read_text(encoding="utf-8").strip()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -119,6 +119,13 @@ class Researcher:
                 bar.update(len(some))
         return reports
 
+    @property
+    def runner(self) -> EpisodeRunner:
+        """What runs this researcher's episodes: for training and tuning, which need more than reports."""
+        self._refresh()
+        assert self._model is not None
+        return self._model[2]
+
     def feedback(self, report_id: str, helpful: bool | None = None, answer: str | None = None) -> None:
         """Say whether a report helped, or what the answer is. Raises StoreError for an unknown report."""
         if self.log is None:
@@ -222,7 +229,7 @@ class Researcher:
         assert self._model is not None
         assert self._prep is not None
         episode = run.episode
-        findings = [Finding(claim.statement, list(_quotes(claim, episode))) for claim in episode.claims]
+        findings = [Finding(claim.statement, list(expand_quotes(claim, episode))) for claim in episode.claims]
         quotes = [quote for finding in findings for quote in finding.quotes]
         sources = [
             Source(
@@ -252,7 +259,7 @@ class Researcher:
         )
 
 
-def _quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:
+def expand_quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:
     """Expand a claim's pointers into exact quotes of the passages shown."""
     for pointer in claim.pointers:
         span = episode.sentences[pointer - 1]

@@ -1,0 +1,126 @@
+"""Choose how a trained adapter is served: how many passages it reads, and when it refuses.
+
+    python -m training.tune_serving --data DIR/new_wiki --version DIR --out tuning.json
+
+Runs over the held-out documents of a set that may be trained on (`training.mixture.held_out_documents`), every
+fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
+refusal is kept; every offset is then judged without running the model again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from prep.ingest import ingest
+from prep.model import PrepModel
+from retrieve.episode import EpisodeLimits
+from retrieve.model import RetrieveModel, ServingConfig
+from retrieve.researcher import Researcher
+from training.dataset import LabelledSet, Question, load_set, sample, withhold_every
+from training.metrics_answers import f1
+from training.mixture import held_out_documents
+
+__all__ = ["Judged", "best_offset", "judge"]
+
+_NEVER = -1e4  # an offset that no margin outweighs
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One question answered by force. `margin`: the refusal's logit less the best other's."""
+
+    margin: float
+    f1: float
+    expects_answer: bool
+
+
+def judge(offset: float, rows: Sequence[Judged]) -> dict[str, float]:
+    """Return what an offset would give: F1 on answerable questions, abstention precision, recall and F1."""
+    refused = [row.margin + offset > 0 for row in rows]
+    answerable = [(row, no) for row, no in zip(rows, refused, strict=True) if row.expects_answer]
+    right = sum(no and not row.expects_answer for row, no in zip(rows, refused, strict=True))
+    n_unanswerable = len(rows) - len(answerable)
+    precision = right / max(1, sum(refused))
+    recall = right / max(1, n_unanswerable)
+    return {
+        "offset": offset,
+        "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
+        "abstention_precision": precision,
+        "abstention_recall": recall,
+        "abstention_f1": 2 * precision * recall / max(1e-9, precision + recall),
+    }
+
+
+def best_offset(rows: Sequence[Judged]) -> dict[str, float]:
+    """Return the judgement of the offset with the greatest sum of answer F1 and abstention F1; ties: nearest 0."""
+    grid = [step / 4 for step in range(-24, 25)]
+    return max(
+        (judge(offset, rows) for offset in grid),
+        key=lambda row: (row["f1"] + row["abstention_f1"], -abs(row["offset"])),
+    )
+
+
+def answer_all(
+    researcher: Researcher, questions: Sequence[Question], *, batch_size: int = 8, progress: bool = True
+) -> list[Judged]:
+    """Return each question answered by the researcher's runner, whose offset must never let it refuse."""
+    rows: list[Judged] = []
+    for at in tqdm(range(0, len(questions), batch_size), desc="tune", disable=not progress):
+        some = questions[at : at + batch_size]
+        runs = researcher.runner.run(
+            [question.question for question in some],
+            withheld=[question.evidence if question.withheld else () for question in some],
+            max_searches=1,
+        )
+        for question, run in zip(some, runs, strict=True):
+            answer = "; ".join(dict.fromkeys(claim.statement for claim in run.episode.claims))
+            score = f1(answer, question.answers) if question.answers else 0.0
+            rows.append(Judged(run.actions[-1].none_margin, score, question.expects_answer))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a labelled set that may be trained on")
+    parser.add_argument("--version", type=Path, required=True, help="folder of the retrieve version")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
+    arguments = parser.parse_args()
+    dataset = load_set(arguments.data)
+    held = held_out_documents(dataset)
+    questions = [
+        q for q in dataset.questions if q.evidence and all(s.document_id in held for s in q.evidence)
+    ]
+    chosen = withhold_every(sample(questions, arguments.questions), 5)
+    small = LabelledSet(
+        documents={name: document for name, document in dataset.documents.items() if name in held},
+        formats={},
+        questions=list(chosen),
+        name=dataset.name,
+    )
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        prep = PrepModel.load()
+        ingest(folder, small.documents.values(), prep)
+        for n_passages in arguments.passages:
+            serving = ServingConfig(none_offset=_NEVER, episode=EpisodeLimits(passages_per_search=n_passages))
+            model = RetrieveModel.load(arguments.version, serving=serving)
+            with Researcher.open(folder, prep=prep, model=model, log=False) as researcher:
+                rows = answer_all(researcher, chosen)
+            results.append({"passages": n_passages, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
+            print(json.dumps(results[-1]), flush=True)
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
