@@ -12,6 +12,7 @@ again. What is measured with a set is `training.evaluate`'s business.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ __all__ = [
     "save_set",
     "withhold_every",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def load_set(folder: str | Path) -> LabelledSet:
     """Read a labelled set from a folder; a missing `questions.jsonl` gives a set without questions.
 
     Raises DataError, naming file and line, where the schema is not followed: bad JSON or encoding, missing or
-    wrongly typed fields, an id used twice, evidence outside its document or in one that is not there.
+    wrongly typed fields, an id used twice, evidence outside its document or in one that is not there. Blank
+    questions are left out, and their number logged.
     """
     root = Path(folder)
     documents: dict[str, Document] = {}
@@ -105,12 +109,18 @@ def load_set(folder: str | Path) -> LabelledSet:
     questions: list[Question] = []
     seen: set[str] = set()
     path = root / "questions.jsonl"
+    n_blank = 0
     for where, row in _rows(path) if path.is_file() else ():
         question = _question(row, documents, where)
+        if not question.question.strip():
+            n_blank += 1
+            continue
         if question.id in seen:
             raise DataError(f"{where}: the question id {question.id!r} is used twice")
         seen.add(question.id)
         questions.append(question)
+    if n_blank:
+        _LOG.warning("%s: %d blank questions are left out", path, n_blank)
     return LabelledSet(documents, formats, questions, root.resolve().name, topics)
 
 
@@ -240,8 +250,6 @@ def _question(row: dict[str, Any], documents: dict[str, Document], where: str) -
         start, end = _range(item, len(documents[document_id].text), where, "evidence")
         evidence.append(Span(document_id, start, end))
     text = _text(row, "question", where)
-    if not text.strip():
-        raise DataError(f"{where}: 'question' is blank")
     return Question(
         id=_text(row, "id", where),
         question=text,
