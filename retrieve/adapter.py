@@ -1,8 +1,9 @@
 """A trained adapter on disk: low-rank updates of the base's linear layers, and the rows of our own tokens.
 
 One safetensors file. `<module>.A` (r, in) and `<module>.B` (out, r) update that module's weight by
-`scale * B @ A`; `token_rows` (n, hidden) replace the embeddings of `tokens`. Applied by merging, so that serving
-needs no adapter library and costs no time. Source: LoRA, https://arxiv.org/abs/2106.09685
+`scale * B @ A`; `token_rows` (n, hidden) replace the embeddings of `tokens`, and their rows of an output head
+that is not tied to them. Applied by merging, so that serving needs no adapter library and costs no time.
+Source: LoRA, https://arxiv.org/abs/2106.09685
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from prep.errors import WeightsError
@@ -55,8 +56,20 @@ def apply_adapter(model: Any, tokenizer: Any, path: Path) -> None:
             known = tokenizer.get_vocab()
             ids = torch.tensor([known[token] for token in tokens])
             embedding = model.get_input_embeddings().weight
-            embedding[ids.to(embedding.device)] = file.get_tensor("token_rows").to(embedding)
-    except (KeyError, RuntimeError, OSError, ValueError) as error:
+            rows = file.get_tensor("token_rows").to(embedding)
+            embedding[ids.to(embedding.device)] = rows
+            head = model.get_output_embeddings()
+            if head is not None and head.weight is not embedding:  # rows are trained as both at once
+                head.weight[ids.to(head.weight.device)] = rows.to(head.weight)
+    except (
+        KeyError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        OSError,
+        ValueError,
+        SafetensorError,
+    ) as error:
         raise WeightsError(
             f"the adapter {path} does not fit the base model: {error!r}. "
             "Use the base that it was trained on, or train again."

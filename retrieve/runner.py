@@ -105,6 +105,9 @@ class EpisodeRunner:
         if deadline is not None and begun + n_tokens / self._tokens_per_s > deadline:
             for run in runs:
                 run.note = DEADLINE_NOTE
+            # Nothing was measured: without this, one slow moment would refuse every later question.
+            hoped = min(_FIRST_GUESS_TOKENS_PER_S, 1.5 * self._tokens_per_s)
+            self._tokens_per_s = max(self._tokens_per_s, hoped)
             return
         states = [
             self.decoder.grammar.start(
