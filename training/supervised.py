@@ -108,8 +108,8 @@ def train_supervised(
 ) -> TrainResult:
     """Train an adapter for `model` on `traces` and write it to `out`/adapter.safetensors.
 
-    held_out: traces for teacher-forced measures as it runs. stop_after_s: end early, with the learning rate as it
-    is and the last state saved. Raises DataError where no trace fits.
+    held_out: traces for teacher-forced measures as it runs. stop_after_s: end early,
+    the learning rate lowered in time and the last state saved. Raises DataError where no trace fits.
     """
     config = config or SupervisedConfig()
     out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,8 @@ def train_supervised(
     while step < len(batches):
         if stop_after_s is not None and time.monotonic() - started > stop_after_s:
             break
-        rate = _rate(step, len(batches), config)
+        spent = (time.monotonic() - started) / stop_after_s if stop_after_s else 0.0
+        rate = _rate(step, len(batches), config, spent)
         for group in optimiser.param_groups:
             group["lr"] = rate
         ids, labelled = _tensors(
@@ -409,11 +410,15 @@ def _evaluate(
     }
 
 
-def _rate(step: int, n_steps: int, config: SupervisedConfig) -> float:
+def _rate(step: int, n_steps: int, config: SupervisedConfig, spent: float = 0.0) -> float:
+    """Return the learning rate: warm-up, then a cosine over the steps or the time, whichever runs out first.
+
+    spent: share of the allowed time that is gone.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, n_steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(done, spent))))
     return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * cosine)
 
 

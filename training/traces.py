@@ -159,7 +159,7 @@ def _trace(
         episode.give(_arranged(ranked, n_passages, config, rng))
         return _finish(episode, question, "unanswerable", NONE)
     answer = preferred_answer(question)
-    if not answer or len(answer) > config.max_answer_characters or "\n" in answer:
+    if not answer.strip() or len(answer) > config.max_answer_characters or "\n" in answer:
         return "answer missing or too long"
     spans = _evidence_of(question, answer, pool)
     if rng.random() < config.withheld_share:
@@ -200,7 +200,7 @@ def _second_search(
         return "evidence not found"
     query, found = next(iter(others.items()))
     fresh = episode.unseen(found)
-    if any(_mentions(passage.text, question.answers) for passage in fresh):
+    if any(_mentions(p.text, question.answers) or _holds(p, question.evidence) for p in fresh):
         return "answer stands elsewhere"
     episode.act(f"<search> {escape(query)}</search>")
     episode.give(fresh)
