@@ -1,0 +1,125 @@
+"""Decoding: batched as alone, greedy as an unbatched forward pass says, stopped by the deadline."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import make_gemma, make_llama
+
+from retrieve.base import load_base
+from retrieve.decoding import Decoder
+from retrieve.episode import Episode, Passage
+from retrieve.grammar import ActionLimits
+
+LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
+
+
+@pytest.fixture(scope="module", params=["gemma", "llama"])
+def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
+    make = make_gemma if request.param == "gemma" else make_llama
+    return Decoder(*load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32))
+
+
+def episodes() -> list[Episode]:
+    """Prompts from a dozen to some hundred tokens: longer than the tiny Gemma's sliding window."""
+    made = []
+    for n, words in enumerate((0, 3, 60, 12)):
+        episode = Episode("what is honey " * (n + 1))
+        text = "Bees make honey. " * words
+        episode.give([Passage("d", "Bees", (), 0, len(text), text)])
+        made.append(episode)
+    return made
+
+
+def states(decoder: Decoder, made: list[Episode]) -> list[Any]:
+    return [
+        decoder.grammar.start(len(e.sentences), may_search=n % 2 == 1, limits=LIMITS)
+        for n, e in enumerate(made)
+    ]
+
+
+def test_a_batch_of_different_lengths_decodes_as_one_by_one(decoder: Decoder) -> None:
+    made = episodes()
+    prompts = [episode.prompt for episode in made]
+    together = decoder.decode(prompts, states(decoder, made))
+    alone = [
+        decoder.decode([prompt], [state])[0]
+        for prompt, state in zip(prompts, states(decoder, made), strict=True)
+    ]
+    assert [action.token_ids for action in together] == [action.token_ids for action in alone]
+    assert len({action.n_prompt_tokens for action in together}) == 4
+    for one, other in zip(together, alone, strict=True):
+        assert one.text == other.text
+        assert one.complete
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+        assert one.none_margin == pytest.approx(other.none_margin, abs=1e-3, nan_ok=True)
+    for episode, action in zip(made, together, strict=True):
+        episode.act(action.text)
+
+
+def test_greedy_is_the_likeliest_allowed_token_of_a_plain_forward_pass(decoder: Decoder) -> None:
+    made = episodes()[2]
+    action = decoder.decode([made.prompt], [decoder.grammar.start(8, may_search=False, limits=LIMITS)])[0]
+    state = decoder.grammar.start(8, may_search=False, limits=LIMITS)
+    ids = decoder.encode(made.prompt)
+    total = 0.0
+    with torch.inference_mode():
+        for token in action.token_ids:
+            logits = decoder.model(torch.tensor([ids])).logits[0, -1].float()
+            scores = torch.log_softmax(logits.masked_fill(~state.allowed(), -math.inf), dim=-1)
+            assert float(scores[token]) == pytest.approx(float(scores.max()), abs=1e-4)
+            total += float(scores[token])
+            state.advance(token)
+            ids.append(token)
+    assert action.logprob == pytest.approx(total, abs=1e-3)
+    assert action.complete
+
+
+def test_a_deadline_in_the_past_stops_after_one_token(decoder: Decoder) -> None:
+    made = episodes()
+    actions = decoder.decode(
+        [episode.prompt for episode in made], states(decoder, made), deadline=time.monotonic() - 1
+    )
+    assert [(len(action.token_ids), action.complete) for action in actions] == [(1, False)] * 4
+
+
+def test_sampling_is_repeated_by_its_seed_and_differs_without(decoder: Decoder) -> None:
+    made = episodes()
+    drawn = []
+    for seed in (1, 1, 2):
+        generator = torch.Generator().manual_seed(seed)
+        actions = decoder.decode(
+            [e.prompt for e in made], states(decoder, made), temperature=1.5, generator=generator
+        )
+        drawn.append([action.token_ids for action in actions])
+        assert all(action.complete for action in actions)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder) -> None:
+    prompt = episodes()[1].prompt
+
+    def act(offset: float) -> Any:
+        state = decoder.grammar.start(3, may_search=False, limits=LIMITS)
+        return Decoder(decoder.model, decoder.tokenizer, none_offset=offset).decode([prompt], [state])[0]
+
+    margin = act(0.0).none_margin
+    none = decoder.grammar.none[0]
+    assert act(-margin + 0.01).token_ids[1] == none != act(-margin - 0.01).token_ids[1]
+    assert act(3.0).none_margin == pytest.approx(margin, abs=1e-4)
+
+
+def test_control_tokens_in_a_prompt_are_text(decoder: Decoder) -> None:
+    special = set(decoder.tokenizer.all_special_ids)
+    ids = decoder.encode("<eos><bos><|end|><|turn|><pad>")
+    assert len(ids) > 20
+    assert not special & set(ids[1:])
+    assert decoder.encode("")[:1] == ([] if decoder.tokenizer.bos_token_id is None else [2])
+
+
+def test_no_prompts_give_no_actions(decoder: Decoder) -> None:
+    assert decoder.decode([], []) == []
