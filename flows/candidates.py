@@ -212,7 +212,7 @@ def train_retrieve_candidate(
 
     start = serving_retrieve_path(workspace)
     config = SupervisedConfig(
-        learning_rate=1e-4, warmup_steps=5, batch_tokens=2048, evaluate_every=10**9, compile="never"
+        learning_rate=1e-4, warmup_steps=5, batch_tokens=1024, evaluate_every=10**9, compile="never"
     )
     with workspace.open_generation() as generation:
         made_of = {

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from prep.errors import WeightsError
 from retrieve.adapter import save_adapter
@@ -26,7 +26,7 @@ def stack_adapters(below: Path, above: Path, target: Path) -> None:
     """
     try:
         first, second = _read(below), _read(above)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{below} and {above} cannot be stacked: {error!r}") from error
     updates = {}
     for name in sorted(first.updates.keys() | second.updates.keys()):

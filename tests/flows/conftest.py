@@ -1,12 +1,18 @@
-"""One Prefect server for all flow tests, on loopback, with its database in a temporary folder."""
+"""One Prefect server for all flow tests, on loopback; a workspace with documents and a tiny retrieve model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from fixture_causal_lm import serve_tiny_model
 
 from flows import prefect_settings
+from flows.corpus import write_corpus
+from flows.serving import serving_prep
+from prep.ingest import ingest
+from prep.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +22,18 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=90):
+    with prefect_test_harness(server_startup_timeout=180):
         address = PREFECT_API_URL.value()
         assert address is not None
         yield address
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A dozen short topics of the language reference, the shipped prep model, a tiny retrieve model."""
+    folder: Path = tmp_path_factory.mktemp("workspace")
+    place = Workspace(folder / "workspace")
+    serve_tiny_model(place, folder / "model")
+    small = [path for path in write_corpus(folder / "docs") if path.stat().st_size < 1600][:12]
+    ingest(place, small, serving_prep(place), progress=False)
+    return place

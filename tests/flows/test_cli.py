@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fixture_causal_lm import serve_tiny_model
 
 from flows.cli import build_parser, main
 from prep.workspace import Workspace
@@ -116,6 +117,33 @@ def test_ingesting_nothing_readable_is_an_error_that_names_the_first_file(tmp_pa
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing follows")
     assert main(["ingest", str(tmp_path / "broken.pdf"), "--workspace", str(tmp_path / "w")]) == 2
     assert "broken.pdf" in capsys.readouterr().err
+
+
+def test_ingest_and_ask_do_their_work_without_prefect_or_a_network(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "tea.md").write_text(
+        "# Tea\n\nBlack tea is steeped for four minutes.\n", encoding="utf-8"
+    )
+    place = tmp_path / "workspace"
+    serve_tiny_model(Workspace(place), tmp_path / "model")
+    code = (
+        "import sys, socket\n"
+        "def refuse(*_): raise AssertionError('a connection was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "from flows.cli import main\n"
+        f"assert main(['ingest', {str(tmp_path / 'docs')!r}, '--workspace', {str(place)!r}]) == 0\n"
+        f"assert main(['ask', 'How long?', '--workspace', {str(place)!r}, '--deadline', '20', '--json']) == 0\n"
+        "assert not {'prefect', 'trl', 'fastapi'} & set(sys.modules), 'too much is imported'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, _, rest = done.stdout.partition("\n")
+    assert first.startswith("1 documents (0 unchanged, 0 removed)")
+    report = json.loads(rest)
+    assert report["question"] == "How long?"
+    assert report["generation"] == Workspace(place).current().generation
 
 
 def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):

@@ -1,0 +1,81 @@
+"""A tiny real causal LM that reads the language reference in few tokens, and a retrieve version on it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from prep.workspace import Workspace
+from retrieve.adapter import save_adapter
+from retrieve.base import load_base
+from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
+from retrieve.tags import MARKERS, TAGS
+
+
+def make_causal_lm(folder: Path) -> Path:
+    """Write a random Llama of two small layers, its tokens those of the language reference, tags and markers."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=1500,
+        special_tokens=["<pad>", "<bos>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator((topics[name] for name in sorted(topics)), trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>"
+    )
+    tokenizer.add_tokens([*TAGS, *MARKERS])
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=8192,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            tie_word_embeddings=True,
+        )
+    )
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_retrieve_version(folder: Path, base: Path) -> str:
+    """Write a version on `base` whose adapter is random and small, and return its name."""
+    model, tokenizer = load_base(base, dtype=torch.float32)
+    tokens = [*TAGS, *MARKERS]
+    known = tokenizer.get_vocab()
+    rows = model.get_input_embeddings().weight.detach()[[known[token] for token in tokens]]
+    torch.manual_seed(4)
+    updates = {
+        name: (0.1 * torch.randn(2, module.in_features), 0.1 * torch.randn(module.out_features, 2))
+        for name, module in model.named_modules()
+        if name.endswith("_proj")
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_adapter(folder / ADAPTER, updates, tokens, rows, scale=2.0)
+    return save_retrieve_version(folder, folder / ADAPTER, serving=ServingConfig(), source=str(base))
+
+
+def serve_tiny_model(workspace: Workspace, folder: Path) -> str:
+    """Make a tiny version below `folder` and promote it in `workspace`; return its name."""
+    version = make_retrieve_version(folder / "version", make_causal_lm(folder / "base"))
+    with workspace.new_model("retrieve", version) as target:
+        shutil.copytree(folder / "version", target, dirs_exist_ok=True)
+    workspace.promote("retrieve", version)
+    return version

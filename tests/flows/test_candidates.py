@@ -1,0 +1,98 @@
+"""A training pass makes data and candidates from a workspace's documents, once, and promotes nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from flows.candidates import PassSettings, synthesize_data, train_prep_candidate, train_retrieve_candidate
+from flows.suites import SERVING, SuiteSettings, run_suite, verdict
+from prep.errors import ConfigError, EmptyStore
+from prep.workspace import Workspace
+from training.dataset import load_set
+
+SETTINGS = PassSettings(n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
+
+
+@pytest.fixture(scope="module")
+def dataset(workspace):
+    return synthesize_data(workspace, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def retrieve(workspace, dataset):
+    return train_retrieve_candidate(workspace, dataset, SETTINGS)
+
+
+def test_no_document_is_both_trained_on_and_measured_on(dataset):
+    trained = {question.evidence[0].document_id for question in dataset.training().questions}
+    measured = {question.evidence[0].document_id for question in load_set(dataset.held_out).questions}
+    assert trained
+    assert measured
+    assert not trained & measured
+    assert dataset.n_questions == len(dataset.training().questions)
+
+
+def test_the_same_documents_and_settings_give_the_same_data_which_is_not_made_twice(workspace, dataset):
+    again = synthesize_data(workspace, SETTINGS)
+    assert again.reused
+    assert again.digest == dataset.digest
+    other = synthesize_data(workspace, PassSettings(n_examples=41, held_out_every=4))
+    assert not other.reused
+    assert other.digest != dataset.digest
+
+
+def test_a_prep_candidate_is_kept_beside_the_serving_version_and_found_again(workspace, dataset):
+    before = workspace.current()
+    candidate = train_prep_candidate(workspace, dataset, SETTINGS)
+    assert candidate.version in workspace.model_versions("prep")
+    assert workspace.current() == before
+    assert 0 <= candidate.metrics["candidate"]["paragraph_f1"] <= 1
+    assert candidate.curves["loss"]
+    again = train_prep_candidate(workspace, dataset, SETTINGS)
+    assert again.reused
+    assert (again.version, again.metrics, again.curves) == (
+        candidate.version,
+        candidate.metrics,
+        candidate.curves,
+    )
+
+
+def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(workspace, dataset, retrieve):
+    assert workspace.current().retrieve != retrieve.version
+    results = run_suite(
+        workspace,
+        "answers",
+        dataset.held_out,
+        SuiteSettings(candidate=retrieve.version, limit=2, deadline_s=1, progress=False),
+    )
+    assert [result.label for result in results] == [SERVING, f"candidate {retrieve.version}"]
+    assert "95% interval" in (verdict(results) or "")
+
+
+def test_a_candidate_that_was_deleted_is_trained_again(workspace, dataset, retrieve):
+    shutil.rmtree(workspace.model_path("retrieve", retrieve.version))
+    again = train_retrieve_candidate(workspace, dataset, SETTINGS)
+    assert not again.reused
+    assert again.version in workspace.model_versions("retrieve")
+
+
+def test_stored_chunks_score_as_chunks_prepared_again(workspace, dataset, tmp_path):
+    quiet = SuiteSettings(progress=False)
+    (stored,) = run_suite(workspace, "retrieval", dataset.held_out, quiet)
+    (prepared,) = run_suite(Workspace(tmp_path), "retrieval", dataset.held_out, quiet)
+    assert stored.columns() == pytest.approx(prepared.columns(), abs=1e-3)
+
+
+def test_data_cannot_be_made_from_an_empty_workspace(tmp_path):
+    with pytest.raises(EmptyStore):
+        synthesize_data(Workspace(tmp_path), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_examples": 0}, {"held_out_every": 1}, {"minutes": 0}, {"prep_epochs": 0}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        PassSettings(**wrong)

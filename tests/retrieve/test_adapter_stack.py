@@ -1,0 +1,61 @@
+"""Two adapters merged one after the other and the two as one change the base alike."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fixture_causal_lm import make_causal_lm, make_retrieve_version
+
+from prep.errors import WeightsError
+from retrieve.adapter import apply_adapter, save_adapter
+from retrieve.adapter_stack import stack_adapters
+from retrieve.base import load_base
+from retrieve.model import ADAPTER
+from retrieve.tags import TAGS
+
+
+@pytest.fixture
+def base(tmp_path):
+    return make_causal_lm(tmp_path / "base")
+
+
+@pytest.fixture
+def below(tmp_path, base):
+    make_retrieve_version(tmp_path / "below", base)
+    return tmp_path / "below" / ADAPTER
+
+
+@pytest.fixture
+def above(tmp_path, base):
+    """An adapter with another rank and scale, on fewer modules and tokens than the one below it."""
+    model, _ = load_base(base, dtype=torch.float32)
+    torch.manual_seed(9)
+    updates = {
+        name: (torch.randn(3, module.in_features), torch.randn(module.out_features, 3))
+        for name, module in model.named_modules()
+        if name.endswith(("q_proj", "v_proj"))
+    }
+    path = tmp_path / "above.safetensors"
+    save_adapter(path, updates, TAGS[:2], torch.randn(2, 16), scale=0.5)
+    return path
+
+
+def test_the_stack_does_what_one_after_the_other_does(base, below, above, tmp_path):
+    stack_adapters(below, above, tmp_path / "stack.safetensors")
+    one_after_the_other, tokenizer = load_base(base, dtype=torch.float32)
+    apply_adapter(one_after_the_other, tokenizer, below)
+    apply_adapter(one_after_the_other, tokenizer, above)
+    stacked, tokenizer = load_base(base, dtype=torch.float32)
+    before = {name: weight.clone() for name, weight in stacked.state_dict().items()}
+    apply_adapter(stacked, tokenizer, tmp_path / "stack.safetensors")
+    for name, weight in stacked.state_dict().items():
+        torch.testing.assert_close(weight, one_after_the_other.state_dict()[name], rtol=1e-5, atol=1e-5)
+    assert not torch.equal(
+        before["model.layers.0.mlp.up_proj.weight"], stacked.model.layers[0].mlp.up_proj.weight
+    )
+
+
+def test_a_file_that_is_no_adapter_is_refused(below, tmp_path):
+    (tmp_path / "broken").write_bytes(b"nothing of the sort")
+    with pytest.raises(WeightsError, match="cannot be stacked"):
+        stack_adapters(below, tmp_path / "broken", tmp_path / "stack.safetensors")
