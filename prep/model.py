@@ -63,9 +63,9 @@ class BreakWeights:
     """
 
     none: float = -6.0
-    sentence: float = -1.5
-    paragraph: float = 0.2
-    section: float = 1.5
+    sentence: float = -0.8
+    paragraph: float = 0.5
+    section: float = 2.0
     heading: float = 3.0
     keep: float = 100.0
     boilerplate: float = 4.0
@@ -79,8 +79,8 @@ class PrepConfig:
     header_share: a header takes at most this share of a chunk's limit. trained: False means rule scores.
     """
 
-    limits: ChunkLimits = field(default_factory=ChunkLimits)
-    prior: LengthPrior = field(default_factory=LengthPrior)
+    limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=80, max_tokens=200))
+    prior: LengthPrior = field(default_factory=lambda: LengthPrior(short=1.0, long=2.0))
     weights: BreakWeights = field(default_factory=BreakWeights)
     heads: HeadsConfig = field(default_factory=HeadsConfig)
     vectors: Vectors = "chunk"

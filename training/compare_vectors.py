@@ -16,6 +16,7 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats, Span
 from prep.model import PrepConfig, PrepModel
+from prep.segment import ChunkLimits
 from training.dataset import load_set
 
 __all__ = ["EvidenceRecall", "compare_vectors", "evidence_recall"]
@@ -23,6 +24,7 @@ __all__ = ["EvidenceRecall", "compare_vectors", "evidence_recall"]
 
 # Short enough for the smallest window, so that every way sees the same chunks.
 UNIT_TOKENS = 80
+LIMITS = ChunkLimits(target_tokens=128, max_tokens=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def compare_vectors(
     documents: Sequence[Document], questions: Sequence[tuple[str, Sequence[Span]]]
 ) -> dict[str, EvidenceRecall]:
     """Cut documents once by rules, and score four ways to a vector for the same chunks."""
-    model = PrepModel.untrained(config=PrepConfig(unit_tokens=UNIT_TOKENS))
+    model = PrepModel.untrained(config=PrepConfig(limits=LIMITS, unit_tokens=UNIT_TOKENS))
     chunks = [chunk for _, found in model.prepare_many(documents) for chunk in found]
     queries = model.encode_queries([question for question, _ in questions])
     evidence = [spans for _, spans in questions]
@@ -83,7 +85,11 @@ def compare_vectors(
     for window in (256, 512):
         late = PrepModel.untrained(
             config=PrepConfig(
-                vectors="late", window_tokens=window, overlap_tokens=window // 8, unit_tokens=UNIT_TOKENS
+                limits=LIMITS,
+                vectors="late",
+                window_tokens=window,
+                overlap_tokens=window // 8,
+                unit_tokens=UNIT_TOKENS,
             )
         )
         pooled = {c.id: c.vector for _, found in late.prepare_many(documents) for c in found}

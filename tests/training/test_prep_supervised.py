@@ -29,7 +29,7 @@ CONFIG = SupervisedConfig(
     sets={"docs": 30},
     joined={"docs": 4},
     held_out_every=3,
-    page_characters=600,
+    page_characters=900,
     shard_pages=8,
     epochs=6,
     batch_pages=4,
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "docs").mkdir()
     rows = []
     for i in range(24):
-        body = " ".join(f"The words of part {i} are on line {j} and it was so." for j in range(4))
+        body = " ".join(f"The words of part {i} are on line {j} and it was so." for j in range(7))
         text = f"# Document {i}\n\n{body}\n\n## First {i}\n\n- one item\n- two items\n\n```\nx = {i}\n```\n\n"
         text += f"## Second {i}\n\n{body}\n\nLast words.\n"
         rows.append({"id": f"d{i:02d}", "title": f"Document {i}", "text": text, "format": "markdown"})
