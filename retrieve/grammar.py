@@ -56,6 +56,7 @@ class Grammar:
         self.search, self.end_search = known["<search>"], known["</search>"]
         self.report, self.end_report = known["<report>"], known["</report>"]
         self.markers = [known[token] for token in MARKERS]
+        self.marker_tokens = torch.tensor(self.markers)
         self.number_of = {token: number for number, token in enumerate(self.markers, start=1)}
         self.newline: int = tokenizer.encode("\n", add_special_tokens=False)[-1]
         self.none: list[int] = tokenizer.encode(f" {NONE}", add_special_tokens=False)
@@ -193,8 +194,9 @@ class GrammarState:
             mask |= self.grammar.solid
 
     def _allow_markers(self, mask: torch.Tensor) -> None:
-        for token in self.grammar.markers[: self.n_sentences]:
-            mask[token] = token not in self.pointers
+        mask[self.grammar.marker_tokens[: self.n_sentences]] = True
+        for token in self.pointers:
+            mask[token] = False
 
     def _says_something(self) -> bool:
         if any(bool(self.grammar.solid[token]) for token in self.written):

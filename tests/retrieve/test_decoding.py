@@ -88,7 +88,7 @@ def test_a_deadline_in_the_past_stops_after_one_token(decoder: Decoder) -> None:
 
 
 def test_sampling_is_repeated_by_its_seed_and_differs_without(decoder: Decoder) -> None:
-    made = episodes()
+    made = episodes()[:2]
     drawn = []
     for seed in (1, 1, 2):
         generator = torch.Generator().manual_seed(seed)
