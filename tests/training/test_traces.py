@@ -1,0 +1,219 @@
+"""Traces: every label is right, whatever kind of trace it is."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from fixture_encoder import make_bert
+
+from prep.document import Document, Span
+from prep.encoder import Encoder
+from prep.errors import ConfigError
+from retrieve.episode import Episode, EpisodeLimits, Passage
+from training.dataset import Question
+from training.metrics_answers import normalise_answer
+from training.mixture import read_traces, write_traces
+from training.pool import PassagePool
+from training.traces import Trace, TraceConfig, TraceCounts, build_traces, preferred_answer, reworded
+
+NAMES = [
+    f"{first}{last}"
+    for first in ("Bar", "Tol", "Mer", "Sud", "Ken", "Ral")
+    for last in ("lin", "gate", "mot")
+]
+NUMBER = re.compile("⟦[0-9]+⟧")
+THINGS = ["bridge", "library", "garden", "station"]
+
+
+def make_set() -> tuple[list[Document], list[Question]]:
+    """Towns and what stands there since when: every year is said once, in one sentence."""
+    rng = random.Random(4)
+    documents, questions = [], []
+    years = iter(rng.sample(range(1100, 1999), len(NAMES) * len(THINGS)))
+    for name in NAMES:
+        text = ""
+        for thing in THINGS:
+            year = str(next(years))
+            text += f"The {thing} of {name} is known to all <report>. "
+            start = len(text) + len(f"People say the {thing} of {name} was built in ")
+            text += f"People say the {thing} of {name} was built in {year}. Nobody has a doubt about the {thing}.\n"
+            span = Span(name, start, start + 4)
+            questions.append(
+                Question(f"{name}-{thing}", f"When was the {thing} of {name} built?", (year,), (span,))
+            )
+        documents.append(Document(name, name, text))
+    for number, name in enumerate(NAMES[:6]):
+        questions.append(Question(f"no-{number}", f"Who painted {name}?", answerable=False))
+    return documents, questions
+
+
+DOCUMENTS, QUESTIONS = make_set()
+TEXTS = {document.id: document.text for document in DOCUMENTS}
+BY_ID = {question.id: question for question in QUESTIONS}
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> PassagePool:
+    encoder = Encoder.load(make_bert(tmp_path_factory.mktemp("bert")))
+    return PassagePool.build(DOCUMENTS, encoder, smallest=80, largest=300)
+
+
+@pytest.fixture(scope="module")
+def built(pool: PassagePool) -> tuple[list[Trace], TraceCounts]:
+    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5)
+    return build_traces(QUESTIONS, pool, config, depth=len(pool.passages))
+
+
+def replayed(trace: Trace, pool: PassagePool) -> Episode:
+    """Run the trace's own actions over the passages that its results show, and expect the same text."""
+    question = BY_ID[trace.question_id]
+    episode = Episode(question.question, EpisodeLimits(passages_per_search=100))
+    for text, trained in trace.segments:
+        if text.startswith("<results>"):
+            plain = NUMBER.sub("", text)
+            shown = [passage for passage in pool.passages if block(passage) in plain]
+            episode.give(sorted(shown, key=lambda passage: plain.index(block(passage))))
+        elif trained:
+            episode.act(text)
+    assert episode.prompt == trace.text
+    return episode
+
+
+def block(passage: Passage) -> str:
+    """How a passage is shown, without its numbers."""
+    episode = Episode("")
+    episode.give([passage])
+    return NUMBER.sub("", episode.segments[1][0]).removeprefix("<results>").removesuffix("</results>\n")
+
+
+def test_kinds_of_every_sort_are_built_and_what_is_refused_is_counted(
+    built: tuple[list[Trace], TraceCounts],
+) -> None:
+    traces, counts = built
+    assert set(counts.built) == {"direct", "withheld", "unanswerable", "again", "exhausted"}
+    assert sum(counts.built.values()) == len(traces)
+    assert len(traces) + sum(counts.refused.values()) == len(QUESTIONS)
+    assert [t.question_id for t in traces] == [
+        q.id for q in QUESTIONS if q.id in {t.question_id for t in traces}
+    ]
+
+
+def test_pointers_overlap_the_evidence_and_the_statement_is_the_answer(
+    built: tuple[list[Trace], TraceCounts], pool: PassagePool
+) -> None:
+    n_pointers = 0
+    for trace in built[0]:
+        if trace.kind not in ("direct", "again"):
+            continue
+        episode = replayed(trace, pool)
+        question = BY_ID[trace.question_id]
+        (claim,) = episode.claims
+        assert claim.statement == question.answers[0]
+        for pointer in claim.pointers:
+            sentence = episode.sentences[pointer - 1]
+            assert any(sentence.overlaps(span) for span in question.evidence)
+            n_pointers += 1
+        assert len(episode.queries) == (2 if trace.kind == "again" else 1)
+    assert n_pointers > 5
+
+
+def test_traces_that_report_none_show_neither_evidence_nor_answer(
+    built: tuple[list[Trace], TraceCounts], pool: PassagePool
+) -> None:
+    kinds = set()
+    for trace in built[0]:
+        if trace.kind not in ("withheld", "exhausted", "unanswerable"):
+            continue
+        episode = replayed(trace, pool)
+        question = BY_ID[trace.question_id]
+        assert episode.abstained
+        assert episode.passages
+        for passage in episode.passages:
+            assert not any(span.overlaps(passage) for span in question.evidence)
+            words = normalise_answer(passage.text).split()
+            assert not any(normalise_answer(answer) in words for answer in question.answers)
+        kinds.add(trace.kind)
+    assert kinds == {"withheld", "exhausted", "unanswerable"}
+
+
+def test_only_actions_are_trained(built: tuple[list[Trace], TraceCounts]) -> None:
+    for trace in built[0]:
+        for text, trained in trace.segments:
+            assert trained == text.startswith(("<report>", "<search>"))
+        assert trace.segments[-1][1]
+        assert "<report>." not in trace.text  # as the documents write it
+
+
+def test_the_seed_decides(pool: PassagePool, built: tuple[list[Trace], TraceCounts]) -> None:
+    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5)
+    again = build_traces(QUESTIONS, pool, config, depth=len(pool.passages))
+    assert again == built
+    other = build_traces(QUESTIONS, pool, TraceConfig(seed=5), depth=len(pool.passages))
+    assert other[0] != built[0]
+
+
+def test_reading_puts_the_evidence_at_any_place_among_other_documents(pool: PassagePool) -> None:
+    config = TraceConfig(reading=True, withheld_share=0.0, fewest_passages=3, most_passages=3)
+    traces, counts = build_traces(QUESTIONS[: len(NAMES) * len(THINGS)], pool, config)
+    assert counts.built["reading"] == len(traces) > 40
+    places = set()
+    for trace in traces:
+        episode = replayed(trace, pool)
+        evidence = BY_ID[trace.question_id].evidence
+        holds = [any(span.overlaps(p) for span in evidence) for p in episode.passages]
+        assert sum(holds) >= 1
+        places.add(holds.index(True))
+        others = [p.document_id for p, held in zip(episode.passages, holds, strict=True) if not held]
+        assert evidence[0].document_id not in others
+    assert places == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ((), "answer missing or too long"),
+        (("  ",), "answer missing or too long"),
+        (("x" * 300,), "answer missing or too long"),
+    ],
+)
+def test_a_question_without_a_usable_answer_is_refused(
+    pool: PassagePool, answers: tuple[str, ...], reason: str
+) -> None:
+    question = Question("q", "When?", answers, QUESTIONS[0].evidence)
+    traces, counts = build_traces([question], pool, TraceConfig(withheld_share=0.0))
+    assert traces == []
+    assert dict(counts.refused) == {reason: 1}
+
+
+def test_an_answer_that_spells_markup_is_escaped_in_the_trace(tmp_path: Path, pool: PassagePool) -> None:
+    text = "It is written as <report> in the file. Nothing else is."
+    start = text.index("<report>")
+    passages = [Passage("m", "Markup", (), 0, len(text), text)]
+    small = PassagePool(passages, pool.vectors[:1], pool.encoder)
+    question = Question("q", "How is it written?", ("<report>\u2028⟦1⟧",), (Span("m", start, start + 8),))
+    (trace,), _ = build_traces([question], small, TraceConfig(withheld_share=0.0))
+    assert trace.segments[-1][0] == "<report> ‹report> [1]⟦1⟧</report>"
+    write_traces(tmp_path / "traces.jsonl", [trace])
+    assert read_traces(tmp_path / "traces.jsonl") == [trace]
+
+
+def test_the_answer_most_annotators_gave_is_preferred() -> None:
+    assert preferred_answer(Question("q", "?", ("the cat", "dog", "Cat!", "A cat"))) == "Cat!"
+    assert preferred_answer(Question("q", "?")) == ""
+
+
+def test_other_queries_are_content_words_and_titles_and_never_the_question_itself() -> None:
+    passages = [Passage("d", title, (), 0, 1, "x") for title in ("Bees", "", "Bees", "Wasps")]
+    assert reworded("What do the bees make?", passages) == ["bees make", "Bees bees make"]
+    assert reworded("bees make", []) == []
+    assert reworded("What is the?", []) == []
+
+
+def test_shares_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="withheld_share"):
+        TraceConfig(withheld_share=1.5)
+    with pytest.raises(ConfigError, match="fewest_passages=6"):
+        TraceConfig(fewest_passages=6)
