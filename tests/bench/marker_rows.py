@@ -57,22 +57,32 @@ def main() -> None:
     own = [known[marker] for marker in MARKERS[:N_MARKERS]]
     words = [known[f"▁{word}"] for word in WORDS if f"▁{word}" in known]
     rows = model.get_input_embeddings().weight.data
-    numerals = normalize(
-        rows[[known[chr(0x2460 + n)] for n in range(9) if chr(0x2460 + n) in known]].mean(dim=0), dim=0
-    )
+    norm = rows[1000:].norm(dim=1).median()
+
+    def starting(first: str, last: str) -> torch.Tensor:
+        letters = sorted(
+            number for token, number in known.items() if len(token) == 1 and first <= token <= last
+        )
+        return normalize(rows[letters[:N_MARKERS]], dim=1)
+
+    numerals = normalize(starting("①", "⑨").mean(dim=0), dim=0)
     random = normalize(
         torch.randn(N_MARKERS, rows.shape[1], generator=torch.Generator().manual_seed(0)), dim=1
     )
-    letters = normalize(rows[[known[chr(65 + n)] for n in range(N_MARKERS)]], dim=1)
-    norm = rows[1000:].norm(dim=1).median()
-    kinds = {
-        "as converted": rows[own].clone(),
-        "random": random * norm,
-        "random around the numerals": normalize(random + numerals, dim=1) * norm,
-        "capital letters": letters * norm,
+    kinds = {"as converted": rows[own].clone(), "random": random, "random + numerals": random + numerals}
+    scripts = {
+        "capitals": "AZ",
+        "small letters": "az",
+        "Greek": "Αω",
+        "Cyrillic": "Ая",
+        "katakana": "ァヶ",
+        "Han": "一鿿",
     }
+    for script, (first, last) in scripts.items():
+        start = starting(first, last)
+        kinds |= {script: start, f"{script} + numerals / 2": start + numerals / 2}
     for name, start in kinds.items():
-        rows[own] = start
+        rows[own] = normalize(start, dim=1) * norm
         right, log_probability = copying(model, own, words)
         print(f"{name:28} right {right:.2f}  log-probability {log_probability:.2f}")
 
