@@ -48,6 +48,8 @@ WORDS = [
     "answer",
     "what",
 ]
+GREEK = [chr(code) for code in range(0x0391, 0x03A2)]
+KATAKANA = [chr(code) for code in range(0x30A1, 0x30F7)]
 NUMERALS = [chr(code) for code in range(0x2460, 0x2469)]
 
 
@@ -63,6 +65,8 @@ def base_tokens() -> list[str]:
         *string.punctuation,
         "\t",
         *NUMERALS,
+        *GREEK,
+        *KATAKANA,
         "›",
         "⟦",
         "⟧",

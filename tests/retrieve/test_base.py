@@ -17,7 +17,7 @@ import torch
 from fixture_prep import subprocess_environment
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
-from tiny_models import base_tokens, make_gemma, make_llama
+from tiny_models import GREEK, KATAKANA, base_tokens, make_gemma, make_llama
 
 from prep.errors import BaseModelError
 from retrieve import base as base_module
@@ -142,6 +142,11 @@ def test_the_converted_base_loads_knows_our_tokens_and_acts(installed: Path, tmp
     }
     kept = model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids("▁honey")]
     torch.testing.assert_close(kept, tensors["token_embd.weight"][number], atol=1e-2, rtol=1e-2)
+    table = torch.nn.functional.normalize(model.get_input_embeddings().weight, dim=1)
+    own = tokenizer.convert_tokens_to_ids([*TAGS, *MARKERS])
+    letters = tokenizer.convert_tokens_to_ids([*GREEK[: len(TAGS)], *KATAKANA[: len(MARKERS)]])
+    nearest = (table[own] @ table.T).index_fill(1, torch.tensor(own), -1.0).argmax(dim=1)
+    assert nearest.tolist() == letters  # each starts near a letter of its own
     norm = model.model.layers[1].input_layernorm.weight  # stored as 1 + weight
     torch.testing.assert_close(norm + 1, tensors["blk.1.attn_norm.weight"], atol=1e-2, rtol=1e-2)
     answer(model, tokenizer)
