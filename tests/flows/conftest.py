@@ -17,12 +17,12 @@ from prep.workspace import Workspace
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start Prefect's test harness once and give its address. Tests that use it are marked `loopback`."""
+    """Start Prefect's test harness once (None: our own start-up limit) and give its address."""
     prefect_settings.configure(tmp_path_factory.mktemp("prefect-home"))
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
+    with prefect_test_harness(server_startup_timeout=None):
         address = PREFECT_API_URL.value()
         assert address is not None
         yield address
