@@ -7,6 +7,7 @@ Devanagari and CJK scripts. What the spans are used for (candidate breaks, point
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 __all__ = ["split_lines", "split_sentences", "strip_span"]
 
@@ -44,7 +45,7 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[t
         match.end() for match in _STRUCTURE_BREAK.finditer(text, start, stop) if start < match.end() < stop
     )
     edges = sorted({start, stop, *breaks})
-    spans = [(left, right) for left, right in zip(edges, edges[1:], strict=False) if left < right]
+    spans = [(left, right) for left, right in pairwise(edges) if left < right]
     return _join_blank(text, spans)
 
 

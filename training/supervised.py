@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -192,8 +192,8 @@ class _Learner:
         lora = LoraConfig(
             r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", lora_dropout=0.0
         )
-        self.wrapped: Any = get_peft_model(model, lora, autocast_adapter_dtype=False)
-        self.model: Any = self.wrapped.get_base_model()
+        self.wrapped = cast(Any, get_peft_model(model, lora, autocast_adapter_dtype=False))
+        self.model = cast(Any, self.wrapped.get_base_model())
         self.body: Any = self.model.get_decoder() if hasattr(self.model, "get_decoder") else self.model.model
         self.embedding: Any = self.model.get_input_embeddings()
         self.head = self.model.get_output_embeddings().weight
