@@ -51,7 +51,7 @@ QUESTIONS = (
 )
 #: Short, so that the demo shows the loop rather than a result: `diptych train` takes longer and gives more.
 PASS = PassSettings(n_examples=480, minutes=1.2, prep_epochs=4, prep_pages=1)
-N_MEASURED = 16
+N_MEASURED = 12
 N_SAMPLES = 3
 # A demo may run beside a browser and a compiler: an answer that takes longer is better than none.
 DEADLINE_S = 20.0
