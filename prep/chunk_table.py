@@ -185,6 +185,14 @@ class ChunkTable:
             raise StoreError(f"there is no document {document_id!r} in this generation")
         return Document(*found)
 
+    def title(self, document_id: str) -> str:
+        """Return a document's title without reading its text. Raises StoreError where there is none of this id."""
+        query = "SELECT title FROM documents WHERE id = ?"
+        found = self._connection().execute(query, (document_id,)).fetchone()
+        if found is None:
+            raise StoreError(f"there is no document {document_id!r} in this generation")
+        return str(found[0])
+
     def documents(self) -> Iterator[Document]:
         """Yield every document, in order of ingestion."""
         for values in self._connection().execute(

@@ -25,6 +25,7 @@ from torch import nn
 
 from prep.document import Floats
 from prep.errors import BaseModelError, ConfigError
+from prep.hardware import cpu_dtype
 
 __all__ = ["Encoder", "Precision", "States"]
 
@@ -264,8 +265,7 @@ def _dtype(precision: Precision) -> torch.dtype:
     if precision not in ("auto", "float32", "bfloat16"):
         raise ConfigError(f"precision={precision!r} must be one of auto, float32, bfloat16")
     if precision == "auto":
-        probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return torch.bfloat16 if probe is not None and probe() else torch.float32
+        return cpu_dtype()
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 

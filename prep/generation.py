@@ -110,6 +110,10 @@ class Generation:
         """Return a document. Raises StoreError where there is none of this id."""
         return self._table.document(document_id)
 
+    def title(self, document_id: str) -> str:
+        """Return a document's title without reading its text. Raises StoreError."""
+        return self._table.title(document_id)
+
     def documents(self) -> Iterator[Document]:
         """Yield every document, in order of ingestion."""
         return self._table.documents()

@@ -25,6 +25,7 @@ from prep.document import ROLES, Chunk, Document, Floats, Role
 from prep.encoder import Encoder, Precision
 from prep.errors import ConfigError, WeightsError
 from prep.heads import HeadsConfig, StructureHeads
+from prep.manifest import file_digest
 from prep.segment import ChunkLimits, LengthPrior, segment
 from prep.structure import (
     MAX_HEADING_CHARACTERS,
@@ -487,7 +488,7 @@ def save_version(
     if heads is not None:
         tensors = {key: value.detach().cpu().contiguous() for key, value in heads.state_dict().items()}
         save_file(tensors, target / WEIGHTS)
-        files[WEIGHTS] = _sha256(target / WEIGHTS)
+        files[WEIGHTS] = file_digest(target / WEIGHTS)
     if card:
         (target / "README.md").write_text(card, encoding="utf-8")
     base = {"name": encoder.name, "sha256": encoder.fingerprint}
@@ -529,7 +530,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise WeightsError(f"{folder / name} is missing; fetch the version again")
-        if _sha256(folder / name) != expected:
+        if file_digest(folder / name) != expected:
             raise WeightsError(f"{folder / name} does not match its checksum; fetch the version again")
     return dict(manifest)
 
@@ -543,10 +544,6 @@ def _load_heads(folder: Path, config: HeadsConfig) -> StructureHeads:
     except Exception as error:  # safetensors and torch raise their own kinds for wrong shapes or names
         raise WeightsError(f"{folder / WEIGHTS} does not fit its settings: {error}") from error
     return heads
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(values: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from prep.cache import cache_directory
 from prep.errors import BaseModelError
+from prep.hardware import cpu_dtype
 from retrieve.tags import MARKERS, TAGS
 from retrieve.vocabulary import CONTROL, PrunedVocabulary, VocabularyLimits, build_tokenizer, prune
 
@@ -62,8 +63,7 @@ def compute_dtype(device: str | torch.device = "cpu") -> torch.dtype:
     """Return the dtype to compute in: bfloat16 where the hardware multiplies it fast (AMX, CUDA), else float32."""
     if torch.device(device).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return torch.bfloat16 if has_amx is not None and has_amx() else torch.float32
+    return cpu_dtype()
 
 
 def load_base(

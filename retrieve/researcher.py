@@ -217,7 +217,7 @@ class Researcher:
             chunks = self._generation.chunks([row for _, row in kept])
             results.append(
                 [
-                    Passage.of(chunk, self._generation.document(chunk.document_id).title, score)
+                    Passage.of(chunk, self._generation.title(chunk.document_id), score)
                     for (score, _), chunk in zip(kept, chunks, strict=True)
                     if not any(span.overlaps(chunk) for span in spans)
                 ]
