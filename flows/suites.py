@@ -79,8 +79,8 @@ def run_suite(
 
     measure = evaluate_chunking if suite == "chunking" else evaluate_retrieval
     return [
-        measure(dataset, prep, limit=settings.limit, label=label, progress=settings.progress)
-        for label, prep in _preparers(workspace, dataset, settings)
+        measure(dataset, prep, words=words, limit=settings.limit, label=label, progress=settings.progress)
+        for label, prep, words in _preparers(workspace, dataset, settings)
     ]
 
 
@@ -145,22 +145,23 @@ class _Stored:
 
 def _preparers(
     workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[str, Any, bool]]:
+    """Yield what prepares, what it is called, and whether it is searched by words, too, as our store is."""
     from prep.model import PrepModel
 
     prep = serving_prep(workspace)
     generation = _holding(workspace, dataset, prep)
     if generation is None:
-        yield SERVING, prep
+        yield SERVING, prep, True
     else:
         with generation:
-            yield SERVING, _Stored(generation, prep)
+            yield SERVING, _Stored(generation, prep), True
     if settings.candidate is not None:
         folder = workspace.model_path("prep", settings.candidate)
-        yield f"candidate {settings.candidate}", PrepModel.load(folder)
+        yield f"candidate {settings.candidate}", PrepModel.load(folder), True
     if settings.beside_workflow:
         usual = _usual_preparer()
-        yield usual.version, usual
+        yield usual.version, usual, False
 
 
 def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings) -> Iterator[AnswersResult]:

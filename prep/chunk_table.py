@@ -1,4 +1,4 @@
-"""`chunks.sqlite`: the documents of a generation and all their chunks, vectors included.
+"""`chunks.sqlite`: the documents of a generation, all their chunks, vectors included, and an index of their words.
 
 `ChunkTableWriter` fills a new file once; `ChunkTable` reads a finished one, which never changes again, so
 it is opened as immutable: no locks, no side files, and a connection for each thread. Durability and
@@ -18,8 +18,11 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats
 from prep.errors import StoreError
+from prep.lexical import LexicalIndex
 
-__all__ = ["ChunkTable", "ChunkTableWriter"]
+__all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
+
+TABLE_FORMAT = 2  # 2: with the words of the chunks
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -62,6 +65,7 @@ class ChunkTableWriter:
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.executescript(_SCHEMA)
+        LexicalIndex.create(self._connection)
         self._connection.execute("BEGIN")
         self.n_documents = 0
         self.n_chunks = 0
@@ -70,8 +74,11 @@ class ChunkTableWriter:
     def add(self, document: Document, content_hash: str, chunks: Iterable[Chunk]) -> None:
         """Add a document with its chunks in order. Raises StoreError where an id is taken."""
         rows: list[tuple[Any, ...]] = []
+        words: list[tuple[int, str]] = []
         for chunk in chunks:
             indexed = chunk.role != "boilerplate"
+            if indexed:
+                words.append((self.n_indexed, " ".join((document.title, *chunk.headings, chunk.text))))
             rows.append(
                 (
                     self.n_chunks + len(rows),
@@ -101,6 +108,7 @@ class ChunkTableWriter:
                 ),
             )
             self._connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+            LexicalIndex.add(self._connection, words)
         except sqlite3.OperationalError as error:
             raise StoreError(f"{self._path} cannot be written: {error}") from error
         except sqlite3.IntegrityError as error:
@@ -121,6 +129,7 @@ class ChunkTableWriter:
     def close(self) -> None:
         """Complete the file."""
         try:
+            LexicalIndex.optimise(self._connection)
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StoreError(f"{self._path} cannot be written: {error}") from error
@@ -140,6 +149,7 @@ class ChunkTable:
         self._connections: dict[int, sqlite3.Connection] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._lexical: LexicalIndex | None = None
         self._connection()  # so that a file that is not there is found out now
 
     def _connection(self) -> sqlite3.Connection:
@@ -150,12 +160,42 @@ class ChunkTable:
         with self._lock:
             if self._closed:
                 raise StoreError("this generation was closed: open it again")
-            try:
-                connection = sqlite3.connect(self._address, uri=True, check_same_thread=False)
-            except sqlite3.OperationalError as error:
-                raise StoreError(f"{self._address} cannot be opened: {error}") from error
-            self._connections[thread] = connection
+            connection = self._connections[thread] = self._connect()
         return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(self._address, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._address} cannot be opened: {error}") from error
+
+    @property
+    def lexical(self) -> LexicalIndex:
+        """The index of the chunks' words, by index row. Raises StoreError where the file has none."""
+        with self._lock:
+            if self._closed:
+                raise StoreError("this generation was closed: open it again")
+            if self._lexical is None:
+                try:
+                    self._lexical = LexicalIndex(self._connect())
+                except sqlite3.OperationalError as error:
+                    raise StoreError(
+                        f"{self._address} was built by an earlier version, without an index of words ({error}): "
+                        "run `diptych ingest` again, which takes the chunks from it"
+                    ) from error
+            return self._lexical
+
+    def vectors(self, rows: Sequence[int], dimension: int) -> Floats:
+        """Return the vectors at these index rows, (len(rows), dimension), in the order asked."""
+        vectors = np.empty((len(rows), dimension), dtype=np.float32)
+        place = {int(row): at for at, row in enumerate(rows)}
+        wanted = list(place)
+        for first in range(0, len(wanted), _ROWS_PER_QUERY):
+            part = wanted[first : first + _ROWS_PER_QUERY]
+            query = f"SELECT row, vector FROM chunks WHERE row IN ({', '.join('?' * len(part))})"
+            for row, blob in self._connection().execute(query, part):
+                vectors[place[row]] = np.frombuffer(blob, dtype="<f4")
+        return vectors
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """Return the chunks at these index rows, in the order asked. Raises StoreError for an unknown row."""
@@ -225,6 +265,8 @@ class ChunkTable:
             for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
+            if self._lexical is not None:
+                self._lexical.close()
 
 
 def _chunk(values: Sequence[Any]) -> Chunk:

@@ -26,6 +26,7 @@ from prep.document import Chunk, Document, Floats, Ints
 from prep.errors import DimensionMismatch, StoreError, VersionMismatch
 from prep.index import IndexSettings, VectorIndex
 from prep.kill_points import reached
+from prep.lexical import CANDIDATES, fuse
 from prep.manifest import (
     MANIFEST_NAME,
     json_digest,
@@ -98,6 +99,30 @@ class Generation:
         where fewer than k chunks exist. Ties break by row. Raises DimensionMismatch.
         """
         return self._index.search(queries, k)
+
+    def search_hybrid(self, queries: Sequence[str], vectors: Floats, k: int) -> tuple[Floats, Ints]:
+        """Return the k best chunks for each query by vector and words together, best first.
+
+        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. Scores (n, k) in [-1, 1]
+        as `prep.lexical.fuse` gives them, and rows (n, k), both padded with -1. Raises DimensionMismatch, and
+        StoreError where the generation was built before words were indexed.
+        """
+        depth = max(k, CANDIDATES)
+        cosines, nearest = self.search(vectors, depth)
+        scores = np.full((len(queries), k), -1.0, dtype=np.float32)
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        for at, query in enumerate(queries):
+            by_row = {int(row): float(cosines[at, i]) for i, row in enumerate(nearest[at]) if row >= 0}
+            words = self._table.lexical.search(query, depth)
+            others = [row for row in words if row not in by_row]
+            by_row |= zip(
+                others, (self._table.vectors(others, self.dimension) @ vectors[at]).tolist(), strict=True
+            )
+            fused = fuse(by_row, words)
+            n_found = min(k, len(fused))
+            rows[at, :n_found] = list(fused)[:n_found]
+            scores[at, :n_found] = np.clip(list(fused.values())[:n_found], -1, 1)
+        return scores, rows
 
     def chunks(self, rows: Sequence[int] | Ints) -> list[Chunk]:
         """Return the chunks at these rows of the index, in the order asked.

@@ -8,6 +8,8 @@ __all__ = ["cpu_dtype"]
 
 
 def cpu_dtype() -> torch.dtype:
-    """Return bfloat16 where the CPU multiplies it fast (AMX; see LOG.md), else float32."""
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return torch.bfloat16 if probe is not None and probe() else torch.float32
+    """Return bfloat16 where the CPU multiplies it fast (AMX or AVX-512 BF16; see LOG.md), else float32."""
+    probes = (
+        getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
+    return torch.bfloat16 if any(probe is not None and probe() for probe in probes) else torch.float32

@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias
 
 from tqdm import tqdm
 
+from prep.chunk_table import TABLE_FORMAT
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
 from prep.generation import Generation, GenerationWriter
@@ -192,6 +193,7 @@ class _Run:
                     self._content.hexdigest(),
                     json_digest(rejected),
                     str(self.settings.index),
+                    TABLE_FORMAT,
                 ]
             )
             if self.earlier is not None and self.earlier.manifest.get("content_digest") == digest:

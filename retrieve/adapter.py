@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from safetensors.torch import save_file
 
 from prep.errors import WeightsError
 
-__all__ = ["apply_adapter", "save_adapter"]
+__all__ = ["Adapter", "apply_adapter", "read_adapter", "save_adapter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One adapter file in float32. updates: module name → (A, scale · B); rows: token → (hidden,)."""
+
+    updates: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    rows: dict[str, torch.Tensor]
 
 
 def save_adapter(
@@ -38,38 +47,42 @@ def save_adapter(
     save_file(state, path, metadata={"scale": repr(scale), "tokens": json.dumps(tokens, ensure_ascii=False)})
 
 
-@torch.no_grad()
-def apply_adapter(model: Any, tokenizer: Any, path: Path) -> None:
-    """Merge the adapter at `path` into `model`, in place. Raises WeightsError where it does not fit the base."""
-    modules = dict(model.named_modules())
+def read_adapter(path: Path) -> Adapter:
+    """Read what `save_adapter` wrote. Raises WeightsError for a file that is no adapter."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             scale = float(metadata["scale"])
-            tokens = json.loads(metadata["tokens"])
+            tokens: list[str] = json.loads(metadata["tokens"])
             names = sorted(key[:-2] for key in file.keys() if key.endswith(".A"))  # noqa: SIM118
-            for name in names:
-                weight = modules[name].weight
-                a, b = file.get_tensor(f"{name}.A").float(), file.get_tensor(f"{name}.B").float()
-                update = (scale * (b @ a)).to(weight.device)
-                weight.copy_((weight.float() + update).to(weight.dtype))
-            known = tokenizer.get_vocab()
-            ids = torch.tensor([known[token] for token in tokens])
-            embedding = model.get_input_embeddings().weight
-            rows = file.get_tensor("token_rows").to(embedding)
-            embedding[ids.to(embedding.device)] = rows
-            head = model.get_output_embeddings()
-            if head is not None and head.weight is not embedding:  # rows are trained as both at once
-                head.weight[ids.to(head.weight.device)] = rows.to(head.weight)
-    except (
-        KeyError,
-        IndexError,
-        AttributeError,
-        RuntimeError,
-        OSError,
-        ValueError,
-        SafetensorError,
-    ) as error:
+            updates = {
+                name: (file.get_tensor(f"{name}.A").float(), scale * file.get_tensor(f"{name}.B").float())
+                for name in names
+            }
+            rows = dict(zip(tokens, file.get_tensor("token_rows").float(), strict=True))
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not an adapter that can be read: {error!r}") from error
+    return Adapter(updates, rows)
+
+
+@torch.no_grad()
+def apply_adapter(model: Any, tokenizer: Any, path: Path) -> None:
+    """Merge the adapter at `path` into `model`, in place. Raises WeightsError where it does not fit the base."""
+    adapter = read_adapter(path)
+    modules = dict(model.named_modules())
+    try:
+        for name, (a, b) in adapter.updates.items():
+            weight = modules[name].weight
+            weight.copy_((weight.float() + (b @ a).to(weight.device)).to(weight.dtype))
+        known = tokenizer.get_vocab()
+        ids = torch.tensor([known[token] for token in adapter.rows])
+        embedding = model.get_input_embeddings().weight
+        rows = torch.stack(list(adapter.rows.values())).to(embedding)
+        embedding[ids.to(embedding.device)] = rows
+        head = model.get_output_embeddings()
+        if head is not None and head.weight is not embedding:  # rows are trained as both at once
+            head.weight[ids.to(head.weight.device)] = rows.to(head.weight)
+    except (KeyError, IndexError, AttributeError, RuntimeError) as error:
         raise WeightsError(
             f"the adapter {path} does not fit the base model: {error!r}. "
             "Use the base that it was trained on, or train again."

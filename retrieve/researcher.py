@@ -208,7 +208,7 @@ class Researcher:
         assert self._prep is not None
         assert self._generation is not None
         vectors = self._prep[1].encode_queries(list(queries))
-        scores, rows = self._generation.search(vectors, 4 * wanted + 8)
+        scores, rows = self._generation.search_hybrid(queries, vectors, 4 * wanted + 8)
         results = []
         for score_row, row_row, spans in zip(scores, rows, withheld, strict=True):
             kept = [

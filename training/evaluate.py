@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError
+from prep.lexical import LexicalIndex, hybrid_scores
 from retrieve.report import Report
 from training.dataset import LabelledSet, Question, sample
 from training.dataset import withhold_every as mark_withheld
@@ -88,18 +89,20 @@ def evaluate_chunking(
     prep: Preparer,
     *,
     k: int = 5,
+    words: bool = True,
     limit: int | None = None,
     label: str | None = None,
     progress: bool = False,
 ) -> ChunkingResult:
     """Prepare all documents, retrieve k chunks for each question with evidence, and score them.
 
-    limit: use so many questions, evenly spread; the pool stays whole. label: how the system is called in the
+    words: rank by vectors and words together, as the store does; False: by vectors alone, as the usual workflow
+    does. limit: use so many questions, evenly spread; the pool stays whole. label: how the system is called in the
     result, by default its version. Raises DataError where there is nothing to measure.
     """
     _check_positive(k=k)
     questions = _with_evidence(dataset, limit)
-    pool = _Pool(dataset, prep, progress)
+    pool = _Pool(dataset, prep, words, progress)
     everywhere: dict[str, list[Span]] = {}
     for span in pool.spans:
         everywhere.setdefault(span.document_id, []).append(span)
@@ -138,6 +141,7 @@ def evaluate_retrieval(
     k: int = 10,
     evidence_k: int = 5,
     budget_tokens: int = 500,
+    words: bool = True,
     limit: int | None = None,
     label: str | None = None,
     progress: bool = False,
@@ -146,11 +150,11 @@ def evaluate_retrieval(
 
     The documents of the evidence are the relevant ones (gain 1). k: where recall of documents is cut;
     evidence_k, budget_tokens: how many chunks, or how many tokens of the best chunks (as the system counts
-    them, headers included), count for evidence. limit, label, errors: as in `evaluate_chunking`.
+    them, headers included), count for evidence. words, limit, label, errors: as in `evaluate_chunking`.
     """
     _check_positive(k=k, evidence_k=evidence_k, budget_tokens=budget_tokens)
     questions = _with_evidence(dataset, limit)
-    pool = _Pool(dataset, prep, progress)
+    pool = _Pool(dataset, prep, words, progress)
     rows = []
     for question, ranked, scores in pool.search(questions, None, "retrieval", progress):
         relevant = {span.document_id: 1 for span in question.evidence}
@@ -321,7 +325,7 @@ def _compare_scores(
 class _Pool:
     """All indexed chunks of a set's documents with their vectors, for exact search."""
 
-    def __init__(self, dataset: LabelledSet, prep: Preparer, progress: bool) -> None:
+    def __init__(self, dataset: LabelledSet, prep: Preparer, words: bool, progress: bool) -> None:
         if not dataset.documents:
             raise DataError(f"the set {dataset.name!r} has no documents")
         prepared: dict[str, list[Chunk]] = {}
@@ -334,10 +338,13 @@ class _Pool:
         self.spans: list[Span] = []
         self.n_tokens: list[int] = []
         vectors: list[Floats] = []
+        texts: list[str] = []
         document_numbers: list[int] = []
         self.document_ids = list(dataset.documents)
         for number, document_id in enumerate(self.document_ids):
+            title = dataset.documents[document_id].title
             for chunk in prepared.get(document_id, ()):
+                texts.append(" ".join((title, *chunk.headings, chunk.text)))
                 self.spans.append(Span(document_id, chunk.start, chunk.end))
                 self.n_tokens.append(chunk.n_tokens)
                 vectors.append(chunk.vector)
@@ -347,6 +354,7 @@ class _Pool:
         self._vectors = np.stack(vectors)
         self._document_numbers = np.array(document_numbers, dtype=np.int64)
         self._encode = prep.encode_queries
+        self._lexical = LexicalIndex.build(texts) if words else None
 
     @property
     def mean_tokens(self) -> float:
@@ -361,6 +369,8 @@ class _Pool:
                 block = questions[start : start + _BLOCK_QUESTIONS]
                 scores = self._encode([question.question for question in block]) @ self._vectors.T
                 for question, of_question in zip(block, scores, strict=True):
+                    if self._lexical is not None:
+                        of_question = hybrid_scores(question.question, of_question, self._lexical)
                     yield question, _best(of_question, k), of_question
                     bar.update()
 

@@ -1,4 +1,4 @@
-"""Passages cut at sentences and ranked by the encoder, in memory: what traces are built over before a store exists.
+"""Passages cut at sentences and ranked as the store ranks, in memory: what traces are built over before one exists.
 
 Sizes vary on purpose: the retrieve model must read whatever a prep model cuts.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from prep.document import Document, Floats
 from prep.encoder import Encoder
+from prep.lexical import LexicalIndex, hybrid_scores
 from prep.text import split_sentences, strip_span
 from retrieve.episode import Passage
 
@@ -41,14 +42,17 @@ def cut_at_sentences(document: Document, *, smallest: int, largest: int, rng: ra
 
 @dataclass(frozen=True, slots=True)
 class PassagePool:
-    """Passages with their vectors (n, d), searched exactly."""
+    """Passages with their vectors (n, d) and words, searched exactly."""
 
     passages: list[Passage]
     vectors: Floats
     encoder: Encoder
+    lexical: LexicalIndex = field(init=False, repr=False)
     _by_document: dict[str, list[Passage]] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        texts = [" ".join((passage.title, *passage.headings, passage.text)) for passage in self.passages]
+        object.__setattr__(self, "lexical", LexicalIndex.build(texts))
         for passage in self.passages:
             self._by_document.setdefault(passage.document_id, []).append(passage)
 
@@ -69,8 +73,8 @@ class PassagePool:
             for document in documents
             for passage in cut_at_sentences(document, smallest=smallest, largest=largest, rng=rng)
         ]
-        vectors = encoder.encode([f"{passage.title}: {passage.text}" for passage in passages])
-        return cls(passages, vectors, encoder)
+        texts = [f"{passage.title}: {passage.text}" for passage in passages]
+        return cls(passages, encoder.encode(texts), encoder)
 
     def passages_of(self, document_id: str) -> list[Passage]:
         """Return the passages of one document, in order."""
@@ -80,6 +84,9 @@ class PassagePool:
         """Return the k best passages for each query, best first, ties by position."""
         if not queries:
             return []
-        scores = self.encoder.encode_queries(queries) @ self.vectors.T
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [[self.passages[row] for row in rows] for rows in order]
+        cosines = self.encoder.encode_queries(queries) @ self.vectors.T
+        found = []
+        for query, of_query in zip(queries, cosines, strict=True):
+            scores = hybrid_scores(query, of_query, self.lexical)
+            found.append([self.passages[row] for row in np.argsort(-scores, kind="stable")[:k]])
+        return found

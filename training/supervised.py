@@ -29,7 +29,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
-from retrieve.adapter import save_adapter
+from retrieve.adapter import read_adapter, save_adapter
 from retrieve.tags import MARKERS, TAGS
 from training.traces import Trace
 
@@ -104,12 +104,14 @@ def train_supervised(
     held_out: Sequence[Trace] = (),
     progress: bool = True,
     stop_after_s: float | None = None,
+    start_from: Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainResult:
     """Train an adapter for `model` on `traces` and write it to `out`/adapter.safetensors.
 
     held_out: traces for teacher-forced measures as it runs. stop_after_s: end early,
-    the learning rate lowered in time and the last state saved. Raises DataError where no trace fits.
+    the learning rate lowered in time and the last state saved. start_from: an adapter of the same rank to go on from.
+    Raises DataError where no trace fits, ConfigError, WeightsError.
     """
     config = config or SupervisedConfig()
     out.mkdir(parents=True, exist_ok=True)
@@ -126,6 +128,8 @@ def train_supervised(
         config,
     )
     learner = _Learner(model, tokenizer, config)
+    if start_from is not None:
+        learner.start_from(start_from)
     if config.compile == "auto" and _can_compile(device):
         learner.compile_layers()
     optimiser = torch.optim.AdamW(
@@ -203,12 +207,34 @@ class _Learner:
         self.row_of = torch.full((self.head.shape[0],), -1, device=self.head.device)
         self.row_of[self.token_ids] = torch.arange(len(self.tokens), device=self.head.device)
         self.rows = nn.Parameter(self.embedding.weight.detach()[self.token_ids].clone())
+        self.rank = config.rank
         self.scale = config.alpha / config.rank
         self.trained: dict[str, nn.Parameter] = {
             name: parameter for name, parameter in self.wrapped.named_parameters() if parameter.requires_grad
         }
         self.trained["token_rows"] = self.rows
         self.masters = [nn.Parameter(parameter.detach().float()) for parameter in self.trained.values()]
+
+    @torch.no_grad()
+    def start_from(self, path: Path) -> None:
+        """Take over an adapter's values. Raises ConfigError where its rank or its modules differ."""
+        adapter = read_adapter(path)
+        by_name = dict(zip(self.trained, self.masters, strict=True))
+        for name, master in by_name.items():
+            if name == "token_rows":
+                continue
+            module, _, kind = name.removeprefix("base_model.model.").partition(".lora_")
+            a, b = adapter.updates.get(module, (None, None))
+            value = a if kind.startswith("A") else b if b is None else b / self.scale
+            if value is None or value.shape != master.shape:
+                raise ConfigError(
+                    f"{path} cannot be gone on from with rank {self.rank}: {module} is missing or differs"
+                )
+            master.copy_(value)
+        for place, token in enumerate(self.tokens):
+            if token in adapter.rows:
+                by_name["token_rows"][place] = adapter.rows[token]
+        self.scatter_masters()
 
     def compile_layers(self) -> None:
         """Compile each layer; the layers share their code, so a shape is compiled once for all."""
@@ -451,7 +477,12 @@ def main() -> None:
     parser.add_argument(
         "--base", default=None, help="causal LM by path or hub name (default: the embedded one)"
     )
-    parser.add_argument("--stop-after-s", type=float, default=None)
+    parser.add_argument(
+        "--start-from", type=Path, default=None, help="an adapter of the same rank to go on from"
+    )
+    parser.add_argument(
+        "--stop-after-s", type=float, default=None, help="end by then, the rate lowered in time"
+    )
     for name, default in (("learning-rate", 5e-4), ("n-epochs", 1.0), ("rank", 32), ("seed", 0)):
         parser.add_argument(f"--{name}", type=type(default), default=default)
     arguments = parser.parse_args()
@@ -472,6 +503,7 @@ def main() -> None:
         config,
         held_out=read_traces(arguments.traces / "held_out.jsonl"),
         stop_after_s=arguments.stop_after_s,
+        start_from=arguments.start_from,
         report=lambda row: print(json.dumps(row), flush=True),
     )
     print(

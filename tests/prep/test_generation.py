@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from prep.document import Chunk, Document
 from prep.errors import ChecksumMismatch, DimensionMismatch, StoreError, VersionMismatch
 from prep.generation import Generation, GenerationWriter
+from prep.lexical import LexicalIndex, hybrid_scores
+from prep.manifest import write_manifest
 
 DOCUMENTS = [
     Document("first", "First", "# Top\nalpha beta\n~menu\ngamma delta\n", "first.md"),
@@ -64,6 +68,44 @@ def test_search_finds_the_chunk_whose_vector_was_asked_for(tmp_path: Path) -> No
         scores, rows = generation.search(LinePrep().encode_queries(["gamma delta"]), 1)
         assert scores[0, 0] == pytest.approx(1, abs=1e-6)
         assert [chunk.text for chunk in generation.chunks(rows[0])] == ["gamma delta\n"]
+
+
+def test_a_hybrid_search_is_brute_force_over_cosines_and_words(tmp_path: Path) -> None:
+    documents = [
+        Document(f"d{number}", f"Title{number}", f"word{number} common\nother line {number * 7}\n" * 2)
+        for number in range(90)
+    ]
+    queries = ["common word3", "title88 line", "nothing of it", "~"]
+    vectors = LinePrep().encode_queries(queries)
+    with Generation(write(tmp_path, documents)) as generation:
+        scores, rows = generation.search_hybrid(queries, vectors, 7)
+        chunks = generation.chunks(range(len(documents) * 4))
+        texts = [f"{generation.title(chunk.document_id)} {chunk.text}" for chunk in chunks]
+        lexical = LexicalIndex.build(texts)
+        for at, query in enumerate(queries):
+            cosines = np.stack([chunk.vector for chunk in chunks]) @ vectors[at]
+            expected = hybrid_scores(query, cosines, lexical)
+            order = np.argsort(-expected, kind="stable")[:7]
+            np.testing.assert_allclose(scores[at], expected[order], atol=1e-5)
+            np.testing.assert_allclose(expected[rows[at]], expected[order], atol=1e-5)
+        few = generation.search_hybrid(["common"], vectors[:1], 500)[1][0]
+        assert (few >= 0).sum() <= 360
+        assert len(set(few[few >= 0].tolist())) == (few >= 0).sum()
+
+
+def test_a_generation_without_words_says_to_ingest_again(tmp_path: Path) -> None:
+    folder = write(tmp_path, DOCUMENTS)
+    with sqlite3.connect(folder / "chunks.sqlite") as connection:
+        connection.execute("DROP TABLE lexicon_terms")
+        connection.execute("DROP TABLE lexicon")
+    content = json.loads((folder / "manifest.json").read_text())
+    del content["files"], content["digest"]
+    write_manifest(folder, content)
+    with Generation(folder) as generation:
+        vectors = LinePrep().encode_queries(["gamma"])
+        assert generation.search(vectors, 1)[1][0, 0] >= 0
+        with pytest.raises(StoreError, match="diptych ingest"):
+            generation.search_hybrid(["gamma"], vectors, 1)
 
 
 def test_chunks_come_in_the_order_asked_even_twice(tmp_path: Path) -> None:

@@ -88,5 +88,5 @@ def test_a_damaged_or_missing_adapter_is_a_weights_error(base: Path, tmp_path: P
     save_adapter(damaged, {}, ["<report>"], torch.zeros(1, 32), scale=1.0)
     damaged.write_bytes(damaged.read_bytes()[:-20])
     for path in (damaged, tmp_path / "missing.safetensors"):
-        with pytest.raises(WeightsError, match="does not fit"):
+        with pytest.raises(WeightsError, match="not an adapter that can be read"):
             apply_adapter(model, tokenizer, path)

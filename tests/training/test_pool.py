@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from prep.document import Document
 from prep.encoder import Encoder
+from prep.lexical import hybrid_scores
 from prep.text import split_sentences
 from training.pool import PassagePool, cut_at_sentences
 
@@ -49,15 +50,18 @@ def test_passages_are_exact_whole_sentences_that_leave_out_only_blanks(
     assert not text[at:].strip()
 
 
-def test_a_search_ranks_by_inner_product_and_breaks_ties_by_position(pool: PassagePool) -> None:
+def test_a_search_ranks_by_cosine_and_words_and_breaks_ties_by_position(pool: PassagePool) -> None:
     (found,) = pool.search(["honey"], 100)
-    scores = pool.vectors @ pool.encoder.encode_queries(["honey"])[0]
-    order = sorted(range(len(scores)), key=lambda row: (-scores[row], row))
-    assert found == [pool.passages[row] for row in order]
+    cosines = pool.vectors @ pool.encoder.encode_queries(["honey"])[0]
+    scores = hybrid_scores("honey", cosines, pool.lexical)
+    assert found == [
+        pool.passages[row] for row in sorted(range(len(scores)), key=lambda row: (-scores[row], row))
+    ]
     assert pool.search(["honey", "sand"], 2)[0] == found[:2]
     assert pool.search([], 3) == []
-    same = PassagePool(pool.passages, np.zeros_like(pool.vectors), pool.encoder)
-    assert same.search(["honey"], 3)[0] == pool.passages[:3]
+    blind = PassagePool(pool.passages, np.zeros_like(pool.vectors), pool.encoder)
+    assert "honey" in blind.search(["honey"], 1)[0][0].text
+    assert blind.search(["nowhere"], 3)[0] == pool.passages[:3]
 
 
 def test_passages_are_found_by_document_in_order(pool: PassagePool) -> None:
