@@ -57,5 +57,5 @@ def test_the_stack_does_what_one_after_the_other_does(base, below, above, tmp_pa
 
 def test_a_file_that_is_no_adapter_is_refused(below, tmp_path):
     (tmp_path / "broken").write_bytes(b"nothing of the sort")
-    with pytest.raises(WeightsError, match="cannot be stacked"):
+    with pytest.raises(WeightsError, match="not an adapter"):
         stack_adapters(below, tmp_path / "broken", tmp_path / "stack.safetensors")
