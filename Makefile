@@ -7,6 +7,8 @@ WORKSPACE ?= demo
 PIP_ARGS  ?=
 # Passed to pytest: for instance ARGS="tests/prep -k tile".
 ARGS      ?=
+# Processes that run tests at once.
+JOBS      ?= 2
 
 BIN   := $(VENV)/bin
 READY := $(VENV)/.diptych-ready
@@ -39,14 +41,14 @@ demo: $(READY)  ## documents to cited reports, through both trained models; DOCS
 	@$(BIN)/python -u -m flows.cli demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
 
 test: $(READY)  ## the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: $(READY)  ## lint, formatting, types, layers, tests: what has to be green
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(READY)  ## lint, formatting, types and layers, without the tests
 	$(BIN)/ruff check

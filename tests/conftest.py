@@ -11,6 +11,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each process; torch reads it when it is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,14 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open loopback for the tests that say so, and run them last.
+    """Open loopback for the tests that say so, and run them last; keep a file's tests in one process.
 
     Prefect's client keeps threads that talk to the harness's server until the session ends: a test that runs
-    in between with the network shut would cut them off.
+    in between with the network shut would cut them off. Those tests share one harness, so one process.
     """
     for item in items:
-        if item.get_closest_marker("loopback"):
+        loopback = item.get_closest_marker("loopback")
+        if loopback:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+        item.add_marker(pytest.mark.xdist_group("loopback" if loopback else str(item.path)))
     items.sort(key=lambda item: item.get_closest_marker("loopback") is not None)
 
 
