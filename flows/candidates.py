@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from flows.suites import SERVING
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.generation import Generation
@@ -162,33 +163,44 @@ def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
 
 
 def train_prep_candidate(workspace: Workspace, dataset: Dataset, settings: PassSettings) -> Candidate:
-    """Train the prep model's heads on the documents' own structure and keep the version as a candidate."""
-    from prep.model import PrepConfig
+    """Train the serving prep model's heads further on the documents' own structure; keep a candidate version."""
+    from flows.serving import serving_prep
     from training.prep_supervised import SupervisedConfig, ship, train_supervised
 
+    begun = serving_prep(workspace)
     config = SupervisedConfig(
         sets={CORPUS: dataset.n_documents},
         joined={},
         held_out_every=settings.held_out_every,
         pages=settings.prep_pages,
         epochs=settings.prep_epochs,
+        learning_rate=1e-4,  # a tenth of what heads are trained with from the start
+        heads=begun.config.heads,
         threads=os.cpu_count() or 1,
         seed=settings.seed,
     )
-    made_of = {**config.to_json(), "threads": None, "dataset": dataset.digest}
+    made_of = {**config.to_json(), "threads": None, "dataset": dataset.digest, "start": begun.version}
     run = workspace.path / "runs" / f"prep-{json_digest(made_of)[:12]}"
     if (finished := _finished(workspace, run)) is not None:
         return finished
     started = time.monotonic()
-    result = train_supervised(dataset.folder, run, config)
+    result = train_supervised(dataset.folder, run, config, start=begun.heads)
     draft = _fresh(run / "version")
-    version = ship(result, draft, config, PrepConfig(), card=_card("prep", dataset, settings))
+    version = ship(result, draft, config, begun.config, card=_card("prep", dataset, settings))
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     candidate = Candidate(
         "prep",
         version,
         time.monotonic() - started,
-        {"candidate": dict(asdict(result.scores)), "rules alone": dict(asdict(result.rule_scores))},
+        {
+            name: asdict(scores)
+            for name, scores in (
+                ("candidate", result.scores),
+                (SERVING, result.start_scores),
+                ("rules alone", result.rule_scores),
+            )
+            if scores is not None
+        },
         _curves(rows, ("loss", "boundary", "role")),
     )
     return _keep(workspace, run, candidate, draft)

@@ -191,10 +191,10 @@ def _print_measured(measured: Receipt, prep: Candidate, retrieve: Candidate) -> 
 
 
 def _notes(measured: Receipt, prep: Candidate, retrieve: Candidate) -> list[str]:
-    ours, rules = prep.metrics["candidate"], prep.metrics["rules alone"]
+    boundaries = ", ".join(f"{name} {scores['paragraph_f1']:.3f}" for name, scores in prep.metrics.items())
     return [
-        f"Prep candidate {prep.version}: paragraph boundaries F1 {ours['paragraph_f1']:.3f}, rules alone "
-        f"{rules['paragraph_f1']:.3f}, on damaged pages of held-out documents. It is kept and not promoted.",
+        f"Prep candidate {prep.version}: F1 of paragraph boundaries on damaged pages of held-out documents: "
+        f"{boundaries}. It is kept and not promoted.",
         f"Retrieve candidate {retrieve.version}: {measured['verdict']} It is kept and not promoted: a pass of "
         f"this length shows the loop, and {N_MEASURED} questions decide nothing ({HEADLINE['answers']} is the "
         "figure compared). To let it serve: diptych models promote retrieve " + retrieve.version,

@@ -37,8 +37,8 @@ DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
 PARTS = (
     Part(name="new_wiki", n=6_000),
-    Part(name="amazon_reviews", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
-    Part(name="reddit", n=2_000, config=TraceConfig(reading=True, most_passages=3)),
+    Part(name="amazon_reviews", n=800, config=TraceConfig(reading=True, most_passages=3)),
+    Part(name="reddit", n=800, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="policyqa_dev", n=500, config=TraceConfig(title_in_question=True)),
     Part(name="clapnq_dev", n=500, config=TraceConfig(withheld_share=0.1, max_answer_characters=400)),
     Part(name="cloze", n=1_200, config=TraceConfig(withheld_share=0.15, again_share=0.0)),

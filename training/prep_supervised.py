@@ -188,13 +188,17 @@ class Scores:
 
 @dataclass(slots=True)
 class TrainedHeads:
-    """What a run gives: the heads, their scores on held-out pages, the rules' scores, and both per damage."""
+    """What a run gives: the heads, their scores on held-out pages, the rules' scores, and both per damage.
+
+    start_scores: those of the heads that it went on from, on the same pages.
+    """
 
     heads: StructureHeads
     scores: Scores
     rule_scores: Scores
     by_damage: dict[str, tuple[Scores, Scores]]
     steps: int
+    start_scores: Scores | None = None
 
 
 # ---- pages
@@ -353,9 +357,16 @@ def _read_shard(path: Path, rules: bool) -> Iterator[Example]:
 
 
 def train_supervised(
-    data: str | Path, run: str | Path, config: SupervisedConfig, *, base: str | Path | None = None
+    data: str | Path,
+    run: str | Path,
+    config: SupervisedConfig,
+    *,
+    base: str | Path | None = None,
+    start: StructureHeads | None = None,
 ) -> TrainedHeads:
     """Train the heads, or go on with a run that was stopped; returns them with their scores.
+
+    start: heads of the same shape to go on from, left as they are; new ones if None.
 
     Writes below `run`: config.json, features/, log.jsonl (a row a step), checkpoints/step-N/ (complete only
     with their marker), scores.json. Same seed, same machine: same heads.
@@ -371,6 +382,8 @@ def train_supervised(
         raise ConfigError(
             f"heads.state_size={config.heads.state_size} is not the base's {reader.encoder.dimension}"
         )
+    if start is not None and start.config != config.heads:
+        raise ConfigError(f"the heads to go on from are shaped {start.config}, not {config.heads}")
     key = config.digest("sets", "joined", "held_out_every", "pages", "page_characters", "shard_pages", "seed")
     cache = folder / "features" / f"{key}-{config.heads.layers}-{reader.encoder.fingerprint[:8]}"
     train_documents, held_documents = split_documents(data, config)
@@ -384,15 +397,22 @@ def train_supervised(
         config,
         rules=True,
     )
-    heads, steps = _fit(training, folder, config)
-    return evaluate_heads(heads, held, steps)
+    heads, steps = _fit(training, folder, config, start)
+    trained = evaluate_heads(heads, held, steps)
+    if start is not None:
+        trained.start_scores = evaluate_heads(start, held).scores
+    return trained
 
 
-def _fit(examples: Sequence[Example], folder: Path, config: SupervisedConfig) -> tuple[StructureHeads, int]:
+def _fit(
+    examples: Sequence[Example], folder: Path, config: SupervisedConfig, start: StructureHeads | None
+) -> tuple[StructureHeads, int]:
     from tqdm import tqdm
 
     torch.manual_seed(config.seed)
     heads = StructureHeads(config.heads).to(config.device)
+    if start is not None:
+        heads.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(
         heads.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )

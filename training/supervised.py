@@ -53,9 +53,12 @@ class SupervisedConfig:
     checkpoint_every: int = 50
     evaluate_every: int = 100
     compile: Literal["auto", "never"] = "auto"
+    frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.frozen_layers < 0:
+            raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
         if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
             raise ConfigError("rank, learning_rate and n_epochs must be positive")
         if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
@@ -214,6 +217,18 @@ class _Learner:
         }
         self.trained["token_rows"] = self.rows
         self.masters = [nn.Parameter(parameter.detach().float()) for parameter in self.trained.values()]
+        if config.frozen_layers:
+            self._freeze(config.frozen_layers)
+
+    def _freeze(self, n_layers: int) -> None:
+        """Train neither the lowest layers nor the token rows: the backward pass ends above them."""
+        if n_layers >= len(self.body.layers):
+            raise ConfigError(
+                f"frozen_layers={n_layers} leaves none of {len(self.body.layers)} layers to train"
+            )
+        self.rows.requires_grad_(False)
+        for layer in self.body.layers[:n_layers]:
+            layer.requires_grad_(False)
 
     @torch.no_grad()
     def start_from(self, path: Path) -> None:
@@ -315,6 +330,8 @@ class _Run:
         with torch.no_grad():
             for index, master in enumerate(learner.masters):
                 master.copy_(tensors[f"{index}.value"])
+                if f"{index}.step" not in tensors:  # frozen
+                    continue
                 optimiser.state[master] = {
                     "step": tensors[f"{index}.step"],
                     "exp_avg": tensors[f"{index}.mean"].to(master.device),
@@ -340,8 +357,10 @@ class _Run:
         folder.mkdir()
         tensors: dict[str, torch.Tensor] = {}
         for index, master in enumerate(learner.masters):
-            state = optimiser.state[master]
             tensors[f"{index}.value"] = master.detach()
+            state = optimiser.state.get(master)
+            if not state:  # frozen
+                continue
             tensors[f"{index}.step"] = torch.as_tensor(state["step"])
             tensors[f"{index}.mean"] = state["exp_avg"]
             tensors[f"{index}.square"] = state["exp_avg_sq"]
@@ -483,8 +502,21 @@ def main() -> None:
     parser.add_argument(
         "--stop-after-s", type=float, default=None, help="end by then, the rate lowered in time"
     )
-    for name, default in (("learning-rate", 5e-4), ("n-epochs", 1.0), ("rank", 32), ("seed", 0)):
+    options = (
+        ("learning-rate", 5e-4),
+        ("n-epochs", 1.0),
+        ("rank", 32),
+        ("frozen-layers", 0),
+        ("batch-tokens", 4096),
+        ("evaluate-every", 100),
+        ("seed", 0),
+    )
+    for name, default in options:
         parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=[256, 384, 512, 768], help="padded to; longer is left out"
+    )
+    parser.add_argument("--compile", choices=("auto", "never"), default="auto")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = load_base(arguments.base, device=device)
@@ -493,6 +525,11 @@ def main() -> None:
         alpha=2 * arguments.rank,
         learning_rate=arguments.learning_rate,
         n_epochs=arguments.n_epochs,
+        frozen_layers=arguments.frozen_layers,
+        batch_tokens=arguments.batch_tokens,
+        evaluate_every=arguments.evaluate_every,
+        lengths=tuple(arguments.lengths),
+        compile=arguments.compile,
         seed=arguments.seed,
     )
     result = train_supervised(

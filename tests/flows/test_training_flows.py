@@ -29,7 +29,7 @@ def test_train_prep_gives_a_candidate_with_figures(receipt, workspace):
 
     trained = train_prep(str(workspace.path), epochs=1, pages=1, **PASS)
     assert trained["version"] in workspace.model_versions("prep")
-    assert {row["system"] for row in trained["figures"]} == {"candidate", "rules alone"}
+    assert {row["system"] for row in trained["figures"]} == {"candidate", "diptych", "rules alone"}
 
 
 def test_train_retrieve_gives_a_candidate_and_evaluate_measures_it(receipt, workspace):

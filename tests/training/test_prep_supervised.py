@@ -12,7 +12,7 @@ from fixture_encoder import make_bert
 
 from prep.document import ROLES, Document
 from prep.errors import ConfigError, DataError
-from prep.heads import HeadsConfig
+from prep.heads import HeadsConfig, StructureHeads
 from prep.model import PrepConfig, PrepModel
 from prep.structure import Predictions
 from training.prep_supervised import (
@@ -123,6 +123,23 @@ def test_a_changed_configuration_does_not_continue_an_old_run(
     before = len(rows_of(other))
     train_supervised(data, other, replace(CONFIG, epochs=1), base=base)
     assert rows_of(other)[before]["step"] == 1
+
+
+def test_going_on_from_heads_starts_where_they_are_and_leaves_them_alone(
+    tmp_path: Path, trained: tuple[Path, dict[str, torch.Tensor]], data: Path, base: Path
+) -> None:
+    start = StructureHeads(CONFIG.heads)
+    start.load_state_dict(trained[1])
+    result = train_supervised(data, tmp_path, replace(CONFIG, epochs=1), base=base, start=start)
+    assert np.mean([row["loss"] for row in rows_of(tmp_path)[:4]]) < np.mean(
+        [row["loss"] for row in rows_of(trained[0])[:4]]
+    )
+    assert result.start_scores is not None
+    assert all(torch.equal(value, trained[1][name]) for name, value in start.state_dict().items())
+    assert any(not torch.equal(v, trained[1][name]) for name, v in result.heads.state_dict().items())
+    wider = replace(CONFIG, heads=replace(CONFIG.heads, width=16))
+    with pytest.raises(ConfigError, match="to go on from"):
+        train_supervised(data, tmp_path / "wider", wider, base=base, start=start)
 
 
 def test_a_shipped_version_is_loaded_by_the_prep_model(

@@ -234,6 +234,30 @@ def test_only_the_two_newest_checkpoints_are_kept_and_each_has_its_adapter(whole
     assert_same(adapters[-1], result.adapter)
 
 
+def test_going_on_from_an_adapter_leaves_frozen_layers_and_token_rows_as_they_are(
+    base: Path, whole: tuple[Path, Any], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, frozen_layers=1, n_epochs=1.0)
+    result = train(base, tmp_path, config=config, start_from=whole[1].adapter)
+    before, after = load_file(whole[1].adapter), load_file(result.adapter)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not any(name == "token_rows" or ".layers.0." in name for name in changed)
+    assert result.curve[0]["loss"] < 0.5 * whole[1].curve[0]["loss"]  # it did not start anew
+    again = train(base, tmp_path, config=config, start_from=whole[1].adapter)  # from its own checkpoint
+    assert_same(result.adapter, again.adapter)
+
+
+def test_an_adapter_of_another_rank_or_too_many_frozen_layers_are_refused(
+    base: Path, whole: tuple[Path, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="cannot be gone on from with rank 2"):
+        train(base, tmp_path, config=replace(CONFIG, rank=2), start_from=whole[1].adapter)
+    with pytest.raises(ConfigError, match="frozen_layers=99"):
+        train(base, tmp_path, config=replace(CONFIG, frozen_layers=99))
+
+
 def test_a_base_of_another_kind_is_trained_and_served_the_same_way(tmp_path: Path) -> None:
     """Untied head, byte-level tokens, no beginning-of-text token."""
     path = make_llama(tmp_path / "base")
