@@ -129,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--candidate", metavar="VERSION", help="measure this version too (retrieve for answers, else prep)"
     )
-    evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="the first N questions only")
+    evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="N questions only, evenly spread")
     evaluate.add_argument(
         "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
     )
