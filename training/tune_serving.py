@@ -1,6 +1,6 @@
 """Choose how a trained adapter is served: how many passages it reads, and when it refuses.
 
-    python -m training.tune_serving --data DIR/new_wiki --version DIR --out tuning.json
+    python -m training.tune_serving --data DIR/new_wiki --version RUN --out tuning.json
 
 Runs over the held-out documents of a set that may be trained on (`training.mixture.held_out_documents`), every
 fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from prep.ingest import ingest
 from prep.model import PrepModel
 from retrieve.episode import EpisodeLimits
-from retrieve.model import RetrieveModel, ServingConfig
+from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig, save_retrieve_version
 from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample, withhold_every
 from training.metrics_answers import f1
@@ -91,7 +91,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="a labelled set that may be trained on")
-    parser.add_argument("--version", type=Path, required=True, help="folder of the retrieve version")
+    parser.add_argument(
+        "--version",
+        type=Path,
+        required=True,
+        help="folder of a retrieve version, or of a finished training run",
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
@@ -112,9 +117,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load()
         ingest(folder, small.documents.values(), prep)
+        version = arguments.version
+        if not (version / MANIFEST).is_file():
+            version = Path(folder) / "version"
+            save_retrieve_version(version, arguments.version / ADAPTER, serving=ServingConfig())
         for n_passages in arguments.passages:
             serving = ServingConfig(none_offset=_NEVER, episode=EpisodeLimits(passages_per_search=n_passages))
-            model = RetrieveModel.load(arguments.version, serving=serving)
+            model = RetrieveModel.load(version, serving=serving)
             with Researcher.open(folder, prep=prep, model=model, log=False) as researcher:
                 rows = answer_all(researcher, chosen)
             results.append({"passages": n_passages, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
