@@ -1,7 +1,7 @@
 """Words beside vectors: BM25 over the chunks, and the fusion of both into one score.
 
 A small encoder blurs names, numbers and rare words, which is what BM25 sees best; what is worded otherwise is what
-BM25 misses. Fused, they find more than either on every set measured (LOG.md, "Words beside vectors").
+BM25 misses. Fused, they find more than either (LOG.md, "Words beside vectors").
 
 The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. Words are
 stemmed by FTS5 (Porter, which leaves other scripts alone); Chinese, Japanese and Korean runs are cut into bigrams,
