@@ -502,35 +502,31 @@ def main() -> None:
     parser.add_argument(
         "--stop-after-s", type=float, default=None, help="end by then, the rate lowered in time"
     )
+    defaults = SupervisedConfig()
     options = (
-        ("learning-rate", 5e-4),
-        ("n-epochs", 1.0),
-        ("rank", 32),
-        ("frozen-layers", 0),
-        ("batch-tokens", 4096),
-        ("evaluate-every", 100),
-        ("seed", 0),
+        "learning_rate",
+        "n_epochs",
+        "rank",
+        "frozen_layers",
+        "batch_tokens",
+        "evaluate_every",
+        "seed",
     )
-    for name, default in options:
-        parser.add_argument(f"--{name}", type=type(default), default=default)
+    for name in options:
+        default = getattr(defaults, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument(
-        "--lengths", type=int, nargs="+", default=[256, 384, 512, 768], help="padded to; longer is left out"
+        "--lengths", type=int, nargs="+", default=defaults.lengths, help="padded to; longer is left out"
     )
-    parser.add_argument("--compile", choices=("auto", "never"), default="auto")
+    parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = load_base(arguments.base, device=device)
     config = SupervisedConfig(
-        rank=arguments.rank,
+        **{name: getattr(arguments, name) for name in options},
         alpha=2 * arguments.rank,
-        learning_rate=arguments.learning_rate,
-        n_epochs=arguments.n_epochs,
-        frozen_layers=arguments.frozen_layers,
-        batch_tokens=arguments.batch_tokens,
-        evaluate_every=arguments.evaluate_every,
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,
-        seed=arguments.seed,
     )
     result = train_supervised(
         model,
