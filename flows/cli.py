@@ -133,6 +133,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
     )
+    evaluate.add_argument(
+        "--no-resume",
+        dest="resume",
+        action="store_false",
+        help="ask every question again, even where an answers run was cut short",
+    )
     evaluate.add_argument("--out", metavar="FILE", help="write the result as JSON there as well")
     _json(evaluate)
 
@@ -306,6 +312,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             candidate=arguments.candidate,
             limit=arguments.limit,
             deadline_s=arguments.deadline,
+            resume=arguments.resume,
         ),
     )
     if arguments.out:

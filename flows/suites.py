@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ from prep.errors import ConfigError, EmptyStore, VersionMismatch
 from prep.generation import Generation
 from prep.workspace import Workspace
 from training.dataset import LabelledSet, load_set
+from training.kept_rows import KeptRows
 
 if TYPE_CHECKING:
     from prep.model import PrepModel
@@ -50,13 +51,15 @@ class SuiteSettings:
     """What is measured beside the serving models, and on how much.
 
     candidate: a version of the workspace (of retrieve for answers, of prep otherwise). limit: so many questions,
-    evenly spread. deadline_s: of one answer of ours.
+    evenly spread. deadline_s: of one answer of ours. resume: where an earlier run of the answers suite on the same
+    questions with the same models was cut short, go on from the answers it gave; its seconds are those of then.
     """
 
     beside_workflow: bool = False
     candidate: str | None = None
     limit: int | None = None
     deadline_s: float = 5.0
+    resume: bool = True
     progress: bool = True
 
 
@@ -172,9 +175,10 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
 
     prep = serving_prep(workspace)
     place = workspace.path
+    aside = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
     generation = _holding(workspace, dataset, prep)
     if generation is None:
-        place = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
+        place = aside
         ingest(place, dataset.documents.values(), prep, progress=settings.progress)
     else:
         generation.close()
@@ -182,21 +186,41 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
     if settings.candidate is not None:
         folder = workspace.model_path("retrieve", settings.candidate)
         versions[f"candidate {settings.candidate}"] = folder
+    done: list[KeptRows] = []
     for label, folder in versions.items():
-        with Researcher.open(place, prep=prep, model=RetrieveModel.load(folder), log=False) as researcher:
+        model = RetrieveModel.load(folder)
+        kept = _kept(aside, dataset, settings, [prep.version, model.version, settings.deadline_s])
+        with Researcher.open(place, prep=prep, model=model, log=False) as researcher:
             yield evaluate_answers(
                 dataset,
                 cast(Any, researcher),
                 limit=settings.limit,
                 label=label,
                 progress=settings.progress,
+                kept=kept,
                 deadline_s=settings.deadline_s,
             )
+        done.append(kept)
     if settings.beside_workflow:
         usual = _usual_workflow(dataset, settings.progress)
+        kept = _kept(aside, dataset, settings, [usual.name, str(usual.settings)])
         yield evaluate_answers(
-            dataset, usual, limit=settings.limit, label=usual.name, progress=settings.progress
+            dataset, usual, limit=settings.limit, label=usual.name, progress=settings.progress, kept=kept
         )
+        done.append(kept)
+    # Only once every system is through: a run cut in the second starts again with the first one's rows at hand.
+    for kept in done:
+        kept.discard()
+
+
+def _kept(folder: Path, dataset: LabelledSet, settings: SuiteSettings, system: list[Any]) -> KeptRows:
+    """Return where one system's rows on these questions are kept; without those there where it may not resume."""
+    questions = [asdict(question) for question in dataset.questions]
+    content = json.dumps([questions, settings.limit, system], sort_keys=True, ensure_ascii=False)
+    kept = KeptRows(folder / f"rows-{hashlib.sha256(content.encode()).hexdigest()[:12]}.jsonl")
+    if not settings.resume:
+        kept.discard()
+    return kept
 
 
 def _holding(workspace: Workspace, dataset: LabelledSet, prep: PrepModel) -> Generation | None:

@@ -25,6 +25,7 @@ from prep.lexical import LexicalIndex, hybrid_scores
 from retrieve.report import Report
 from training.dataset import LabelledSet, Question, sample
 from training.dataset import withhold_every as mark_withheld
+from training.kept_rows import KeptRows
 from training.metrics_answers import (
     ALTERNATIVE_KINDS,
     citation_precision,
@@ -57,7 +58,7 @@ __all__ = [
     "format_table",
 ]
 
-_BLOCK_QUESTIONS = 64
+_BLOCK_QUESTIONS = 32
 _BUDGET_CHUNKS = 64  # more chunks than this never fit a token budget worth measuring
 
 # Means over the rows that expect an answer; the rest of AnswerScores needs all rows.
@@ -198,6 +199,7 @@ def evaluate_answers(
     limit: int | None = None,
     label: str | None = None,
     progress: bool = False,
+    kept: KeptRows | None = None,
     **options: Any,
 ) -> AnswersResult:
     """Ask the system every question and judge its reports.
@@ -205,24 +207,39 @@ def evaluate_answers(
     The system must already hold the set's documents, with the same ids and texts. withhold_every: of every
     n-th answerable question the evidence is withheld (chunks that overlap it are never shown), and abstaining
     is then right; that the same fact may stand elsewhere is not looked into. limit: ask so many questions,
-    evenly spread, before withholding. options: passed on to `ask_many`. Raises DataError.
+    evenly spread, before withholding. kept: where rows are kept as they come; questions that have one there are
+    not asked again. options: passed on to `ask_many`. Raises DataError.
     """
     _check_questions(dataset)
     questions = mark_withheld(sample(dataset.questions, limit), withhold_every)
-    reports = system.ask_many(
-        [question.question for question in questions],
-        withheld=[question.evidence if question.withheld else () for question in questions],
-        progress=progress,
-        **options,
-    )
-    if len(reports) != len(questions):
-        raise DataError(f"the system gave {len(reports)} reports for {len(questions)} questions")
-    pairs = zip(questions, reports, strict=True)
+    rows = kept.read() if kept is not None else {}
+    waiting = [question for question in questions if question.id not in rows]
+    with tqdm(
+        total=len(questions),
+        initial=len(questions) - len(waiting),
+        desc=label or "answers",
+        unit="question",
+        disable=not progress,
+    ) as bar:
+        for start in range(0, len(waiting), _BLOCK_QUESTIONS):
+            block = waiting[start : start + _BLOCK_QUESTIONS]
+            reports = system.ask_many(
+                [question.question for question in block],
+                withheld=[question.evidence if question.withheld else () for question in block],
+                **options,
+            )
+            if len(reports) != len(block):
+                raise DataError(f"the system gave {len(reports)} reports for {len(block)} questions")
+            new = [judge(question, report, dataset) for question, report in zip(block, reports, strict=True)]
+            rows.update((row.question_id, row) for row in new)
+            if kept is not None:
+                kept.add(new)
+            bar.update(len(block))
     return AnswersResult(
         dataset=dataset.name,
         label=label or type(system).__name__,
         withhold_every=withhold_every,
-        rows=tuple(judge(question, report, dataset) for question, report in pairs),
+        rows=tuple(rows[question.id] for question in questions),
     )
 
 

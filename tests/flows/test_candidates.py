@@ -10,6 +10,7 @@ from flows.candidates import PassSettings, synthesize_data, train_prep_candidate
 from flows.suites import SERVING, SuiteSettings, run_suite, verdict
 from prep.errors import ConfigError, EmptyStore
 from prep.workspace import Workspace
+from retrieve.researcher import Researcher
 from training.dataset import load_set
 
 SETTINGS = PassSettings(n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
@@ -69,6 +70,27 @@ def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(wo
     )
     assert [result.label for result in results] == [SERVING, f"candidate {retrieve.version}"]
     assert "95% interval" in (verdict(results) or "")
+
+
+def test_an_answers_run_that_was_cut_short_asks_only_what_is_left(workspace, dataset, retrieve, monkeypatch):
+    settings = SuiteSettings(candidate=retrieve.version, limit=2, deadline_s=1, progress=False)
+    asked: list[int] = []
+    ask_many = Researcher.ask_many
+
+    def cut_in_the_second_system(researcher, questions, **options):
+        if len(asked) == 1:
+            asked.append(0)
+            raise KeyboardInterrupt
+        asked.append(len(questions))
+        return ask_many(researcher, questions, **options)
+
+    monkeypatch.setattr(Researcher, "ask_many", cut_in_the_second_system)
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(workspace, "answers", dataset.held_out, settings)
+    assert len(run_suite(workspace, "answers", dataset.held_out, settings)) == 2
+    assert asked == [2, 0, 2]
+    run_suite(workspace, "answers", dataset.held_out, settings)
+    assert asked == [2, 0, 2, 2, 2]
 
 
 def test_a_candidate_that_was_deleted_is_trained_again(workspace, dataset, retrieve):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from training.evaluate import (
     format_table,
     judge,
 )
+from training.kept_rows import KeptRows
 from training.peers import FrozenPreparer, peer_chunker
 from training.results import AnswerRow, AnswersResult, score_answers
 
@@ -196,6 +198,21 @@ def test_a_perfect_reader_scores_one_everywhere(labelled: LabelledSet) -> None:
     assert (scores.seconds_p50, scores.seconds_p95) == (0.5, 0.5)
     assert set(result.by_kind()) == {"factoid", "other", "near-miss"}
     assert result.by_kind()["near-miss"].abstention_recall == 1.0
+
+
+def test_a_run_cut_short_goes_on_with_the_rows_it_kept(labelled: LabelledSet, tmp_path: Path) -> None:
+    reader = Reader(labelled, lambda question: question.answers[0] if question.answers else None)
+    whole = evaluate_answers(labelled, reader, withhold_every=3)
+    kept = KeptRows(tmp_path / "aside" / "rows.jsonl")
+    kept.add(whole.rows[:2])
+    with kept.path.open("ab") as file:
+        file.write(b'{"question_id": "cut')
+    assert list(kept.read()) == [row.question_id for row in whole.rows[:2]]
+    assert evaluate_answers(labelled, reader, withhold_every=3, kept=kept).rows == whole.rows
+    assert reader.kept_back == [labelled.questions[2].evidence, ()]
+    assert list(kept.read().values()) == list(whole.rows)
+    kept.discard()
+    assert kept.read() == {}
 
 
 def test_a_reader_that_always_abstains_gets_no_answer_figures(labelled: LabelledSet) -> None:
