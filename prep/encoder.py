@@ -26,6 +26,7 @@ from torch import nn
 from prep.document import Floats
 from prep.errors import BaseModelError, ConfigError
 from prep.hardware import cpu_dtype
+from prep.low_rank import Updates, merge_updates
 
 __all__ = ["Encoder", "Precision", "States"]
 
@@ -163,7 +164,7 @@ class Encoder:
             raise ConfigError(f"lower_layers={lower_layers!r} must lie in 0..{self.n_layers}")
         skip = len(self.prefix)
         for rows in _batches([len(s) for s in sequences], batch_tokens, self.n_special):
-            ids, mask = self._pad([sequences[row] for row in rows])
+            ids, mask = self.pad([sequences[row] for row in rows])
             lengths = [len(sequences[row]) for row in rows]
             longest = max(lengths)
             lower_states: torch.Tensor | None = None
@@ -185,15 +186,10 @@ class Encoder:
         """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in _batches([len(s) for s in sequences], batch_tokens, self.n_special):
-            ids, mask = self._pad([sequences[row] for row in rows])
+            ids, mask = self.pad([sequences[row] for row in rows])
             with torch.inference_mode():
                 states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-                if self.pooling == "cls":
-                    pooled = states[:, 0]
-                else:
-                    weights = mask.unsqueeze(-1).to(states.dtype)
-                    pooled = (states * weights).sum(1) / weights.sum(1)
-                pooled = nn.functional.normalize(pooled, dim=-1)
+                pooled = nn.functional.normalize(self.pool(states, mask), dim=-1)
             vectors[rows] = pooled.numpy()
         return vectors
 
@@ -206,7 +202,32 @@ class Encoder:
         """Return the vectors of questions: float32 (n, d), L2-normalised."""
         return self.encode(queries, prompt=self.query_prompt)
 
-    def _pad(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def with_updates(self, updates: Updates) -> Encoder:
+        """Return this encoder with low-rank updates merged in; what they leave alone is shared with this one.
+
+        Raises WeightsError where they do not fit.
+        """
+        shared = [
+            tensor
+            for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers())
+            if name.removesuffix(".weight") not in updates
+        ]
+        model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in shared})
+        merge_updates(model, updates)
+        changed = copy.copy(self)
+        changed.model = model.eval().requires_grad_(False)
+        changed._lower = {}
+        return changed
+
+    def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool states (n, longest, d) to (n, d) as the base does; not normalised."""
+        if self.pooling == "cls":
+            return states[:, 0]
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1)
+
+    def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and mask, (n, longest): special tokens around each sequence, padding after it."""
         width = max(len(s) for s in sequences) + self.n_special
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.full((len(sequences), width), pad, dtype=torch.long)

@@ -10,119 +10,40 @@ pass (late chunking, Günther et al., https://arxiv.org/abs/2409.04701). A versi
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
-from prep.document import ROLES, Chunk, Document, Floats, Role
+from prep.document import Chunk, Document, Floats, Role
 from prep.encoder import Encoder, Precision
 from prep.errors import ConfigError, WeightsError
-from prep.heads import HeadsConfig, StructureHeads
-from prep.manifest import file_digest
-from prep.segment import ChunkLimits, LengthPrior, segment
+from prep.heads import StructureHeads
+from prep.manifest import json_digest
+from prep.outline import heading_paths, line_roles, majority_role
+from prep.segment import ChunkLimits, segment
+from prep.settings import PrepConfig, Vectors
 from prep.structure import (
-    MAX_HEADING_CHARACTERS,
     MAX_UNIT_CHARACTERS,
     Markup,
     Predictions,
     Unit,
-    heading_text,
     markup,
     read_units,
     rule_predictions,
     surface_features,
 )
+from prep.version import read_version, shipped_version
 from prep.windows import plan_windows
 
-__all__ = ["BreakWeights", "PageReading", "PrepConfig", "PrepModel", "Vectors", "save_version"]
-
-Vectors: TypeAlias = Literal["chunk", "late"]
+__all__ = ["CutPlan", "PageReading", "PageWindow", "PrepModel"]
 
 HEADER_JOIN = " › "
 # No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
 CHARACTERS_PER_TOKEN = 16
-# Boilerplate is kept out of the index: what is taken for it wrongly cannot be found, so it must be sure.
-SURE_BOILERPLATE = 0.7
-MANIFEST = "manifest.json"
-WEIGHTS = "heads.safetensors"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakWeights:
-    """What a break is worth by what ends there, and what it costs to cut where one should not.
-
-    none, sentence, paragraph, section: worth of a break there, weighed by their probabilities. heading: cost
-    of a break between a heading and what follows. keep: cost of cutting a fence, list item or table row that
-    fits a chunk. boilerplate: worth of a break where a long run of boilerplate begins or ends.
-    """
-
-    none: float = -6.0
-    sentence: float = -0.8
-    paragraph: float = 0.5
-    section: float = 2.0
-    heading: float = 3.0
-    keep: float = 100.0
-    boilerplate: float = 4.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrepConfig:
-    """How documents are read and cut; stored in a version's manifest.
-
-    window_tokens counts special tokens and the title before it; unit_tokens is the longest candidate unit.
-    header_share: a header takes at most this share of a chunk's limit. trained: False means rule scores.
-    """
-
-    limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=80, max_tokens=200))
-    prior: LengthPrior = field(default_factory=lambda: LengthPrior(short=1.0, long=2.0))
-    weights: BreakWeights = field(default_factory=BreakWeights)
-    heads: HeadsConfig = field(default_factory=HeadsConfig)
-    vectors: Vectors = "chunk"
-    trained: bool = True
-    window_tokens: int = 256
-    overlap_tokens: int = 32
-    unit_tokens: int = 96
-    header_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.vectors not in ("chunk", "late"):
-            raise ConfigError(f"vectors={self.vectors!r} must be 'chunk' or 'late'")
-        if not 0 <= self.header_share <= 0.5:
-            raise ConfigError(f"header_share={self.header_share!r} must lie in 0..0.5")
-        if self.window_tokens < 32 or not 0 <= self.overlap_tokens <= self.window_tokens // 4:
-            raise ConfigError(
-                f"window_tokens={self.window_tokens!r}, overlap_tokens={self.overlap_tokens!r}: windows need "
-                "32 tokens and share at most a quarter"
-            )
-        if self.unit_tokens < 4:
-            raise ConfigError(f"unit_tokens={self.unit_tokens!r} must be at least 4")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values."""
-        return {**asdict(self), "heads": self.heads.to_json()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> PrepConfig:
-        """Read what `to_json` wrote; an unknown key is a ConfigError."""
-        try:
-            return cls(
-                **{
-                    **values,
-                    "limits": ChunkLimits(**values["limits"]),
-                    "prior": LengthPrior(**values["prior"]),
-                    "weights": BreakWeights(**values["weights"]),
-                    "heads": HeadsConfig.from_json(values["heads"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"prep settings are incomplete or unknown: {error}") from error
 
 
 @dataclass(slots=True)
@@ -142,6 +63,37 @@ class PageReading:
     sums: Floats | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PageWindow:
+    """Tokens read together: of which page, and which of its units [first, last) take their states from here.
+
+    edges: (last - first + 1,) where those units begin and end among the tokens.
+    """
+
+    page: int
+    first: int
+    last: int
+    tokens: list[int]
+    edges: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class CutPlan:
+    """What `prep.segment` chooses the cuts by, and what the pieces are then called.
+
+    For every unit: its tokens, those of the header of a piece that starts there, what a break after it is worth, its
+    role, and the headings that enclose it. headers: headings → token ids.
+    """
+
+    counts: list[int]
+    header_tokens: list[int]
+    scores: list[float]
+    limits: ChunkLimits
+    roles: list[Role]
+    paths: list[tuple[str, ...]]
+    headers: dict[tuple[str, ...], list[int]]
+
+
 @dataclass(slots=True)
 class _Piece:
     """A chunk before it has a vector: units [first, last), or characters [start, end) of one."""
@@ -158,11 +110,19 @@ class PrepModel:
     """Reads documents once and gives their chunks; also encodes questions into the same space."""
 
     def __init__(
-        self, encoder: Encoder, heads: StructureHeads | None, config: PrepConfig, version: str
+        self,
+        encoder: Encoder,
+        heads: StructureHeads | None,
+        config: PrepConfig,
+        version: str,
+        *,
+        vector_encoder: Encoder | None = None,
     ) -> None:
+        """vector_encoder: the encoder as trained for the vectors, its lower layers those of `encoder`."""
         if config.trained and heads is None:
             raise ConfigError("a trained prep model needs heads")
         self.encoder = encoder
+        self.vector_encoder = vector_encoder or encoder
         self.heads = None if heads is None else heads.eval().requires_grad_(False)
         self.config = config
         self._version = version
@@ -195,25 +155,20 @@ class PrepModel:
         override the version's own; the version string then names the change. Raises WeightsError for missing
         or damaged files or another base, BaseModelError for an encoder that cannot be loaded.
         """
-        folder = _shipped() if path is None else Path(path).expanduser()
-        manifest = _read_manifest(folder)
+        folder = shipped_version() if path is None else Path(path).expanduser()
+        saved = read_version(folder)
         encoder = Encoder.load(base, precision=precision)
-        expected = manifest["base"]
-        if encoder.fingerprint != expected["sha256"]:
+        if encoder.fingerprint != saved.base["sha256"]:
             raise WeightsError(
-                f"{folder.name} was trained on {expected['name']} ({expected['sha256'][:12]}), not on "
+                f"{folder.name} was trained on {saved.base['name']} ({saved.base['sha256'][:12]}), not on "
                 f"{encoder.name} ({encoder.fingerprint[:12]}); give the right base= or train for this one"
             )
-        try:
-            config = PrepConfig.from_json(manifest["config"])
-        except ConfigError as error:
-            raise WeightsError(f"{folder / MANIFEST} has settings that cannot be read: {error}") from error
-        heads = _load_heads(folder, config.heads) if config.trained else None
-        version = str(manifest["version"])
+        version, config = saved.version, saved.config
         changed = replace(config, limits=limits or config.limits, vectors=vectors or config.vectors)
         if changed != config:
-            version = f"{version}+{_digest(changed.to_json())[:8]}"
-        return cls(encoder, heads, changed, version)
+            version = f"{version}+{json_digest(changed.to_json())[:8]}"
+        trained = None if saved.updates is None else encoder.with_updates(saved.updates)
+        return cls(encoder, saved.heads, changed, version, vector_encoder=trained)
 
     @classmethod
     def untrained(
@@ -226,7 +181,7 @@ class PrepModel:
         """Return a model whose scores come from rules alone: the baseline, and a start on another base."""
         encoder = Encoder.load(base, precision=precision)
         settings = replace(config or PrepConfig(), trained=False)
-        digest = _digest({"config": settings.to_json(), "base": encoder.fingerprint})
+        digest = json_digest({"config": settings.to_json(), "base": encoder.fingerprint})
         return cls(encoder, None, settings, f"rules-{digest[:12]}")
 
     @property
@@ -245,8 +200,9 @@ class PrepModel:
         return self.config.limits
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
-        """Return the vectors of questions: float32 (n, d), L2-normalised; the base's own."""
-        return self.encoder.encode_queries(list(queries))
+        """Return the vectors of questions: float32 (n, d), L2-normalised."""
+        reader = self.vector_encoder if self.config.queries == "trained" else self.encoder
+        return reader.encode_queries(list(queries))
 
     def prepare(self, document: Document) -> list[Chunk]:
         """Return the chunks of a document, in order. They tile its text; an empty text has none.
@@ -289,12 +245,31 @@ class PrepModel:
         """Run the encoder over the windows of all pages and fill in their unit states."""
         late = self.config.vectors == "late"
         d = self.encoder.dimension
-        jobs: list[tuple[PageReading, int, int, int]] = []  # page, first owned unit, last, tokens before them
-        sequences: list[list[int]] = []
-        titles = self.encoder.tokenize([page.document.title for page in pages])
-        for page, title in zip(pages, titles, strict=True):
+        for page in pages:
             page.states = np.zeros((len(page.units), 2 * d), dtype=np.float32)
             page.sums = np.zeros((len(page.units), d), dtype=np.float32) if late else None
+        windows = self.windows(pages)
+        # Trained layers lie above those that the heads read, so that one pass serves both.
+        reader = self.vector_encoder if late else self.encoder
+        for batch in reader.states(
+            [window.tokens for window in windows], lower_layers=self.config.heads.layers, last=late
+        ):
+            assert batch.lower is not None
+            lower = batch.lower.float().numpy()
+            last = None if batch.last is None else batch.last.float().numpy()
+            for at, row in enumerate(batch.rows):
+                window = windows[row]
+                page, owned = pages[window.page], slice(window.first, window.last)
+                assert page.states is not None
+                page.states[owned] = _pool_units(lower[at], window.edges)
+                if last is not None and page.sums is not None:
+                    page.sums[owned] = _sum_units(last[at], window.edges)
+
+    def windows(self, pages: Sequence[PageReading]) -> list[PageWindow]:
+        """Return the windows in which the pages are read; what they own tiles the units of every page."""
+        windows: list[PageWindow] = []
+        titles = self.encoder.tokenize([page.document.title for page in pages])
+        for number, (page, title) in enumerate(zip(pages, titles, strict=True)):
             prefix = title[: self._window_tokens // 8]
             budget = self._window_tokens - len(prefix)
             for ids in page.tokens:
@@ -303,25 +278,13 @@ class PrepModel:
             for window in plan_windows(counts, budget, min(self.config.overlap_tokens, budget // 2)):
                 if window.own_end == window.own_start:
                     continue
-                sequence = list(prefix)
+                tokens = list(prefix)
                 for unit in range(window.start, window.end):
-                    sequence.extend(page.tokens[unit])
+                    tokens.extend(page.tokens[unit])
                 before = len(prefix) + sum(counts[window.start : window.own_start])
-                jobs.append((page, window.own_start, window.own_end, before))
-                sequences.append(sequence)
-        layers = self.config.heads.layers
-        for batch in self.encoder.states(sequences, lower_layers=layers, last=late):
-            assert batch.lower is not None
-            lower = batch.lower.float().numpy()
-            last = None if batch.last is None else batch.last.float().numpy()
-            for at, row in enumerate(batch.rows):
-                page, own_start, own_end, before = jobs[row]
-                assert page.states is not None
-                counts = [len(page.tokens[unit]) for unit in range(own_start, own_end)]
-                edges = np.cumsum([before, *counts])
-                page.states[own_start:own_end] = _pool_units(lower[at], edges)
-                if last is not None and page.sums is not None:
-                    page.sums[own_start:own_end] = _sum_units(last[at], edges)
+                edges = np.cumsum([before, *counts[window.own_start : window.own_end]])
+                windows.append(PageWindow(number, window.own_start, window.own_end, tokens, edges))
+        return windows
 
     def predict(self, page: PageReading) -> Predictions:
         """Return boundary, role and level probabilities of every unit of a page that has its states."""
@@ -364,14 +327,12 @@ class PrepModel:
                 )
             yield document, chunks
 
-    def _pieces(self, page: PageReading) -> list[_Piece]:
-        """Choose the cuts of one page and say what each piece is."""
+    def plan_cuts(self, page: PageReading, predictions: Predictions | None = None) -> CutPlan:
+        """Return what the cuts of a page with units are chosen by. predictions: by default those of `predict`."""
         units, text = page.units, page.document.text
-        if not units:
-            return []
-        predictions = self.predict(page)
-        roles = _line_roles(units, predictions, page.marks, text)
-        paths = _heading_paths(units, roles, predictions, page)
+        predictions = predictions or self.predict(page)
+        roles = line_roles(units, predictions, page.marks, text)
+        paths = heading_paths(units, roles, predictions, page.marks, text, page.document.title)
         counts = [
             max(len(ids), 1, -(-(unit.end - unit.start) // CHARACTERS_PER_TOKEN))
             for unit, ids in zip(units, page.tokens, strict=True)
@@ -384,12 +345,24 @@ class PrepModel:
             target_tokens=min(self.config.limits.target_tokens, self._room),
         )
         scores = self._break_scores(page, predictions, roles, counts, header_tokens)
+        return CutPlan(counts, header_tokens, scores, limits, roles, [path for path, _ in paths], headers)
+
+    def _pieces(self, page: PageReading) -> list[_Piece]:
+        """Choose the cuts of one page and say what each piece is."""
+        units = page.units
+        if not units:
+            return []
+        plan = self.plan_cuts(page)
         pieces = []
-        for first, last in segment(counts, header_tokens, scores, limits, self.config.prior):
-            path, _ = paths[first]
+        for first, last in segment(
+            plan.counts, plan.header_tokens, plan.scores, plan.limits, self.config.prior
+        ):
+            path = plan.paths[first]
             total = None if page.sums is None else page.sums[first:last].sum(0)
-            role = _majority(units[first:last], roles[first:last])
-            pieces.append(_Piece(units[first].start, units[last - 1].end, path, role, headers[path], total))
+            role = majority_role(units[first:last], plan.roles[first:last])
+            pieces.append(
+                _Piece(units[first].start, units[last - 1].end, path, role, plan.headers[path], total)
+            )
         return pieces
 
     def _break_scores(
@@ -462,92 +435,10 @@ class PrepModel:
             vectors = (sums / np.maximum(norms, 1e-12)).astype(np.float32)
             empty = [i for i in range(len(pieces)) if norms[i, 0] < 1e-6]  # not one token to pool
             if empty:
-                vectors[empty] = self.encoder.encode_tokens([pieces[i][0].header for i in empty])
+                vectors[empty] = self.vector_encoder.encode_tokens([pieces[i][0].header for i in empty])
             yield from vectors
             return
-        yield from self.encoder.encode_tokens([[*piece.header, *ids] for piece, ids in pieces])
-
-
-def save_version(
-    folder: str | Path,
-    heads: StructureHeads | None,
-    config: PrepConfig,
-    encoder: Encoder,
-    *,
-    name: str = "prep",
-    card: str = "",
-    metrics: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
-) -> str:
-    """Write a version into `folder` (weights, card, then the manifest) and return its version string."""
-    from safetensors.torch import save_file
-
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    files: dict[str, str] = {}
-    if heads is not None:
-        tensors = {key: value.detach().cpu().contiguous() for key, value in heads.state_dict().items()}
-        save_file(tensors, target / WEIGHTS)
-        files[WEIGHTS] = file_digest(target / WEIGHTS)
-    if card:
-        (target / "README.md").write_text(card, encoding="utf-8")
-    base = {"name": encoder.name, "sha256": encoder.fingerprint}
-    digest = _digest({"files": files, "config": config.to_json(), "base": base})
-    version = f"{name}-{digest[:12]}"
-    manifest = {
-        "kind": "prep",
-        "version": version,
-        "files": files,
-        "base": base,
-        "config": config.to_json(),
-        "metrics": metrics or {},
-        "training": training or {},
-    }
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return version
-
-
-def _shipped() -> Path:
-    root = Path(__file__).resolve().parent / "weights"
-    current = root / "CURRENT"
-    if not current.is_file():
-        raise WeightsError(f"the shipped prep weights are missing at {root}; reinstall diptych")
-    return root / current.read_text(encoding="utf-8").strip()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise WeightsError(f"there is no prep version at {folder} ({MANIFEST} is missing)")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        kind, files, base = manifest["kind"], manifest["files"], manifest["base"]
-        _ = manifest["version"], manifest["config"], base["name"], base["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); fetch the version again") from error
-    if kind != "prep":
-        raise WeightsError(f"{folder} holds a {kind} version, not a prep version")
-    for name, expected in files.items():
-        if not (folder / name).is_file():
-            raise WeightsError(f"{folder / name} is missing; fetch the version again")
-        if file_digest(folder / name) != expected:
-            raise WeightsError(f"{folder / name} does not match its checksum; fetch the version again")
-    return dict(manifest)
-
-
-def _load_heads(folder: Path, config: HeadsConfig) -> StructureHeads:
-    from safetensors.torch import load_file
-
-    heads = StructureHeads(config)
-    try:
-        heads.load_state_dict(load_file(folder / WEIGHTS))
-    except Exception as error:  # safetensors and torch raise their own kinds for wrong shapes or names
-        raise WeightsError(f"{folder / WEIGHTS} does not fit its settings: {error}") from error
-    return heads
-
-
-def _digest(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        yield from self.vector_encoder.encode_tokens([[*piece.header, *ids] for piece, ids in pieces])
 
 
 def _sum_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
@@ -569,90 +460,3 @@ def _pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> F
     firsts[told] = states[edges[:-1][told]]
     pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
     return pooled
-
-
-def _line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, text: str) -> list[Role]:
-    """One role a line: the mean over its units, overruled by explicit marks; never a heading of great
-    length.
-    """
-    n_lines = units[-1].line + 1
-    weights = np.array([unit.end - unit.start for unit in units], dtype=np.float64)
-    line_of = np.array([unit.line for unit in units])
-    totals = np.zeros((n_lines, len(ROLES)))
-    np.add.at(totals, line_of, predictions.role * weights[:, None])
-    widths = np.bincount(line_of, weights=weights, minlength=n_lines)
-    allowed = totals.copy()
-    allowed[widths > MAX_HEADING_CHARACTERS * 1.5] *= [r not in ("title", "heading") for r in ROLES]
-    junk = ROLES.index("boilerplate")
-    allowed[totals[:, junk] < SURE_BOILERPLATE * totals.sum(1), junk] = 0.0
-    lines: list[Role] = [ROLES[int(best)] for best in allowed.argmax(1)]
-    blank = not text.strip()
-    for i in range(n_lines):
-        if blank:
-            lines[i] = "boilerplate"
-        elif i < len(marks.fenced) and marks.fenced[i]:
-            lines[i] = "code"
-        elif i < len(marks.heading) and (marks.heading[i] or marks.underline[i]):
-            lines[i] = lines[i] if lines[i] in ("title", "heading") else "heading"
-    return [lines[unit.line] for unit in units]
-
-
-def _heading_paths(
-    units: Sequence[Unit], roles: Sequence[Role], predictions: Predictions, page: PageReading
-) -> list[tuple[tuple[str, ...], bool]]:
-    """Enclosing headings at every unit, and whether the unit is a heading itself.
-
-    A chunk takes the path of its first unit; where it begins with headings, they are part of the path.
-    """
-    text, title = page.document.text, _key(page.document.title)
-    paths: list[tuple[tuple[str, ...], bool]] = []
-    stack: list[tuple[float, str]] = []
-    i = 0
-    while i < len(units):
-        if roles[i] not in ("heading", "title"):
-            paths.append((tuple(name for _, name in stack), False))
-            i += 1
-            continue
-        run = i
-        while run < len(units) and roles[run] in ("heading", "title"):
-            end = run
-            while end + 1 < len(units) and units[end + 1].line == units[run].line:
-                end += 1
-            line = units[run].line
-            explicit = page.marks.heading[line] if line < len(page.marks.heading) else 0
-            underline = line < len(page.marks.underline) and page.marks.underline[line]
-            name = heading_text(text[units[run].start : units[end].end])
-            if not underline and any(c.isalnum() for c in name):
-                learned = float(predictions.level[run : end + 1].mean(0).argmax()) + 1
-                level = 0.0 if roles[run] == "title" else float(explicit or _numbering(name) or learned)
-                while stack and stack[-1][0] >= level:
-                    stack.pop()
-                if _key(name) != title:
-                    stack.append((level, name[:MAX_HEADING_CHARACTERS]))
-            run = end + 1
-        path = tuple(name for _, name in stack)
-        paths.extend([(path, True)] * (run - i))
-        i = run
-    return paths
-
-
-_NUMBERING = re.compile(r"(\d{1,3}(?:\.\d{1,3})+)[.):]?\s")
-
-
-def _numbering(name: str) -> int:
-    found = _NUMBERING.match(name)
-    return found.group(1).count(".") + 1 if found else 0
-
-
-def _key(name: str) -> str:
-    return " ".join(re.sub(r"\W+", " ", name).lower().split())
-
-
-def _majority(units: Sequence[Unit], roles: Sequence[Role]) -> Role:
-    sizes = dict.fromkeys(ROLES, 0)
-    for unit, role in zip(units, roles, strict=True):
-        sizes[role] += unit.end - unit.start
-    # What is said outweighs what it is called: headings count only where there is nothing else.
-    content = {role: size for role, size in sizes.items() if size and role not in ("title", "heading")}
-    chosen = content or {role: size for role, size in sizes.items() if size}
-    return max(chosen, key=lambda role: (chosen[role], -ROLES.index(role)))

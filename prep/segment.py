@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from prep.errors import ConfigError
 
-__all__ = ["ChunkLimits", "LengthPrior", "segment"]
+__all__ = ["ChunkLimits", "LengthPrior", "length_prices", "segment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def segment(
             f"units, headers and scores differ in number: {len(tokens)}, {len(headers)}, {len(scores)}"
         )
     ends = np.concatenate([[0], np.cumsum(np.maximum(tokens, 1))])
-    price = _length_prices(limits, weights)
+    price = length_prices(limits, weights)
     best = np.full(n_units + 1, -np.inf)
     best[0] = 0.0
     previous = np.zeros(n_units + 1, dtype=np.int64)
@@ -103,7 +103,8 @@ def segment(
     return pieces[::-1]
 
 
-def _length_prices(limits: ChunkLimits, prior: LengthPrior) -> npt.NDArray[np.float64]:
+def length_prices(limits: ChunkLimits, prior: LengthPrior) -> npt.NDArray[np.float64]:
+    """Return the price of a piece of 0, 1, … limits.max_tokens tokens."""
     lengths = np.arange(limits.max_tokens + 1, dtype=np.float64)
     ratio = np.log(np.maximum(lengths, 1.0) / limits.target_tokens)
     prices: npt.NDArray[np.float64] = np.where(ratio < 0, prior.short, prior.long) * ratio**2

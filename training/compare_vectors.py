@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from prep.document import Chunk, Document, Floats, Span
-from prep.model import PrepConfig, PrepModel
+from prep.model import PrepModel
 from prep.segment import ChunkLimits
+from prep.settings import PrepConfig
 from training.dataset import load_set
 
 __all__ = ["EvidenceRecall", "compare_vectors", "evidence_recall"]

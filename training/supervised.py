@@ -5,8 +5,7 @@ logits are computed at labelled positions only (the vocabulary is a quarter of t
 bfloat16 while the optimiser keeps float32 masters of what is trained, batches have a few fixed shapes so that the
 layers can be compiled, and only the tags' and markers' embedding rows are trained. Runs on CUDA unchanged.
 
-Resumable: a checkpoint is complete only with its marker file; a run that is started again goes on from the last
-complete one, with the same batches in the same order.
+Resumable (`training.run_folder`): a run that is started again goes on with the same batches in the same order.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
+from prep.manifest import file_digest
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.tags import MARKERS, TAGS
+from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
 __all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_trace", "train_supervised"]
@@ -117,75 +116,83 @@ def train_supervised(
     Raises DataError where no trace fits, ConfigError, WeightsError.
     """
     config = config or SupervisedConfig()
-    out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     torch.manual_seed(config.seed)
-    device = model.device
+    device, pad = model.device, tokenizer.pad_token_id
     examples = [encode_trace(tokenizer, trace) for trace in traces]
-    fitting = [example for example in examples if len(example.ids) <= config.lengths[-1]]
+    fitting = _fitting(examples, config)
     if not fitting:
         raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
     batches = _batches(fitting, config)
-    held = _fixed_batches(
-        [e for e in (encode_trace(tokenizer, t) for t in held_out) if len(e.ids) <= config.lengths[-1]],
-        config,
-    )
+    held = _fixed_batches(_fitting([encode_trace(tokenizer, trace) for trace in held_out], config), config)
     learner = _Learner(model, tokenizer, config)
     if start_from is not None:
         learner.start_from(start_from)
     if config.compile == "auto" and _can_compile(device):
         learner.compile_layers()
     optimiser = torch.optim.AdamW(
-        learner.masters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
-    run = _Run(out, config, fitting)
-    step, curve, evaluations, running = run.resume(learner, optimiser)
+    start = None if start_from is None else file_digest(start_from)
+    run = RunFolder(out, {"config": asdict(config), "data": _digest(fitting), "start": start})
+    step = 0
+    running: list[float] = []  # losses since the last logged row
+    if (checkpoint := run.resume()) is not None:
+        restore_training(checkpoint.tensors, learner.masters, optimiser)
+        learner.scatter_masters()
+        step, running = checkpoint.step, checkpoint.notes["running"]
+
+    def keep() -> None:
+        tensors = training_tensors(learner.masters, optimiser)
+        run.checkpoint(
+            step, tensors, beside=lambda folder: learner.save(folder / "adapter.safetensors"), running=running
+        )
+
     bar = tqdm(total=len(batches), initial=step, desc="train retrieve", unit="step", disable=not progress)
     while step < len(batches):
-        if stop_after_s is not None and time.monotonic() - started > stop_after_s:
+        elapsed = time.monotonic() - started
+        if stop_after_s is not None and elapsed > stop_after_s:
             break
-        spent = (time.monotonic() - started) / stop_after_s if stop_after_s else 0.0
-        rate = _rate(step, len(batches), config, spent)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        ids, labelled = _tensors(
-            [fitting[index] for index in batches[step]], config, tokenizer.pad_token_id, device
+        rate = learning_rate(
+            step,
+            len(batches),
+            config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            final_fraction=config.final_fraction,
+            spent=elapsed / stop_after_s if stop_after_s else 0.0,
         )
-        loss, _ = learner.loss(ids, labelled)
-        torch.autograd.backward(loss)
-        norm = learner.gather_gradients(config.clip_norm)
-        optimiser.step()
-        learner.scatter_masters()
+        batch = _tensors([fitting[index] for index in batches[step]], config, pad, device)
+        loss, norm = learner.update(*batch, optimiser, rate)
         step += 1
-        running.append(float(loss.detach()))
+        running.append(loss)
         bar.update()
         if step % 10 == 0 or step == len(batches):
             row = {"step": step, "loss": sum(running) / len(running), "rate": rate, "norm": norm}
             row["seconds"] = time.monotonic() - started
             running.clear()
-            curve.append(row)
+            run.log(row)
             bar.set_postfix(loss=f"{row['loss']:.3f}")
             if report:
                 report(row)
         if held and (step % config.evaluate_every == 0 or step == len(batches)):
-            evaluations.append(
-                {"step": step, **_evaluate(learner, held, config, tokenizer.pad_token_id, device)}
-            )
-            tqdm.write(json.dumps(evaluations[-1]))
+            measures = {"step": step, **_evaluate(learner, held, config, pad, device)}
+            run.log(measures)
+            tqdm.write(json.dumps(measures))
         if step % config.checkpoint_every == 0:
-            run.checkpoint(step, learner, optimiser, curve, evaluations, running)
+            keep()
     bar.close()
-    run.checkpoint(step, learner, optimiser, curve, evaluations, running)
+    keep()
     adapter = out / "adapter.safetensors"
     learner.save(adapter)
+    rows = run.rows()
     return TrainResult(
         adapter,
         step,
         len(fitting),
         len(examples) - len(fitting),
         time.monotonic() - started,
-        curve,
-        evaluations,
+        [row for row in rows if "loss" in row],
+        [row for row in rows if "held_loss" in row],
     )
 
 
@@ -216,7 +223,10 @@ class _Learner:
             name: parameter for name, parameter in self.wrapped.named_parameters() if parameter.requires_grad
         }
         self.trained["token_rows"] = self.rows
-        self.masters = [nn.Parameter(parameter.detach().float()) for parameter in self.trained.values()]
+        self.masters = {
+            name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
+        }
+        self.clip_norm = config.clip_norm
         if config.frozen_layers:
             self._freeze(config.frozen_layers)
 
@@ -234,8 +244,7 @@ class _Learner:
     def start_from(self, path: Path) -> None:
         """Take over an adapter's values. Raises ConfigError where its rank or its modules differ."""
         adapter = read_adapter(path)
-        by_name = dict(zip(self.trained, self.masters, strict=True))
-        for name, master in by_name.items():
+        for name, master in self.masters.items():
             if name == "token_rows":
                 continue
             module, _, kind = name.removeprefix("base_model.model.").partition(".lora_")
@@ -248,7 +257,7 @@ class _Learner:
             master.copy_(value)
         for place, token in enumerate(self.tokens):
             if token in adapter.rows:
-                by_name["token_rows"][place] = adapter.rows[token]
+                self.masters["token_rows"][place] = adapter.rows[token]
         self.scatter_masters()
 
     def compile_layers(self) -> None:
@@ -273,111 +282,47 @@ class _Learner:
         logits = (state @ self.head.T).index_copy(1, self.token_ids, state @ self.rows.T).float()
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
-    def gather_gradients(self, clip_norm: float) -> float:
-        """Move the gradients to the masters, clipped; returns their norm before."""
-        for master, parameter in zip(self.masters, self.trained.values(), strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float()
+    def update(
+        self, ids: torch.Tensor, labelled: torch.Tensor, optimiser: torch.optim.Optimizer, rate: float
+    ) -> tuple[float, float]:
+        """Take one step at this learning rate; returns the loss and the gradient's norm before clipping."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss, _ = self.loss(ids, labelled)
+        torch.autograd.backward(loss)
+        for name, parameter in self.trained.items():
+            self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        return float(nn.utils.clip_grad_norm_(self.masters, clip_norm))
+        norm = nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
+        optimiser.step()
+        self.scatter_masters()
+        return float(loss.detach()), float(norm)
 
     @torch.no_grad()
     def scatter_masters(self) -> None:
-        for master, parameter in zip(self.masters, self.trained.values(), strict=True):
-            parameter.copy_(master)
+        """Put the masters' values into the model."""
+        for name, parameter in self.trained.items():
+            parameter.copy_(self.masters[name])
 
     def save(self, path: Path) -> None:
-        by_name = dict(zip(self.trained, self.masters, strict=True))
+        """Write the adapter."""
         updates = {}
-        for name, master in by_name.items():
+        for name, master in self.masters.items():
             if ".lora_A." in name:
                 module = name.removeprefix("base_model.model.").split(".lora_A.")[0]
-                updates[module] = (master, by_name[name.replace(".lora_A.", ".lora_B.")])
-        save_adapter(path, updates, self.tokens, by_name["token_rows"], scale=self.scale)
+                updates[module] = (master, self.masters[name.replace(".lora_A.", ".lora_B.")])
+        save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)
 
 
-class _Run:
-    """The folder of a run: its configuration, log and checkpoints."""
+def _digest(examples: Sequence[Example]) -> str:
+    data = hashlib.sha256()
+    for example in examples:
+        data.update(repr((example.ids, example.labelled)).encode())
+    return data.hexdigest()[:16]
 
-    def __init__(self, folder: Path, config: SupervisedConfig, examples: Sequence[Example]) -> None:
-        self.folder = folder
-        described = json.dumps({"config": asdict(config), "examples": len(examples)}, sort_keys=True)
-        self.described = described
-        self.digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-        data = hashlib.sha256()
-        for example in examples:
-            data.update(repr((example.ids, example.labelled)).encode())
-        self.data = data.hexdigest()[:16]
 
-    def resume(
-        self, learner: _Learner, optimiser: torch.optim.Optimizer
-    ) -> tuple[int, list[Any], list[Any], list[float]]:
-        """Load the last complete checkpoint of this very run; start at 0 where there is none.
-
-        Returns the step, the curve, the evaluations, and the losses since the curve's last row.
-        """
-        found = sorted(self.folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:]))
-        if not found:
-            (self.folder / "config.json").write_text(self.described + "\n")
-            return 0, [], [], []
-        folder = found[-1].parent
-        about = json.loads((folder / "state.json").read_text())
-        if about["digest"] != self.digest or about.get("data", self.data) != self.data:
-            raise ConfigError(
-                f"{self.folder} holds checkpoints of a run with other settings or data; "
-                "choose another folder or delete it"
-            )
-        tensors = load_file(folder / "state.safetensors")
-        with torch.no_grad():
-            for index, master in enumerate(learner.masters):
-                master.copy_(tensors[f"{index}.value"])
-                if f"{index}.step" not in tensors:  # frozen
-                    continue
-                optimiser.state[master] = {
-                    "step": tensors[f"{index}.step"],
-                    "exp_avg": tensors[f"{index}.mean"].to(master.device),
-                    "exp_avg_sq": tensors[f"{index}.square"].to(master.device),
-                }
-        learner.scatter_masters()
-        return int(about["step"]), about["curve"], about["evaluations"], about.get("running", [])
-
-    def checkpoint(
-        self,
-        step: int,
-        learner: _Learner,
-        optimiser: torch.optim.Optimizer,
-        curve: list[Any],
-        evaluations: list[Any],
-        running: list[float],
-    ) -> None:
-        """Write a checkpoint, its marker last, and remove all but the two newest."""
-        folder = self.folder / f"checkpoint-{step}"
-        if step == 0 or (folder / "complete").exists():
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        tensors: dict[str, torch.Tensor] = {}
-        for index, master in enumerate(learner.masters):
-            tensors[f"{index}.value"] = master.detach()
-            state = optimiser.state.get(master)
-            if not state:  # frozen
-                continue
-            tensors[f"{index}.step"] = torch.as_tensor(state["step"])
-            tensors[f"{index}.mean"] = state["exp_avg"]
-            tensors[f"{index}.square"] = state["exp_avg_sq"]
-        save_file(tensors, folder / "state.safetensors")
-        learner.save(folder / "adapter.safetensors")
-        about = {"digest": self.digest, "data": self.data, "step": step}
-        about |= {"curve": curve, "evaluations": evaluations, "running": running}
-        (folder / "state.json").write_text(json.dumps(about))
-        for path in folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        (folder / "complete").touch()
-        complete = sorted(
-            self.folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:])
-        )
-        for old in complete[:-2]:
-            shutil.rmtree(old.parent, ignore_errors=True)
+def _fitting(examples: Sequence[Example], config: SupervisedConfig) -> list[Example]:
+    return [example for example in examples if len(example.ids) <= config.lengths[-1]]
 
 
 def _batches(examples: Sequence[Example], config: SupervisedConfig) -> list[list[int]]:
@@ -455,27 +400,9 @@ def _evaluate(
     }
 
 
-def _rate(step: int, n_steps: int, config: SupervisedConfig, spent: float = 0.0) -> float:
-    """Return the learning rate: warm-up, then a cosine over the steps or the time, whichever runs out first.
-
-    spent: share of the allowed time that is gone.
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, n_steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(done, spent))))
-    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * cosine)
-
-
 def _can_compile(device: torch.device) -> bool:
     """Compiling pays in long runs and needs a C++ compiler on a CPU."""
     return device.type == "cuda" or shutil.which("g++") is not None or shutil.which("clang++") is not None
-
-
-def iterate_adapters(folder: Path) -> Iterator[Path]:
-    """Yield the adapters of a run's complete checkpoints, oldest first."""
-    for marker in sorted(folder.glob("checkpoint-*/complete"), key=lambda path: int(path.parent.name[11:])):
-        yield marker.parent / "adapter.safetensors"
 
 
 def main() -> None:

@@ -15,8 +15,10 @@ from prep.document import Chunk, Document
 from prep.encoder import Encoder
 from prep.errors import ConfigError, WeightsError
 from prep.heads import HeadsConfig, StructureHeads
-from prep.model import CHARACTERS_PER_TOKEN, HEADER_JOIN, PrepConfig, PrepModel, save_version
+from prep.model import CHARACTERS_PER_TOKEN, HEADER_JOIN, PrepModel
 from prep.segment import ChunkLimits
+from prep.settings import PrepConfig
+from prep.version import save_version
 
 LIMITS = ChunkLimits(target_tokens=24, max_tokens=48)
 HEADS = HeadsConfig(layers=1, state_size=16, width=8, dilations=(1, 2))

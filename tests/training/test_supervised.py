@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import signal
@@ -25,7 +24,7 @@ from retrieve.decoding import Decoder
 from retrieve.episode import Episode, Passage
 from retrieve.tags import MARKERS, TAGS
 from training.mixture import write_traces
-from training.supervised import SupervisedConfig, encode_trace, iterate_adapters, train_supervised
+from training.supervised import SupervisedConfig, encode_trace, train_supervised
 from training.traces import Trace
 
 CONFIG = SupervisedConfig(
@@ -111,6 +110,11 @@ def assert_same(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def adapters(run: Path) -> list[Path]:
+    """Adapters of the complete checkpoints, oldest first."""
+    return [marker.parent / "adapter.safetensors" for marker in sorted(run.glob("checkpoints/*/complete"))]
+
+
 def curve(result: Any) -> list[tuple[float, ...]]:
     return [(row["step"], row["loss"], row["rate"], row["norm"]) for row in result.curve]
 
@@ -155,8 +159,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    complete = sorted(path.parent.name for path in (tmp_path / "run").glob("*/complete"))
-    assert complete == ["checkpoint-14", "checkpoint-7"]
+    assert [path.parent.name for path in adapters(tmp_path / "run")] == ["step-0000007", "step-0000014"]
     assert not (tmp_path / "run" / "adapter.safetensors").exists()
     resumed = train(base, tmp_path / "run")
     for one, other in zip(curve(resumed), curve(whole[1]), strict=True):
@@ -172,17 +175,16 @@ def test_a_checkpoint_without_its_marker_is_ignored_and_replaced(
     run = tmp_path / "run"
     shutil.copytree(whole[0], run)
     (run / "adapter.safetensors").unlink()
-    newest = max(run.glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    newest = max(run.glob("checkpoints/*"))
     (newest / "complete").unlink()
     (newest / "state.safetensors").write_bytes(b"torn")
-    (newest / "state.json").unlink()
-    assert newest not in {path.parent for path in iterate_adapters(run)}
+    (newest / "notes.json").unlink()
     seen: list[dict[str, float]] = []
     resumed = train(base, run, report=seen.append)
     assert curve(resumed) == [pytest.approx(row, rel=1e-4) for row in curve(whole[1])]
     assert 0 < len(seen) < len(resumed.curve)
     assert (newest / "complete").exists()
-    assert [path.parent for path in iterate_adapters(run)][-1] == newest
+    assert adapters(run)[-1].parent == newest
 
 
 def test_a_finished_run_is_not_trained_again(base: Path, whole: tuple[Path, Any], tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_run_stopped_early_goes_on_with_the_same_losses(
 ) -> None:
     stopped = train(base, tmp_path, stop_after_s=0.0)
     assert stopped.n_steps == 0
-    assert not list(iterate_adapters(tmp_path))
+    assert not adapters(tmp_path)
     assert stopped.adapter.exists()
     resumed = train(base, tmp_path)
     assert curve(resumed) == [pytest.approx(row, rel=1e-4) for row in curve(whole[1])]
@@ -219,19 +221,19 @@ def test_a_folder_of_another_run_is_refused(
         traces = TRACES[:-1]
     else:
         config = replace(CONFIG, learning_rate=1e-3)
-    with pytest.raises(ConfigError, match="other settings or data"):
+    with pytest.raises(
+        ConfigError, match=rf"other settings or data \({'config' if change == 'settings' else 'data'}"
+    ):
         train(base, run, traces, config)
     assert (run / "config.json").read_text() == before
 
 
 def test_only_the_two_newest_checkpoints_are_kept_and_each_has_its_adapter(whole: tuple[Path, Any]) -> None:
     out, result = whole
-    assert len(list(out.glob("checkpoint-*"))) == 2
-    adapters = list(iterate_adapters(out))
-    assert [json.loads((path.parent / "state.json").read_text())["step"] for path in adapters][
-        -1
-    ] == result.n_steps
-    assert_same(adapters[-1], result.adapter)
+    assert len(list(out.glob("checkpoints/*"))) == 2
+    newest = adapters(out)[-1]
+    assert newest.parent.name == f"step-{result.n_steps:07d}"
+    assert_same(newest, result.adapter)
 
 
 def test_going_on_from_an_adapter_leaves_frozen_layers_and_token_rows_as_they_are(

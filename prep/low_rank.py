@@ -1,0 +1,79 @@
+"""Low-rank updates of a model's linear layers: on disk as pairs of matrices, in use merged into the weights.
+
+`<module>.A` (r, in) and `<module>.B` (out, r) update that module's weight by `scale * B @ A`; merging means that
+serving needs no adapter library and costs no time. Source: LoRA, https://arxiv.org/abs/2106.09685
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from prep.errors import WeightsError
+
+__all__ = ["Updates", "merge_updates", "read_updates", "save_updates"]
+
+#: Module name → (A, B), the scale already in B where they were read from a file.
+Updates: TypeAlias = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def save_updates(
+    path: Path,
+    updates: Updates,
+    *,
+    scale: float,
+    dtype: torch.dtype = torch.bfloat16,
+    beside: Mapping[str, torch.Tensor] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write one safetensors file. beside: further tensors; metadata: further entries; both under their own names."""
+    from safetensors.torch import save_file
+
+    state = {f"{name}.A": a for name, (a, _) in updates.items()}
+    state |= {f"{name}.B": b for name, (_, b) in updates.items()}
+    state |= dict(beside or {})
+    save_file(
+        {name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in state.items()},
+        path,
+        metadata={"scale": repr(scale), **(metadata or {})},
+    )
+
+
+def read_updates(
+    path: Path,
+) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], dict[str, torch.Tensor], dict[str, str]]:
+    """Return the updates in float32, the further tensors as they are, and the metadata.
+
+    Raises WeightsError for a file that cannot be read or holds half a pair.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            scale = float(metadata["scale"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = sorted(name[:-2] for name in tensors if name.endswith(".A"))
+        updates = {
+            name: (tensors.pop(f"{name}.A").float(), scale * tensors.pop(f"{name}.B").float())
+            for name in names
+        }
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not an adapter that can be read: {error!r}") from error
+    return updates, tensors, metadata
+
+
+@torch.no_grad()
+def merge_updates(model: nn.Module, updates: Updates) -> None:
+    """Add the updates to the model's weights, in place. Raises WeightsError where a module is missing or differs."""
+    modules: dict[str, Any] = dict(model.named_modules())
+    try:
+        for name, (a, b) in updates.items():
+            weight = modules[name].weight
+            weight.copy_((weight.float() + (b @ a).to(weight.device)).to(weight.dtype))
+    except (KeyError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"the low-rank updates do not fit the model: {error!r}") from error

@@ -1,0 +1,241 @@
+"""Contrastive training on a tiny encoder: it learns, goes on after a stop, and what is shipped is what was trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fixture_encoder import WORDS, make_bert
+
+from prep.encoder import Encoder
+from prep.errors import ConfigError, WeightsError
+from prep.heads import HeadsConfig, StructureHeads
+from prep.low_rank import read_updates, save_updates
+from prep.manifest import file_digest
+from prep.model import PrepModel
+from prep.segment import ChunkLimits
+from prep.settings import PrepConfig
+from prep.version import save_version
+from training.contrastive import (
+    ContrastiveConfig,
+    TrainedVectors,
+    _Learner,
+    ship,
+    train_contrastive,
+)
+from training.dataset import load_set
+from training.vector_batches import cut_groups
+from training.vector_pages import VectorSet, read_pages
+
+# The adapter library asks transformers for a property by its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+HEADS = HeadsConfig(layers=1, state_size=16, width=8, dilations=(1, 2))
+PREP = PrepConfig(
+    limits=ChunkLimits(target_tokens=20, max_tokens=40),
+    heads=HEADS,
+    window_tokens=48,
+    overlap_tokens=8,
+    unit_tokens=16,
+)
+CONFIG = ContrastiveConfig(
+    sets=(VectorSet(name="words", title_in_question=True),),
+    measured=(VectorSet(name="words", title_in_question=True),),
+    sizes=(14, 24),
+    rank=4,
+    learning_rate=2e-2,
+    epochs=3.0,
+    group_windows=3,
+    group_questions=4,
+    batch_windows=6,
+    anchor_weight=0.1,
+    checkpoint_steps=4,
+    evaluate_steps=10,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of ten sentences about two words each, and a question for every second sentence."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "words").mkdir()
+    documents, questions = [], []
+    for i in range(24):
+        text = ""
+        for j in range(10):
+            word, other = WORDS[(i + j) % len(WORDS)], WORDS[(3 * i + 7 * j) % len(WORDS)]
+            sentence = f"{word} {other} {word} {word} is {other} {j}. "
+            if j % 2 == 0:
+                evidence = {
+                    "document_id": f"d{i:02d}",
+                    "start": len(text),
+                    "end": len(text) + len(sentence) - 1,
+                }
+                row: dict[str, Any] = {"id": f"q{i}-{j}", "question": f"{other} {word}", "answers": [other]}
+                questions.append(row | {"evidence": [evidence]})
+            text += sentence
+        documents.append({"id": f"d{i:02d}", "title": f"d {i}", "text": text, "format": "text"})
+    for name, rows in (("documents", documents), ("questions", questions)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "words" / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bert(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepModel:
+    folder = tmp_path_factory.mktemp("start")
+    torch.manual_seed(3)
+    save_version(folder, StructureHeads(HEADS), PREP, Encoder.load(base, precision="float32"))
+    return PrepModel.load(folder, base=base, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def trained(
+    data: Path, start: PrepModel, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainedVectors]:
+    run = tmp_path_factory.mktemp("run")
+    return run, train_contrastive(data, run, CONFIG, start=start)
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    rows = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows if "contrast" in row]
+
+
+def test_the_loss_falls_and_only_upper_layers_change(trained: tuple[Path, TrainedVectors]) -> None:
+    run, result = trained
+    losses = [row["contrast"] for row in rows_of(run)]
+    assert len(losses) == result.steps
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+    assert result.updates
+    assert all(".layer.0." not in name for name in result.updates)
+    assert any(float(b.abs().max()) > 0 for _, b in result.updates.values())
+
+
+def test_held_out_documents_are_never_read_for_training(data: Path, start: PrepModel, tmp_path: Path) -> None:
+    ids = []
+    for held_out in (False, True):
+        pages = read_pages(data, CONFIG.sets, start, tmp_path, held_out=held_out)
+        ids.append({page.document_id for page in pages})
+    assert len(ids[0] | ids[1]) == 24
+    assert len(ids[1]) == 4
+    assert not ids[0] & ids[1]
+
+
+def test_evidence_is_shared_among_the_chunks_that_hold_it(
+    data: Path, start: PrepModel, tmp_path: Path
+) -> None:
+    pages = read_pages(data, CONFIG.sets, start, tmp_path, held_out=False, sizes=(14,))
+    asked = [(page, one) for page in pages for one in page.questions]
+    assert len(asked) == 20 * 5
+    assert all(sum(one.shares.values()) == pytest.approx(1) for _, one in asked)
+    assert all(0 <= chunk < len(page.chunks) for page, one in asked for chunk in one.shares)
+    assert asked[0][1].text.startswith("d ")  # the title, for questions that do not name their document
+
+
+def test_a_stopped_run_goes_on_with_the_same_losses_and_another_is_refused(
+    data: Path, start: PrepModel, trained: tuple[Path, TrainedVectors], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    newest = max((run / "checkpoints").iterdir())
+    (newest / "complete").unlink()  # as if killed while it was being written
+    again = train_contrastive(data, run, CONFIG, start=start)
+    assert rows_of(run) == [pytest.approx(row, rel=1e-4) for row in rows_of(trained[0])]
+    for name, (a, b) in trained[1].updates.items():
+        torch.testing.assert_close(again.updates[name], (a, b), atol=1e-5, rtol=1e-4)
+    with pytest.raises(ConfigError, match=r"other settings or data \(temperature\)"):
+        train_contrastive(data, run, replace(CONFIG, temperature=0.1), start=start)
+
+
+@pytest.mark.parametrize("queries", ["base", "trained"])
+def test_a_shipped_version_gives_the_vectors_that_were_trained(
+    data: Path,
+    base: Path,
+    start: PrepModel,
+    trained: tuple[Path, TrainedVectors],
+    tmp_path: Path,
+    queries: Any,
+) -> None:
+    config = replace(CONFIG, queries=queries)
+    version = ship(trained[1], tmp_path / "v", config, start, card="# Card\n")
+    model = PrepModel.load(tmp_path / "v", base=base, precision="float32")
+    assert model.version == version != start.version
+    assert model.config.vectors == "late"
+    question = ["is the of"]
+    assert np.allclose(model.encode_queries(question), start.encode_queries(question)) == (queries == "base")
+    # Cuts are those of the start, and pooled vectors those of the learner, whose updates are not merged.
+    learner = _Learner(start, config)
+    with torch.no_grad():
+        for name, parameter in learner.trained.items():
+            module = name.removeprefix("base_model.model.").split(".lora_")[0]
+            a, b = trained[1].updates[module]
+            parameter.copy_(a if ".lora_A." in name else b / 2)
+    pages = read_pages(data, CONFIG.sets, start, tmp_path / "cuts", held_out=True)
+    whole = replace(config, group_windows=50, batch_windows=50)
+    documents = load_set(data / "words").documents
+    for page in pages:
+        (group,) = cut_groups(page, whole)
+        with torch.no_grad():
+            sums = learner._chunk_sums([group])[0]
+        document = documents[page.document_id]
+        chunks = [chunk for chunk in model.prepare(document) if chunk.role != "boilerplate"]
+        cut = [chunk for chunk in start.prepare(document) if chunk.role != "boilerplate"]
+        assert [(c.start, c.end) for c in chunks] == [(c.start, c.end) for c in cut]
+        assert len(chunks) == len(group.chunks)
+        expected = torch.nn.functional.normalize(sums, dim=-1).numpy()
+        np.testing.assert_allclose(
+            np.stack([c.vector for c in chunks]), expected, atol=0.02
+        )  # kept in bfloat16
+
+
+def test_an_encoder_with_updates_leaves_the_one_it_came_from_alone(
+    base: Path, trained: tuple[Path, TrainedVectors]
+) -> None:
+    encoder = Encoder.load(base, precision="float32")
+    before = encoder.encode(["the of and"])
+    changed = encoder.with_updates(trained[1].updates)
+    assert np.array_equal(encoder.encode(["the of and"]), before)
+    assert not np.allclose(changed.encode(["the of and"]), before)
+    wrong = {name: (a[:, :3], b) for name, (a, b) in trained[1].updates.items()}
+    with pytest.raises(WeightsError, match="do not fit"):
+        encoder.with_updates(wrong)
+
+
+def test_updates_of_the_layers_that_the_heads_read_are_refused(
+    base: Path, start: PrepModel, trained: tuple[Path, TrainedVectors], tmp_path: Path
+) -> None:
+    folder = tmp_path / "v"
+    ship(trained[1], folder, CONFIG, start)
+    path = folder / "encoder.safetensors"
+    updates, _, _ = read_updates(path)
+    lower = {name.replace(".layer.1.", ".layer.0."): pair for name, pair in updates.items()}
+    save_updates(path, lower, scale=1.0)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"]["encoder.safetensors"] = file_digest(path)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"layer\.0\..* whose states the heads were trained on"):
+        PrepModel.load(folder, base=base)
+
+
+def test_settings_are_read_from_toml_and_senseless_ones_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('epochs = 1.5\nsizes = [30]\n[[sets]]\nname = "mine"\ndocuments = 4\n', encoding="utf-8")
+    config = ContrastiveConfig.from_toml(path)
+    assert (config.epochs, config.sizes, config.sets) == (1.5, (30,), (VectorSet(name="mine", documents=4),))
+    path.write_text("epoch = 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="epoch"):
+        ContrastiveConfig.from_toml(path)
+    for wrong in ({"rank": 0}, {"temperature": 0.0}, {"batch_windows": 2}, {"sizes": ()}):
+        with pytest.raises(ConfigError):
+            replace(CONFIG, **wrong)

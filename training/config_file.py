@@ -1,0 +1,35 @@
+"""Settings of a training stage from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prep.errors import ConfigError
+
+__all__ = ["read_config"]
+
+T = TypeVar("T")
+
+
+def read_config(
+    kind: type[T], path: str | Path, *, nested: Mapping[str, Callable[[Any], Any]] | None = None
+) -> T:
+    """Return the dataclass `kind` with the file's settings; an unknown key or a file that is no TOML is a ConfigError.
+
+    nested: how to read the settings that are tables of their own.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    unknown = set(values) - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ConfigError(f"unknown settings in {path}: {sorted(unknown)}")
+    for name, read in (nested or {}).items():
+        if name in values:
+            values[name] = read(values[name])
+    return kind(**values)

@@ -1,0 +1,210 @@
+"""What cuts are judged on: stretches of documents with their questions, and what retrieval finds for a way to cut one.
+
+A document is read once; unit states, summed token states and the best chunks elsewhere do not change with its cuts, so
+judging a segmentation costs a few small matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from prep.document import Document, Floats
+from prep.errors import DataError
+from prep.model import CutPlan, PageReading, PrepModel
+from prep.segment import segment
+from training.dataset import Question, load_set
+from training.mixture import held_out_documents
+
+if TYPE_CHECKING:
+    from training.segmentation_rl import SegmentationConfig
+
+__all__ = ["Doubles", "Page", "Pieces", "Stretch", "by_page", "judge", "read_stretches", "worth_of_breaks"]
+
+Doubles = npt.NDArray[np.float64]
+Pieces = Sequence[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Units [first, last) of a page that are cut together, with the questions whose evidence lies in them.
+
+    queries: (q, d). evidence: (q, units) characters of evidence in each unit. rivals: (q, k) the best scores of
+    chunks outside the stretch, best first; rival_characters: (q, k) their lengths.
+    """
+
+    page: Page
+    first: int
+    last: int
+    queries: Floats
+    evidence: Doubles
+    rivals: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    rival_characters: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(slots=True)
+class Page:
+    """A document read once. constant: what is added to the worth of a break that the boundary head gives."""
+
+    document_id: str
+    reading: PageReading
+    plan: CutPlan
+    constant: Doubles
+    characters: Doubles
+    pieces: list[tuple[int, int]]
+    stretches: list[Stretch] = field(default_factory=list)
+
+
+def worth_of_breaks(model: PrepModel) -> Doubles:
+    weights = model.config.weights
+    return np.array([weights.none, weights.sentence, weights.paragraph, weights.section])
+
+
+def read_stretches(
+    data: str | Path, model: PrepModel, config: SegmentationConfig, worth: Doubles, *, held_out: bool
+) -> list[Stretch]:
+    """Read the sets' documents and return the stretches that have questions, rivals and all."""
+    stretches: list[Stretch] = []
+    for one in config.sets:
+        labelled = load_set(Path(data) / one.name)
+        held = held_out_documents(labelled)
+        names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
+        wanted = max(1, one.documents // 5) if held_out else one.documents
+        names = [names[i * len(names) // wanted] for i in range(wanted)] if wanted < len(names) else names
+        asked: dict[str, list[tuple[Question, str]]] = {name: [] for name in names}
+        for question in labelled.questions:
+            where = {span.document_id for span in question.evidence if question.answerable}
+            if len(where) == 1 and (name := where.pop()) in asked:
+                title = labelled.documents[name].title if one.title_in_question else ""
+                text = f"{title}: {question.question}" if title else question.question
+                asked[name].append((question, text))
+        documents = [labelled.documents[name] for name in names if asked[name]]
+        pages = list(_pages(documents, model, worth, "held out" if held_out else "train", one.name))
+        of_set: list[Stretch] = []
+        for page in pages:
+            page.stretches = list(_stretches(page, asked[page.document_id], model, config))
+            of_set += page.stretches
+        _find_rivals(pages, of_set, config.k)
+        stretches += of_set
+    if not stretches:
+        raise DataError(
+            "no question's evidence lies inside one stretch; raise stretch_units or give other sets"
+        )
+    return stretches
+
+
+def _pages(
+    documents: Sequence[Document], model: PrepModel, worth: Doubles, what: str, name: str
+) -> Iterator[Page]:
+    for document in tqdm(documents, desc=f"reading {name}, {what}", unit="doc", disable=None):
+        reading = model.read_page(document)
+        if not reading.units:
+            continue
+        model.add_states([reading])
+        predictions = model.predict(reading)
+        plan = model.plan_cuts(reading, predictions)
+        yield Page(
+            document_id=document.id,
+            reading=reading,
+            plan=plan,
+            constant=np.asarray(plan.scores) - predictions.boundary.astype(np.float64) @ worth,
+            characters=np.array([unit.end - unit.start for unit in reading.units], dtype=np.float64),
+            pieces=segment(plan.counts, plan.header_tokens, plan.scores, plan.limits, model.config.prior),
+        )
+
+
+def _stretches(
+    page: Page, asked: Sequence[tuple[Question, str]], model: PrepModel, config: SegmentationConfig
+) -> Iterator[Stretch]:
+    """Cut a page where its own cuts fall, into stretches of about the wanted number of units."""
+    units = page.reading.units
+    starts = np.array([unit.start for unit in units])
+    ends = np.array([unit.end for unit in units])
+    first = 0
+    for _, last in page.pieces:
+        if last - first < config.stretch_units and last < len(units):
+            continue
+        texts, rows = [], []
+        for question, text in asked:
+            inside = [s for s in question.evidence if starts[first] <= s.start and s.end <= ends[last - 1]]
+            if len(inside) < len(question.evidence):
+                continue
+            texts.append(text)
+            shared = np.zeros(last - first)
+            for span in inside:
+                cut = np.minimum(ends[first:last], span.end) - np.maximum(starts[first:last], span.start)
+                shared += np.maximum(cut, 0)
+            rows.append(shared)
+        if texts:
+            yield Stretch(page, first, last, model.encode_queries(texts), np.stack(rows))
+        first = last
+
+
+def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) -> None:
+    """Find for every question the k best chunks outside its stretch, as the start cuts them."""
+    vectors, characters, where = [], [], []
+    for number, page in enumerate(pages):
+        vectors.append(_vectors(page, page.pieces))
+        characters += [float(page.characters[first:last].sum()) for first, last in page.pieces]
+        where += [(number, first, last) for first, last in page.pieces]
+    if not stretches:
+        return
+    pool, lengths, place = np.concatenate(vectors), np.array(characters), np.array(where)
+    numbers = {id(page): number for number, page in enumerate(pages)}
+    for stretch in stretches:
+        scores = stretch.queries @ pool.T
+        own = (
+            (place[:, 0] == numbers[id(stretch.page)])
+            & (place[:, 1] >= stretch.first)
+            & (place[:, 2] <= stretch.last)
+        )
+        scores[:, own] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        stretch.rivals = np.take_along_axis(scores, best, axis=1)
+        stretch.rival_characters = np.where(np.isfinite(stretch.rivals), lengths[best], 0.0)
+
+
+def _vectors(page: Page, pieces: Pieces) -> Floats:
+    sums = page.reading.sums
+    assert sums is not None
+    edges = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
+    pooled = np.stack([edges[last] - edges[first] for first, last in pieces])
+    vectors: Floats = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).astype(
+        np.float32
+    )
+    return vectors
+
+
+def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
+    """Return (q, 4) reward, recall, iou and omega of each question. pieces: of the stretch, counted from its start."""
+    placed = [(first + stretch.first, last + stretch.first) for first, last in pieces]
+    scores = stretch.queries @ _vectors(stretch.page, placed).T
+    edges = np.concatenate([[0.0], np.cumsum(stretch.page.characters[stretch.first : stretch.last])])
+    lengths = np.array([edges[last] - edges[first] for first, last in pieces])
+    held = np.stack([stretch.evidence[:, first:last].sum(1) for first, last in pieces], axis=1)
+    total = np.maximum(stretch.evidence.sum(1), 1.0)
+    everything = np.concatenate([scores, stretch.rivals], axis=1)
+    best = np.argsort(-everything, axis=1, kind="stable")[:, : config.k]
+    found = np.take_along_axis(np.concatenate([held, np.zeros_like(stretch.rivals)], axis=1), best, 1).sum(1)
+    size = np.concatenate([np.broadcast_to(lengths, scores.shape), stretch.rival_characters], axis=1)
+    shown = np.take_along_axis(size, best, 1).sum(1)
+    touching = np.where(held > 0, lengths, 0.0).sum(1)
+    recall = found / total
+    iou = found / np.maximum(shown + total - found, 1.0)
+    omega = held.sum(1) / np.maximum(touching + total - held.sum(1), 1.0)
+    reward = recall + config.iou_weight * iou + config.omega_weight * omega
+    return np.stack([reward, recall, iou, omega], axis=1)
+
+
+def by_page(stretches: Sequence[Stretch]) -> Iterator[tuple[Page, list[Stretch]]]:
+    grouped: dict[int, list[Stretch]] = {}
+    for stretch in stretches:
+        grouped.setdefault(id(stretch.page), []).append(stretch)
+    for of_page in grouped.values():
+        yield of_page[0].page, of_page

@@ -1,0 +1,370 @@
+"""Stage three of the prep model: cuts rewarded by what retrieval finds.
+
+The cuts of a stretch of text are drawn from the distribution that the boundary scores define
+(`training.segmentation_policy`); every draw is indexed as it would be, its chunks' vectors pooled from token states
+that no longer change, and searched with the questions on the stretch among all other chunks of the corpus. Reward is
+how much of the evidence the best chunks hold and how little else. The advantage of a draw is its reward over that of
+the other draws of the same stretch (leave-one-out, Ahmadian et al., https://arxiv.org/abs/2402.14740), and because the
+distribution is exact, its gradient by every break score is the break's indicator less its marginal. No question is
+needed where the model serves.
+
+    python -m training.segmentation_rl --data DATA --run RUN --start VERSION [--config FILE.toml] [--ship FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from prep.errors import ConfigError
+from prep.heads import StructureHeads
+from prep.model import PrepModel
+from prep.segment import segment
+from prep.version import save_version
+from training.config_file import read_config
+from training.cut_rewards import Doubles, Page, Stretch, by_page, judge, read_stretches, worth_of_breaks
+from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.segmentation_policy import SegmentationPolicy
+from training.significance import Difference, paired_bootstrap
+from training.vector_pages import VectorSet
+
+__all__ = ["CutScores", "SegmentationConfig", "TrainedCuts", "ship", "train_segmentation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentationConfig:
+    """One run. sets: whose questions reward; every sixth document is for measuring alone.
+
+    stretch_units: units that are cut together, about. draws: segmentations of a stretch each step; stretches: of a
+    step. k: chunks that a search gives. Reward: recall of the evidence's characters, plus iou_weight times their
+    intersection over union with what was found, plus omega_weight times the same with the chunks that touch the
+    evidence, found or not. trains: "boundary" moves the last layer of the boundary head alone, "heads" all of the
+    heads. start_weight: of the squared distance of the break scores to those of the start.
+    """
+
+    sets: tuple[VectorSet, ...] = (
+        VectorSet(name="new_wiki"),
+        VectorSet(name="medquad", documents=150),
+        VectorSet(name="contractnli", documents=40, title_in_question=True),
+        VectorSet(name="policyqa_dev", title_in_question=True),
+    )
+    stretch_units: int = 48
+    draws: int = 8
+    stretches: int = 16
+    steps: int = 300
+    temperature: float = 1.0
+    k: int = 5
+    iou_weight: float = 2.0
+    omega_weight: float = 0.5
+    learning_rate: float = 3e-3
+    warmup_steps: int = 10
+    start_weight: float = 0.01
+    trains: Literal["boundary", "heads"] = "boundary"
+    checkpoint_steps: int = 50
+    evaluate_steps: int = 50
+    seed: int = 17
+
+    def __post_init__(self) -> None:
+        for name in ("stretch_units", "stretches", "steps", "k", "checkpoint_steps", "evaluate_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        if self.draws < 2:
+            raise ConfigError(f"draws={self.draws!r} must be at least 2: each is judged by the others")
+        if self.temperature <= 0 or self.learning_rate <= 0 or not self.sets:
+            raise ConfigError("temperature and learning_rate must be positive, and sets not empty")
+        if min(self.iou_weight, self.omega_weight, self.start_weight) < 0:
+            raise ConfigError("iou_weight, omega_weight and start_weight must not be negative")
+        if self.trains not in ("boundary", "heads"):
+            raise ConfigError(f"trains={self.trains!r} must be 'boundary' or 'heads'")
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> SegmentationConfig:
+        """Read settings; an unknown key is a ConfigError."""
+        return read_config(cls, path, nested={"sets": lambda rows: tuple(VectorSet(**row) for row in rows)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutScores:
+    """Means over questions, of the cuts that serve (the likeliest ones)."""
+
+    n_questions: int
+    reward: float
+    recall: float
+    iou: float
+    omega: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedCuts:
+    """What a run gives. before, after: on held-out documents; gain: of the reward, paired, resampled by document."""
+
+    heads: StructureHeads
+    before: CutScores
+    after: CutScores
+    gain: Difference
+    steps: int
+    seconds: float
+
+
+def train_segmentation(
+    data: str | Path,
+    run: str | Path,
+    start: PrepModel,
+    config: SegmentationConfig | None = None,
+) -> TrainedCuts:
+    """Train the boundary scores of `start`, whose vectors must be pooled late, or go on with a run.
+
+    Deterministic by seed on one machine. Raises ConfigError, DataError where no question lies in a stretch.
+    """
+    config = config or SegmentationConfig()
+    if start.config.vectors != "late" or start.heads is None:
+        raise ConfigError(f"{start.version} must have trained heads and late vectors: run the stages before")
+    worth = worth_of_breaks(start)
+    training = read_stretches(data, start, config, worth, held_out=False)
+    held = read_stretches(data, start, config, worth, held_out=True)
+    heads = copy.deepcopy(start.heads).requires_grad_(False)
+    folder = RunFolder(run, {**asdict(config), "start": start.version})
+    started = time.monotonic()
+    steps = _fit(heads, training, held, start, folder, config, worth)
+    seconds = time.monotonic() - started
+    heads.requires_grad_(False)
+    before, after = (_rows(one, held, start, config, worth) for one in (start.heads, heads))
+    gain = paired_bootstrap(
+        [row[0] for row in before.rows],
+        [row[0] for row in after.rows],
+        groups=before.documents,
+        seed=config.seed,
+    )
+    return TrainedCuts(heads, before.scores, after.scores, gain, steps, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    rows: list[Doubles]
+    documents: list[str]
+
+    @property
+    def scores(self) -> CutScores:
+        reward, recall, iou, omega = np.stack(self.rows).mean(0)
+        return CutScores(
+            n_questions=len(self.rows),
+            reward=float(reward),
+            recall=float(recall),
+            iou=float(iou),
+            omega=float(omega),
+        )
+
+
+def _rows(
+    heads: StructureHeads,
+    stretches: Sequence[Stretch],
+    start: PrepModel,
+    config: SegmentationConfig,
+    worth: Doubles,
+) -> _Rows:
+    """Judge the likeliest cuts, question by question."""
+    rows: list[Doubles] = []
+    documents: list[str] = []
+    with torch.inference_mode():
+        for page, of_page in by_page(stretches):
+            scores = _break_scores(heads, page, worth).numpy()
+            for stretch in of_page:
+                plan, part = page.plan, slice(stretch.first, stretch.last)
+                pieces = segment(
+                    plan.counts[part],
+                    plan.header_tokens[part],
+                    [float(score) for score in scores[part]],
+                    plan.limits,
+                    start.config.prior,
+                )
+                judged = judge(stretch, pieces, config)
+                rows += list(judged)
+                documents += [page.document_id] * len(judged)
+    return _Rows(rows, documents)
+
+
+def _break_scores(heads: StructureHeads, page: Page, worth: Doubles) -> torch.Tensor:
+    """Return (n_units,) float64: what a break after each unit is worth, as the heads see it now."""
+    reading = page.reading
+    assert reading.states is not None
+    logits, _, _ = heads(
+        torch.from_numpy(reading.states).unsqueeze(0), torch.from_numpy(reading.surface).unsqueeze(0)
+    )
+    boundary = torch.softmax(logits[0], dim=-1).double()
+    return boundary @ torch.from_numpy(worth) + torch.from_numpy(page.constant)
+
+
+def _fit(
+    heads: StructureHeads,
+    training: Sequence[Stretch],
+    held: Sequence[Stretch],
+    start: PrepModel,
+    run: RunFolder,
+    config: SegmentationConfig,
+    worth: Doubles,
+) -> int:
+    heads.eval()
+    moved = heads.boundary if config.trains == "boundary" else heads
+    moved.requires_grad_(True)
+    trained = {name: p for name, p in heads.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0)
+    step = 0
+    if (checkpoint := run.resume()) is not None:
+        restore_training(checkpoint.tensors, trained, optimiser)
+        step = checkpoint.step
+    started = time.monotonic()
+    bar = tqdm(total=config.steps, initial=step, desc="training cuts", unit="step", disable=None)
+    while step < config.steps:
+        rng = np.random.default_rng([config.seed, step])
+        chosen = [
+            training[i]
+            for i in rng.choice(len(training), config.stretches, replace=config.stretches > len(training))
+        ]
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(
+                step, config.steps, config.learning_rate, warmup_steps=config.warmup_steps, final_fraction=0.1
+            )
+        loss, row = _loss(heads, chosen, start, config, worth, rng)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        norm = nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimiser.step()
+        step += 1
+        run.log({"step": step, **row, "norm": float(norm), "seconds": time.monotonic() - started})
+        bar.update()
+        bar.set_postfix(reward=f"{row['reward']:.3f}", spread=f"{row['spread']:.3f}")
+        if held and (step % config.evaluate_steps == 0 or step == config.steps):
+            scores = asdict(_rows(heads, held, start, config, worth).scores)
+            run.log({"step": step, **{f"held_{name}": value for name, value in scores.items()}})
+            tqdm.write(f"step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        if step % config.checkpoint_steps == 0:
+            run.checkpoint(step, training_tensors(trained, optimiser))
+    bar.close()
+    run.checkpoint(step, training_tensors(trained, optimiser))
+    return step
+
+
+def _loss(
+    heads: StructureHeads,
+    stretches: Sequence[Stretch],
+    start: PrepModel,
+    config: SegmentationConfig,
+    worth: Doubles,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Return a loss whose gradient by the break scores is the policy gradient, and what the step saw."""
+    loss = torch.zeros((), dtype=torch.float64)
+    rewards: list[float] = []
+    spreads: list[float] = []
+    lengths: list[float] = []
+    skipped = 0
+    for page, of_page in by_page(stretches):
+        scores = _break_scores(heads, page, worth)
+        begun = torch.from_numpy(np.asarray(page.plan.scores))
+        values = scores.detach().numpy()
+        for stretch in of_page:
+            part = slice(stretch.first, stretch.last)
+            policy = SegmentationPolicy(
+                page.plan.counts[part],
+                page.plan.header_tokens[part],
+                [float(value) for value in values[part]],
+                page.plan.limits,
+                start.config.prior,
+                temperature=config.temperature,
+            )
+            drawn = [policy.sample(rng) for _ in range(config.draws)]
+            reward = np.array([judge(stretch, pieces, config)[:, 0].mean() for pieces in drawn])
+            rewards.append(float(reward.mean()))
+            spreads.append(float(reward.std()))
+            lengths.append(float(np.mean([len(pieces) for pieces in drawn])))
+            loss = loss + config.start_weight * ((scores[part] - begun[part]) ** 2).mean()
+            if np.ptp(reward) < 1e-9:
+                skipped += 1
+                continue
+            advantage = (reward - reward.mean()) * config.draws / (config.draws - 1)
+            marginals = policy.break_marginals()
+            gradient = np.zeros(len(marginals))
+            for value, pieces in zip(advantage, drawn, strict=True):
+                breaks = np.zeros(len(marginals))
+                breaks[[last - 1 for _, last in pieces]] = 1.0
+                gradient += value * (breaks - marginals) / config.temperature / config.draws
+            gradient[-1] = 0.0
+            loss = loss - (torch.from_numpy(gradient) * scores[part]).sum()
+    row = {
+        "reward": float(np.mean(rewards)),
+        "spread": float(np.mean(spreads)),
+        "pieces": float(np.mean(lengths)),
+        "skipped": skipped / len(stretches),
+    }
+    return loss / len(stretches), row
+
+
+def ship(
+    result: TrainedCuts,
+    folder: str | Path,
+    config: SegmentationConfig,
+    start: PrepModel,
+    *,
+    updates: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None,
+    card: str = "",
+) -> str:
+    """Write a version with the trained heads and the start's vectors; returns its version string."""
+    metrics: dict[str, Any] = {"before": asdict(result.before), "after": asdict(result.after)}
+    metrics["gain"] = asdict(result.gain)
+    about = {
+        "stage": "reinforcement",
+        "start": start.version,
+        "steps": result.steps,
+        "config": asdict(config),
+    }
+    return save_version(
+        folder,
+        result.heads,
+        start.config,
+        start.encoder,
+        updates=updates,
+        card=card,
+        metrics={"held_out_cuts": metrics},
+        training=about,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train from the command line."""
+    from prep.version import read_version
+
+    parser = argparse.ArgumentParser(
+        description="train the prep model's cuts on what retrieval finds; resumes by itself"
+    )
+    parser.add_argument("--data", required=True, help="folder of labelled sets")
+    parser.add_argument("--run", required=True, help="folder for checkpoints and the log")
+    parser.add_argument(
+        "--start", required=True, help="the prep version to start from, its vectors pooled late"
+    )
+    parser.add_argument("--config", help="TOML file with settings")
+    parser.add_argument("--ship", help="write a loadable version to this folder")
+    options = parser.parse_args(argv)
+    config = SegmentationConfig.from_toml(options.config) if options.config else SegmentationConfig()
+    start = PrepModel.load(options.start)
+    result = train_segmentation(options.data, options.run, start, config)
+    shown = {"before": asdict(result.before), "after": asdict(result.after), "gain": asdict(result.gain)}
+    print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))
+    if options.ship:
+        updates = read_version(Path(options.start)).updates
+        print(ship(result, options.ship, config, start, updates=updates))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
