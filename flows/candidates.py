@@ -14,13 +14,11 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from flows.suites import SERVING
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.generation import Generation
@@ -43,8 +41,12 @@ __all__ = [
     "Candidate",
     "Dataset",
     "PassSettings",
+    "candidate_card",
+    "curves_of",
+    "finished_candidate",
+    "fresh_folder",
+    "keep_candidate",
     "synthesize_data",
-    "train_prep_candidate",
     "train_retrieve_candidate",
 ]
 
@@ -61,8 +63,8 @@ class PassSettings:
     """How much is synthesised and how long is trained.
 
     n_examples: questions made at most. held_out_every: every so many documents one is kept for measuring.
-    minutes: the most that training the retrieve model may take. prep_pages: damaged pages a document;
-    prep_epochs: how often the prep model's heads see them.
+    minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
+    a document; prep_epochs: how often the prep model's heads see them. cut_steps: of rewarding cuts.
     """
 
     n_examples: int = 960
@@ -70,10 +72,11 @@ class PassSettings:
     minutes: float = 20.0
     prep_epochs: int = 8
     prep_pages: int = 2
+    cut_steps: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_examples", "prep_epochs", "prep_pages"):
+        for name in ("n_examples", "prep_epochs", "prep_pages", "cut_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
         if self.held_out_every < 2:
@@ -162,50 +165,6 @@ def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
     return _dataset(folder, reused=False)
 
 
-def train_prep_candidate(workspace: Workspace, dataset: Dataset, settings: PassSettings) -> Candidate:
-    """Train the serving prep model's heads further on the documents' own structure; keep a candidate version."""
-    from flows.serving import serving_prep
-    from training.prep_supervised import SupervisedConfig, ship, train_supervised
-
-    begun = serving_prep(workspace)
-    config = SupervisedConfig(
-        sets={CORPUS: dataset.n_documents},
-        joined={},
-        held_out_every=settings.held_out_every,
-        pages=settings.prep_pages,
-        epochs=settings.prep_epochs,
-        learning_rate=1e-4,  # a tenth of what heads are trained with from the start
-        heads=begun.config.heads,
-        threads=os.cpu_count() or 1,
-        seed=settings.seed,
-    )
-    made_of = {**config.to_json(), "threads": None, "dataset": dataset.digest, "start": begun.version}
-    run = workspace.path / "runs" / f"prep-{json_digest(made_of)[:12]}"
-    if (finished := _finished(workspace, run)) is not None:
-        return finished
-    started = time.monotonic()
-    result = train_supervised(dataset.folder, run, config, start=begun.heads)
-    draft = _fresh(run / "version")
-    version = ship(result, draft, config, begun.config, card=_card("prep", dataset, settings))
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    candidate = Candidate(
-        "prep",
-        version,
-        time.monotonic() - started,
-        {
-            name: asdict(scores)
-            for name, scores in (
-                ("candidate", result.scores),
-                (SERVING, result.start_scores),
-                ("rules alone", result.rule_scores),
-            )
-            if scores is not None
-        },
-        _curves(rows, ("loss", "boundary", "role")),
-    )
-    return _keep(workspace, run, candidate, draft)
-
-
 def train_retrieve_candidate(
     workspace: Workspace,
     dataset: Dataset,
@@ -235,7 +194,7 @@ def train_retrieve_candidate(
             "minutes": settings.minutes,
         }
         run = workspace.path / "runs" / f"retrieve-{json_digest(made_of)[:12]}"
-        if (finished := _finished(workspace, run)) is not None:
+        if (finished := finished_candidate(workspace, run)) is not None:
             return finished
         traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, settings.seed)
     begun = RetrieveModel.load(start)
@@ -249,18 +208,20 @@ def train_retrieve_candidate(
         stop_after_s=allowed_s,
         report=lambda row: told(min(row["seconds"], allowed_s), allowed_s) if told else None,
     )
-    draft = _fresh(run / "version")
+    draft = fresh_folder(run / "version")
     stack_adapters(start / ADAPTER, result.adapter, draft / ADAPTER)
     version = save_retrieve_version(
         draft,
         draft / ADAPTER,
         serving=begun.serving,
         source=read_json(start / MANIFEST_NAME)["base"].get("source"),
-        card=_card("retrieve", dataset, settings),
+        card=candidate_card("retrieve", dataset, settings),
         training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
     )
-    curves = _curves(result.curve, ("loss",))
-    return _keep(workspace, run, Candidate("retrieve", version, result.seconds, curves=curves), draft)
+    curves = curves_of(run, ("loss",))
+    return keep_candidate(
+        workspace, run, Candidate("retrieve", version, result.seconds, curves=curves), draft
+    )
 
 
 def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
@@ -307,17 +268,20 @@ def _dataset(folder: Path, *, reused: bool) -> Dataset:
     )
 
 
-def _curves(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
-    return {name: [(float(row["step"]), float(row[name])) for row in rows] for name in names}
+def curves_of(run: Path, names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    """Return name → (step, value) from the log of a run, of the rows that have it."""
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {name: [(float(row["step"]), float(row[name])) for row in rows if name in row] for name in names}
 
 
-def _fresh(folder: Path) -> Path:
+def fresh_folder(folder: Path) -> Path:
+    """Return the folder, empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
-def _finished(workspace: Workspace, run: Path) -> Candidate | None:
+def finished_candidate(workspace: Workspace, run: Path) -> Candidate | None:
     """Return what this run came to before, if its version is still in the workspace."""
     try:
         content = read_json(run / "candidate.json")
@@ -328,7 +292,7 @@ def _finished(workspace: Workspace, run: Path) -> Candidate | None:
     return candidate if candidate.version in workspace.model_versions(candidate.kind) else None
 
 
-def _keep(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) -> Candidate:
+def keep_candidate(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) -> Candidate:
     """Put the version in `draft` among the workspace's models, then note in the run's folder that it is."""
     if candidate.version not in workspace.model_versions(candidate.kind):
         with workspace.new_model(candidate.kind, candidate.version) as folder:
@@ -338,7 +302,8 @@ def _keep(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) ->
     return candidate
 
 
-def _card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
+def candidate_card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
+    """Return the card of a version that was trained on a workspace."""
     return (
         f"# A {kind} version trained on the documents of one workspace\n\n"
         f"Trained on {dataset.n_questions} questions and the structure of "

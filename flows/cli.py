@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from prep.errors import DiptychError
 
 if TYPE_CHECKING:
+    from flows.prep_candidates import PrepStage
     from prep.workspace import ModelKind
 
 __all__ = ["build_parser", "main"]
@@ -28,6 +29,7 @@ __all__ = ["build_parser", "main"]
 DEFAULT_WORKSPACE = "workspace"
 SUITES = ("chunking", "retrieval", "answers")
 KINDS: tuple[ModelKind, ...] = ("prep", "retrieve")
+STAGES: tuple[PrepStage, ...] = ("supervised", "contrastive", "reinforcement")
 #: What `models list` calls a model that came with the package.
 SHIPPED = "shipped"
 
@@ -102,11 +104,20 @@ def build_parser() -> argparse.ArgumentParser:
         "train",
         _train,
         "train a candidate version on data synthesised from the ingested documents",
-        "diptych train prep --minutes 20\n  diptych train retrieve --examples 960 --seed 1",
+        "diptych train prep --stage contrastive --minutes 20\n  diptych train retrieve --examples 960 --seed 1",
     )
     train.add_argument("kind", choices=KINDS)
     train.add_argument(
-        "--minutes", type=_positive_float, default=20.0, help="training retrieve, at most (20)"
+        "--minutes",
+        type=_positive_float,
+        default=20.0,
+        help="training retrieve, or prep's vectors, at most (20)",
+    )
+    train.add_argument(
+        "--stage",
+        choices=STAGES,
+        default=STAGES[0],
+        help="of prep: heads by structure, vectors by questions, or cuts by what questions find (supervised)",
     )
     train.add_argument("--examples", type=_positive_int, default=960, help="synthetic examples at most (960)")
     train.add_argument("--seed", type=int, default=0)
@@ -278,14 +289,17 @@ def _models_rollback(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from flows.candidates import PassSettings, synthesize_data, train_prep_candidate, train_retrieve_candidate
+    from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
+    from flows.prep_candidates import train_prep_candidate
     from prep.workspace import Workspace
 
     workspace = Workspace(arguments.workspace)
     settings = PassSettings(n_examples=arguments.examples, minutes=arguments.minutes, seed=arguments.seed)
     dataset = synthesize_data(workspace, settings)
-    train = train_prep_candidate if arguments.kind == "prep" else train_retrieve_candidate
-    candidate = train(workspace, dataset, settings)
+    if arguments.kind == "prep":
+        candidate = train_prep_candidate(workspace, dataset, settings, arguments.stage)
+    else:
+        candidate = train_retrieve_candidate(workspace, dataset, settings)
     if arguments.json:
         print_json(candidate)
         return 0

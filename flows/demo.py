@@ -22,13 +22,13 @@ from flows.candidates import (
     Dataset,
     PassSettings,
     synthesize_data,
-    train_prep_candidate,
     train_retrieve_candidate,
 )
 from flows.corpus import write_corpus
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.page import write_page
+from flows.prep_candidates import train_prep_candidate
 from flows.suites import HEADLINE
 from flows.synthesize import synthesize
 from flows.tasks import Receipt

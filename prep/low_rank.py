@@ -15,7 +15,7 @@ from torch import nn
 
 from prep.errors import WeightsError
 
-__all__ = ["Updates", "merge_updates", "read_updates", "save_updates"]
+__all__ = ["Updates", "merge_updates", "read_updates", "save_updates", "stack_updates"]
 
 #: Module name → (A, B), the scale already in B where they were read from a file.
 Updates: TypeAlias = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
@@ -77,3 +77,15 @@ def merge_updates(model: nn.Module, updates: Updates) -> None:
             weight.copy_((weight.float() + (b @ a).to(weight.device)).to(weight.dtype))
     except (KeyError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"the low-rank updates do not fit the model: {error!r}") from error
+
+
+def stack_updates(below: Updates, above: Updates) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the updates that do what merging `below` and then `above` does.
+
+    Low-rank updates add up: side by side, their factors are one update of the summed rank, exactly.
+    """
+    stacked = {}
+    for name in sorted(below.keys() | above.keys()):
+        parts = [side[name] for side in (below, above) if name in side]
+        stacked[name] = (torch.cat([a for a, _ in parts], dim=0), torch.cat([b for _, b in parts], dim=1))
+    return stacked

@@ -22,6 +22,7 @@ from prep.document import Chunk, Document, Floats, Role
 from prep.encoder import Encoder, Precision
 from prep.errors import ConfigError, WeightsError
 from prep.heads import StructureHeads
+from prep.low_rank import Updates
 from prep.manifest import json_digest
 from prep.outline import heading_paths, line_roles, majority_role
 from prep.segment import ChunkLimits, segment
@@ -116,13 +117,14 @@ class PrepModel:
         config: PrepConfig,
         version: str,
         *,
-        vector_encoder: Encoder | None = None,
+        updates: Updates | None = None,
     ) -> None:
-        """vector_encoder: the encoder as trained for the vectors, its lower layers those of `encoder`."""
+        """updates: of the encoder's layers above those that the heads read, as trained for the vectors."""
         if config.trained and heads is None:
             raise ConfigError("a trained prep model needs heads")
         self.encoder = encoder
-        self.vector_encoder = vector_encoder or encoder
+        self.updates = updates
+        self.vector_encoder = encoder if updates is None else encoder.with_updates(updates)
         self.heads = None if heads is None else heads.eval().requires_grad_(False)
         self.config = config
         self._version = version
@@ -167,8 +169,7 @@ class PrepModel:
         changed = replace(config, limits=limits or config.limits, vectors=vectors or config.vectors)
         if changed != config:
             version = f"{version}+{json_digest(changed.to_json())[:8]}"
-        trained = None if saved.updates is None else encoder.with_updates(saved.updates)
-        return cls(encoder, saved.heads, changed, version, vector_encoder=trained)
+        return cls(encoder, saved.heads, changed, version, updates=saved.updates)
 
     @classmethod
     def untrained(

@@ -1,7 +1,7 @@
 """Two adapters, one trained on top of the other, as a single adapter on the base.
 
 Training that goes on from a version starts with that version's adapter merged, so what it writes is an update
-of an update. Low-rank updates add up: side by side, their factors are one update of the summed rank, exactly.
+of an update.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from prep.low_rank import stack_updates
 from retrieve.adapter import read_adapter, save_adapter
 
 __all__ = ["stack_adapters"]
@@ -22,9 +23,6 @@ def stack_adapters(below: Path, above: Path, target: Path) -> None:
     `below` remain for tokens it does not have. Raises WeightsError for a file that is no adapter.
     """
     first, second = read_adapter(below), read_adapter(above)
-    updates = {}
-    for name in sorted(first.updates.keys() | second.updates.keys()):
-        parts = [side.updates[name] for side in (first, second) if name in side.updates]
-        updates[name] = (torch.cat([a for a, _ in parts], dim=0), torch.cat([b for _, b in parts], dim=1))
+    updates = stack_updates(first.updates, second.updates)
     rows = {**first.rows, **second.rows}
     save_adapter(target, updates, list(rows), torch.stack(list(rows.values())), scale=1.0)

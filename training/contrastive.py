@@ -28,8 +28,9 @@ from torch import nn
 
 from prep.document import Floats
 from prep.errors import ConfigError, DataError
+from prep.low_rank import Updates, stack_updates
 from prep.model import PrepModel
-from prep.settings import Queries
+from prep.settings import Queries, Vectors
 from prep.version import save_version
 from training.config_file import read_config
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
@@ -55,15 +56,17 @@ _SETS = (
 class ContrastiveConfig:
     """One contrastive run.
 
-    sets: what is trained on; measured: sets whose held-out documents are measured on. sizes: target sizes of chunks
-    in tokens, one drawn for each document. group_windows: so many neighbouring windows of a document are read
-    together at most; batch_windows: windows a step, half of them of groups like each other. group_questions: of one
-    group a step at most. anchor_weight: of the distance to the frozen base's vectors, beside the contrastive loss.
-    queries: "base" leaves the questions' vectors as they are, "trained" reads them with the trained encoder.
+    sets: what is trained on; measured: sets whose held-out documents, every n-th, are measured on. sizes: target
+    sizes of chunks in tokens, one drawn for each document. group_windows: so many neighbouring windows of a document
+    are read together at most; batch_windows: windows a step, half of them of groups like each other.
+    group_questions: of one group a step at most. anchor_weight: of the distance to the frozen base's vectors, beside
+    the contrastive loss. queries: "base" leaves the questions' vectors as they are, "trained" reads them with the
+    trained encoder.
     """
 
     sets: tuple[VectorSet, ...] = _SETS
     measured: tuple[VectorSet, ...] = (VectorSet(name="new_wiki"), VectorSet(name="medquad", documents=120))
+    held_out_every: int = 6
     sizes: tuple[int, ...] = (50, 80, 120, 180)
     rank: int = 32
     learning_rate: float = 5e-4
@@ -105,7 +108,10 @@ class ContrastiveConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainedVectors:
-    """What a run gives. measures: set → way → recall, the ways being "frozen", "frozen late" and "trained"."""
+    """What a run gives. measures: set → way → recall on held-out documents.
+
+    Ways: "chunks" encoded by the frozen base with their headers, "late" pooled as the start does, "trained".
+    """
 
     updates: dict[str, tuple[torch.Tensor, torch.Tensor]]
     measures: dict[str, dict[str, Recall]]
@@ -123,18 +129,27 @@ def train_contrastive(
 ) -> TrainedVectors:
     """Train the upper layers, or go on with a run that was stopped; the updates, and recall on held-out documents.
 
-    start: the version whose cuts and lower layers are kept (default: the shipped one). stop_after_s: end by then, the
+    start: the version whose cuts and lower layers are kept, and whose vectors are gone on from where they were trained
+    (default: the shipped one). stop_after_s: end by then, the
     learning rate lowered in time; reading and measuring come on top. Writes below `run` what `training.run_folder`
     says, and cuts/. Raises ConfigError, DataError.
     """
     config = config or ContrastiveConfig()
     start = start or PrepModel.load(precision="float32")
-    if start.vector_encoder is not start.encoder:
-        raise ConfigError(f"{start.version} has trained vectors already; start from the version before them")
     folder = Path(run)
     cuts = folder / "cuts"
-    pages = read_pages(data, config.sets, start, cuts, held_out=False, sizes=config.sizes, seed=config.seed)
-    held = read_pages(data, config.measured, start, cuts, held_out=True)
+    every = config.held_out_every
+    pages = read_pages(
+        data,
+        config.sets,
+        start,
+        cuts,
+        held_out=False,
+        held_out_every=every,
+        sizes=config.sizes,
+        seed=config.seed,
+    )
+    held = read_pages(data, config.measured, start, cuts, held_out=True, held_out_every=every)
     groups = [group for page in pages for group in cut_groups(page, config)]
     if not groups:
         raise DataError("no question's evidence lies in the chunks of the sets to train on")
@@ -146,7 +161,12 @@ def train_contrastive(
     seconds = time.monotonic() - started
     updates = learner.updates()
     trained = _with_updates(start, updates, config.queries)
-    measures = evaluate_vectors({"frozen": start, "frozen late": _late(start), "trained": trained}, held)
+    ways = {
+        "chunks": _way(start, "chunk", None),
+        "late": _way(start, "late", start.updates),
+        "trained": trained,
+    }
+    measures = evaluate_vectors(ways, held)
     return TrainedVectors(updates, measures, steps, seconds)
 
 
@@ -223,7 +243,7 @@ class _Learner:
         self.device = torch.device("cuda" if wanted == "auto" and torch.cuda.is_available() else "cpu")
         if wanted != "auto":
             self.device = torch.device(wanted)
-        model: Any = copy.deepcopy(start.encoder.model).float().requires_grad_(False).to(self.device)
+        model: Any = copy.deepcopy(start.vector_encoder.model).float().requires_grad_(False).to(self.device)
         first = start.config.heads.layers
         names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
         upper = [name for name in names if (layer := _layer(name)) is not None and layer >= first]
@@ -299,28 +319,26 @@ class _Learner:
         return torch.from_numpy(np.stack([self._questions[text] for text in texts])).to(self.device)
 
     def updates(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Return the updates as they are merged, scale in B, on the CPU."""
+        """Return the updates of the base as they are merged, those of the start included, on the CPU."""
         found = {}
         for name, a in self.trained.items():
             if ".lora_A." in name:
                 b = self.trained[name.replace(".lora_A.", ".lora_B.")]
                 module = name.removeprefix("base_model.model.").split(".lora_A.")[0]
                 found[module] = (a.detach().float().cpu().clone(), 2.0 * b.detach().float().cpu())
-        return found
+        return found if self.start.updates is None else stack_updates(self.start.updates, found)
 
 
 def _with_updates(
     start: PrepModel, updates: dict[str, tuple[torch.Tensor, torch.Tensor]], queries: Queries
 ) -> PrepModel:
     config = replace(start.config, vectors="late", queries=queries)
-    trained = start.encoder.with_updates(updates)
-    return PrepModel(start.encoder, start.heads, config, f"{start.version}+vectors", vector_encoder=trained)
+    return PrepModel(start.encoder, start.heads, config, f"{start.version}+vectors", updates=updates)
 
 
-def _late(start: PrepModel) -> PrepModel:
-    return PrepModel(
-        start.encoder, start.heads, replace(start.config, vectors="late"), f"{start.version}+late"
-    )
+def _way(start: PrepModel, vectors: Vectors, updates: Updates | None) -> PrepModel:
+    config = replace(start.config, vectors=vectors)
+    return PrepModel(start.encoder, start.heads, config, f"{start.version}+{vectors}", updates=updates)
 
 
 def _layer(name: str) -> int | None:

@@ -71,11 +71,11 @@ def read_stretches(
 ) -> list[Stretch]:
     """Read the sets' documents and return the stretches that have questions, rivals and all."""
     stretches: list[Stretch] = []
-    for one in config.sets:
+    for one in config.measured if held_out else config.sets:
         labelled = load_set(Path(data) / one.name)
-        held = held_out_documents(labelled)
+        held = held_out_documents(labelled, config.held_out_every)
         names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
-        wanted = max(1, one.documents // 5) if held_out else one.documents
+        wanted = one.documents
         names = [names[i * len(names) // wanted] for i in range(wanted)] if wanted < len(names) else names
         asked: dict[str, list[tuple[Question, str]]] = {name: [] for name in names}
         for question in labelled.questions:

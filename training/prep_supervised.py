@@ -25,6 +25,7 @@ from torch import nn
 from prep.encoder import Precision
 from prep.errors import ConfigError
 from prep.heads import HeadsConfig, StructureHeads
+from prep.low_rank import Updates
 from prep.model import PrepModel
 from prep.settings import PrepConfig
 from prep.version import save_version
@@ -305,9 +306,10 @@ def ship(
     prepared: PrepConfig,
     *,
     base: str | Path | None = None,
+    updates: Updates | None = None,
     card: str = "",
 ) -> str:
-    """Write a version that `PrepModel.load` reads; returns its version string."""
+    """Write a version that `PrepModel.load` reads, with the vectors' updates if any; returns its version string."""
     from prep.encoder import Encoder
 
     encoder = Encoder.load(base)
@@ -318,7 +320,9 @@ def ship(
     }
     about = {"stage": "supervised", "steps": result.steps, "seed": config.seed, "config": config.to_json()}
     settled = replace(prepared, heads=config.heads, trained=True)
-    return save_version(folder, result.heads, settled, encoder, card=card, metrics=metrics, training=about)
+    return save_version(
+        folder, result.heads, settled, encoder, updates=updates, card=card, metrics=metrics, training=about
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

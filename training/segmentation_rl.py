@@ -17,7 +17,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,7 @@ __all__ = ["CutScores", "SegmentationConfig", "TrainedCuts", "ship", "train_segm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentationConfig:
-    """One run. sets: whose questions reward; every sixth document is for measuring alone.
+    """One run. sets: whose questions reward; measured: sets whose held-out documents, every n-th, are measured on.
 
     stretch_units: units that are cut together, about. draws: segmentations of a stretch each step; stretches: of a
     step. k: chunks that a search gives. Reward: recall of the evidence's characters, plus iou_weight times their
@@ -59,6 +59,13 @@ class SegmentationConfig:
         VectorSet(name="contractnli", documents=40, title_in_question=True),
         VectorSet(name="policyqa_dev", title_in_question=True),
     )
+    measured: tuple[VectorSet, ...] = (
+        VectorSet(name="new_wiki"),
+        VectorSet(name="medquad", documents=40),
+        VectorSet(name="contractnli", documents=8, title_in_question=True),
+        VectorSet(name="policyqa_dev", title_in_question=True),
+    )
+    held_out_every: int = 6
     stretch_units: int = 48
     draws: int = 8
     stretches: int = 16
@@ -91,7 +98,8 @@ class SegmentationConfig:
     @classmethod
     def from_toml(cls, path: str | Path) -> SegmentationConfig:
         """Read settings; an unknown key is a ConfigError."""
-        return read_config(cls, path, nested={"sets": lambda rows: tuple(VectorSet(**row) for row in rows)})
+        sets = {name: lambda rows: tuple(VectorSet(**row) for row in rows) for name in ("sets", "measured")}
+        return read_config(cls, path, nested=sets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +324,6 @@ def ship(
     config: SegmentationConfig,
     start: PrepModel,
     *,
-    updates: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None,
     card: str = "",
 ) -> str:
     """Write a version with the trained heads and the start's vectors; returns its version string."""
@@ -333,7 +340,7 @@ def ship(
         result.heads,
         start.config,
         start.encoder,
-        updates=updates,
+        updates=start.updates,
         card=card,
         metrics={"held_out_cuts": metrics},
         training=about,
@@ -342,8 +349,6 @@ def ship(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train from the command line."""
-    from prep.version import read_version
-
     parser = argparse.ArgumentParser(
         description="train the prep model's cuts on what retrieval finds; resumes by itself"
     )
@@ -361,8 +366,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = {"before": asdict(result.before), "after": asdict(result.after), "gain": asdict(result.gain)}
     print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))
     if options.ship:
-        updates = read_version(Path(options.start)).updates
-        print(ship(result, options.ship, config, start, updates=updates))
+        print(ship(result, options.ship, config, start))
     return 0
 
 

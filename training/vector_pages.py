@@ -71,10 +71,11 @@ def read_pages(
     cache: Path,
     *,
     held_out: bool,
+    held_out_every: int = 6,
     sizes: Sequence[int] | None = None,
     seed: int = 0,
 ) -> list[VectorPage]:
-    """Return the pages of the sets that have questions: of the documents held out (every sixth), or of the others.
+    """Return the pages of the sets that have questions: of every n-th document, held out, or of the others.
 
     model: cuts and gives the anchors; its vectors must be those of chunks. sizes: target sizes in tokens to draw from,
     by default the model's own. Raises DataError for a missing set.
@@ -83,7 +84,7 @@ def read_pages(
     pages: list[VectorPage] = []
     for one in sets:
         labelled = load_set(Path(data) / one.name)
-        held = held_out_documents(labelled)
+        held = held_out_documents(labelled, held_out_every)
         names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
         chosen = [names[i * len(names) // one.documents] for i in range(min(one.documents, len(names)))]
         if len(names) <= one.documents:

@@ -6,14 +6,18 @@ import shutil
 
 import pytest
 
-from flows.candidates import PassSettings, synthesize_data, train_prep_candidate, train_retrieve_candidate
+from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
+from flows.prep_candidates import train_prep_candidate
 from flows.suites import SERVING, SuiteSettings, run_suite, verdict
 from prep.errors import ConfigError, EmptyStore
+from prep.model import PrepModel
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher
 from training.dataset import load_set
 
-SETTINGS = PassSettings(n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
+SETTINGS = PassSettings(
+    n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1, cut_steps=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,25 @@ def test_a_prep_candidate_is_kept_beside_the_serving_version_and_found_again(wor
         candidate.metrics,
         candidate.curves,
     )
+
+
+def test_vectors_and_then_cuts_are_trained_on_the_questions(workspace, dataset, tmp_path):
+    with pytest.raises(ConfigError, match="run the stages before"):
+        train_prep_candidate(workspace, dataset, SETTINGS, "reinforcement")
+    vectors = train_prep_candidate(workspace, dataset, SETTINGS, "contrastive")
+    assert vectors.version in workspace.model_versions("prep")
+    assert set(vectors.metrics) == {"chunks", "late", "trained"}
+    assert vectors.curves["contrast"]
+    assert train_prep_candidate(workspace, dataset, SETTINGS, "contrastive").reused
+    copy = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    copy.promote("prep", vectors.version)
+    cuts = train_prep_candidate(copy, dataset, SETTINGS, "reinforcement")
+    assert set(cuts.metrics) == {"candidate", SERVING}
+    model, before = (PrepModel.load(copy.model_path("prep", v)) for v in (cuts.version, vectors.version))
+    assert model.config.vectors == "late"
+    assert model.updates.keys() == before.updates.keys()
+    with pytest.raises(ConfigError, match="there is no stage"):
+        train_prep_candidate(workspace, dataset, SETTINGS, "distillation")
 
 
 def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(workspace, dataset, retrieve):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fixture_causal_lm import serve_tiny_model
 
+from flows import cli, prep_candidates, suites
 from flows.cli import build_parser, main
 from prep.workspace import Workspace
 
@@ -166,3 +167,9 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == "diptych: interrupted; what was complete before stays as it is\n"
+
+
+def test_the_choices_offered_are_those_that_exist():
+    """The command line names them itself, so that `--help` imports nothing heavy."""
+    assert cli.STAGES == prep_candidates.STAGES
+    assert cli.SUITES == suites.SUITES

@@ -36,6 +36,7 @@ PREP = PrepConfig(
 )
 CONFIG = SegmentationConfig(
     sets=(VectorSet(name="pairs"),),
+    measured=(VectorSet(name="pairs"),),
     stretch_units=8,
     draws=6,
     stretches=8,
@@ -170,7 +171,7 @@ def test_boundary_training_leaves_roles_as_they_are(
         "boundary.weight",
         "boundary.bias",
     }
-    version = ship(result, tmp_path / "v", config, start, updates=None)
+    version = ship(result, tmp_path / "v", config, start)
     model = PrepModel.load(tmp_path / "v", base=base, precision="float32")
     assert model.version == version
     assert model.heads is not None
