@@ -24,19 +24,12 @@ from prep.errors import ConfigError, WeightsError
 from prep.heads import StructureHeads
 from prep.low_rank import Updates
 from prep.manifest import json_digest
+from prep.markup import Markup, markup
 from prep.outline import heading_paths, line_roles, majority_role
 from prep.segment import ChunkLimits, segment
 from prep.settings import PrepConfig, Vectors
-from prep.structure import (
-    MAX_UNIT_CHARACTERS,
-    Markup,
-    Predictions,
-    Unit,
-    markup,
-    read_units,
-    rule_predictions,
-    surface_features,
-)
+from prep.structure import Predictions, rule_predictions, surface_features
+from prep.units import MAX_UNIT_CHARACTERS, Unit, read_units
 from prep.version import read_version, shipped_version
 from prep.windows import plan_windows
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from prep.document import ROLES, Role
-from prep.structure import MAX_HEADING_CHARACTERS, Markup, Predictions, Unit, heading_text
+from prep.markup import MAX_HEADING_CHARACTERS, Markup, heading_text
+from prep.structure import Predictions
+from prep.units import Unit
 
 __all__ = ["heading_paths", "line_roles", "majority_role"]
 

@@ -1,10 +1,7 @@
-"""What a page shows without being understood: units between candidate breaks, and the visible form of each
-line.
+"""What a page shows without being understood: the visible form of each line, and the baseline built on it.
 
-A unit is a stretch after which a chunk may end: a sentence, or a line of one, and a piece of either where it
-is too long. Units tile the text. `surface_features` describes each for the trained heads, `markup` reads
-what is explicitly marked (fences, list items, table rows, heading levels), and `rule_predictions` is the
-untrained baseline the heads are measured against.
+`surface_features` describes each unit for the trained heads, and `rule_predictions` is the untrained baseline they are
+measured against. Units are `prep.units`, explicit marks `prep.markup`.
 """
 
 from __future__ import annotations
@@ -12,195 +9,23 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from prep.document import ROLES, Floats
-from prep.text import split_lines, split_sentences
+from prep.markup import Markup, heading_text, unit_lines
+from prep.units import Unit
 
-__all__ = [
-    "BOUNDARY_LEVELS",
-    "FEATURES",
-    "MAX_HEADING_CHARACTERS",
-    "MAX_UNIT_CHARACTERS",
-    "Markup",
-    "Predictions",
-    "Unit",
-    "heading_text",
-    "markup",
-    "read_units",
-    "rule_predictions",
-    "surface_features",
-]
+__all__ = ["BOUNDARY_LEVELS", "FEATURES", "Predictions", "rule_predictions", "surface_features"]
 
 # What ends after a unit: nothing, a sentence, a paragraph (or list, table, code block), a section or topic.
 BOUNDARY_LEVELS = ("none", "sentence", "paragraph", "section")
 
-# A unit that covers more characters than this is cut, whatever the tokenizer makes of it.
-MAX_UNIT_CHARACTERS = 1000
-MAX_HEADING_CHARACTERS = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Text [start, end) within one line (`line` counts lines that are not blank), trailing blanks included.
-
-    first, last: it opens or closes its line. sentence: a sentence ends with it. blanks: blank lines after it.
-    forced: its end is a cut inside a sentence, made because it was too long.
-    """
-
-    start: int
-    end: int
-    line: int
-    first: bool
-    last: bool
-    sentence: bool
-    blanks: int
-    forced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """Per unit: boundary (n, 4) and role (n, 8) probabilities and heading level (n, 3) probabilities."""
-
-    boundary: Floats
-    role: Floats
-    level: Floats
-
-
-def read_units(
-    text: str,
-    max_unit_tokens: int,
-    count_tokens: Callable[[Sequence[str]], Sequence[int]],
-    token_offsets: Callable[[str], Sequence[tuple[int, int]]],
-    max_unit_characters: int = MAX_UNIT_CHARACTERS,
-) -> list[Unit]:
-    """Cut `text` into units that tile it, each at most `max_unit_tokens` long as far as tokens can be told
-    apart.
-
-    Blank stretches belong to the unit before them (to the first unit at the beginning). Empty for an empty
-    text.
-    """
-    sentence_ends = {end for _, end in split_sentences(text)}
-    units: list[Unit] = []
-    line_number = -1
-    pending_start: int | None = None
-    for line_start, line_end in split_lines(text):
-        if not text[line_start:line_end].strip():
-            if units:
-                last = units[-1]
-                units[-1] = Unit(
-                    last.start,
-                    line_end,
-                    last.line,
-                    last.first,
-                    last.last,
-                    last.sentence or line_end in sentence_ends,
-                    last.blanks + 1,
-                    last.forced,
-                )
-            elif pending_start is None:
-                pending_start = line_start
-            continue
-        line_number += 1
-        cuts = _sentence_cuts(text, line_start, line_end)
-        start = line_start if pending_start is None else pending_start
-        pending_start = None
-        for i, cut in enumerate(cuts):
-            last_in_line = i == len(cuts) - 1
-            ends_sentence = not last_in_line or cut in sentence_ends
-            units.append(Unit(start, cut, line_number, i == 0, last_in_line, ends_sentence, 0, False))
-            start = cut
-    if not units:
-        return _cut_blank(text, max_unit_characters)
-    counts = count_tokens([text[unit.start : unit.end] for unit in units])
-    if max(counts) <= max_unit_tokens and all(u.end - u.start <= max_unit_characters for u in units):
-        return units
-    fitting: list[Unit] = []
-    for unit, n_tokens in zip(units, counts, strict=True):
-        if n_tokens <= max_unit_tokens and unit.end - unit.start <= max_unit_characters:
-            fitting.append(unit)
-        else:
-            fitting.extend(_cut_long(text, unit, max_unit_tokens, max_unit_characters, token_offsets))
-    return fitting
-
-
-def _sentence_cuts(text: str, start: int, end: int) -> list[int]:
-    """Ends of the sentences of a line, the last one being the line's."""
-    cuts = [right for _, right in split_sentences(text, start, end)]
-    return cuts or [end]
-
-
-def _cut_blank(text: str, max_characters: int) -> list[Unit]:
-    edges = [*range(0, len(text), max_characters), len(text)]
-    return [
-        Unit(left, right, 0, left == 0, right == len(text), right == len(text), 0, right < len(text))
-        for left, right in pairwise(edges)
-        if left < right
-    ]
-
-
-def _cut_long(
-    text: str,
-    unit: Unit,
-    max_tokens: int,
-    max_characters: int,
-    token_offsets: Callable[[str], Sequence[tuple[int, int]]],
-) -> list[Unit]:
-    """Cut one unit at token boundaries, at blanks where one is near."""
-    offsets = [span for span in token_offsets(text[unit.start : unit.end]) if span[1] > span[0]]
-    edges = [unit.start]
-    first = 0
-    while len(offsets) - first > max_tokens:
-        at = first + max_tokens
-        floor = first + max_tokens // 2
-        while at > floor and offsets[at][0] == offsets[at - 1][1]:
-            at -= 1
-        if at == floor:
-            at = first + max_tokens
-        cut = unit.start + offsets[at][0]
-        if cut <= edges[-1]:  # several tokens of one character: nothing to cut between
-            first = at
-            continue
-        edges.append(cut)
-        first = at
-    edges.append(unit.end)
-    fine: list[int] = []
-    for left, right in pairwise(edges):
-        fine.extend(range(left, right, max_characters))
-    fine.append(unit.end)
-    pieces: list[Unit] = []
-    for i, (left, right) in enumerate(pairwise(fine)):
-        final = i == len(fine) - 2
-        pieces.append(
-            Unit(
-                left,
-                right,
-                unit.line,
-                unit.first and i == 0,
-                unit.last and final,
-                unit.sentence and final,
-                unit.blanks if final else 0,
-                unit.forced or not final,
-            )
-        )
-    return pieces
-
-
-# ---- explicit markup
-
-_FENCE = re.compile(r"[ \t]*(?:[-*+>][ \t]+|\d{1,3}[.)][ \t]+)?(`{3,}|~{3,})")
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)")
-_WIKI = re.compile(r"\s*((?:=\s?){1,6})([^=].*?)((?:\s?=){1,6})\s*$")
-_UNDERLINE = re.compile(r"\s*([=\-~^\"'`*+#:._])\1{2,}\s*$")
-_ITEM = re.compile(r"([ \t]*)((?:[-*+•·–▪◦‣]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|#\.)[ \t]+)(?=\S)")
 _NUMBERED = re.compile(
     r"\s*(?:(?:chapter|section|part|article|appendix)\s+)?(\d{1,3}(?:\.\d{1,3})*)[.):]?\s+\S", re.I
 )
-_ROW = re.compile(r"\s*(?:\||\+[-=]{2,})|[^|\n]+\|[^|\n]+\||.*\t.*\t")
 _COLUMNS = re.compile(r"\S(?: {2,}|\t)\S")
 _URL = re.compile(r"https?://\S+|www\.\S+")
 _DIRECTIVE = re.compile(r"\s*\.\. |\s*:[\w-]+:|\s*</?[a-zA-Z!][^>]*>|\s*\[[^\]]+\]:\s")
@@ -219,172 +44,16 @@ _REFERENCE = re.compile(
 )
 _CODE_MARKS = frozenset("{}()[];=<>_\\$#@&|/*")
 _DIGITS = re.compile(r"\d+")
-_LINE_END = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
-class Markup:
-    """What is explicitly marked, per line that is not blank.
+class Predictions:
+    """Per unit: boundary (n, 4) and role (n, 8) probabilities and heading level (n, 3) probabilities."""
 
-    fenced: inside a code fence or literal block, its marks included. heading: explicit level (1..6), 0 where
-    none. row: a table row. underline: only the underline of a heading. item: opens a list item. keep: spans
-    of units (first, last exclusive) that should not be cut while they fit.
-    """
+    boundary: Floats
+    role: Floats
+    level: Floats
 
-    fenced: list[bool]
-    heading: list[int]
-    row: list[bool]
-    underline: list[bool]
-    item: list[bool]
-    keep: list[tuple[int, int]]
-
-
-def markup(text: str, units: Sequence[Unit]) -> Markup:
-    """Read explicit markup: fences, literal blocks, Markdown, reST and wiki headings, list items, rows."""
-    lines, first_unit, blanks = _lines(text, units)
-    n_lines = len(lines)
-    fenced = [False] * n_lines
-    heading = [0] * n_lines
-    row = [False] * n_lines
-    underline = [False] * n_lines
-    item = [False] * n_lines
-    blocks: list[tuple[int, int]] = []
-    indents = [len(line) - len(line.lstrip()) for line in lines]
-
-    i = 0
-    while i < n_lines:
-        fence = _FENCE.match(lines[i])
-        if fence:
-            stop = i + 1
-            while stop < n_lines and not _closes(lines[stop], fence.group(1)):
-                stop += 1
-            if stop < n_lines:
-                for j in range(i, stop + 1):
-                    fenced[j] = True
-                blocks.append((i, stop + 1))
-                i = stop + 1
-                continue
-        if lines[i].rstrip().endswith("::") and blanks[i] and not lines[i].startswith("#"):
-            stop = i + 1
-            while stop < n_lines and indents[stop] > indents[i]:
-                fenced[stop] = True
-                stop += 1
-            if stop > i + 1:
-                blocks.append((i + 1, stop))
-                i = stop
-                continue
-        i += 1
-
-    styles: list[str] = []
-    for i, line in enumerate(lines):
-        if fenced[i]:
-            continue
-        if atx := _ATX.match(line):
-            heading[i] = len(atx.group(1))
-        elif _is_underlined(lines, fenced, blanks, i):
-            mark = lines[i + 1].strip()[0]
-            style = mark + ("^" if i > 0 and _same_rule(lines[i - 1], lines[i + 1]) else "")
-            if style not in styles:
-                styles.append(style)
-            heading[i] = min(styles.index(style) + 1, 6)
-            underline[i + 1] = True
-            if style.endswith("^"):
-                underline[i - 1] = True
-        elif len(line) < MAX_HEADING_CHARACTERS and (wiki := _WIKI.match(line)):
-            heading[i] = min(wiki.group(1).count("="), wiki.group(3).count("="))
-        row[i] = bool(_ROW.match(line)) and heading[i] == 0
-        item[i] = heading[i] == 0 and not row[i] and bool(_ITEM.match(line))
-
-    blocks.extend(_items(lines, item, heading, fenced, blanks, indents))
-    blocks.extend((i, i + 1) for i in range(n_lines) if row[i])
-    edges = [*first_unit, len(units)]
-    keep = [(edges[a], edges[b]) for a, b in blocks if edges[b] - edges[a] > 1]
-    keep.extend(  # a heading and its underline are one thing
-        (edges[i], edges[i + 2]) for i in range(n_lines - 1) if heading[i] and underline[i + 1]
-    )
-    return Markup(fenced, heading, row, underline, item, keep)
-
-
-def heading_text(line: str) -> str:
-    """Return a heading line without its marks, numbers kept, blanks collapsed."""
-    stripped = line.strip()[: 2 * MAX_HEADING_CHARACTERS]
-    if wiki := _WIKI.match(stripped):
-        stripped = wiki.group(2)
-    elif atx := _ATX.match(stripped):
-        stripped = stripped[atx.end() :].rstrip("#")
-    stripped = re.sub(r"\{#[\w-]+\}\s*$|<a [^>]*>\s*</a>", "", stripped)
-    stripped = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", stripped)
-    stripped = re.sub(r"(`+|\*\*|__)(.+?)\1", r"\2", stripped).strip()
-    return " ".join(stripped.split())
-
-
-def _lines(text: str, units: Sequence[Unit]) -> tuple[list[str], list[int], list[int]]:
-    """Lines that are not blank (without line ends), the first unit of each, blank lines after each."""
-    lines: list[str] = []
-    first_unit: list[int] = []
-    blanks: list[int] = []
-    start = 0
-    for number, unit in enumerate(units):
-        if unit.first:
-            first_unit.append(number)
-            start = unit.start
-        if unit.last:
-            lines.append(_LINE_END.split(text[start : unit.end].strip("\r\n"), maxsplit=1)[0].rstrip())
-            if not lines[-1]:  # leading blank lines before the first line
-                lines[-1] = text[start : unit.end].strip()
-            blanks.append(unit.blanks)
-    return lines, first_unit, blanks
-
-
-def _closes(line: str, fence: str) -> bool:
-    stripped = line.strip()
-    return len(stripped) >= len(fence) and set(stripped) == {fence[0]}
-
-
-def _same_rule(above: str, below: str) -> bool:
-    return bool(_UNDERLINE.match(above)) and above.strip()[0] == below.strip()[0]
-
-
-def _is_underlined(lines: list[str], fenced: list[bool], blanks: list[int], i: int) -> bool:
-    if i + 1 >= len(lines) or fenced[i + 1] or blanks[i]:
-        return False
-    rule = _UNDERLINE.match(lines[i + 1])
-    text = lines[i].strip()
-    if not rule or _UNDERLINE.match(lines[i]) or _ROW.match(lines[i]):
-        return False
-    if i > 0 and not blanks[i - 1] and not _same_rule(lines[i - 1], lines[i + 1]):
-        return False  # the last line of a paragraph over a rule
-    return len(text) <= MAX_HEADING_CHARACTERS and len(lines[i + 1].strip()) >= 0.6 * len(text)
-
-
-def _items(
-    lines: list[str],
-    item: list[bool],
-    heading: list[int],
-    fenced: list[bool],
-    blanks: list[int],
-    indents: list[int],
-) -> list[tuple[int, int]]:
-    """Every list item with its continuation and nested items, as line ranges; one pass with a stack."""
-    spans: list[tuple[int, int]] = []
-    open_items: list[tuple[int, int]] = []  # (line, indent of its content)
-    for i in range(len(lines)):
-        marker = _ITEM.match(lines[i]) if item[i] else None
-        after_blank = i == 0 or blanks[i - 1] > 0
-        lazy = not after_blank and marker is None and not heading[i] and not fenced[i]
-        while open_items:
-            start, content = open_items[-1]
-            if indents[i] >= content or (lazy and i > 0):
-                break
-            spans.append((start, i))
-            open_items.pop()
-        if marker is not None:
-            open_items.append((i, len(marker.group(0))))
-    spans.extend((start, len(lines)) for start, _ in open_items)
-    return spans
-
-
-# ---- surface features
 
 FEATURES = (
     "indent",
@@ -437,7 +106,7 @@ FEATURES = (
 
 def surface_features(text: str, units: Sequence[Unit], marks: Markup, title: str = "") -> Floats:
     """Describe every unit by the look of its line and of itself: float32 (n, len(FEATURES)), about 0..1."""
-    lines, _, blanks = _lines(text, units)
+    lines, _, blanks = unit_lines(text, units)
     n_lines = len(lines)
     keys = [_DIGITS.sub("0", line.strip().lower()) for line in lines]
     repeats = Counter(key for key in keys if key)
@@ -531,12 +200,9 @@ def _plain(text: str) -> str:
     return re.sub(r"\W+", " ", text).strip().lower()
 
 
-# ---- the baseline
-
-
 def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str = "") -> Predictions:
     """Predict boundaries, roles and levels by rules alone: markup, blank lines, short lines between them."""
-    lines, _, blanks = _lines(text, units)
+    lines, _, blanks = unit_lines(text, units)
     plain_title = _plain(title)
     roles: list[str] = []
     levels: list[int] = []

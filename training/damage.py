@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from prep.errors import ConfigError
-from training.structure import Page, Piece
+from training.render import Page, Piece
 
 __all__ = ["CATALOGUE", "Damage", "damage_page", "random_damages"]
 

@@ -22,17 +22,8 @@ from prep.errors import DataError
 from prep.model import PrepModel
 from prep.structure import Predictions, rule_predictions
 from training.damage import damage_page, random_damages
-from training.structure import (
-    Labels,
-    Page,
-    StructuredDocument,
-    Style,
-    join_documents,
-    label_units,
-    random_style,
-    read_structured,
-    render,
-)
+from training.render import Labels, Page, Style, label_units, random_style, render
+from training.structure import StructuredDocument, join_documents, read_structured
 
 if TYPE_CHECKING:
     from training.prep_supervised import SupervisedConfig

@@ -13,7 +13,7 @@ from prep.document import ROLES
 from prep.heads import StructureHeads
 from prep.structure import Predictions
 from training.prep_examples import Example
-from training.structure import Labels
+from training.render import Labels
 
 __all__ = ["HeadsEvaluation", "Scores", "evaluate_heads", "prediction_scores"]
 

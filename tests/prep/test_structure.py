@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.document import ROLES
-from prep.structure import (
-    FEATURES,
-    MAX_UNIT_CHARACTERS,
-    Unit,
-    heading_text,
-    markup,
-    read_units,
-    rule_predictions,
-    surface_features,
-)
+from prep.markup import heading_text, markup
+from prep.structure import FEATURES, rule_predictions, surface_features
+from prep.units import MAX_UNIT_CHARACTERS, Unit, read_units
 
 
 def words(texts: list[str] | tuple[str, ...]) -> list[int]:

@@ -6,7 +6,8 @@ import pytest
 
 from prep.errors import ConfigError
 from training.damage import CATALOGUE, damage_page, random_damages
-from training.structure import Page, Style, parse_document, render
+from training.render import Page, Style, render
+from training.structure import parse_document
 
 TEXT = """# Guide to things
 

@@ -19,7 +19,7 @@ from prep.structure import Predictions
 from training.prep_examples import make_pages, split_documents
 from training.prep_scores import prediction_scores
 from training.prep_supervised import SupervisedConfig, ship, train_supervised
-from training.structure import Labels
+from training.render import Labels
 
 CONFIG = SupervisedConfig(
     sets={"docs": 30},

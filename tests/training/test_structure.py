@@ -8,19 +8,10 @@ import pytest
 
 from prep.document import ROLES
 from prep.errors import ConfigError, DataError
-from prep.structure import Unit, read_units
-from training.structure import (
-    Block,
-    Page,
-    StructuredDocument,
-    Style,
-    join_documents,
-    label_units,
-    parse_document,
-    random_style,
-    read_structured,
-    render,
-)
+from prep.units import Unit, read_units
+from training.blocks import Block
+from training.render import Page, Style, label_units, random_style, render
+from training.structure import StructuredDocument, join_documents, parse_document, read_structured
 
 MARKDOWN = """# Guide
 
