@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,68 +23,21 @@ from prep.errors import ConfigError, WeightsError
 from prep.heads import StructureHeads
 from prep.low_rank import Updates
 from prep.manifest import json_digest
-from prep.markup import Markup, markup
+from prep.markup import markup
 from prep.outline import heading_paths, line_roles, majority_role
+from prep.reading import CutPlan, PageReading, PageWindow, pool_units, sum_units
 from prep.segment import ChunkLimits, segment
 from prep.settings import PrepConfig, Vectors
 from prep.structure import Predictions, rule_predictions, surface_features
-from prep.units import MAX_UNIT_CHARACTERS, Unit, read_units
+from prep.units import MAX_UNIT_CHARACTERS, read_units
 from prep.version import read_version, shipped_version
 from prep.windows import plan_windows
 
-__all__ = ["CutPlan", "PageReading", "PageWindow", "PrepModel"]
+__all__ = ["PrepModel"]
 
 HEADER_JOIN = " › "
 # No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
 CHARACTERS_PER_TOKEN = 16
-
-
-@dataclass(slots=True)
-class PageReading:
-    """A document on its way through the model: units and their tokens, markup, and what the passes found.
-
-    states: (n_units, 2 * d) mean and first lower-layer state of each unit. sums: (n_units, d) summed
-    last-layer states, only where vectors are pooled late.
-    """
-
-    document: Document
-    units: list[Unit]
-    tokens: list[list[int]]
-    marks: Markup
-    surface: Floats
-    states: Floats | None = None
-    sums: Floats | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PageWindow:
-    """Tokens read together: of which page, and which of its units [first, last) take their states from here.
-
-    edges: (last - first + 1,) where those units begin and end among the tokens.
-    """
-
-    page: int
-    first: int
-    last: int
-    tokens: list[int]
-    edges: np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class CutPlan:
-    """What `prep.segment` chooses the cuts by, and what the pieces are then called.
-
-    For every unit: its tokens, those of the header of a piece that starts there, what a break after it is worth, its
-    role, and the headings that enclose it. headers: headings → token ids.
-    """
-
-    counts: list[int]
-    header_tokens: list[int]
-    scores: list[float]
-    limits: ChunkLimits
-    roles: list[Role]
-    paths: list[tuple[str, ...]]
-    headers: dict[tuple[str, ...], list[int]]
 
 
 @dataclass(slots=True)
@@ -255,9 +207,9 @@ class PrepModel:
                 window = windows[row]
                 page, owned = pages[window.page], slice(window.first, window.last)
                 assert page.states is not None
-                page.states[owned] = _pool_units(lower[at], window.edges)
+                page.states[owned] = pool_units(lower[at], window.edges)
                 if last is not None and page.sums is not None:
-                    page.sums[owned] = _sum_units(last[at], window.edges)
+                    page.sums[owned] = sum_units(last[at], window.edges)
 
     def windows(self, pages: Sequence[PageReading]) -> list[PageWindow]:
         """Return the windows in which the pages are read; what they own tiles the units of every page."""
@@ -433,24 +385,3 @@ class PrepModel:
             yield from vectors
             return
         yield from self.vector_encoder.encode_tokens([[*piece.header, *ids] for piece, ids in pieces])
-
-
-def _sum_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
-    """Sum states (tokens, d) between neighbouring edges; zeros where a unit has no token."""
-    cumulated = np.concatenate(
-        [np.zeros((1, states.shape[1])), np.cumsum(states[edges[0] : edges[-1]], axis=0, dtype=np.float64)]
-    )
-    relative = edges - edges[0]
-    sums: Floats = (cumulated[relative[1:]] - cumulated[relative[:-1]]).astype(np.float32)
-    return sums
-
-
-def _pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
-    """Mean and first state of every unit, side by side; zeros where a unit has no token."""
-    counts = np.diff(edges)[:, None]
-    means = _sum_units(states, edges) / np.maximum(counts, 1)
-    firsts = np.zeros_like(means)
-    told = counts[:, 0] > 0
-    firsts[told] = states[edges[:-1][told]]
-    pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
-    return pooled

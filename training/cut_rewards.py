@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 
 from prep.document import Document, Floats
 from prep.errors import DataError
-from prep.model import CutPlan, PageReading, PrepModel
+from prep.model import PrepModel
+from prep.reading import CutPlan, PageReading
 from prep.segment import segment
 from training.dataset import Question, load_set
 from training.mixture import held_out_documents

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from prep.document import Floats
-from prep.model import PageWindow
+from prep.reading import PageWindow
 from training.vector_pages import Asked, VectorPage
 
 if TYPE_CHECKING:

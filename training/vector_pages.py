@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from prep.document import Document, Floats
 from prep.errors import DataError
 from prep.manifest import json_digest
-from prep.model import PageWindow, PrepModel
+from prep.model import PrepModel
+from prep.reading import PageWindow
 from prep.segment import ChunkLimits
 from training.dataset import LabelledSet, Question, load_set
 from training.mixture import held_out_documents
