@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixture_encoder import WORDS, make_bert
+from fixture_encoder import WORDS
+from fixture_stages import log_rows, save_start, write_labelled_set
 
 from prep.encoder import Encoder
 from prep.errors import ConfigError, WeightsError
-from prep.heads import HeadsConfig, StructureHeads
+from prep.heads import HeadsConfig
 from prep.low_rank import read_updates, save_updates
 from prep.manifest import file_digest
 from prep.model import PrepModel
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
-from prep.version import save_version
 from training.contrastive import (
     ContrastiveConfig,
     TrainedVectors,
@@ -64,7 +64,6 @@ CONFIG = ContrastiveConfig(
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents of ten sentences about two words each, and a question for every second sentence."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "words").mkdir()
     documents, questions = [], []
     for i in range(24):
         text = ""
@@ -81,23 +80,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 questions.append(row | {"evidence": [evidence]})
             text += sentence
         documents.append({"id": f"d{i:02d}", "title": f"d {i}", "text": text, "format": "text"})
-    for name, rows in (("documents", documents), ("questions", questions)):
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / "words" / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    write_labelled_set(folder / "words", documents, questions)
     return folder
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bert(tmp_path_factory.mktemp("base"))
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PrepModel]:
+    return save_start(tmp_path_factory.mktemp("begun"), PREP, seed=3)
 
 
 @pytest.fixture(scope="module")
-def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepModel:
-    folder = tmp_path_factory.mktemp("start")
-    torch.manual_seed(3)
-    save_version(folder, StructureHeads(HEADS), PREP, Encoder.load(base, precision="float32"))
-    return PrepModel.load(folder, base=base, precision="float32")
+def base(begun: tuple[Path, PrepModel]) -> Path:
+    return begun[0]
+
+
+@pytest.fixture(scope="module")
+def start(begun: tuple[Path, PrepModel]) -> PrepModel:
+    return begun[1]
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +107,9 @@ def trained(
     return run, train_contrastive(data, run, CONFIG, start=start)
 
 
-def rows_of(run: Path) -> list[dict[str, float]]:
-    rows = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows if "contrast" in row]
-
-
 def test_the_loss_falls_and_only_upper_layers_change(trained: tuple[Path, TrainedVectors]) -> None:
     run, result = trained
-    losses = [row["contrast"] for row in rows_of(run)]
+    losses = [row["contrast"] for row in log_rows(run, "contrast")]
     assert len(losses) == result.steps
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
     assert result.updates
@@ -151,7 +145,9 @@ def test_a_stopped_run_goes_on_with_the_same_losses_and_another_is_refused(
     newest = max((run / "checkpoints").iterdir())
     (newest / "complete").unlink()  # as if killed while it was being written
     again = train_contrastive(data, run, CONFIG, start=start)
-    assert rows_of(run) == [pytest.approx(row, rel=1e-4) for row in rows_of(trained[0])]
+    assert log_rows(run, "contrast") == [
+        pytest.approx(row, rel=1e-4) for row in log_rows(trained[0], "contrast")
+    ]
     for name, (a, b) in trained[1].updates.items():
         torch.testing.assert_close(again.updates[name], (a, b), atol=1e-5, rtol=1e-4)
     with pytest.raises(ConfigError, match=r"other settings or data \(temperature\)"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fixture_encoder import WORDS, make_bert
+from fixture_encoder import WORDS
+from fixture_stages import log_rows, save_start, write_labelled_set
 
 from prep.document import Span
-from prep.encoder import Encoder
 from prep.errors import ConfigError, DataError
-from prep.heads import HeadsConfig, StructureHeads
+from prep.heads import HeadsConfig
 from prep.model import PrepModel
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
-from prep.version import save_version
 from training.cut_rewards import judge, read_stretches, worth_of_breaks
 from training.dataset import load_set
 from training.metrics_chunking import cover, precision_omega
@@ -55,7 +53,6 @@ CONFIG = SegmentationConfig(
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lines in twos: evidence is always the two with the same word, so a cut between them loses."""
     folder = tmp_path_factory.mktemp("data") / "pairs"
-    folder.mkdir()
     documents, questions = [], []
     for i in range(30):
         text = ""
@@ -66,23 +63,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             questions.append({"id": f"q{i}-{j}", "question": word, "answers": [word], "evidence": [evidence]})
             text += pair
         documents.append({"id": f"d{i:02d}", "title": "", "text": text, "format": "text"})
-    for name, rows in (("documents", documents), ("questions", questions)):
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    write_labelled_set(folder, documents, questions)
     return folder.parent
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bert(tmp_path_factory.mktemp("base"))
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PrepModel]:
+    return save_start(tmp_path_factory.mktemp("begun"), PREP, seed=5)
 
 
 @pytest.fixture(scope="module")
-def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepModel:
-    folder = tmp_path_factory.mktemp("start")
-    torch.manual_seed(5)
-    save_version(folder, StructureHeads(PREP.heads), PREP, Encoder.load(base, precision="float32"))
-    return PrepModel.load(folder, base=base, precision="float32")
+def base(begun: tuple[Path, PrepModel]) -> Path:
+    return begun[0]
+
+
+@pytest.fixture(scope="module")
+def start(begun: tuple[Path, PrepModel]) -> PrepModel:
+    return begun[1]
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +88,6 @@ def trained(
 ) -> tuple[Path, TrainedCuts]:
     run = tmp_path_factory.mktemp("run")
     return run, train_segmentation(data, run, start, CONFIG)
-
-
-def rows_of(run: Path) -> list[dict[str, float]]:
-    rows = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 def test_the_reward_is_that_of_the_chunking_suite(data: Path, start: PrepModel) -> None:
@@ -153,7 +145,7 @@ def test_a_stopped_run_goes_on_to_the_same_heads_and_another_is_refused(
     newest = max((run / "checkpoints").iterdir())
     (newest / "complete").unlink()  # as if killed while it was being written
     again = train_segmentation(data, run, start, CONFIG)
-    assert rows_of(run) == [pytest.approx(row, rel=1e-6) for row in rows_of(trained[0])]
+    assert log_rows(run) == [pytest.approx(row, rel=1e-6) for row in log_rows(trained[0])]
     for name, value in again.heads.state_dict().items():
         torch.testing.assert_close(value, trained[1].heads.state_dict()[name])
     with pytest.raises(ConfigError, match=r"other settings or data \(draws\)"):
