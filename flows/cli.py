@@ -313,7 +313,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from flows.suites import SuiteSettings, run_suite, verdict, write_results
+    from flows.suites import SuiteSettings, advantages, interval_of, run_suite, verdict, write_results
     from prep.workspace import Workspace
     from training.results import format_table
 
@@ -335,7 +335,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print_json([result.to_dict(rows=False) for result in results])
     else:
         print(format_table(results))
-        print(verdict(results) or "", end="\n" if arguments.candidate else "")
+        for metric, difference in advantages(results).items():
+            print(f"Ahead of the usual workflow in {metric}: {interval_of(difference)}.")
+        if (said := verdict(results)) is not None:
+            print(said)
     return 0
 
 

@@ -32,7 +32,9 @@ __all__ = [
     "SERVING",
     "SUITES",
     "SuiteSettings",
+    "advantages",
     "gain",
+    "interval_of",
     "metrics_of",
     "run_suite",
     "verdict",
@@ -42,8 +44,16 @@ __all__ = [
 SUITES = ("chunking", "retrieval", "answers")
 #: What the serving models are called in results.
 SERVING = "diptych"
+#: What the usual workflow's label begins with.
+USUAL = "usual workflow"
 #: The figure by which a candidate is compared with what serves, for each suite.
 HEADLINE = {"chunking": "iou", "retrieval": "evidence_recall", "answers": "f1"}
+#: The figures on which what serves is compared with the usual workflow.
+COMPARED = {
+    "chunking": ("recall", "iou", "precision_omega"),
+    "retrieval": ("ndcg_at_10", "evidence_recall"),
+    "answers": ("f1", "citation_recall", "abstention_f1"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,11 @@ def run_suite(
     ]
 
 
+def interval_of(difference: Difference) -> str:
+    """Return a difference and its interval in words."""
+    return f"{difference.difference:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
+
+
 def gain(results: Sequence[Result]) -> tuple[str, Difference] | None:
     """Return the headline figure and by how much the candidate gains on what serves; None without a candidate."""
     from training.evaluate import compare
@@ -105,9 +120,20 @@ def verdict(results: Sequence[Result]) -> str | None:
     if found is None:
         return None
     metric, difference = found
-    interval = f"{difference.difference:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
+    interval = interval_of(difference)
     words = "is better than" if difference.is_gain else "is not surely better than"
     return f"The candidate {words} what serves: {metric} {interval} on {difference.n} questions."
+
+
+def advantages(results: Sequence[Result]) -> dict[str, Difference]:
+    """Return by how much what serves is ahead of the usual workflow, by figure; empty where that was not measured."""
+    from training.evaluate import compare
+
+    ours = next((result for result in results if result.label == SERVING), None)
+    usual = next((result for result in results if result.label.startswith(USUAL)), None)
+    if ours is None or usual is None:
+        return {}
+    return {metric: compare(cast(Any, usual), cast(Any, ours), metric) for metric in COMPARED[ours.suite]}
 
 
 def metrics_of(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | str | None]]]:
@@ -253,7 +279,7 @@ def _usual_preparer() -> FrozenPreparer:
 
     encoder = Encoder.load()
     name, chunker = default_chunker(encoder, WorkflowSettings().chunk_tokens)
-    return FrozenPreparer(chunker, encoder, name=f"usual workflow ({name})")
+    return FrozenPreparer(chunker, encoder, name=f"{USUAL} ({name})")
 
 
 def _digest(dataset: LabelledSet) -> str:

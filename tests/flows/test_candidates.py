@@ -8,7 +8,7 @@ import pytest
 
 from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
 from flows.prep_candidates import train_prep_candidate
-from flows.suites import SERVING, SuiteSettings, run_suite, verdict
+from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.errors import ConfigError, EmptyStore
 from prep.model import PrepModel
 from prep.workspace import Workspace
@@ -141,3 +141,14 @@ def test_data_cannot_be_made_from_an_empty_workspace(tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PassSettings(**wrong)
+
+
+def test_what_serves_is_compared_with_the_usual_workflow_question_by_question(workspace, dataset):
+    quiet = SuiteSettings(beside_workflow=True, progress=False)
+    ours, usual = run_suite(workspace, "retrieval", dataset.held_out, quiet)
+    ahead = advantages([ours, usual])
+    assert set(ahead) == {"ndcg_at_10", "evidence_recall"}
+    for metric, difference in ahead.items():
+        assert difference.difference == pytest.approx(ours.mean(metric) - usual.mean(metric))
+        assert difference.low <= difference.difference <= difference.high
+    assert advantages([ours]) == {}
