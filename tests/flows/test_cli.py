@@ -149,7 +149,8 @@ def test_ingest_and_ask_do_their_work_without_prefect_or_a_network(tmp_path):
 
 def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where a shell runs us with &
         "import flows.cli as cli\n"
         "def slow(arguments):\n"
         "    print('running', flush=True)\n"
