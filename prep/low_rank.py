@@ -15,7 +15,7 @@ from torch import nn
 
 from prep.errors import WeightsError
 
-__all__ = ["Updates", "merge_updates", "read_updates", "save_updates", "stack_updates"]
+__all__ = ["Updates", "layer_number", "merge_updates", "read_updates", "save_updates", "stack_updates"]
 
 #: Module name → (A, B), the scale already in B where they were read from a file.
 Updates: TypeAlias = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
@@ -89,3 +89,8 @@ def stack_updates(below: Updates, above: Updates) -> dict[str, tuple[torch.Tenso
         parts = [side[name] for side in (below, above) if name in side]
         stacked[name] = (torch.cat([a for a, _ in parts], dim=0), torch.cat([b for _, b in parts], dim=1))
     return stacked
+
+
+def layer_number(module: str) -> int | None:
+    """Return the number of the transformer layer that a module's name belongs to; None outside the layers."""
+    return next((int(part) for part in module.split(".") if part.isdecimal()), None)

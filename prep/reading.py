@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from prep.markup import Markup
 from prep.segment import ChunkLimits
 from prep.units import Unit
 
-__all__ = ["CutPlan", "PageReading", "PageWindow", "pool_units", "sum_units"]
+__all__ = ["CutPlan", "PageReading", "PageWindow", "pool_pieces", "pool_units", "sum_units"]
 
 
 @dataclass(slots=True)
@@ -82,3 +83,13 @@ def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Fl
     firsts[told] = states[edges[:-1][told]]
     pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
     return pooled
+
+
+def pool_pieces(sums: Floats, pieces: Sequence[tuple[int, int]]) -> Floats:
+    """Return the vectors of pieces [first, last) of units, (n_pieces, d), normalised; sums: (n_units, d) of states."""
+    edges = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
+    pooled = np.stack([edges[last] - edges[first] for first, last in pieces])
+    vectors: Floats = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).astype(
+        np.float32
+    )
+    return vectors

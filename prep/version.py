@@ -10,7 +10,7 @@ from typing import Any
 from prep.encoder import Encoder
 from prep.errors import ConfigError, WeightsError
 from prep.heads import HeadsConfig, StructureHeads
-from prep.low_rank import Updates, read_updates, save_updates
+from prep.low_rank import Updates, layer_number, read_updates, save_updates
 from prep.manifest import file_digest, json_digest
 from prep.settings import PrepConfig
 
@@ -87,7 +87,7 @@ def read_version(folder: Path) -> SavedVersion:
         raise WeightsError(f"{folder / MANIFEST} has settings that cannot be read: {error}") from error
     updates = read_updates(folder / UPDATES)[0] if UPDATES in manifest["files"] else None
     for name in updates or ():
-        if (layer := _layer(name)) is None or layer < config.heads.layers:
+        if (layer := layer_number(name)) is None or layer < config.heads.layers:
             raise WeightsError(f"{folder / UPDATES} changes {name}, whose states the heads were trained on")
     heads = _load_heads(folder, config.heads) if config.trained else None
     return SavedVersion(str(manifest["version"]), config, manifest["base"], heads, updates)
@@ -100,12 +100,6 @@ def shipped_version() -> Path:
     if not current.is_file():
         raise WeightsError(f"the shipped prep weights are missing at {root}; reinstall diptych")
     return root / current.read_text(encoding="utf-8").strip()
-
-
-def _layer(module: str) -> int | None:
-    """Return the number of the transformer layer that a module belongs to; None outside the layers."""
-    numbers = [int(part) for part in module.split(".") if part.isdecimal()]
-    return numbers[0] if numbers else None
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

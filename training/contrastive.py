@@ -28,14 +28,14 @@ from torch import nn
 
 from prep.document import Floats
 from prep.errors import ConfigError, DataError
-from prep.low_rank import Updates, stack_updates
+from prep.low_rank import Updates, layer_number, stack_updates
 from prep.model import PrepModel
 from prep.settings import Queries, Vectors
 from prep.version import save_version
 from training.config_file import read_config
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.vector_batches import Group, cut_groups, evidence_targets, plan_batches
-from training.vector_pages import VectorPage, VectorSet, read_pages
+from training.vector_pages import VectorPage, VectorSet, read_pages, read_sets
 from training.vector_recall import Recall, evaluate_vectors
 
 __all__ = ["ContrastiveConfig", "TrainedVectors", "ship", "train_contrastive"]
@@ -102,8 +102,7 @@ class ContrastiveConfig:
     @classmethod
     def from_toml(cls, path: str | Path) -> ContrastiveConfig:
         """Read settings; an unknown key is a ConfigError. Sets are tables: [[sets]] name = "…"."""
-        sets = {name: lambda rows: tuple(VectorSet(**row) for row in rows) for name in ("sets", "measured")}
-        return read_config(cls, path, nested={**sets, "sizes": tuple})
+        return read_config(cls, path, nested={"sets": read_sets, "measured": read_sets, "sizes": tuple})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +245,7 @@ class _Learner:
         model: Any = copy.deepcopy(start.vector_encoder.model).float().requires_grad_(False).to(self.device)
         first = start.config.heads.layers
         names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-        upper = [name for name in names if (layer := _layer(name)) is not None and layer >= first]
+        upper = [name for name in names if (layer := layer_number(name)) is not None and layer >= first]
         if not upper:
             raise ConfigError(f"{start.encoder.name} has no linear layers above layer {first}")
         torch.manual_seed(config.seed)
@@ -339,11 +338,6 @@ def _with_updates(
 def _way(start: PrepModel, vectors: Vectors, updates: Updates | None) -> PrepModel:
     config = replace(start.config, vectors=vectors)
     return PrepModel(start.encoder, start.heads, config, f"{start.version}+{vectors}", updates=updates)
-
-
-def _layer(name: str) -> int | None:
-    numbers = [int(part) for part in name.split(".") if part.isdecimal()]
-    return numbers[0] if numbers else None
 
 
 def ship(

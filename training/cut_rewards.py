@@ -18,10 +18,10 @@ from tqdm.auto import tqdm
 from prep.document import Document, Floats
 from prep.errors import DataError
 from prep.model import PrepModel
-from prep.reading import CutPlan, PageReading
+from prep.reading import CutPlan, PageReading, pool_pieces
 from prep.segment import segment
-from training.dataset import Question, load_set
-from training.mixture import held_out_documents
+from training.dataset import Question
+from training.vector_pages import choose_documents
 
 if TYPE_CHECKING:
     from training.segmentation_rl import SegmentationConfig
@@ -73,19 +73,14 @@ def read_stretches(
     """Read the sets' documents and return the stretches that have questions, rivals and all."""
     stretches: list[Stretch] = []
     for one in config.measured if held_out else config.sets:
-        labelled = load_set(Path(data) / one.name)
-        held = held_out_documents(labelled, config.held_out_every)
-        names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
-        wanted = one.documents
-        names = [names[i * len(names) // wanted] for i in range(wanted)] if wanted < len(names) else names
-        asked: dict[str, list[tuple[Question, str]]] = {name: [] for name in names}
-        for question in labelled.questions:
-            where = {span.document_id for span in question.evidence if question.answerable}
-            if len(where) == 1 and (name := where.pop()) in asked:
-                title = labelled.documents[name].title if one.title_in_question else ""
-                text = f"{title}: {question.question}" if title else question.question
-                asked[name].append((question, text))
-        documents = [labelled.documents[name] for name in names if asked[name]]
+        documents, found = choose_documents(
+            data, one, held_out=held_out, held_out_every=config.held_out_every
+        )
+        asked = {
+            name: [(q, text) for q, text in some if all(span.document_id == name for span in q.evidence)]
+            for name, some in found.items()
+        }
+        documents = [document for document in documents if asked.get(document.id)]
         pages = list(_pages(documents, model, worth, "held out" if held_out else "train", one.name))
         of_set: list[Stretch] = []
         for page in pages:
@@ -172,14 +167,8 @@ def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) ->
 
 
 def _vectors(page: Page, pieces: Pieces) -> Floats:
-    sums = page.reading.sums
-    assert sums is not None
-    edges = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
-    pooled = np.stack([edges[last] - edges[first] for first, last in pieces])
-    vectors: Floats = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).astype(
-        np.float32
-    )
-    return vectors
+    assert page.reading.sums is not None
+    return pool_pieces(page.reading.sums, pieces)
 
 
 def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:

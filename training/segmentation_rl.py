@@ -37,7 +37,7 @@ from training.cut_rewards import Doubles, Page, Stretch, by_page, judge, read_st
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.segmentation_policy import SegmentationPolicy
 from training.significance import Difference, paired_bootstrap
-from training.vector_pages import VectorSet
+from training.vector_pages import VectorSet, read_sets
 
 __all__ = ["CutScores", "SegmentationConfig", "TrainedCuts", "ship", "train_segmentation"]
 
@@ -98,8 +98,7 @@ class SegmentationConfig:
     @classmethod
     def from_toml(cls, path: str | Path) -> SegmentationConfig:
         """Read settings; an unknown key is a ConfigError."""
-        sets = {name: lambda rows: tuple(VectorSet(**row) for row in rows) for name in ("sets", "measured")}
-        return read_config(cls, path, nested=sets)
+        return read_config(cls, path, nested={"sets": read_sets, "measured": read_sets})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,9 @@ def train_supervised(
         learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     start = None if start_from is None else file_digest(start_from)
-    run = RunFolder(out, {"config": asdict(config), "data": _digest(fitting), "start": start})
+    run = RunFolder(
+        out, {"config": asdict(config), "data": _digest(fitting), "start": start, "examples": len(fitting)}
+    )
     step = 0
     running: list[float] = []  # losses since the last logged row
     if (checkpoint := run.resume()) is not None:

@@ -13,6 +13,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -26,7 +27,7 @@ from prep.segment import ChunkLimits
 from training.dataset import LabelledSet, Question, load_set
 from training.mixture import held_out_documents
 
-__all__ = ["Asked", "VectorPage", "VectorSet", "read_pages"]
+__all__ = ["Asked", "VectorPage", "VectorSet", "choose_documents", "read_pages", "read_sets"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +85,7 @@ def read_pages(
     cache.mkdir(parents=True, exist_ok=True)
     pages: list[VectorPage] = []
     for one in sets:
-        labelled = load_set(Path(data) / one.name)
-        held = held_out_documents(labelled, held_out_every)
-        names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
-        chosen = [names[i * len(names) // one.documents] for i in range(min(one.documents, len(names)))]
-        if len(names) <= one.documents:
-            chosen = names
-        documents = [labelled.documents[name] for name in chosen]
-        if not documents:
-            raise DataError(f"the set {one.name!r} has no document to read")
-        asked = _questions_of(labelled, one, frozenset(chosen))
+        documents, asked = choose_documents(data, one, held_out=held_out, held_out_every=held_out_every)
         pages += [
             page
             for page in _read_set(
@@ -102,6 +94,28 @@ def read_pages(
             if page.questions
         ]
     return pages
+
+
+def read_sets(rows: Sequence[Mapping[str, Any]]) -> tuple[VectorSet, ...]:
+    """Return the sets that tables of a TOML file name."""
+    return tuple(VectorSet(**row) for row in rows)
+
+
+def choose_documents(
+    data: str | Path, one: VectorSet, *, held_out: bool, held_out_every: int
+) -> tuple[list[Document], dict[str, list[tuple[Question, str]]]]:
+    """Return a set's documents, held out or not, and document id → the questions with evidence there and their texts.
+
+    Raises DataError for a missing set, and for one without such documents.
+    """
+    labelled = load_set(Path(data) / one.name)
+    held = held_out_documents(labelled, held_out_every)
+    names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
+    if not names:
+        raise DataError(f"the set {one.name!r} has no document to read")
+    n = min(one.documents, len(names))
+    chosen = [names[i * len(names) // n] for i in range(n)]
+    return [labelled.documents[name] for name in chosen], _questions_of(labelled, one, frozenset(chosen))
 
 
 def _questions_of(

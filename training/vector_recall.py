@@ -9,6 +9,7 @@ import numpy as np
 
 from prep.document import Floats
 from prep.model import PrepModel
+from prep.reading import pool_pieces, sum_units
 from training.vector_pages import VectorPage
 
 __all__ = ["Recall", "evaluate_vectors"]
@@ -60,21 +61,11 @@ def evaluate_vectors(
 
 def _pooled(model: PrepModel, page: VectorPage) -> Floats:
     """Return the late-pooled vectors of a page's chunks, (n_chunks, d), as `PrepModel` pools them."""
-    width = model.encoder.dimension
     n_units = max((window.last for window in page.windows), default=0)
-    sums = np.zeros((n_units + 1, width), dtype=np.float64)
+    sums = np.zeros((n_units, model.encoder.dimension), dtype=np.float32)
     for batch in model.vector_encoder.states([window.tokens for window in page.windows], last=True):
         assert batch.last is not None
         for at, row in enumerate(batch.rows):
             window = page.windows[row]
-            tokens = batch.last[at].float().numpy()
-            for unit, (left, right) in enumerate(
-                zip(window.edges[:-1], window.edges[1:], strict=True), start=window.first
-            ):
-                sums[unit + 1] = tokens[left:right].sum(0)
-    sums = np.cumsum(sums, axis=0)
-    pooled = np.stack([sums[last] - sums[first] for first, last in page.chunks])
-    vectors: Floats = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).astype(
-        np.float32
-    )
-    return vectors
+            sums[window.first : window.last] = sum_units(batch.last[at].float().numpy(), window.edges)
+    return pool_pieces(sums, page.chunks)
