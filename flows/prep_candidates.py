@@ -2,7 +2,7 @@
 
     supervised      the heads, on the documents' own structure
     contrastive     the chunk vectors, on questions synthesised from the documents
-    reinforcement   the cuts, on what those questions find; needs vectors that are pooled late
+    reinforcement   the cuts, on what those questions find
 
 Each goes on from the version that serves. Plain functions, as in `flows.candidates`, which says what a candidate is.
 """
@@ -49,8 +49,7 @@ def train_prep_candidate(
 ) -> Candidate:
     """Train the serving prep model further in one stage; keep a candidate version.
 
-    Raises ConfigError for an unknown stage and for cuts trained before the vectors, DataError where the documents
-    hold nothing to train on.
+    Raises ConfigError for an unknown stage, DataError where the documents hold nothing to train on.
     """
     from flows.serving import serving_prep
 

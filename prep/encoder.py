@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -28,26 +29,27 @@ from prep.errors import BaseModelError, ConfigError
 from prep.hardware import cpu_dtype
 from prep.low_rank import Updates, merge_updates
 
-__all__ = ["Encoder", "Precision", "States"]
+__all__ = ["Encoder", "Precision", "States", "like_lengths", "pad_states"]
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+
+#: States (tokens, d) of one sequence, in float32 or coarser.
+TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
 _POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Token states of some sequences, special tokens stripped.
+    """Token states of some sequences.
 
-    rows: which of the given sequences these are. lengths: their token counts. lower, last: (rows, longest,
-    d) states after the lower layers and after the last; None where not asked for. Row r is valid up to
-    lengths[r].
+    rows: which of the given sequences these are. lengths: their token counts. states: (rows, longest, d); row r is
+    valid up to lengths[r].
     """
 
     rows: list[int]
     lengths: list[int]
-    lower: torch.Tensor | None
-    last: torch.Tensor | None
+    states: torch.Tensor
 
 
 class Encoder:
@@ -89,7 +91,7 @@ class Encoder:
         else:
             at = specials.index(_PROBE)
             self.prefix, self.suffix = list(specials[:at]), list(specials[at + 1 :])
-        self._lower: dict[int, nn.Module] = {}
+        self._parts: dict[tuple[int, int], nn.Module] = {}
 
     @classmethod
     def load(cls, base: str | Path | None = None, *, precision: Precision = "auto") -> Encoder:
@@ -151,41 +153,45 @@ class Encoder:
         self,
         sequences: Sequence[Sequence[int]],
         *,
-        lower_layers: int | None = None,
-        last: bool = False,
+        layers: int,
+        specials: bool = False,
         batch_tokens: int = 8192,
     ) -> Iterator[States]:
-        """Run sequences of token ids (no specials) and yield their states in batches of like length.
+        """Run sequences of token ids (no specials) through the first `layers` and yield their states, like by like.
 
-        lower_layers: also return states after this many layers (0: the embeddings). Only as many layers run
-        as are asked for. Sequences longer than the base's positions are an error of the caller.
+        layers: 0 gives the embeddings. specials: keep the states of the special tokens around each sequence.
+        Sequences longer than the base's positions are an error of the caller.
         """
-        if lower_layers is not None and not 0 <= lower_layers <= self.n_layers:
-            raise ConfigError(f"lower_layers={lower_layers!r} must lie in 0..{self.n_layers}")
-        skip = len(self.prefix)
-        for rows in _batches([len(s) for s in sequences], batch_tokens, self.n_special):
+        module = self.lower(layers)
+        skip, more = (0, self.n_special) if specials else (len(self.prefix), 0)
+        for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):
             ids, mask = self.pad([sequences[row] for row in rows])
-            lengths = [len(sequences[row]) for row in rows]
-            longest = max(lengths)
-            lower_states: torch.Tensor | None = None
-            last_states: torch.Tensor | None = None
+            lengths = [len(sequences[row]) + more for row in rows]
             with torch.inference_mode():
-                if last:
-                    wanted = lower_layers is not None
-                    output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=wanted)
-                    last_states = output.last_hidden_state[:, skip : skip + longest]
-                    if lower_layers is not None:
-                        lower_states = output.hidden_states[lower_layers][:, skip : skip + longest]
-                elif lower_layers is not None:
-                    module = self._truncated(lower_layers)
-                    output = module(input_ids=ids, attention_mask=mask)
-                    lower_states = output.last_hidden_state[:, skip : skip + longest]
-            yield States(rows, lengths, lower_states, last_states)
+                states = module(input_ids=ids, attention_mask=mask).last_hidden_state
+            yield States(rows, lengths, states[:, skip : skip + max(lengths)])
+
+    def encode_states(
+        self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = 8192
+    ) -> Floats:
+        """Run states through the layers above the first `layers` and pool them: float32 (n, d), normalised.
+
+        sequences: (tokens, d) each, those of the special tokens included, as `states` gives them.
+        """
+        module = self.upper(layers)
+        vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
+        for rows in like_lengths([len(s) for s in sequences], batch_tokens):
+            states, mask = pad_states([sequences[row] for row in rows])
+            with torch.inference_mode():
+                found = module(inputs_embeds=states.to(self.dtype), attention_mask=mask).last_hidden_state
+                pooled = nn.functional.normalize(self.pool(found.float(), mask), dim=-1)
+            vectors[rows] = pooled.numpy()
+        return vectors
 
     def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = 8192) -> Floats:
         """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
-        for rows in _batches([len(s) for s in sequences], batch_tokens, self.n_special):
+        for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):
             ids, mask = self.pad([sequences[row] for row in rows])
             with torch.inference_mode():
                 states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
@@ -214,9 +220,13 @@ class Encoder:
         ]
         model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in shared})
         merge_updates(model, updates)
+        return self.with_model(model.eval().requires_grad_(False))
+
+    def with_model(self, model: nn.Module) -> Encoder:
+        """Return this encoder with another model of the same architecture in its place."""
         changed = copy.copy(self)
-        changed.model = model.eval().requires_grad_(False)
-        changed._lower = {}
+        changed.model = model
+        changed._parts = {}
         return changed
 
     def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -238,20 +248,70 @@ class Encoder:
             mask[row, : len(full)] = 1
         return ids, mask
 
-    def _truncated(self, n_layers: int) -> nn.Module:
-        """The base cut after `n_layers`, sharing its tensors."""
-        if n_layers == self.n_layers:
+    def lower(self, layers: int) -> nn.Module:
+        """Return the embeddings and the first `layers`, which share their tensors with this encoder."""
+        if not 0 <= layers <= self.n_layers:
+            raise ConfigError(f"layers={layers!r} must lie in 0..{self.n_layers}")
+        return self._part(0, layers)
+
+    def upper(self, layers: int) -> nn.Module:
+        """Return the layers above the first `layers`, which take the states of these as `inputs_embeds`.
+
+        Raises ConfigError where this architecture cannot be taken apart there.
+        """
+        if not 1 <= layers < self.n_layers:
+            raise ConfigError(f"layers={layers!r} must lie in 1..{self.n_layers - 1}")
+        new = (layers, self.n_layers) not in self._parts
+        module = self._part(layers, self.n_layers)
+        if new and not self._is_whole(layers):
+            del self._parts[layers, self.n_layers]
+            raise ConfigError(
+                f"{self.name} cannot be taken apart after layer {layers}: use vectors='chunk' with it"
+            )
+        return module
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that states are computed in."""
+        return next(self.model.parameters()).dtype
+
+    def _part(self, first: int, last: int) -> nn.Module:
+        if (first, last) == (0, self.n_layers):
             return self.model
-        if n_layers not in self._lower:
+        if (first, last) not in self._parts:
             tensors = [*self.model.parameters(), *self.model.buffers()]
-            shared = copy.deepcopy(self.model, {id(tensor): tensor for tensor in tensors})
-            for parent in list(shared.modules()):
+            part = copy.deepcopy(self.model, {id(tensor): tensor for tensor in tensors})
+            for parent in list(part.modules()):
                 for name, child in list(parent.named_children()):
                     if isinstance(child, nn.ModuleList) and len(child) == self.n_layers:
-                        setattr(parent, name, child[:n_layers])
-            _config(shared).num_hidden_layers = n_layers
-            self._lower[n_layers] = shared.eval()
-        return self._lower[n_layers]
+                        setattr(parent, name, child[first:last])
+            if first:
+                part.embeddings = _GivenStates()
+            _config(part).num_hidden_layers = last - first
+            self._parts[first, last] = part.eval()
+        return self._parts[first, last]
+
+    @torch.inference_mode()
+    def _is_whole(self, layers: int) -> bool:
+        """Whether both parts, one after the other, compute what the whole does."""
+        ids, mask = self.pad([list(range(5, 12)), list(range(5, 9))])
+        ids = ids.to(next(self.model.parameters()).device)
+        mask = mask.to(ids.device)
+        whole = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        states = self.lower(layers)(input_ids=ids, attention_mask=mask).last_hidden_state
+        try:
+            found = self._parts[layers, self.n_layers](inputs_embeds=states, attention_mask=mask)
+        except (TypeError, AttributeError, RuntimeError):
+            return False
+        real = mask.bool()
+        return torch.allclose(found.last_hidden_state[real], whole[real], atol=1e-3, rtol=1e-3)
+
+
+class _GivenStates(nn.Module):
+    """Stands where a model has its embeddings, and gives the states it was called with."""
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> torch.Tensor:
+        return inputs_embeds
 
 
 _PROBE = -7
@@ -268,18 +328,28 @@ def _config(model: nn.Module) -> Any:
     return model.config
 
 
-def _batches(lengths: Sequence[int], batch_tokens: int, n_special: int) -> Iterator[list[int]]:
+def like_lengths(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     """Group row numbers by like length, longest first, so that padding is small; ties keep their order."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     batch: list[int] = []
     for row in order:
-        width = lengths[batch[0]] if batch else lengths[row]
-        if batch and (len(batch) + 1) * (width + n_special) > batch_tokens:
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
             yield batch
             batch = []
         batch.append(row)
     if batch:
         yield batch
+
+
+def pad_states(sequences: Sequence[TokenStates]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return states (n, longest, d) in float32, zeros after each sequence, and their mask."""
+    longest = max(len(s) for s in sequences)
+    states = torch.zeros((len(sequences), longest, sequences[0].shape[1]))
+    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        states[row, : len(sequence)] = torch.from_numpy(np.asarray(sequence, dtype=np.float32))
+        mask[row, : len(sequence)] = 1
+    return states, mask
 
 
 def _dtype(precision: Precision) -> torch.dtype:

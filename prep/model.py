@@ -4,8 +4,10 @@ Puts together what the other modules do one at a time: units (`prep.structure`),
 `prep.windows`), scores (`prep.heads`), cuts (`prep.segment`). Storing chunks is left to `prep.generation`,
 training the heads to `training`.
 
-Two ways to a chunk's vector: "chunk" encodes header and text once more, "late" pools the states of the window
-pass (late chunking, Günther et al., https://arxiv.org/abs/2409.04701). A version says which in its manifest.
+Two ways to a chunk's vector: "chunk" encodes header and text once more; "shared" goes on from the states that the
+lower layers gave the window (those that the heads read) and runs the upper layers over each chunk with its header, so
+that a document costs little more than one pass. Between late chunking (Günther et al.,
+https://arxiv.org/abs/2409.04701), where every layer sees the window, and none. A version says which in its manifest.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from prep.low_rank import Updates
 from prep.manifest import json_digest
 from prep.markup import markup
 from prep.outline import heading_paths, line_roles, majority_role
-from prep.reading import CutPlan, PageReading, PageWindow, pool_units, sum_units
-from prep.segment import ChunkLimits, segment
+from prep.reading import CutPlan, PageReading, PageWindow, PiecePlace, pool_units
+from prep.segment import ChunkLimits
 from prep.settings import PrepConfig, Vectors
 from prep.structure import Predictions, rule_predictions, surface_features
 from prep.units import MAX_UNIT_CHARACTERS, read_units
@@ -42,14 +44,14 @@ CHARACTERS_PER_TOKEN = 16
 
 @dataclass(slots=True)
 class _Piece:
-    """A chunk before it has a vector: units [first, last), or characters [start, end) of one."""
+    """A chunk before it has a vector. units: [first, last), None where it is a part of those."""
 
     start: int
     end: int
     headings: tuple[str, ...]
     role: Role
     header: list[int]
-    sum: Floats | None
+    units: tuple[int, int] | None
 
 
 class PrepModel:
@@ -188,28 +190,26 @@ class PrepModel:
         return PageReading(document, units, tokens, marks, surface)
 
     def add_states(self, pages: Sequence[PageReading]) -> None:
-        """Run the encoder over the windows of all pages and fill in their unit states."""
-        late = self.config.vectors == "late"
+        """Run the lower layers over the windows of all pages and fill in their states."""
+        shared = self.config.vectors == "shared"
         d = self.encoder.dimension
-        for page in pages:
-            page.states = np.zeros((len(page.units), 2 * d), dtype=np.float32)
-            page.sums = np.zeros((len(page.units), d), dtype=np.float32) if late else None
         windows = self.windows(pages)
-        # Trained layers lie above those that the heads read, so that one pass serves both.
-        reader = self.vector_encoder if late else self.encoder
-        for batch in reader.states(
-            [window.tokens for window in windows], lower_layers=self.config.heads.layers, last=late
+        edges = [page.token_edges() if shared else None for page in pages]
+        for page, ends in zip(pages, edges, strict=True):
+            page.states = np.zeros((len(page.units), 2 * d), dtype=np.float32)
+            page.token_states = None if ends is None else np.zeros((int(ends[-1]), d), dtype=np.float32)
+        for batch in self.encoder.states(
+            [window.tokens for window in windows], layers=self.config.heads.layers
         ):
-            assert batch.lower is not None
-            lower = batch.lower.float().numpy()
-            last = None if batch.last is None else batch.last.float().numpy()
+            lower = batch.states.float().numpy()
             for at, row in enumerate(batch.rows):
                 window = windows[row]
-                page, owned = pages[window.page], slice(window.first, window.last)
+                page, ends = pages[window.page], edges[window.page]
                 assert page.states is not None
-                page.states[owned] = pool_units(lower[at], window.edges)
-                if last is not None and page.sums is not None:
-                    page.sums[owned] = sum_units(last[at], window.edges)
+                page.states[window.first : window.last] = pool_units(lower[at], window.edges)
+                if page.token_states is not None and ends is not None:
+                    owned = lower[at, window.edges[0] : window.edges[-1]]
+                    page.token_states[ends[window.first] : ends[window.last]] = owned
 
     def windows(self, pages: Sequence[PageReading]) -> list[PageWindow]:
         """Return the windows in which the pages are read; what they own tiles the units of every page."""
@@ -250,7 +250,7 @@ class PrepModel:
 
     def _prepare_group(self, documents: Sequence[Document]) -> Iterator[tuple[Document, list[Chunk]]]:
         pages = [self.read_page(document) for document in documents]
-        if self.heads is not None or self.config.vectors == "late":
+        if self.heads is not None or self.config.vectors == "shared":
             self.add_states(pages)
         drafts = [self._fit(page, self._pieces(page)) for page in pages]
         vectors = self._vectors(pages, drafts)
@@ -291,7 +291,16 @@ class PrepModel:
             target_tokens=min(self.config.limits.target_tokens, self._room),
         )
         scores = self._break_scores(page, predictions, roles, counts, header_tokens)
-        return CutPlan(counts, header_tokens, scores, limits, roles, [path for path, _ in paths], headers)
+        return CutPlan(
+            counts=counts,
+            header_tokens=header_tokens,
+            scores=scores,
+            limits=limits,
+            prior=self.config.prior,
+            roles=roles,
+            paths=[path for path, _ in paths],
+            headers=headers,
+        )
 
     def _pieces(self, page: PageReading) -> list[_Piece]:
         """Choose the cuts of one page and say what each piece is."""
@@ -300,14 +309,11 @@ class PrepModel:
             return []
         plan = self.plan_cuts(page)
         pieces = []
-        for first, last in segment(
-            plan.counts, plan.header_tokens, plan.scores, plan.limits, self.config.prior
-        ):
+        for first, last in plan.cuts():
             path = plan.paths[first]
-            total = None if page.sums is None else page.sums[first:last].sum(0)
             role = majority_role(units[first:last], plan.roles[first:last])
             pieces.append(
-                _Piece(units[first].start, units[last - 1].end, path, role, plan.headers[path], total)
+                _Piece(units[first].start, units[last - 1].end, path, role, plan.headers[path], (first, last))
             )
         return pieces
 
@@ -366,22 +372,65 @@ class PrepModel:
                     fitting.append((piece, tokens))
                     continue
                 middle = (piece.start + piece.end) // 2
-                following.append(replace(piece, end=middle))
-                following.append(replace(piece, start=middle))
+                following.append(replace(piece, end=middle, units=None))
+                following.append(replace(piece, start=middle, units=None))
             todo = following
         return sorted(fitting, key=lambda entry: entry[0].start)
 
     def _vectors(
         self, pages: Sequence[PageReading], drafts: Sequence[Sequence[tuple[_Piece, list[int]]]]
     ) -> Iterator[Floats]:
-        pieces = [entry for draft in drafts for entry in draft]
-        if self.config.vectors == "late":
-            sums = np.stack([p.sum for p, _ in pieces if p.sum is not None]) if pieces else np.zeros((0, 1))
-            norms = np.linalg.norm(sums, axis=1, keepdims=True)
-            vectors = (sums / np.maximum(norms, 1e-12)).astype(np.float32)
-            empty = [i for i in range(len(pieces)) if norms[i, 0] < 1e-6]  # not one token to pool
-            if empty:
-                vectors[empty] = self.vector_encoder.encode_tokens([pieces[i][0].header for i in empty])
-            yield from vectors
-            return
-        yield from self.vector_encoder.encode_tokens([[*piece.header, *ids] for piece, ids in pieces])
+        pieces = [(page, *entry) for page, draft in zip(pages, drafts, strict=True) for entry in draft]
+        vectors = np.zeros((len(pieces), self.dimension), dtype=np.float32)
+        shared = [i for i, (_, piece, _) in enumerate(pieces) if piece.units is not None]
+        if self.config.vectors == "chunk":
+            shared = []
+        if shared:
+            vectors[shared] = self.piece_vectors(
+                [
+                    (page, *piece.units, piece.header)
+                    for page, piece, _ in (pieces[i] for i in shared)
+                    if piece.units
+                ]
+            )
+        chosen = frozenset(shared)
+        alone = [i for i in range(len(pieces)) if i not in chosen]
+        vectors[alone] = self.vector_encoder.encode_tokens(
+            [[*piece.header, *ids] for _, piece, ids in (pieces[i] for i in alone)]
+        )
+        yield from vectors
+
+    def piece_vectors(self, pieces: Sequence[PiecePlace]) -> Floats:
+        """Return the vectors of pieces of pages that have their states, (n, d), normalised."""
+        if self.config.vectors == "shared":
+            return self.vector_encoder.encode_states(
+                self.piece_states(pieces), layers=self.config.heads.layers
+            )
+        return self.vector_encoder.encode_tokens(
+            [
+                [*header, *(token for ids in page.tokens[first:last] for token in ids)]
+                for page, first, last, header in pieces
+            ]
+        )
+
+    def piece_states(self, pieces: Sequence[PiecePlace]) -> list[Floats]:
+        """Return the lower layers' states of pieces of pages that have theirs, (tokens, d) each, specials included.
+
+        The header is read by itself. Raises ConfigError for pages without token states.
+        """
+        headers = list(dict.fromkeys(tuple(header) for _, _, _, header in pieces))
+        told: dict[tuple[int, ...], Floats] = {}
+        layers = self.config.heads.layers
+        for batch in self.encoder.states(headers, layers=layers, specials=True):
+            for at, row in enumerate(batch.rows):
+                told[headers[row]] = batch.states[at, : batch.lengths[at]].float().numpy()
+        edges = {id(page): page.token_edges() for page, _, _, _ in pieces}
+        found = []
+        for page, first, last, header in pieces:
+            if page.token_states is None:
+                raise ConfigError("the page has no token states: it takes shared vectors and add_states")
+            around, ends = told[tuple(header)], edges[id(page)]
+            before = len(around) - len(self.encoder.suffix)
+            body = page.token_states[ends[first] : ends[last]]
+            found.append(np.concatenate([around[:before], body, around[before:]]))
+        return found

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from prep.document import Document, Floats, Role
 from prep.markup import Markup
-from prep.segment import ChunkLimits
+from prep.segment import ChunkLimits, LengthPrior, segment
 from prep.units import Unit
 
-__all__ = ["CutPlan", "PageReading", "PageWindow", "pool_pieces", "pool_units", "sum_units"]
+__all__ = ["CutPlan", "PageReading", "PageWindow", "PiecePlace", "pool_units"]
 
 
 @dataclass(slots=True)
 class PageReading:
     """A document on its way through the model: units and their tokens, markup, and what the passes found.
 
-    states: (n_units, 2 * d) mean and first lower-layer state of each unit. sums: (n_units, d) summed
-    last-layer states, only where vectors are pooled late.
+    states: (n_units, 2 * d) mean and first lower-layer state of each unit. token_states: (n_tokens, d) lower-layer
+    states of the units' tokens, one unit after the other, only where vectors are made from them.
     """
 
     document: Document
@@ -30,7 +30,15 @@ class PageReading:
     marks: Markup
     surface: Floats
     states: Floats | None = None
-    sums: Floats | None = None
+    token_states: Floats | None = None
+
+    def token_edges(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return (n_units + 1,) where the units begin and end among the tokens."""
+        return np.cumsum([0, *(len(ids) for ids in self.tokens)], dtype=np.int64)
+
+
+#: A piece of a page: its units [first, last), and the token ids of its header.
+PiecePlace: TypeAlias = tuple[PageReading, int, int, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class PageWindow:
     edges: np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CutPlan:
     """What `prep.segment` chooses the cuts by, and what the pieces are then called.
 
@@ -59,37 +67,30 @@ class CutPlan:
     header_tokens: list[int]
     scores: list[float]
     limits: ChunkLimits
+    prior: LengthPrior
     roles: list[Role]
     paths: list[tuple[str, ...]]
     headers: dict[tuple[str, ...], list[int]]
 
+    def cuts(self) -> list[tuple[int, int]]:
+        """Return the best pieces, as unit ranges [first, last) that tile the page."""
+        return segment(self.counts, self.header_tokens, self.scores, self.limits, self.prior)
 
-def sum_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
-    """Sum states (tokens, d) between neighbouring edges; zeros where a unit has no token."""
-    cumulated = np.concatenate(
-        [np.zeros((1, states.shape[1])), np.cumsum(states[edges[0] : edges[-1]], axis=0, dtype=np.float64)]
-    )
-    relative = edges - edges[0]
-    sums: Floats = (cumulated[relative[1:]] - cumulated[relative[:-1]]).astype(np.float32)
-    return sums
+    def header(self, unit: int) -> list[int]:
+        """Return the token ids of the header of a piece that starts at this unit."""
+        return self.headers[self.paths[unit]]
 
 
 def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
-    """Mean and first state of every unit, side by side; zeros where a unit has no token."""
+    """Mean and first of the states (tokens, d) between neighbouring edges; zeros where a unit has no token."""
+    cumulated = np.concatenate(
+        [np.zeros((1, states.shape[1])), np.cumsum(states[edges[0] : edges[-1]], axis=0, dtype=np.float64)]
+    )
     counts = np.diff(edges)[:, None]
-    means = sum_units(states, edges) / np.maximum(counts, 1)
+    relative = edges - edges[0]
+    means = (cumulated[relative[1:]] - cumulated[relative[:-1]]) / np.maximum(counts, 1)
     firsts = np.zeros_like(means)
     told = counts[:, 0] > 0
     firsts[told] = states[edges[:-1][told]]
     pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
     return pooled
-
-
-def pool_pieces(sums: Floats, pieces: Sequence[tuple[int, int]]) -> Floats:
-    """Return the vectors of pieces [first, last) of units, (n_pieces, d), normalised; sums: (n_units, d) of states."""
-    edges = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
-    pooled = np.stack([edges[last] - edges[first] for first, last in pieces])
-    vectors: Floats = (pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)).astype(
-        np.float32
-    )
-    return vectors

@@ -11,7 +11,7 @@ from prep.segment import ChunkLimits, LengthPrior
 
 __all__ = ["BreakWeights", "PrepConfig", "Queries", "Vectors"]
 
-Vectors: TypeAlias = Literal["chunk", "late"]
+Vectors: TypeAlias = Literal["chunk", "shared"]
 Queries: TypeAlias = Literal["base", "trained"]
 
 
@@ -56,8 +56,8 @@ class PrepConfig:
     header_share: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.vectors not in ("chunk", "late"):
-            raise ConfigError(f"vectors={self.vectors!r} must be 'chunk' or 'late'")
+        if self.vectors not in ("chunk", "shared"):
+            raise ConfigError(f"vectors={self.vectors!r} must be 'chunk' or 'shared'")
         if self.queries not in ("base", "trained"):
             raise ConfigError(f"queries={self.queries!r} must be 'base' or 'trained'")
         if not 0 <= self.header_share <= 0.5:

@@ -1,4 +1,4 @@
-"""Which vectors find the evidence: chunks alone, chunks with a header, or late pooling, over the same chunks.
+"""Which vectors of the same chunks find the evidence: alone, with a header, or from the window's lower layers.
 
 Decides what a prep version's `vectors` setting should be. Measuring whole systems is `training.evaluate`.
 
@@ -84,17 +84,17 @@ def compare_vectors(
         "header and chunk": np.stack([chunk.vector for chunk in chunks]),
     }
     for window in (256, 512):
-        late = PrepModel.untrained(
+        shared = PrepModel.untrained(
             config=PrepConfig(
                 limits=LIMITS,
-                vectors="late",
+                vectors="shared",
                 window_tokens=window,
                 overlap_tokens=window // 8,
                 unit_tokens=UNIT_TOKENS,
             )
         )
-        pooled = {c.id: c.vector for _, found in late.prepare_many(documents) for c in found}
-        ways[f"late, windows of {window}"] = np.stack([pooled[chunk.id] for chunk in chunks])
+        pooled = {c.id: c.vector for _, found in shared.prepare_many(documents) for c in found}
+        ways[f"shared, windows of {window}"] = np.stack([pooled[chunk.id] for chunk in chunks])
     return {name: evidence_recall(chunks, v, queries, evidence) for name, v in ways.items()}
 
 

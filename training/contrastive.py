@@ -1,12 +1,12 @@
-"""Stage two of the prep model: train the encoder's upper layers so that pooled chunk vectors can be searched.
+"""Stage two of the prep model: train the encoder's upper layers so that chunk vectors can be searched.
 
-A document's windows are read once, token states are summed over each chunk (late chunking,
-https://arxiv.org/abs/2409.04701), and the sums are trained to lie next to the questions whose evidence the chunk
-holds: cross-entropy over all chunks of a batch (InfoNCE, https://arxiv.org/abs/1807.03748), which are the other chunks
-of the same document and of documents like it. Evidence that a cut divides is divided among the chunks. Chunks are
-also held near the vectors that the frozen base gives them with their headers, so that little data cannot spoil
-what much data taught. Low-rank updates of the layers above those that the heads read; these stay as they are, so
-that the heads stay valid and one pass serves both.
+The layers that the heads read stay as they are, so that the heads stay valid and one pass over a document serves both;
+what they make of every chunk is read once and kept. The upper layers get low-rank updates and go on from there
+over each chunk with its header. A chunk's vector is trained to lie next to the questions whose evidence it holds:
+cross-entropy over all chunks of a batch (InfoNCE, https://arxiv.org/abs/1807.03748), which are the other chunks of the
+same document and of documents like it. Evidence that a cut divides is divided among the chunks. Chunks, and questions
+where they are read by the trained encoder, are also held near the vectors that the frozen base gives them, so
+that little data cannot spoil what much data taught.
 
     python -m training.contrastive --data DATA --run RUN [--config FILE.toml] [--ship FOLDER]
 """
@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from prep.document import Floats
+from prep.encoder import like_lengths, pad_states
 from prep.errors import ConfigError, DataError
 from prep.low_rank import Updates, layer_number, stack_updates
 from prep.model import PrepModel
@@ -34,8 +35,9 @@ from prep.settings import Queries, Vectors
 from prep.version import save_version
 from training.config_file import read_config
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.significance import Difference
 from training.vector_batches import Group, cut_groups, evidence_targets, plan_batches
-from training.vector_pages import VectorPage, VectorSet, read_pages, read_sets
+from training.vector_pages import Halves, VectorPage, VectorSet, read_pages, read_sets
 from training.vector_recall import Recall, evaluate_vectors
 
 __all__ = ["ContrastiveConfig", "TrainedVectors", "ship", "train_contrastive"]
@@ -57,8 +59,8 @@ class ContrastiveConfig:
     """One contrastive run.
 
     sets: what is trained on; measured: sets whose held-out documents, every n-th, are measured on. sizes: target
-    sizes of chunks in tokens, one drawn for each document. group_windows: so many neighbouring windows of a document
-    are read together at most; batch_windows: windows a step, half of them of groups like each other.
+    sizes of chunks in tokens, one drawn for each document. group_tokens: so many tokens of neighbouring chunks of a
+    document are read together at most; batch_tokens: of a step, half of them of groups like each other.
     group_questions: of one group a step at most. anchor_weight: of the distance to the frozen base's vectors, beside
     the contrastive loss. queries: "base" leaves the questions' vectors as they are, "trained" reads them with the
     trained encoder.
@@ -73,24 +75,24 @@ class ContrastiveConfig:
     warmup: float = 0.05
     weight_decay: float = 0.01
     epochs: float = 2.0
-    group_windows: int = 6
+    group_tokens: int = 1200
     group_questions: int = 8
-    batch_windows: int = 24
+    batch_tokens: int = 6000
     temperature: float = 0.05
     anchor_weight: float = 1.0
-    queries: Queries = "base"
+    queries: Queries = "trained"
     checkpoint_steps: int = 50
     evaluate_steps: int = 100
     seed: int = 17
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("rank", "group_windows", "group_questions", "checkpoint_steps", "evaluate_steps"):
+        for name in ("rank", "group_tokens", "group_questions", "checkpoint_steps", "evaluate_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
-        if self.batch_windows < self.group_windows:
+        if self.batch_tokens < 2 * self.group_tokens:
             raise ConfigError(
-                f"batch_windows={self.batch_windows!r} must be at least group_windows={self.group_windows!r}"
+                f"batch_tokens={self.batch_tokens!r} must be at least twice group_tokens={self.group_tokens!r}"
             )
         if min(self.learning_rate, self.epochs, self.temperature) <= 0 or self.anchor_weight < 0:
             raise ConfigError(
@@ -109,11 +111,13 @@ class ContrastiveConfig:
 class TrainedVectors:
     """What a run gives. measures: set → way → recall on held-out documents.
 
-    Ways: "chunks" encoded by the frozen base with their headers, "late" pooled as the start does, "trained".
+    Ways: "chunks" encoded by the frozen base with their headers, "start" as the start's layers give them, "trained".
+    gains: set → way → figure → how much "trained" finds more than that way, resampled by document.
     """
 
     updates: dict[str, tuple[torch.Tensor, torch.Tensor]]
     measures: dict[str, dict[str, Recall]]
+    gains: dict[str, dict[str, dict[str, Difference]]]
     steps: int
     seconds: float
 
@@ -162,11 +166,16 @@ def train_contrastive(
     trained = _with_updates(start, updates, config.queries)
     ways = {
         "chunks": _way(start, "chunk", None),
-        "late": _way(start, "late", start.updates),
+        "start": _way(start, "shared", start.updates),
         "trained": trained,
     }
-    measures = evaluate_vectors(ways, held)
-    return TrainedVectors(updates, measures, steps, seconds)
+    rows = evaluate_vectors(ways, held)
+    measures = {name: {way: found.mean() for way, found in of_set.items()} for name, of_set in rows.items()}
+    gains = {
+        name: {way: of_set["trained"].gain_over(of_set[way], seed=config.seed) for way in ("chunks", "start")}
+        for name, of_set in rows.items()
+    }
+    return TrainedVectors(updates, measures, gains, steps, seconds)
 
 
 def _fit(
@@ -219,8 +228,9 @@ def _fit(
         if held and step % config.evaluate_steps == 0 and step < len(batches):
             now = _with_updates(learner.start, learner.updates(), config.queries)
             for name, ways in evaluate_vectors({"trained": now}, held).items():
-                run.log({"step": step, "set": name, **asdict(ways["trained"])})
-                tqdm.write(f"step {step} {name}: @1 {ways['trained'].at_1:.4f} @5 {ways['trained'].at_5:.4f}")
+                recall = ways["trained"].mean()
+                run.log({"step": step, "set": name, **asdict(recall)})
+                tqdm.write(f"step {step} {name}: @1 {recall.at_1:.4f} @5 {recall.at_5:.4f}")
         if step % config.checkpoint_steps == 0:
             run.checkpoint(step, training_tensors(learner.trained, optimiser))
     bar.close()
@@ -252,70 +262,60 @@ class _Learner:
         lora = LoraConfig(
             r=config.rank, lora_alpha=2 * config.rank, target_modules=upper, lora_dropout=0.0, bias="none"
         )
-        self.model: Any = get_peft_model(model, lora, autocast_adapter_dtype=False)
+        adapted: Any = get_peft_model(model, lora, autocast_adapter_dtype=False)
+        adapted.eval()  # no dropout: the base is frozen and the pairs are few
         self.trained: dict[str, nn.Parameter] = {
-            name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
+            name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad
         }
-        self.model.eval()  # no dropout: the base is frozen and the pairs are few
-        self._questions: dict[str, Floats] = {}
+        encoder = start.encoder.with_model(adapted.base_model.model)
+        self.lower, self.upper = encoder.lower(first), encoder.upper(first)
+        self._queries: dict[str, Floats] = {}
 
     def losses(self, groups: Sequence[Group], rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the contrastive loss and the mean cosine distance to the anchors, of one batch."""
-        chunks = nn.functional.normalize(torch.cat(self._chunk_sums(groups)), dim=-1)
+        chunks = self.chunk_vectors([group.page.sequence(c) for group in groups for c in group.chunks])
         texts: dict[str, str] = {}
         for group in groups:
             some = rng.sample(group.questions, min(len(group.questions), self.config.group_questions))
             texts |= {asked.question_id: asked.text for asked in some}
         target = evidence_targets(groups, list(texts)).to(self.device)
-        queries = self._question_vectors(list(texts.values()))
+        frozen = self._frozen_queries(list(texts.values()))
+        trained = self.config.queries == "trained"
+        queries = self._query_vectors(list(texts.values())) if trained else frozen
         logits = queries @ chunks.T / self.config.temperature
         contrast = -(target * torch.log_softmax(logits, dim=-1)).sum(1).mean()
         anchors = torch.from_numpy(
             np.concatenate([group.page.anchors[group.chunks] for group in groups]).astype(np.float32)
         ).to(self.device)
-        return contrast, (1 - (chunks * anchors).sum(1)).mean()
+        moved = torch.cat([1 - (chunks * anchors).sum(1), 1 - (queries * frozen).sum(1)][: 1 + trained])
+        return contrast, moved.mean()
 
-    def _chunk_sums(self, groups: Sequence[Group]) -> list[torch.Tensor]:
-        """Return (n_chunks, d) summed token states for each group."""
-        windows = [window for group in groups for window in group.windows]
+    def chunk_vectors(self, sequences: Sequence[Halves], batch_tokens: int = 2048) -> torch.Tensor:
+        """Return (n, d) normalised vectors of chunks, from their lower states, with gradients."""
+        parts, order = [], []
+        for rows in like_lengths([len(sequence) for sequence in sequences], batch_tokens):
+            states, mask = (t.to(self.device) for t in pad_states([sequences[row] for row in rows]))
+            found = self.upper(inputs_embeds=states, attention_mask=mask).last_hidden_state
+            parts.append(self.start.encoder.pool(found, mask))
+            order += rows
+        back = torch.argsort(torch.tensor(order))
+        return nn.functional.normalize(torch.cat(parts)[back.to(self.device)], dim=-1)
+
+    def _query_vectors(self, texts: Sequence[str]) -> torch.Tensor:
         encoder = self.start.encoder
-        ids, mask = encoder.pad([window.tokens for window in windows])
-        states = self.model(
-            input_ids=ids.to(self.device), attention_mask=mask.to(self.device)
-        ).last_hidden_state[:, len(encoder.prefix) :]
-        at = 0
-        found = []
-        for group in groups:
-            # A row a token that the group owns, in reading order; then sums between the chunks' edges.
-            owned, unit_edges, total = [], {}, 0
-            for row, window in enumerate(group.windows, start=at):
-                left, right = int(window.edges[0]), int(window.edges[-1])
-                owned.append(states[row, left:right])
-                for unit, edge in enumerate(window.edges, start=window.first):
-                    unit_edges[unit] = total + int(edge) - left
-                total += right - left
-            at += len(group.windows)
-            tokens = torch.cat(owned)
-            sums = torch.cat([tokens.new_zeros((1, tokens.shape[1])), tokens.cumsum(0)])
-            pairs = [group.page.chunks[chunk] for chunk in group.chunks]
-            lefts = torch.tensor([unit_edges[first] for first, _ in pairs])
-            rights = torch.tensor([unit_edges[last] for _, last in pairs])
-            found.append(sums[rights] - sums[lefts])
-        return found
+        limit = encoder.max_tokens - encoder.n_special
+        tokens = encoder.tokenize([encoder.query_prompt + text for text in texts])
+        ids, mask = (t.to(self.device) for t in encoder.pad([row[:limit] for row in tokens]))
+        with torch.no_grad():
+            states = self.lower(input_ids=ids, attention_mask=mask).last_hidden_state
+        found = self.upper(inputs_embeds=states, attention_mask=mask).last_hidden_state
+        return nn.functional.normalize(encoder.pool(found, mask), dim=-1)
 
-    def _question_vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        if self.config.queries == "trained":
-            encoder = self.start.encoder
-            limit = encoder.max_tokens - encoder.n_special
-            tokens = encoder.tokenize([encoder.query_prompt + text for text in texts])
-            ids, mask = encoder.pad([row[:limit] for row in tokens])
-            states = self.model(
-                input_ids=ids.to(self.device), attention_mask=mask.to(self.device)
-            ).last_hidden_state
-            return nn.functional.normalize(encoder.pool(states, mask.to(self.device)), dim=-1)
-        new = [text for text in dict.fromkeys(texts) if text not in self._questions]
-        self._questions |= zip(new, self.start.encoder.encode_queries(new), strict=True)
-        return torch.from_numpy(np.stack([self._questions[text] for text in texts])).to(self.device)
+    def _frozen_queries(self, texts: Sequence[str]) -> torch.Tensor:
+        new = [text for text in dict.fromkeys(texts) if text not in self._queries]
+        if new:
+            self._queries |= zip(new, self.start.encoder.encode_queries(new), strict=True)
+        return torch.from_numpy(np.stack([self._queries[text] for text in texts])).to(self.device)
 
     def updates(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Return the updates of the base as they are merged, those of the start included, on the CPU."""
@@ -331,7 +331,7 @@ class _Learner:
 def _with_updates(
     start: PrepModel, updates: dict[str, tuple[torch.Tensor, torch.Tensor]], queries: Queries
 ) -> PrepModel:
-    config = replace(start.config, vectors="late", queries=queries)
+    config = replace(start.config, vectors="shared", queries=queries)
     return PrepModel(start.encoder, start.heads, config, f"{start.version}+vectors", updates=updates)
 
 
@@ -349,18 +349,33 @@ def ship(
     card: str = "",
 ) -> str:
     """Write a version that `PrepModel.load` reads: the start's heads, the trained vectors; returns its version."""
-    measures = {name: {way: asdict(r) for way, r in ways.items()} for name, ways in result.measures.items()}
     about = {"stage": "contrastive", "start": start.version, "steps": result.steps, "config": asdict(config)}
     return save_version(
         folder,
         start.heads,
-        replace(start.config, vectors="late", queries=config.queries),
+        replace(start.config, vectors="shared", queries=config.queries),
         start.encoder,
         updates=result.updates,
         card=card,
-        metrics={"held_out": measures},
+        metrics=_figures(result),
         training=about,
     )
+
+
+def _figures(result: TrainedVectors) -> dict[str, Any]:
+    return {
+        "held_out": {
+            name: {way: asdict(recall) for way, recall in ways.items()}
+            for name, ways in result.measures.items()
+        },
+        "gains": {
+            name: {
+                way: {figure: asdict(difference) for figure, difference in of_way.items()}
+                for way, of_way in ways.items()
+            }
+            for name, ways in result.gains.items()
+        },
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -380,8 +395,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = train_contrastive(
         options.data, options.run, config, start=start, stop_after_s=options.stop_after_s
     )
-    shown = {name: {way: asdict(r) for way, r in ways.items()} for name, ways in result.measures.items()}
-    print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))
+    about = {"steps": result.steps, "seconds": round(result.seconds)}
+    print(json.dumps({**about, **_figures(result)}, indent=2))
     if options.ship:
         print(ship(result, options.ship, config, start))
     return 0

@@ -1,12 +1,12 @@
 """What cuts are judged on: stretches of documents with their questions, and what retrieval finds for a way to cut one.
 
-A document is read once; unit states, summed token states and the best chunks elsewhere do not change with its cuts, so
-judging a segmentation costs a few small matrix products.
+A document is read once; states and the best chunks elsewhere do not change with its cuts. A piece's vector is computed
+when a segmentation first has it, and kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,24 @@ from tqdm.auto import tqdm
 from prep.document import Document, Floats
 from prep.errors import DataError
 from prep.model import PrepModel
-from prep.reading import CutPlan, PageReading, pool_pieces
-from prep.segment import segment
+from prep.reading import CutPlan, PageReading
 from training.dataset import Question
 from training.vector_pages import choose_documents
 
 if TYPE_CHECKING:
     from training.segmentation_rl import SegmentationConfig
 
-__all__ = ["Doubles", "Page", "Pieces", "Stretch", "by_page", "judge", "read_stretches", "worth_of_breaks"]
+__all__ = [
+    "Doubles",
+    "Page",
+    "Pieces",
+    "Stretch",
+    "add_vectors",
+    "by_page",
+    "judge",
+    "read_stretches",
+    "worth_of_breaks",
+]
 
 Doubles = npt.NDArray[np.float64]
 Pieces = Sequence[tuple[int, int]]
@@ -48,6 +57,10 @@ class Stretch:
     rivals: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     rival_characters: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
 
+    def placed(self, pieces: Pieces) -> list[tuple[int, int]]:
+        """Return pieces of the stretch, counted from its start, as pieces of the page."""
+        return [(first + self.first, last + self.first) for first, last in pieces]
+
 
 @dataclass(slots=True)
 class Page:
@@ -60,6 +73,26 @@ class Page:
     characters: Doubles
     pieces: list[tuple[int, int]]
     stretches: list[Stretch] = field(default_factory=list)
+    vectors: dict[tuple[int, int], Floats] = field(default_factory=dict)
+
+    def vectors_of(self, pieces: Pieces) -> Floats:
+        """Return (n, d): the vectors of pieces that `add_vectors` was asked for."""
+        return np.stack([self.vectors[first, last] for first, last in pieces])
+
+
+def add_vectors(model: PrepModel, wanted: Iterable[tuple[Page, Pieces]]) -> None:
+    """Compute the vectors of the pieces of pages that do not have them yet, all of them together."""
+    new = {
+        (id(page), first, last): (page, first, last)
+        for page, pieces in wanted
+        for first, last in pieces
+        if (first, last) not in page.vectors
+    }
+    places = [(page.reading, first, last, page.plan.header(first)) for page, first, last in new.values()]
+    if not places:
+        return
+    for (page, first, last), vector in zip(new.values(), model.piece_vectors(places), strict=True):
+        page.vectors[first, last] = vector
 
 
 def worth_of_breaks(model: PrepModel) -> Doubles:
@@ -86,6 +119,7 @@ def read_stretches(
         for page in pages:
             page.stretches = list(_stretches(page, asked[page.document_id], model, config))
             of_set += page.stretches
+        add_vectors(model, [(page, page.pieces) for page in pages])
         _find_rivals(pages, of_set, config.k)
         stretches += of_set
     if not stretches:
@@ -103,6 +137,8 @@ def _pages(
         if not reading.units:
             continue
         model.add_states([reading])
+        if reading.token_states is not None:
+            reading.token_states = reading.token_states.astype(np.float16)  # many pages are kept
         predictions = model.predict(reading)
         plan = model.plan_cuts(reading, predictions)
         yield Page(
@@ -111,7 +147,7 @@ def _pages(
             plan=plan,
             constant=np.asarray(plan.scores) - predictions.boundary.astype(np.float64) @ worth,
             characters=np.array([unit.end - unit.start for unit in reading.units], dtype=np.float64),
-            pieces=segment(plan.counts, plan.header_tokens, plan.scores, plan.limits, model.config.prior),
+            pieces=plan.cuts(),
         )
 
 
@@ -146,7 +182,7 @@ def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) ->
     """Find for every question the k best chunks outside its stretch, as the start cuts them."""
     vectors, characters, where = [], [], []
     for number, page in enumerate(pages):
-        vectors.append(_vectors(page, page.pieces))
+        vectors.append(page.vectors_of(page.pieces))
         characters += [float(page.characters[first:last].sum()) for first, last in page.pieces]
         where += [(number, first, last) for first, last in page.pieces]
     if not stretches:
@@ -166,15 +202,12 @@ def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) ->
         stretch.rival_characters = np.where(np.isfinite(stretch.rivals), lengths[best], 0.0)
 
 
-def _vectors(page: Page, pieces: Pieces) -> Floats:
-    assert page.reading.sums is not None
-    return pool_pieces(page.reading.sums, pieces)
-
-
 def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
-    """Return (q, 4) reward, recall, iou and omega of each question. pieces: of the stretch, counted from its start."""
-    placed = [(first + stretch.first, last + stretch.first) for first, last in pieces]
-    scores = stretch.queries @ _vectors(stretch.page, placed).T
+    """Return (q, 4) reward, recall, iou and omega of each question.
+
+    pieces: of the stretch, counted from its start; their vectors must have been added.
+    """
+    scores = stretch.queries @ stretch.page.vectors_of(stretch.placed(pieces)).T
     edges = np.concatenate([[0.0], np.cumsum(stretch.page.characters[stretch.first : stretch.last])])
     lengths = np.array([edges[last] - edges[first] for first, last in pieces])
     held = np.stack([stretch.evidence[:, first:last].sum(1) for first, last in pieces], axis=1)

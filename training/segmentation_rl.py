@@ -1,12 +1,12 @@
 """Stage three of the prep model: cuts rewarded by what retrieval finds.
 
 The cuts of a stretch of text are drawn from the distribution that the boundary scores define
-(`training.segmentation_policy`); every draw is indexed as it would be, its chunks' vectors pooled from token states
-that no longer change, and searched with the questions on the stretch among all other chunks of the corpus. Reward is
-how much of the evidence the best chunks hold and how little else. The advantage of a draw is its reward over that of
-the other draws of the same stretch (leave-one-out, Ahmadian et al., https://arxiv.org/abs/2402.14740), and because the
-distribution is exact, its gradient by every break score is the break's indicator less its marginal. No question is
-needed where the model serves.
+(`training.segmentation_policy`); every draw is indexed as it would be, by the vectors its chunks would have, and
+searched with the questions on the stretch among all other chunks of the corpus. Reward is how much of the evidence
+the best chunks hold and how little else. The advantage of a draw is its reward over that of the other draws of the
+same stretch (leave-one-out, Ahmadian et al., https://arxiv.org/abs/2402.14740), and because the distribution is
+exact, its gradient by every break score is the break's indicator less its marginal. No question is needed where the
+model serves.
 
     python -m training.segmentation_rl --data DATA --run RUN --start VERSION [--config FILE.toml] [--ship FOLDER]
 """
@@ -33,7 +33,16 @@ from prep.model import PrepModel
 from prep.segment import segment
 from prep.version import save_version
 from training.config_file import read_config
-from training.cut_rewards import Doubles, Page, Stretch, by_page, judge, read_stretches, worth_of_breaks
+from training.cut_rewards import (
+    Doubles,
+    Page,
+    Stretch,
+    add_vectors,
+    by_page,
+    judge,
+    read_stretches,
+    worth_of_breaks,
+)
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.segmentation_policy import SegmentationPolicy
 from training.significance import Difference, paired_bootstrap
@@ -130,13 +139,13 @@ def train_segmentation(
     start: PrepModel,
     config: SegmentationConfig | None = None,
 ) -> TrainedCuts:
-    """Train the boundary scores of `start`, whose vectors must be pooled late, or go on with a run.
+    """Train the boundary scores of `start`, or go on with a run.
 
     Deterministic by seed on one machine. Raises ConfigError, DataError where no question lies in a stretch.
     """
     config = config or SegmentationConfig()
-    if start.config.vectors != "late" or start.heads is None:
-        raise ConfigError(f"{start.version} must have trained heads and late vectors: run the stages before")
+    if start.heads is None:
+        raise ConfigError(f"{start.version} has no trained heads: run the supervised stage before")
     worth = worth_of_breaks(start)
     training = read_stretches(data, start, config, worth, held_out=False)
     held = read_stretches(data, start, config, worth, held_out=True)
@@ -181,8 +190,7 @@ def _rows(
     worth: Doubles,
 ) -> _Rows:
     """Judge the likeliest cuts, question by question."""
-    rows: list[Doubles] = []
-    documents: list[str] = []
+    cuts: list[tuple[Stretch, list[tuple[int, int]]]] = []
     with torch.inference_mode():
         for page, of_page in by_page(stretches):
             scores = _break_scores(heads, page, worth).numpy()
@@ -193,11 +201,16 @@ def _rows(
                     plan.header_tokens[part],
                     [float(score) for score in scores[part]],
                     plan.limits,
-                    start.config.prior,
+                    plan.prior,
                 )
-                judged = judge(stretch, pieces, config)
-                rows += list(judged)
-                documents += [page.document_id] * len(judged)
+                cuts.append((stretch, pieces))
+    add_vectors(start, [(stretch.page, stretch.placed(pieces)) for stretch, pieces in cuts])
+    rows: list[Doubles] = []
+    documents: list[str] = []
+    for stretch, pieces in cuts:
+        judged = judge(stretch, pieces, config)
+        rows += list(judged)
+        documents += [stretch.page.document_id] * len(judged)
     return _Rows(rows, documents)
 
 
@@ -262,6 +275,16 @@ def _fit(
     return step
 
 
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """A stretch, the worth of its breaks (with gradients), the policy they make, and what was drawn from it."""
+
+    stretch: Stretch
+    scores: torch.Tensor
+    policy: SegmentationPolicy
+    pieces: list[list[tuple[int, int]]]
+
+
 def _loss(
     heads: StructureHeads,
     stretches: Sequence[Stretch],
@@ -271,14 +294,9 @@ def _loss(
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Return a loss whose gradient by the break scores is the policy gradient, and what the step saw."""
-    loss = torch.zeros((), dtype=torch.float64)
-    rewards: list[float] = []
-    spreads: list[float] = []
-    lengths: list[float] = []
-    skipped = 0
+    draws: list[_Draws] = []
     for page, of_page in by_page(stretches):
         scores = _break_scores(heads, page, worth)
-        begun = torch.from_numpy(np.asarray(page.plan.scores))
         values = scores.detach().numpy()
         for stretch in of_page:
             part = slice(stretch.first, stretch.last)
@@ -287,27 +305,37 @@ def _loss(
                 page.plan.header_tokens[part],
                 [float(value) for value in values[part]],
                 page.plan.limits,
-                start.config.prior,
+                page.plan.prior,
                 temperature=config.temperature,
             )
             drawn = [policy.sample(rng) for _ in range(config.draws)]
-            reward = np.array([judge(stretch, pieces, config)[:, 0].mean() for pieces in drawn])
-            rewards.append(float(reward.mean()))
-            spreads.append(float(reward.std()))
-            lengths.append(float(np.mean([len(pieces) for pieces in drawn])))
-            loss = loss + config.start_weight * ((scores[part] - begun[part]) ** 2).mean()
-            if np.ptp(reward) < 1e-9:
-                skipped += 1
-                continue
-            advantage = (reward - reward.mean()) * config.draws / (config.draws - 1)
-            marginals = policy.break_marginals()
-            gradient = np.zeros(len(marginals))
-            for value, pieces in zip(advantage, drawn, strict=True):
-                breaks = np.zeros(len(marginals))
-                breaks[[last - 1 for _, last in pieces]] = 1.0
-                gradient += value * (breaks - marginals) / config.temperature / config.draws
-            gradient[-1] = 0.0
-            loss = loss - (torch.from_numpy(gradient) * scores[part]).sum()
+            draws.append(_Draws(stretch, scores[part], policy, drawn))
+    add_vectors(start, [(one.stretch.page, one.stretch.placed(p)) for one in draws for p in one.pieces])
+    loss = torch.zeros((), dtype=torch.float64)
+    rewards: list[float] = []
+    spreads: list[float] = []
+    lengths: list[float] = []
+    skipped = 0
+    for one in draws:
+        stretch = one.stretch
+        reward = np.array([judge(stretch, pieces, config)[:, 0].mean() for pieces in one.pieces])
+        rewards.append(float(reward.mean()))
+        spreads.append(float(reward.std()))
+        lengths.append(float(np.mean([len(pieces) for pieces in one.pieces])))
+        begun = torch.tensor(stretch.page.plan.scores[stretch.first : stretch.last], dtype=torch.float64)
+        loss = loss + config.start_weight * ((one.scores - begun) ** 2).mean()
+        if np.ptp(reward) < 1e-9:
+            skipped += 1
+            continue
+        advantage = (reward - reward.mean()) * config.draws / (config.draws - 1)
+        marginals = one.policy.break_marginals()
+        gradient = np.zeros(len(marginals))
+        for value, pieces in zip(advantage, one.pieces, strict=True):
+            breaks = np.zeros(len(marginals))
+            breaks[[last - 1 for _, last in pieces]] = 1.0
+            gradient += value * (breaks - marginals) / config.temperature / config.draws
+        gradient[-1] = 0.0
+        loss = loss - (torch.from_numpy(gradient) * one.scores).sum()
     row = {
         "reward": float(np.mean(rewards)),
         "spread": float(np.mean(spreads)),
@@ -353,9 +381,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", required=True, help="folder of labelled sets")
     parser.add_argument("--run", required=True, help="folder for checkpoints and the log")
-    parser.add_argument(
-        "--start", required=True, help="the prep version to start from, its vectors pooled late"
-    )
+    parser.add_argument("--start", required=True, help="the prep version to start from")
     parser.add_argument("--config", help="TOML file with settings")
     parser.add_argument("--ship", help="write a loadable version to this folder")
     options = parser.parse_args(argv)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from prep.document import Floats
-from prep.reading import PageWindow
 from training.vector_pages import Asked, VectorPage
 
 if TYPE_CHECKING:
@@ -22,27 +21,31 @@ __all__ = ["Group", "cut_groups", "evidence_targets", "plan_batches"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Neighbouring windows of a page with the chunks that lie in them and the questions on these."""
+    """Neighbouring chunks of a page with the questions on them. n_tokens: of the chunks, headers included."""
 
     page: VectorPage
-    windows: list[PageWindow]
     chunks: list[int]
     questions: list[Asked]
+    n_tokens: int
     centre: Floats
 
 
 def cut_groups(page: VectorPage, config: ContrastiveConfig) -> list[Group]:
-    """Cut a page into groups of neighbouring windows; a chunk or a question that a group does not hold is left out."""
-    groups = []
-    for at in range(0, len(page.windows), config.group_windows):
-        windows = page.windows[at : at + config.group_windows]
-        first, last = windows[0].first, windows[-1].last
-        chunks = [n for n, (left, right) in enumerate(page.chunks) if first <= left and right <= last]
-        held = set(chunks)
-        questions = [asked for asked in page.questions if held.issuperset(asked.shares)]
-        if questions:
-            centre = page.anchors[chunks].astype(np.float32).mean(0)
-            groups.append(Group(page, windows, chunks, questions, centre))
+    """Cut a page into groups of neighbouring chunks; a question whose evidence no group holds is left out."""
+    groups: list[Group] = []
+    lengths = np.diff(page.edges)
+    chunks: list[int] = []
+    for chunk in range(page.n_chunks):
+        chunks.append(chunk)
+        n_tokens = int(lengths[chunks].sum())
+        following = lengths[chunk + 1] if chunk + 1 < page.n_chunks else config.group_tokens
+        if n_tokens + following > config.group_tokens:
+            held = set(chunks)
+            questions = [asked for asked in page.questions if held.issuperset(asked.shares)]
+            if questions:
+                centre = page.anchors[chunks].astype(np.float32).mean(0)
+                groups.append(Group(page, chunks, questions, n_tokens, centre))
+            chunks = []
     return groups
 
 
@@ -58,14 +61,14 @@ def plan_batches(groups: Sequence[Group], config: ContrastiveConfig) -> list[lis
         halves: list[list[int]] = []
         while waiting:
             seed = waiting.pop()
-            half, width = [seed], len(groups[seed].windows)
+            half, width = [seed], groups[seed].n_tokens
             likeness = centres[waiting] @ centres[seed]
             for place in np.argsort(-likeness, kind="stable"):
                 number = waiting[place]
-                if width + len(groups[number].windows) > config.batch_windows // 2:
+                if width + groups[number].n_tokens > config.batch_tokens // 2:
                     break
                 half.append(number)
-                width += len(groups[number].windows)
+                width += groups[number].n_tokens
             taken = set(half)
             waiting = [number for number in waiting if number not in taken]
             halves.append(half)

@@ -1,8 +1,8 @@
 """What the chunk vectors are trained on: pages cut by the prep model, and the questions whose evidence they hold.
 
-Every document is cut at a size drawn for it, so that pooled vectors work for any; the frozen base's own vectors of
-the chunks, header included, are kept beside them as the anchor and as the measure. Reading is the costly part: a set
-that was read is on disk and is not read again.
+Every document is cut at a size drawn for it, so that the vectors work for any. Kept of each chunk: what the layers that
+are not trained make of it, and the frozen base's own vector of header and text, the anchor and the measure. Reading
+is the costly part: a set that was read is on disk (0.8 KB a token) and is not read again.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from prep.document import Document, Floats
+from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import json_digest
 from prep.model import PrepModel
-from prep.reading import PageWindow
+from prep.outline import majority_role
 from prep.segment import ChunkLimits
 from training.dataset import LabelledSet, Question, load_set
 from training.mixture import held_out_documents
 
-__all__ = ["Asked", "VectorPage", "VectorSet", "choose_documents", "read_pages", "read_sets"]
+__all__ = ["Asked", "Halves", "VectorPage", "VectorSet", "choose_documents", "read_pages", "read_sets"]
+
+Halves: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float16]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +55,27 @@ class Asked:
 
 @dataclass(slots=True)
 class VectorPage:
-    """A document as it is read: its windows, its chunks as unit ranges [first, last), and the questions on it.
+    """A document as it is trained on: its chunks, and the questions on it.
 
-    anchors: (n_chunks, d) float16, the frozen base's vectors of the chunks with their headers.
+    states: (n_tokens, d) float16, the lower layers' states of the chunks with their headers, one after the other; chunk
+    c has [edges[c], edges[c + 1]). anchors: (n_chunks, d) float16, the frozen base's vectors of the chunks.
     """
 
     set_name: str
     document_id: str
-    windows: list[PageWindow]
-    chunks: list[tuple[int, int]]
-    anchors: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
+    states: Halves
+    edges: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    anchors: Halves
     questions: list[Asked] = field(default_factory=list)
+
+    @property
+    def n_chunks(self) -> int:
+        """How many chunks the page has."""
+        return len(self.edges) - 1
+
+    def sequence(self, chunk: int) -> Halves:
+        """Return the lower states (tokens, d) of a chunk, as `Encoder.encode_states` takes them."""
+        return self.states[self.edges[chunk] : self.edges[chunk + 1]]
 
 
 def read_pages(
@@ -79,7 +91,7 @@ def read_pages(
 ) -> list[VectorPage]:
     """Return the pages of the sets that have questions: of every n-th document, held out, or of the others.
 
-    model: cuts and gives the anchors; its vectors must be those of chunks. sizes: target sizes in tokens to draw from,
+    model: cuts, and gives lower states and anchors. sizes: target sizes in tokens to draw from,
     by default the model's own. Raises DataError for a missing set.
     """
     cache.mkdir(parents=True, exist_ok=True)
@@ -148,26 +160,12 @@ def _read_set(
     path = cache / f"{name}-{json_digest([model.version, texts, drawn])[:12]}.safetensors"
     if not path.exists():
         _write_cuts(path, documents, drawn, model)
-    cuts = _read_cuts(path)
     pages = []
-    for document in tqdm(documents, desc=f"tokens of {name}", unit="doc", disable=None, leave=False):
-        spans, anchors = cuts[document.id]
-        reading = model.read_page(document)
-        first = {unit.start: number for number, unit in enumerate(reading.units)}
-        last = {unit.end: number + 1 for number, unit in enumerate(reading.units)}
-        whole = [row for row, (start, end) in enumerate(spans) if start in first and end in last]
-        page = VectorPage(
-            set_name=name,
-            document_id=document.id,
-            windows=model.windows([reading]),
-            chunks=[(first[spans[row][0]], last[spans[row][1]]) for row in whole],
-            anchors=anchors[whole],
-        )
-        kept = [spans[row] for row in whole]
+    for document_id, spans, page in _read_cuts(path, name):
         page.questions = [
             Asked(question.id, text, shares)
-            for question, text in asked.get(document.id, ())
-            if (shares := _shares(question, document.id, kept))
+            for question, text in asked.get(document_id, ())
+            if (shares := _shares(question, document_id, spans))
         ]
         pages.append(page)
     return pages
@@ -191,39 +189,81 @@ def _write_cuts(
 ) -> None:
     from safetensors.numpy import save_file
 
-    spans: dict[str, list[tuple[int, int]]] = {}
-    vectors: dict[str, list[Floats]] = {}
+    found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
     with tqdm(total=len(documents), desc=f"reading {path.stem}", unit="doc", disable=None) as bar:
         for size in sorted(set(drawn.values())):
             limits = ChunkLimits(target_tokens=size, max_tokens=max(size, model.limits.max_tokens))
-            config = replace(model.config, limits=limits, vectors="chunk")
+            config = replace(model.config, limits=limits, vectors="shared")
             cutter = PrepModel(model.encoder, model.heads, config, model.version)
-            for document, chunks in cutter.prepare_many(d for d in documents if drawn[d.id] == size):
-                kept = [chunk for chunk in chunks if chunk.role != "boilerplate"]
-                spans[document.id] = [(chunk.start, chunk.end) for chunk in kept]
-                vectors[document.id] = [chunk.vector for chunk in kept]
-                bar.update()
+            for group in _groups([d for d in documents if drawn[d.id] == size]):
+                for document, cuts in zip(group, _cut(group, cutter), strict=True):
+                    found[document.id] = cuts
+                bar.update(len(group))
     ids = [document.id for document in documents]
-    tensors = {
-        "counts": np.array([len(spans[name]) for name in ids]),
-        "spans": np.array([span for name in ids for span in spans[name]]).reshape(-1, 2),
-        "vectors": np.stack([v for name in ids for v in vectors[name]]).astype(np.float16),
-    }
+    tensors = {key: np.concatenate([found[name][key] for name in ids]) for key in found[ids[0]]}
+    tensors["counts"] = np.array([len(found[name]["lengths"]) for name in ids])
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"documents": json.dumps(ids)})
     partial.replace(path)
 
 
-def _read_cuts(
-    path: Path,
-) -> dict[str, tuple[list[tuple[int, int]], np.ndarray[tuple[int, ...], np.dtype[np.float16]]]]:
+def _groups(documents: Sequence[Document], characters: int = 400_000) -> Iterator[list[Document]]:
+    group: list[Document] = []
+    for document in documents:
+        group.append(document)
+        if sum(len(d.text) for d in group) >= characters:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _cut(documents: Sequence[Document], cutter: PrepModel) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    """Yield the spans, lengths, states and anchors of the chunks of each document, boilerplate left out."""
+    pages = [cutter.read_page(document) for document in documents]
+    cutter.add_states(pages)
+    drafts = []
+    for page in pages:
+        plan = cutter.plan_cuts(page) if page.units else None
+        cuts = plan.cuts() if plan else []
+        drafts.append(
+            [
+                (page, first, last, plan.header(first))
+                for first, last in cuts
+                if plan and majority_role(page.units[first:last], plan.roles[first:last]) != "boilerplate"
+            ]
+        )
+    pieces = [piece for draft in drafts for piece in draft]
+    sequences = cutter.piece_states(pieces)
+    base = PrepModel(cutter.encoder, cutter.heads, replace(cutter.config, vectors="chunk"), cutter.version)
+    anchors = base.piece_vectors(pieces)
+    at = 0
+    for draft in drafts:
+        own = slice(at, at + len(draft))
+        at += len(draft)
+        spans = [(page.units[first].start, page.units[last - 1].end) for page, first, last, _ in draft]
+        states = [sequence.astype(np.float16) for sequence in sequences[own]]
+        yield {
+            "spans": np.array(spans, dtype=np.int64).reshape(-1, 2),
+            "lengths": np.array([len(one) for one in states], dtype=np.int64),
+            "states": np.concatenate([np.zeros((0, cutter.dimension), dtype=np.float16), *states]),
+            "anchors": anchors[own].astype(np.float16),
+        }
+
+
+def _read_cuts(path: Path, set_name: str) -> Iterator[tuple[str, list[tuple[int, int]], VectorPage]]:
+    """Yield each document's id, the spans of its chunks, and its page."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stream:
         ids = json.loads(stream.metadata()["documents"])
-        counts, spans, vectors = (stream.get_tensor(key) for key in ("counts", "spans", "vectors"))
-    edges = np.concatenate([[0], np.cumsum(counts)])
-    return {
-        name: ([(int(a), int(b)) for a, b in spans[left:right]], vectors[left:right])
-        for name, left, right in zip(ids, edges[:-1], edges[1:], strict=True)
-    }
+        found = {key: stream.get_tensor(key) for key in ("counts", "spans", "lengths", "states", "anchors")}
+    chunk = token = 0
+    for name, count in zip(ids, found["counts"], strict=True):
+        own = slice(chunk, chunk + int(count))
+        chunk += int(count)
+        edges = np.cumsum([0, *found["lengths"][own]], dtype=np.int64)
+        states = found["states"][token : token + int(edges[-1])]
+        token += int(edges[-1])
+        spans = [(int(start), int(end)) for start, end in found["spans"][own]]
+        yield name, spans, VectorPage(set_name, name, states, edges, found["anchors"][own])

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prep.document import Floats
 from prep.model import PrepModel
-from prep.reading import pool_pieces, sum_units
+from training.significance import Difference, paired_bootstrap
 from training.vector_pages import VectorPage
 
-__all__ = ["Recall", "evaluate_vectors"]
+__all__ = ["Recall", "RecallRows", "evaluate_vectors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +24,41 @@ class Recall:
     at_5: float
 
 
+@dataclass(frozen=True, slots=True)
+class RecallRows:
+    """A way's figures question by question, and the document of each."""
+
+    documents: list[str]
+    at_1: list[float]
+    at_5: list[float]
+    n_chunks: int
+
+    def mean(self) -> Recall:
+        """Return the means."""
+        return Recall(
+            n_questions=len(self.at_1),
+            n_chunks=self.n_chunks,
+            at_1=float(np.mean(self.at_1)),
+            at_5=float(np.mean(self.at_5)),
+        )
+
+    def gain_over(self, other: RecallRows, *, seed: int = 0) -> dict[str, Difference]:
+        """Return how much more is found than another way finds for the same questions, paired, by document."""
+        pairs = {"at_1": (other.at_1, self.at_1), "at_5": (other.at_5, self.at_5)}
+        return {
+            name: paired_bootstrap(before, after, groups=self.documents, seed=seed)
+            for name, (before, after) in pairs.items()
+        }
+
+
 def evaluate_vectors(
     ways: Mapping[str, PrepModel], pages: Sequence[VectorPage]
-) -> dict[str, dict[str, Recall]]:
+) -> dict[str, dict[str, RecallRows]]:
     """Return set → way → how much of the evidence the best chunks hold, each question searched in all of its set.
 
     A model whose vectors are those of chunks is measured by the pages' anchors, so it must be the one that cut them.
     """
-    measures: dict[str, dict[str, Recall]] = {}
+    measures: dict[str, dict[str, RecallRows]] = {}
     for set_name in dict.fromkeys(page.set_name for page in pages):
         of_set = [page for page in pages if page.set_name == set_name]
         texts = list(dict.fromkeys(asked.text for page in of_set for asked in page.questions))
@@ -40,32 +66,17 @@ def evaluate_vectors(
             if model.config.vectors == "chunk":
                 vectors = np.concatenate([page.anchors for page in of_set]).astype(np.float32)
             else:
-                vectors = np.concatenate([_pooled(model, page) for page in of_set])
+                sequences = [page.sequence(chunk) for page in of_set for chunk in range(page.n_chunks)]
+                vectors = model.vector_encoder.encode_states(sequences, layers=model.config.heads.layers)
             queries = dict(zip(texts, model.encode_queries(texts), strict=True))
-            at_1, at_5, first = [], [], 0
+            rows, first = RecallRows([], [], [], len(vectors)), 0
             for page in of_set:
                 for asked in page.questions:
                     order = np.argsort(-(vectors @ queries[asked.text]), kind="stable")[:5]
                     found = [asked.shares.get(int(row) - first, 0.0) for row in order]
-                    at_1.append(found[0])
-                    at_5.append(sum(found))
-                first += len(page.chunks)
-            measures.setdefault(set_name, {})[way] = Recall(
-                n_questions=len(at_1),
-                n_chunks=len(vectors),
-                at_1=float(np.mean(at_1)),
-                at_5=float(np.mean(at_5)),
-            )
+                    rows.documents.append(page.document_id)
+                    rows.at_1.append(found[0])
+                    rows.at_5.append(sum(found))
+                first += page.n_chunks
+            measures.setdefault(set_name, {})[way] = rows
     return measures
-
-
-def _pooled(model: PrepModel, page: VectorPage) -> Floats:
-    """Return the late-pooled vectors of a page's chunks, (n_chunks, d), as `PrepModel` pools them."""
-    n_units = max((window.last for window in page.windows), default=0)
-    sums = np.zeros((n_units, model.encoder.dimension), dtype=np.float32)
-    for batch in model.vector_encoder.states([window.tokens for window in page.windows], last=True):
-        assert batch.last is not None
-        for at, row in enumerate(batch.rows):
-            window = page.windows[row]
-            sums[window.first : window.last] = sum_units(batch.last[at].float().numpy(), window.edges)
-    return pool_pieces(sums, page.chunks)

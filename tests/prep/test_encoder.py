@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,36 +69,62 @@ def test_nothing_to_encode_gives_an_empty_matrix(tiny: Encoder) -> None:
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2, 3])
-def test_lower_states_are_the_hidden_states_of_the_whole_model(tiny: Encoder, layers: int) -> None:
+@pytest.mark.parametrize("specials", [False, True])
+def test_lower_states_are_the_hidden_states_of_the_whole_model(
+    tiny: Encoder, layers: int, specials: bool
+) -> None:
     sequences = tiny.tokenize(SENTENCES[:3])
-    for batch in tiny.states(sequences, lower_layers=layers):
-        assert batch.lower is not None
-        assert batch.last is None
+    for batch in tiny.states(sequences, layers=layers, specials=specials):
         for at, row in enumerate(batch.rows):
             ids = torch.tensor([[*tiny.prefix, *sequences[row], *tiny.suffix]])
             with torch.no_grad():
-                hidden = tiny.model(input_ids=ids, output_hidden_states=True).hidden_states[layers]
-            n = len(sequences[row])
-            assert torch.allclose(batch.lower[at, :n], hidden[0, 1 : 1 + n], atol=1e-5)
+                hidden = tiny.model(input_ids=ids, output_hidden_states=True).hidden_states[layers][0]
+            expected = hidden if specials else hidden[1:-1]
+            assert batch.lengths[at] == len(expected)
+            assert torch.allclose(batch.states[at, : len(expected)], expected, atol=1e-5)
 
 
-def test_lower_and_last_states_of_one_pass_are_those_of_two(tiny: Encoder) -> None:
-    sequences = tiny.tokenize(SENTENCES)
-    both = list(tiny.states(sequences, lower_layers=1, last=True))
-    lower = list(tiny.states(sequences, lower_layers=1))
-    assert [b.rows for b in both] == [b.rows for b in lower]
-    for one, other in zip(both, lower, strict=True):
-        assert one.lower is not None
-        assert other.lower is not None
-        assert one.last is not None
-        # Compare what is valid: padding is not.
-        for at, n in enumerate(one.lengths):
-            assert torch.allclose(one.lower[at, :n], other.lower[at, :n], atol=1e-5)
+@pytest.mark.parametrize(("make", "layers"), [(make_bert, 1), (make_bert, 2), (make_multilingual, 1)])
+def test_upper_layers_go_on_to_the_vectors_of_the_whole_model(
+    tmp_path: Path, make: Callable[[Path], Path], layers: int
+) -> None:
+    encoder = Encoder.load(make(tmp_path / "base"), precision="float32")
+    sequences = encoder.tokenize([sentence[:200] for sentence in SENTENCES])
+    states: list[Any] = [None] * len(sequences)
+    for batch in encoder.states(sequences, layers=layers, specials=True):
+        for at, row in enumerate(batch.rows):
+            states[row] = batch.states[at, : batch.lengths[at]].numpy()
+    vectors = encoder.encode_states(states, layers=layers)
+    assert np.abs(vectors - encoder.encode_tokens(sequences)).max() < 1e-5
+    assert encoder.encode_states([], layers=layers).shape == (0, encoder.dimension)
+
+
+def test_an_architecture_that_cannot_be_taken_apart_is_refused(tmp_path: Path) -> None:
+    """What such a model does after its last layer is done after the lower part as well."""
+
+    class Flipped(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.embeddings, self.encoder, self.config = model.embeddings, model.encoder, model.config
+            self.model = model
+
+        def forward(self, **inputs: Any) -> Any:
+            states = inputs.pop("inputs_embeds", None)
+            hidden = self.embeddings(input_ids=inputs["input_ids"]) if states is None else states
+            hidden = self.encoder(hidden).last_hidden_state
+            return SimpleNamespace(last_hidden_state=hidden.flip(-1))
+
+    encoder = Encoder.load(make_bert(tmp_path), precision="float32")
+    changed = encoder.with_model(Flipped(encoder.model).eval())
+    with pytest.raises(ConfigError, match="cannot be taken apart after layer 1"):
+        changed.upper(1)
 
 
 def test_more_layers_than_there_are_is_an_error(tiny: Encoder) -> None:
-    with pytest.raises(ConfigError, match="lower_layers=4"):
-        list(tiny.states([[5]], lower_layers=4))
+    with pytest.raises(ConfigError, match="layers=4"):
+        list(tiny.states([[5]], layers=4))
+    with pytest.raises(ConfigError, match="layers=3"):
+        tiny.upper(3)
 
 
 def test_token_offsets_are_code_points(tiny: Encoder) -> None:

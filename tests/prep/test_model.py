@@ -41,12 +41,12 @@ def version(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, base: Path, version: Path) -> list[PrepModel]:
-    """Random heads, rules, late pooling, and rules on a sentence-piece encoder: what holds, holds for all."""
+    """Random heads, rules, shared lower layers, and rules on a sentence-piece encoder: what holds, holds for all."""
     multilingual = make_multilingual(tmp_path_factory.mktemp("xlmr"))
     return [
         PrepModel.load(version, base=base, precision="float32"),
         PrepModel.untrained(base=base, config=CONFIG, precision="float32"),
-        PrepModel.load(version, base=base, vectors="late", precision="float32"),
+        PrepModel.load(version, base=base, vectors="shared", precision="float32"),
         PrepModel.untrained(base=multilingual, config=CONFIG, precision="float32"),
     ]
 
@@ -208,15 +208,32 @@ def test_what_is_encoded_is_the_header_and_the_text(models: list[PrepModel]) -> 
     assert chunk.n_tokens == len(model.encoder.tokenize([f"{header} {chunk.text}"])[0])
 
 
-def test_late_vectors_are_pooled_from_the_window_pass(models: list[PrepModel]) -> None:
-    late = models[2]
-    chunk = late.prepare(Document("d", "", "of the on"))[0]
-    sequence = late.encoder.tokenize(["of the on"])
-    batch = next(late.encoder.states(sequence, last=True))
-    assert batch.last is not None
-    mean = batch.last[0].mean(0).numpy()
-    assert np.abs(chunk.vector - mean / np.linalg.norm(mean)).max() < 1e-5
-    assert np.linalg.norm(chunk.vector) == pytest.approx(1.0, abs=1e-5)
+def test_shared_vectors_go_on_from_the_window_with_the_header_before_the_text(
+    models: list[PrepModel],
+) -> None:
+    model = models[2]
+    document = Document("d", "Guide", "of the on is. The of to and of the.\n" * 8)
+    chunks = model.prepare(document)
+    assert len(chunks) > 2
+    encoder, layers = model.encoder, model.config.heads.layers
+    page = model.read_page(document)
+    window = model.windows([page])[0]
+    lower = next(encoder.states([window.tokens], layers=layers)).states[0].numpy()
+    edges = {
+        page.units[unit].start: int(edge) for unit, edge in enumerate(window.edges[:-1], start=window.first)
+    }
+    checked = 0
+    for chunk in chunks:
+        if chunk.start not in edges or chunk.end not in edges:
+            continue  # the rest of the document lies in other windows
+        header = encoder.tokenize([HEADER_JOIN.join(["Guide", *chunk.headings])])
+        around = next(encoder.states(header, layers=layers, specials=True)).states[0].numpy()
+        body = lower[edges[chunk.start] : edges[chunk.end]]
+        sequence = np.concatenate([around[:-1], body, around[-1:]])
+        expected = encoder.encode_states([sequence], layers=layers)[0]
+        assert np.abs(chunk.vector - expected).max() < 1e-5
+        checked += 1
+    assert checked >= 2
 
 
 def test_limits_can_be_changed_and_the_version_says_so(base: Path, version: Path) -> None:

@@ -51,9 +51,9 @@ CONFIG = ContrastiveConfig(
     rank=4,
     learning_rate=2e-2,
     epochs=3.0,
-    group_windows=3,
+    group_tokens=120,
     group_questions=4,
-    batch_windows=6,
+    batch_tokens=300,
     anchor_weight=0.1,
     checkpoint_steps=4,
     evaluate_steps=10,
@@ -134,7 +134,7 @@ def test_evidence_is_shared_among_the_chunks_that_hold_it(
     asked = [(page, one) for page in pages for one in page.questions]
     assert len(asked) == 20 * 5
     assert all(sum(one.shares.values()) == pytest.approx(1) for _, one in asked)
-    assert all(0 <= chunk < len(page.chunks) for page, one in asked for chunk in one.shares)
+    assert all(0 <= chunk < page.n_chunks for page, one in asked for chunk in one.shares)
     assert asked[0][1].text.startswith("d ")  # the title, for questions that do not name their document
 
 
@@ -167,10 +167,10 @@ def test_a_shipped_version_gives_the_vectors_that_were_trained(
     version = ship(trained[1], tmp_path / "v", config, start, card="# Card\n")
     model = PrepModel.load(tmp_path / "v", base=base, precision="float32")
     assert model.version == version != start.version
-    assert model.config.vectors == "late"
+    assert model.config.vectors == "shared"
     question = ["is the of"]
     assert np.allclose(model.encode_queries(question), start.encode_queries(question)) == (queries == "base")
-    # Cuts are those of the start, and pooled vectors those of the learner, whose updates are not merged.
+    # Cuts are those of the start, and vectors those of the learner, whose updates are not merged.
     learner = _Learner(start, config)
     with torch.no_grad():
         for name, parameter in learner.trained.items():
@@ -178,21 +178,42 @@ def test_a_shipped_version_gives_the_vectors_that_were_trained(
             a, b = trained[1].updates[module]
             parameter.copy_(a if ".lora_A." in name else b / 2)
     pages = read_pages(data, CONFIG.sets, start, tmp_path / "cuts", held_out=True)
-    whole = replace(config, group_windows=50, batch_windows=50)
     documents = load_set(data / "words").documents
     for page in pages:
-        (group,) = cut_groups(page, whole)
         with torch.no_grad():
-            sums = learner._chunk_sums([group])[0]
+            expected = learner.chunk_vectors([page.sequence(c) for c in range(page.n_chunks)]).numpy()
         document = documents[page.document_id]
         chunks = [chunk for chunk in model.prepare(document) if chunk.role != "boilerplate"]
         cut = [chunk for chunk in start.prepare(document) if chunk.role != "boilerplate"]
         assert [(c.start, c.end) for c in chunks] == [(c.start, c.end) for c in cut]
-        assert len(chunks) == len(group.chunks)
-        expected = torch.nn.functional.normalize(sums, dim=-1).numpy()
-        np.testing.assert_allclose(
-            np.stack([c.vector for c in chunks]), expected, atol=0.02
-        )  # kept in bfloat16
+        # Lower states are kept in float16, updates in bfloat16.
+        np.testing.assert_allclose(np.stack([c.vector for c in chunks]), expected, atol=0.02)
+        np.testing.assert_allclose(np.stack([c.vector for c in cut]), page.anchors, atol=2e-3)
+
+
+def test_groups_are_neighbours_and_hold_the_evidence_of_their_questions(
+    data: Path, start: PrepModel, tmp_path: Path
+) -> None:
+    pages = read_pages(data, CONFIG.sets, start, tmp_path, held_out=False, sizes=(14,))
+    for page in pages:
+        groups = cut_groups(page, CONFIG)
+        assert groups
+        chunks = [chunk for group in groups for chunk in group.chunks]
+        assert chunks == sorted(set(chunks))
+        for group in groups:
+            assert group.n_tokens == sum(len(page.sequence(chunk)) for chunk in group.chunks)
+            assert group.n_tokens <= CONFIG.group_tokens
+            assert all(set(asked.shares) <= set(group.chunks) for asked in group.questions)
+
+
+def test_the_gain_is_measured_by_document(trained: tuple[Path, TrainedVectors]) -> None:
+    result = trained[1]
+    measures, gains = result.measures["words"], result.gains["words"]
+    for way in ("chunks", "start"):
+        difference = measures["trained"].at_1 - measures[way].at_1
+        assert gains[way]["at_1"].difference == pytest.approx(difference)
+        assert gains[way]["at_1"].n_groups == 4
+    assert gains["start"]["at_1"].is_gain
 
 
 def test_an_encoder_with_updates_leaves_the_one_it_came_from_alone(
@@ -232,6 +253,6 @@ def test_settings_are_read_from_toml_and_senseless_ones_refused(tmp_path: Path) 
     path.write_text("epoch = 3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="epoch"):
         ContrastiveConfig.from_toml(path)
-    for wrong in ({"rank": 0}, {"temperature": 0.0}, {"batch_windows": 2}, {"sizes": ()}):
+    for wrong in ({"rank": 0}, {"temperature": 0.0}, {"batch_tokens": 200}, {"sizes": ()}):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)

@@ -18,7 +18,7 @@ from prep.heads import HeadsConfig
 from prep.model import PrepModel
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
-from training.cut_rewards import judge, read_stretches, worth_of_breaks
+from training.cut_rewards import add_vectors, judge, read_stretches, worth_of_breaks
 from training.dataset import load_set
 from training.metrics_chunking import cover, precision_omega
 from training.segmentation_rl import SegmentationConfig, TrainedCuts, ship, train_segmentation
@@ -27,7 +27,7 @@ from training.vector_pages import VectorSet
 PREP = PrepConfig(
     limits=ChunkLimits(target_tokens=20, max_tokens=48),
     heads=HeadsConfig(layers=1, state_size=16, width=8, dilations=(1, 2)),
-    vectors="late",
+    vectors="shared",
     window_tokens=64,
     overlap_tokens=8,
     unit_tokens=16,
@@ -105,13 +105,14 @@ def test_the_reward_is_that_of_the_chunking_suite(data: Path, start: PrepModel) 
             inside = [(a + stretch.first, b + stretch.first) for a, b in pieces]
             outside = [(a, b) for a, b in edges if b <= stretch.first or a >= stretch.last]
             edges = [*inside, *outside]
+        places = [(page.reading, first, last, page.plan.header(first)) for first, last in edges]
+        sequences = start.piece_states(places)
+        vectors.append(start.vector_encoder.encode_states(sequences, layers=start.config.heads.layers))
         for first, last in edges:
-            assert page.reading.sums is not None
             units = page.reading.units
             spans.append((page.document_id, units[first].start, units[last - 1].end))
-            vectors.append(page.reading.sums[first:last].sum(0))
-    pool = np.stack(vectors)
-    pool /= np.linalg.norm(pool, axis=1, keepdims=True)
+    pool = np.concatenate(vectors)
+    add_vectors(start, [(stretch.page, stretch.placed(pieces))])
     judged = judge(stretch, pieces, CONFIG)
 
     asked = load_set(data / "pairs").questions
@@ -170,10 +171,19 @@ def test_boundary_training_leaves_roles_as_they_are(
     assert torch.equal(model.heads.state_dict()["boundary.bias"], after["boundary.bias"])
 
 
-def test_vectors_of_chunks_cannot_reward_and_sets_without_questions_are_named(
+def test_cuts_of_a_version_with_vectors_of_chunks_are_rewarded_too(
     data: Path, base: Path, start: PrepModel, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="late vectors"):
+    config = replace(start.config, vectors="chunk")
+    other = PrepModel(start.encoder, start.heads, config, "chunk")
+    result = train_segmentation(data, tmp_path / "run", other, replace(CONFIG, steps=2))
+    assert result.steps == 2
+
+
+def test_rules_cannot_be_trained_and_sets_without_questions_are_named(
+    data: Path, base: Path, start: PrepModel, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no trained heads"):
         train_segmentation(data, tmp_path, PrepModel.untrained(base=base, config=PREP), CONFIG)
     (tmp_path / "bare").mkdir()
     shutil.copy(data / "pairs" / "documents.jsonl", tmp_path / "bare")
