@@ -27,7 +27,8 @@ class HeadsConfig:
     """Shape of the heads.
 
     layers: how many of the base's layers the states come from. state_size: the base's dimension.
-    dilations: one residual convolution each. n_surface: surface features a unit.
+    dilations: one residual convolution each. n_surface: surface features a unit. cohesion: so many units on either
+    side of every break are compared, once for each number; cohesion_heads: comparisons of each.
     """
 
     layers: int = 2
@@ -37,6 +38,8 @@ class HeadsConfig:
     kernel: int = 5
     dilations: tuple[int, ...] = (1, 2, 4)
     dropout: float = 0.1
+    cohesion: tuple[int, ...] = (1, 2, 4, 8)
+    cohesion_heads: int = 4
 
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0 or self.kernel < 1:
@@ -48,7 +51,7 @@ class HeadsConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
-        return {**asdict(self), "dilations": list(self.dilations)}
+        return {**asdict(self), "dilations": list(self.dilations), "cohesion": list(self.cohesion)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> HeadsConfig:
@@ -56,7 +59,9 @@ class HeadsConfig:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ConfigError(f"unknown heads settings: {sorted(unknown)}")
-        return cls(**{**values, "dilations": tuple(values.get("dilations", (1, 2, 4)))})
+        dilations = tuple(values.get("dilations", (1, 2, 4)))
+        # Heads of versions before 0.2 compare nothing.
+        return cls(**{**values, "dilations": dilations, "cohesion": tuple(values.get("cohesion", ()))})
 
 
 class _Residual(nn.Module):
@@ -75,6 +80,32 @@ class _Residual(nn.Module):
         return result
 
 
+class _Cohesion(nn.Module):
+    """How alike is what lies before and after every break: cosines between means of projected unit states.
+
+    Lexical cohesion (Hearst, https://aclanthology.org/J97-1003; Choi, https://aclanthology.org/A00-2004) with learned
+    words. A convolution adds its inputs up and cannot compare them.
+    """
+
+    def __init__(self, size: int, widths: tuple[int, ...], heads: int, head_size: int = 32) -> None:
+        super().__init__()
+        self.widths, self.heads = widths, heads
+        self.project = nn.Linear(size, heads * head_size)
+
+    def forward(self, states: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """Return (b, n, widths * heads) for the break after each unit; 0 where nothing follows."""
+        b, n, _ = states.shape
+        projected = (self.project(states) * keep).view(b, n, self.heads, -1).double()
+        edges = nn.functional.pad(projected.cumsum(1), (0, 0, 0, 0, 1, 0))
+        at = torch.arange(n, device=states.device)
+        found = []
+        for width in self.widths:
+            left = edges[:, at + 1] - edges[:, (at + 1 - width).clamp(min=0)]
+            right = edges[:, (at + 1 + width).clamp(max=n)] - edges[:, at + 1]
+            found.append(nn.functional.cosine_similarity(left, right, dim=-1).to(states.dtype))
+        return torch.cat(found, dim=-1)
+
+
 class StructureHeads(nn.Module):
     """Unit states and surface features to logits."""
 
@@ -84,6 +115,10 @@ class StructureHeads(nn.Module):
         self.states_norm = nn.LayerNorm(2 * config.state_size)
         self.from_states = nn.Linear(2 * config.state_size, config.width)
         self.from_surface = nn.Linear(config.n_surface, config.width)
+        self.cohesion = self.from_cohesion = None
+        if config.cohesion:
+            self.cohesion = _Cohesion(2 * config.state_size, config.cohesion, config.cohesion_heads)
+            self.from_cohesion = nn.Linear(len(config.cohesion) * config.cohesion_heads, config.width)
         self.drop = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             _Residual(config.width, config.kernel, dilation, config.dropout) for dilation in config.dilations
@@ -96,7 +131,8 @@ class StructureHeads(nn.Module):
     @property
     def reach(self) -> int:
         """How many units to either side a decision depends on."""
-        return sum(dilation * (self.config.kernel // 2) for dilation in self.config.dilations)
+        own = sum(dilation * (self.config.kernel // 2) for dilation in self.config.dilations)
+        return own + max(self.config.cohesion, default=0)
 
     def forward(
         self, states: torch.Tensor, surface: torch.Tensor, mask: torch.Tensor | None = None
@@ -109,7 +145,10 @@ class StructureHeads(nn.Module):
         if mask is None:
             mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
         keep = mask.unsqueeze(-1).to(states.dtype)
-        x = self.from_states(self.states_norm(states)) + self.from_surface(surface)
+        states = self.states_norm(states)
+        x = self.from_states(states) + self.from_surface(surface)
+        if self.cohesion is not None and self.from_cohesion is not None:
+            x = x + self.from_cohesion(self.cohesion(states, keep))
         x = self.drop(nn.functional.gelu(x)) * keep
         for block in self.blocks:
             x = block(x, keep) * keep

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from prep.errors import ConfigError
+from prep.text import split_sentences
 from training.render import Page, Piece
 
 __all__ = ["CATALOGUE", "Damage", "damage_page", "random_damages"]
@@ -341,6 +342,40 @@ def one_line(page: Page, rng: random.Random) -> Page:
     return replace(page, pieces=tuple(pieces))
 
 
+def sentence_lines(page: Page, rng: random.Random) -> Page:
+    """Every sentence of the prose stands on a line of its own, as in corpora that were split."""
+    pieces: list[Piece] = []
+    for piece in page.pieces:
+        spans = split_sentences(piece.text) if piece.role == "text" else []
+        lines = [line for start, end in spans if (line := piece.text[start:end].strip())]
+        if len(lines) < 2:
+            pieces.append(piece)
+            continue
+        pieces.extend(replace(piece, text=line, plain=line, after=1, glue="\n") for line in lines[:-1])
+        pieces.append(replace(piece, text=lines[-1], plain=lines[-1]))
+    return replace(page, pieces=tuple(pieces))
+
+
+_APART = re.compile(r"(?<=\w)(?=[.,;:?!%)\]](?:\s|$|[\"”)]))|(?<=[(\[$])(?=\w)|(?<=[.,?!])(?=[\"”])")
+
+
+def spaced_tokens(page: Page, rng: random.Random) -> Page:
+    """Punctuation stands apart from words, as in corpora that were tokenised, sometimes with `` and '' for quotes."""
+    quotes = rng.random() < 0.5
+
+    def apart(text: str) -> str:
+        text = _APART.sub(" ", text)
+        if quotes:
+            text = re.sub(r"[\"”](?=\s|$)", "''", re.sub(r"(?<!\S)[\"“](?=\S)", "`` ", text))
+        return text
+
+    flowing = ("text", "heading", "title", "list", "reference")
+    pieces = [
+        replace(piece, text=apart(piece.text)) if piece.role in flowing else piece for piece in page.pieces
+    ]
+    return replace(page, pieces=tuple(pieces))
+
+
 def lost_case(page: Page, rng: random.Random) -> Page:
     """Everything is in lower case, as in a transcript."""
     return replace(page, pieces=tuple(replace(piece, text=piece.text.lower()) for piece in page.pieces))
@@ -367,11 +402,13 @@ CATALOGUE: Mapping[str, Damage] = MappingProxyType(
         "rewrap": rewrap,
         "hyphenate": hyphenate,
         "one_line": one_line,
+        "sentence_lines": sentence_lines,
         "lose_blank_lines": lose_blank_lines,
         "double_spacing": double_spacing,
         "running_headers": running_headers,
         "navigation": navigation,
         "ocr_noise": ocr_noise,
+        "spaced_tokens": spaced_tokens,
         "lost_case": lost_case,
         "left_margin": left_margin,
     }
@@ -386,10 +423,11 @@ _SHARES = {
     "running_headers": 0.25,
     "navigation": 0.25,
     "ocr_noise": 0.1,
+    "spaced_tokens": 0.05,
     "lost_case": 0.05,
     "left_margin": 0.08,
 }
-_LINES = (("rewrap", 0.3), ("hyphenate", 0.08), ("one_line", 0.17), ("", 0.45))
+_LINES = (("rewrap", 0.3), ("hyphenate", 0.08), ("one_line", 0.17), ("sentence_lines", 0.05), ("", 0.4))
 _BLANKS = (("lose_blank_lines", 0.3), ("double_spacing", 0.1), ("", 0.6))
 
 

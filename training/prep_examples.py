@@ -51,7 +51,8 @@ def split_documents(
     """Read the sets and hold out every n-th document of each. Returns (train, held out), by set."""
     train: dict[str, list[StructuredDocument]] = {}
     held: dict[str, list[StructuredDocument]] = {}
-    for name, limit in config.sets.items():
+    limits = {**dict.fromkeys(config.joined, 1_000_000), **config.sets}
+    for name, limit in limits.items():
         folder = Path(data) / name
         if not folder.is_dir():
             raise DataError(f"there is no set {name!r} in {data}")
@@ -72,7 +73,7 @@ def make_pages(
 ) -> Iterator[Page]:
     """Yield damaged pages: `config.pages` of each document, and joined ones (`share` of their number)."""
     for name in sorted(documents):
-        for document in documents[name]:
+        for document in documents[name] if name in config.sets else ():
             for copy in range(config.pages):
                 rng = random.Random(f"{seed}/{name}/{document.id}/{copy}")
                 yield _page(_cut(document, config.page_characters, rng), rng)
@@ -86,13 +87,21 @@ def make_pages(
                 yield _page(joined, rng, prose=True)
 
 
+_PROSE_DAMAGES: tuple[tuple[str, ...], ...] = (
+    ("one_line",),
+    ("rewrap", "lose_blank_lines"),
+    ("lose_blank_lines",),
+    ("sentence_lines", "lose_blank_lines"),
+)
+
+
 def _page(document: StructuredDocument, rng: random.Random, *, prose: bool = False) -> Page:
     style = random_style(rng)
     names = random_damages(rng)
     if prose:  # what separates topics must be what is said, not how it is set
-        names = rng.choice(
-            (("one_line",), ("one_line",), ("rewrap", "lose_blank_lines"), ("lose_blank_lines",))
-        )
+        names = rng.choice(_PROSE_DAMAGES)
+        if rng.random() < 0.3:
+            names = (*names, "spaced_tokens")
         style = Style(markup="plain")
     page = damage_page(render(document, style), names, rng)
     return replace(

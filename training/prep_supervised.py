@@ -42,9 +42,9 @@ class SupervisedConfig:
     """One supervised run.
 
     sets: names of labelled sets below the data folder and how many of their documents at most. joined: sets
-    whose prose is put together to topics, and how many such documents. held_out_every: every n-th document
-    of a set, in order of its id, is for measuring alone. pages: damaged pages a document. page_characters:
-    about how long. Losses are summed with the given weights. device: cpu or cuda.
+    whose prose is put together to topics, and how many such documents; a set may be named in either or both.
+    held_out_every: every n-th document of a set, in order of its id, is for measuring alone. pages: damaged pages
+    a document. page_characters: about how long. Losses are summed with the given weights. device: cpu or cuda.
     """
 
     sets: Mapping[str, int] = field(
@@ -65,7 +65,17 @@ class SupervisedConfig:
         }
     )
     joined: Mapping[str, int] = field(
-        default_factory=lambda: {"new_wiki": 260, "medquad": 120, "docs_peps": 40, "drcd_dev": 30}
+        default_factory=lambda: {
+            "new_wiki": 200,
+            "clapnq_dev": 150,
+            "hotpot_train100": 150,
+            "musique_train100": 150,
+            "amazon_reviews": 120,
+            "reddit": 120,
+            "medquad": 120,
+            "docs_peps": 40,
+            "drcd_dev": 40,
+        }
     )
     held_out_every: int = 6
     pages: int = 1
