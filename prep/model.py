@@ -27,6 +27,7 @@ from prep.low_rank import Updates
 from prep.manifest import json_digest
 from prep.markup import markup
 from prep.outline import heading_paths, line_roles, majority_role
+from prep.parts import Part, split_document
 from prep.reading import CutPlan, PageReading, PageWindow, PiecePlace, pool_units
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig, Vectors
@@ -161,19 +162,34 @@ class PrepModel:
         return chunks
 
     def prepare_many(
-        self, documents: Iterable[Document], *, group_characters: int = 400_000
+        self,
+        documents: Iterable[Document],
+        *,
+        group_characters: int = 200_000,
+        part_characters: int = 200_000,
     ) -> Iterator[tuple[Document, list[Chunk]]]:
-        """Prepare documents in groups, so that windows and chunks of many are batched; order is kept."""
-        group: list[Document] = []
-        size = 0
-        for document in documents:
-            group.append(document)
-            size += len(document.text)
-            if size >= group_characters:
-                yield from self._prepare_group(group)
-                group, size = [], 0
-        if group:
-            yield from self._prepare_group(group)
+        """Prepare documents in groups, so that windows and chunks of many are batched; order is kept.
+
+        A document above part_characters is prepared in parts, so that memory does not grow with it; chunks end
+        where parts do.
+        """
+        group: list[Part] = []
+        chunks: list[Chunk] = []
+        parts = (part for document in documents for part in split_document(document, part_characters))
+        for part in parts:
+            group.append(part)
+            if sum(one.end - one.start for one in group) >= group_characters:
+                for done, found in self._prepare_group(group):
+                    chunks += found
+                    if done.is_last:
+                        yield done.document, chunks
+                        chunks = []
+                group = []
+        for done, found in self._prepare_group(group):
+            chunks += found
+            if done.is_last:
+                yield done.document, chunks
+                chunks = []
 
     def read_page(self, document: Document) -> PageReading:
         """Cut a document into units and describe them; no state of the encoder yet."""
@@ -248,37 +264,41 @@ class PrepModel:
         boundary, role, level = (torch.softmax(logits[0], dim=-1).numpy() for logits in outputs)
         return Predictions(boundary, role, level)
 
-    def _prepare_group(self, documents: Sequence[Document]) -> Iterator[tuple[Document, list[Chunk]]]:
-        pages = [self.read_page(document) for document in documents]
+    def _prepare_group(self, parts: Sequence[Part]) -> Iterator[tuple[Part, list[Chunk]]]:
+        pages = [self.read_page(part.as_document()) for part in parts]
+        for page, part in zip(pages, parts, strict=True):
+            page.open_headings = part.open_headings
         if self.heads is not None or self.config.vectors == "shared":
             self.add_states(pages)
         drafts = [self._fit(page, self._pieces(page)) for page in pages]
         vectors = self._vectors(pages, drafts)
-        for page, pieces in zip(pages, drafts, strict=True):
-            document = page.document
+        for part, page, pieces in zip(parts, pages, drafts, strict=True):
+            text, name = page.document.text, part.document.id
             chunks = []
             for piece, ids in pieces:
+                start, end = part.start + piece.start, part.start + piece.end
                 chunks.append(
                     Chunk(
-                        id=f"{document.id}#{piece.start}-{piece.end}",
-                        document_id=document.id,
-                        start=piece.start,
-                        end=piece.end,
-                        text=document.text[piece.start : piece.end],
+                        id=f"{name}#{start}-{end}",
+                        document_id=name,
+                        start=start,
+                        end=end,
+                        text=text[piece.start : piece.end],
                         headings=piece.headings,
                         role=piece.role,
                         n_tokens=len(piece.header) + len(ids),
                         vector=next(vectors),
                     )
                 )
-            yield document, chunks
+            yield part, chunks
 
     def plan_cuts(self, page: PageReading, predictions: Predictions | None = None) -> CutPlan:
         """Return what the cuts of a page with units are chosen by. predictions: by default those of `predict`."""
         units, text = page.units, page.document.text
         predictions = predictions or self.predict(page)
         roles = line_roles(units, predictions, page.marks, text)
-        paths = heading_paths(units, roles, predictions, page.marks, text, page.document.title)
+        headings = list(page.open_headings)
+        paths = heading_paths(units, roles, predictions, page.marks, text, page.document.title, headings)
         counts = [
             max(len(ids), 1, -(-(unit.end - unit.start) // CHARACTERS_PER_TOKEN))
             for unit, ids in zip(units, page.tokens, strict=True)
@@ -300,6 +320,7 @@ class PrepModel:
             roles=roles,
             paths=[path for path, _ in paths],
             headers=headers,
+            open_headings=headings,
         )
 
     def _pieces(self, page: PageReading) -> list[_Piece]:
@@ -308,6 +329,7 @@ class PrepModel:
         if not units:
             return []
         plan = self.plan_cuts(page)
+        page.open_headings[:] = plan.open_headings  # as the next part of the document finds them
         pieces = []
         for first, last in plan.cuts():
             path = plan.paths[first]

@@ -51,14 +51,17 @@ def heading_paths(
     marks: Markup,
     text: str,
     title: str,
+    open_headings: list[tuple[float, str]],
 ) -> list[tuple[tuple[str, ...], bool]]:
     """Enclosing headings at every unit, and whether the unit is a heading itself.
 
-    A chunk takes the path of its first unit; where it begins with headings, they are part of the path.
+    A chunk takes the path of its first unit; where it begins with headings, they are part of the path. open_headings:
+    level and name of those that enclose the first unit, outermost first; left as those that enclose what follows the
+    last.
     """
     title = _key(title)
     paths: list[tuple[tuple[str, ...], bool]] = []
-    stack: list[tuple[float, str]] = []
+    stack = open_headings
     i = 0
     while i < len(units):
         if roles[i] not in ("heading", "title"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,8 @@ class PageReading:
     """A document on its way through the model: units and their tokens, markup, and what the passes found.
 
     states: (n_units, 2 * d) mean and first lower-layer state of each unit. token_states: (n_tokens, d) lower-layer
-    states of the units' tokens, one unit after the other, only where vectors are made from them.
+    states of the units' tokens, one unit after the other, only where vectors are made from them. open_headings:
+    what encloses the beginning, where this is not a whole document.
     """
 
     document: Document
@@ -31,6 +32,7 @@ class PageReading:
     surface: Floats
     states: Floats | None = None
     token_states: Floats | None = None
+    open_headings: list[tuple[float, str]] = field(default_factory=list)
 
     def token_edges(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return (n_units + 1,) where the units begin and end among the tokens."""
@@ -60,7 +62,7 @@ class CutPlan:
     """What `prep.segment` chooses the cuts by, and what the pieces are then called.
 
     For every unit: its tokens, those of the header of a piece that starts there, what a break after it is worth, its
-    role, and the headings that enclose it. headers: headings → token ids.
+    role, and the headings that enclose it. headers: headings → token ids. open_headings: what is still open at the end.
     """
 
     counts: list[int]
@@ -71,6 +73,7 @@ class CutPlan:
     roles: list[Role]
     paths: list[tuple[str, ...]]
     headers: dict[tuple[str, ...], list[int]]
+    open_headings: list[tuple[float, str]]
 
     def cuts(self) -> list[tuple[int, int]]:
         """Return the best pieces, as unit ranges [first, last) that tile the page."""

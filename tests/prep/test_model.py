@@ -16,6 +16,7 @@ from prep.encoder import Encoder
 from prep.errors import ConfigError, WeightsError
 from prep.heads import HeadsConfig, StructureHeads
 from prep.model import CHARACTERS_PER_TOKEN, HEADER_JOIN, PrepModel
+from prep.parts import split_document
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
 from prep.version import save_version
@@ -132,6 +133,34 @@ def test_groups_do_not_change_what_is_found(models: list[PrepModel]) -> None:
     assert small == large
 
 
+def test_a_long_document_is_prepared_in_parts_that_keep_their_headings(models: list[PrepModel]) -> None:
+    text = "".join(
+        f"# Part {i}\n\n" + f"Words of the part {i} on this and that.\n\n" * 9 + "```\ncode\n\nis\n```\n\n"
+        for i in range(12)
+    )
+    document, other = Document("long", "T", text), Document("short", "T", "Short.")
+    for model in models:
+        prepared = list(model.prepare_many([other, document, other], part_characters=700))
+        assert [done for done, _ in prepared] == [other, document, other]
+        chunks = prepared[1][1]
+        check(model, document, chunks)
+        whole = {chunk.start: chunk.headings for chunk in model.prepare(document)}
+        shared = [chunk for chunk in chunks if chunk.start in whole]
+        assert len(shared) > 12
+        if model.heads is None:  # rules do not look far, so that the outline is that of the whole
+            assert all(chunk.headings == whole[chunk.start] for chunk in shared)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 250, "a b\n" * 80, "one\n\n" * 70, "```\n\n" + "c\n\n" * 90])
+def test_parts_tile_the_text(text: str) -> None:
+    parts = list(split_document(Document("d", "", text), 100))
+    assert "".join(text[part.start : part.end] for part in parts) == text
+    assert all(part.end - part.start <= 100 for part in parts)
+    assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
+    if text.startswith("one"):
+        assert all(text[part.start : part.start + 3] == "one" for part in parts)
+
+
 MARKDOWN = """# Guide
 
 Start here.
@@ -226,8 +255,8 @@ def test_shared_vectors_go_on_from_the_window_with_the_header_before_the_text(
     for chunk in chunks:
         if chunk.start not in edges or chunk.end not in edges:
             continue  # the rest of the document lies in other windows
-        header = encoder.tokenize([HEADER_JOIN.join(["Guide", *chunk.headings])])
-        around = next(encoder.states(header, layers=layers, specials=True)).states[0].numpy()
+        header = model._headers("Guide", [chunk.headings])[chunk.headings]
+        around = next(encoder.states([header], layers=layers, specials=True)).states[0].numpy()
         body = lower[edges[chunk.start] : edges[chunk.end]]
         sequence = np.concatenate([around[:-1], body, around[-1:]])
         expected = encoder.encode_states([sequence], layers=layers)[0]
