@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from prep.parts import Part, split_document
 from prep.reading import CutPlan, PageReading, PageWindow, PiecePlace, pool_units
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig, Vectors
-from prep.structure import Predictions, rule_predictions, surface_features
+from prep.structure import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
 from prep.units import MAX_UNIT_CHARACTERS, read_units
 from prep.version import read_version, shipped_version
 from prep.windows import plan_windows
@@ -39,6 +40,8 @@ from prep.windows import plan_windows
 __all__ = ["PrepModel"]
 
 HEADER_JOIN = " › "
+# Read at once: longer documents are prepared in parts.
+PART_CHARACTERS = 200_000
 # No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
 CHARACTERS_PER_TOKEN = 16
 
@@ -165,8 +168,8 @@ class PrepModel:
         self,
         documents: Iterable[Document],
         *,
-        group_characters: int = 200_000,
-        part_characters: int = 200_000,
+        group_characters: int = PART_CHARACTERS,
+        part_characters: int = PART_CHARACTERS,
     ) -> Iterator[tuple[Document, list[Chunk]]]:
         """Prepare documents in groups, so that windows and chunks of many are batched; order is kept.
 
@@ -190,6 +193,23 @@ class PrepModel:
             if done.is_last:
                 yield done.document, chunks
                 chunks = []
+
+    def topics(self, document: Document) -> list[tuple[int, int]]:
+        """Return the stretches of a document, in code points, that are about one thing each; they tile its text.
+
+        A break where a section or topic ends at least as likely as the settings' topic_probability, whatever the
+        limits of a chunk.
+        """
+        edges = [0]
+        for part in split_document(document, PART_CHARACTERS):
+            page = self.read_page(part.as_document())
+            if self.heads is not None:
+                self.add_states([page])
+            for unit, likely in zip(page.units, self.predict(page).boundary, strict=True):
+                if likely[BOUNDARY_LEVELS.index("section")] >= self.config.topic_probability:
+                    edges.append(part.start + unit.end)
+        end = len(document.text)
+        return list(pairwise([*(edge for edge in edges if edge < end), end])) if end else []
 
     def read_page(self, document: Document) -> PageReading:
         """Cut a document into units and describe them; no state of the encoder yet."""

@@ -38,7 +38,8 @@ class PrepConfig:
     """How documents are read and cut; stored in a version's manifest.
 
     window_tokens counts special tokens and the title before it; unit_tokens is the longest candidate unit.
-    header_share: a header takes at most this share of a chunk's limit. trained: False means rule scores.
+    header_share: a header takes at most this share of a chunk's limit. topic_probability: where a section ends at least
+    as likely as that, `PrepModel.topics` sees a new topic. trained: False means rule scores.
     vectors: how a chunk gets its vector (see `prep.model`). queries: whether questions are read by the base as it is
     or by the encoder that was trained with the vectors, where one was.
     """
@@ -54,6 +55,7 @@ class PrepConfig:
     overlap_tokens: int = 32
     unit_tokens: int = 96
     header_share: float = 0.25
+    topic_probability: float = 0.3
 
     def __post_init__(self) -> None:
         if self.vectors not in ("chunk", "shared"):
@@ -67,6 +69,8 @@ class PrepConfig:
                 f"window_tokens={self.window_tokens!r}, overlap_tokens={self.overlap_tokens!r}: windows need "
                 "32 tokens and share at most a quarter"
             )
+        if not 0 < self.topic_probability <= 1:
+            raise ConfigError(f"topic_probability={self.topic_probability!r} must lie above 0, at most 1")
         if self.unit_tokens < 4:
             raise ConfigError(f"unit_tokens={self.unit_tokens!r} must be at least 4")
 

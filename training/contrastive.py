@@ -34,6 +34,7 @@ from prep.model import PrepModel
 from prep.settings import Queries, Vectors
 from prep.version import save_version
 from training.config_file import read_config
+from training.curves import draw_run
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.significance import Difference
 from training.vector_batches import Group, cut_groups, evidence_targets, plan_batches
@@ -397,6 +398,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     about = {"steps": result.steps, "seconds": round(result.seconds)}
     print(json.dumps({**about, **_figures(result)}, indent=2))
+    print(draw_run(options.run))
     if options.ship:
         print(ship(result, options.ship, config, start))
     return 0

@@ -28,7 +28,7 @@ from training.structure import StructuredDocument, join_documents, read_structur
 if TYPE_CHECKING:
     from training.prep_supervised import SupervisedConfig
 
-__all__ = ["Example", "build_examples", "make_pages", "split_documents"]
+__all__ = ["Example", "build_examples", "cut_stretch", "make_pages", "split_documents"]
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ def make_pages(
         for document in documents[name] if name in config.sets else ():
             for copy in range(config.pages):
                 rng = random.Random(f"{seed}/{name}/{document.id}/{copy}")
-                yield _page(_cut(document, config.page_characters, rng), rng)
+                yield _page(cut_stretch(document, config.page_characters, rng), rng)
     for name in sorted(config.joined):
         if not documents.get(name):
             continue
@@ -109,8 +109,8 @@ def _page(document: StructuredDocument, rng: random.Random, *, prose: bool = Fal
     )
 
 
-def _cut(document: StructuredDocument, characters: int, rng: random.Random) -> StructuredDocument:
-    """A stretch of blocks of about that length: the beginning, or from a random block on."""
+def cut_stretch(document: StructuredDocument, characters: int, rng: random.Random) -> StructuredDocument:
+    """Return a stretch of blocks of about that length: the beginning, or from a random block on."""
     blocks = document.blocks
     total = sum(len(block.text) for block in blocks)
     if total <= characters * 1.3:

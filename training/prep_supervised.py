@@ -30,6 +30,7 @@ from prep.model import PrepModel
 from prep.settings import PrepConfig
 from prep.version import save_version
 from training.config_file import read_config
+from training.curves import draw_run
 from training.prep_examples import Example, build_examples, make_pages, split_documents
 from training.prep_scores import Scores, evaluate_heads
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
@@ -352,6 +353,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     (Path(options.run) / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({"heads": scores["heads"], "rules": scores["rules"]}, indent=2))
+    print(draw_run(options.run))
     if options.ship:
         print(ship(result, options.ship, config, PrepConfig()))
     return 0

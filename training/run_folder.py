@@ -23,7 +23,7 @@ from torch import nn
 
 from prep.errors import ConfigError
 
-__all__ = ["Checkpoint", "RunFolder", "learning_rate", "restore_training", "training_tensors"]
+__all__ = ["Checkpoint", "RunFolder", "learning_rate", "read_log", "restore_training", "training_tensors"]
 
 _MARKER = "complete"
 _MOMENTS = {"step": "step", "mean": "exp_avg", "square": "exp_avg_sq"}  # our names → those of AdamW
@@ -114,17 +114,21 @@ class RunFolder:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the log's rows; a last one that was cut is left out."""
-        rows = []
-        path = self.path / "log.jsonl"
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-        return rows
+        return read_log(self.path / "log.jsonl")
 
     def _rewrite_log(self, rows: Iterable[Mapping[str, Any]]) -> None:
         _write_whole(self.path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's log, none where there is no log; a last one that was cut is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
 
 
 def training_tensors(

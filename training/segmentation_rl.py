@@ -33,6 +33,7 @@ from prep.model import PrepModel
 from prep.segment import segment
 from prep.version import save_version
 from training.config_file import read_config
+from training.curves import draw_run
 from training.cut_rewards import (
     Doubles,
     Page,
@@ -390,6 +391,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = train_segmentation(options.data, options.run, start, config)
     shown = {"before": asdict(result.before), "after": asdict(result.after), "gain": asdict(result.gain)}
     print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))
+    print(draw_run(options.run))
     if options.ship:
         print(ship(result, options.ship, config, start))
     return 0
