@@ -11,7 +11,9 @@ from prep.errors import ConfigError, DataError
 from training.damage import CATALOGUE
 from training.synthetic_pages import describe_catalogue, main, synthetic_pages
 
-MARKDOWN = "# Guide\n\nSome words. More.\n\n## Install\n\n- one\n- two\n\n```\nrun it\n```\n\n## Use\n\nThe end.\n"
+MARKDOWN = (
+    "# Guide\n\nSome words. More.\n\n## Install\n\n- one\n- two\n\n```\nrun it\n```\n\n## Use\n\nThe end.\n"
+)
 RST = "Notes\n=====\n\nFirst words here.\n\nDetails\n-------\n\nLast words there.\n"
 
 
