@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from prep.cut_plan import CHARACTERS_PER_TOKEN, CutPlan, plan_cuts
 from prep.document import Chunk, Document, Floats, Role
 from prep.encoder import Encoder, Precision
 from prep.errors import ConfigError, WeightsError
@@ -27,9 +28,9 @@ from prep.heads import StructureHeads
 from prep.low_rank import Updates
 from prep.manifest import json_digest
 from prep.markup import markup
-from prep.outline import heading_paths, line_roles, majority_role
+from prep.outline import majority_role
 from prep.parts import Part, split_document
-from prep.reading import CutPlan, PageReading, PageWindow, PiecePlace, pool_units
+from prep.reading import PageReading, PageWindow, PiecePlace, join_states, pool_units
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig, Vectors
 from prep.structure import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
@@ -39,11 +40,8 @@ from prep.windows import plan_windows
 
 __all__ = ["PrepModel"]
 
-HEADER_JOIN = " › "
 # Read at once: longer documents are prepared in parts.
 PART_CHARACTERS = 200_000
-# No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
-CHARACTERS_PER_TOKEN = 16
 
 
 @dataclass(slots=True)
@@ -87,9 +85,9 @@ class PrepModel:
                 f"({encoder.max_positions}); lower it"
             )
         self._room = room
-        self._header_tokens = int(room * config.header_share)
-        self._unit_tokens = max(1, min(config.unit_tokens, room - self._header_tokens, longest // 3))
-        self._unit_characters = min(MAX_UNIT_CHARACTERS, CHARACTERS_PER_TOKEN * (room - self._header_tokens))
+        body = room - int(room * config.header_share)
+        self._unit_tokens = max(1, min(config.unit_tokens, body, longest // 3))
+        self._unit_characters = min(MAX_UNIT_CHARACTERS, CHARACTERS_PER_TOKEN * body)
         self._window_tokens = longest
 
     @classmethod
@@ -314,33 +312,8 @@ class PrepModel:
 
     def plan_cuts(self, page: PageReading, predictions: Predictions | None = None) -> CutPlan:
         """Return what the cuts of a page with units are chosen by. predictions: by default those of `predict`."""
-        units, text = page.units, page.document.text
-        predictions = predictions or self.predict(page)
-        roles = line_roles(units, predictions, page.marks, text)
-        headings = list(page.open_headings)
-        paths = heading_paths(units, roles, predictions, page.marks, text, page.document.title, headings)
-        counts = [
-            max(len(ids), 1, -(-(unit.end - unit.start) // CHARACTERS_PER_TOKEN))
-            for unit, ids in zip(units, page.tokens, strict=True)
-        ]
-        headers = self._headers(page.document.title, [path for path, _ in paths])
-        header_tokens = [len(headers[path]) for path, _ in paths]
-        limits = replace(
-            self.config.limits,
-            max_tokens=self._room,
-            target_tokens=min(self.config.limits.target_tokens, self._room),
-        )
-        scores = self._break_scores(page, predictions, roles, counts, header_tokens)
-        return CutPlan(
-            counts=counts,
-            header_tokens=header_tokens,
-            scores=scores,
-            limits=limits,
-            prior=self.config.prior,
-            roles=roles,
-            paths=[path for path, _ in paths],
-            headers=headers,
-            open_headings=headings,
+        return plan_cuts(
+            page, predictions or self.predict(page), self.config, self.encoder.tokenize, self._room
         )
 
     def _pieces(self, page: PageReading) -> list[_Piece]:
@@ -358,48 +331,6 @@ class PrepModel:
                 _Piece(units[first].start, units[last - 1].end, path, role, plan.headers[path], (first, last))
             )
         return pieces
-
-    def _break_scores(
-        self,
-        page: PageReading,
-        predictions: Predictions,
-        roles: Sequence[Role],
-        counts: Sequence[int],
-        header_tokens: Sequence[int],
-    ) -> list[float]:
-        weights = self.config.weights
-        worth = np.array([weights.none, weights.sentence, weights.paragraph, weights.section])
-        scores = predictions.boundary.astype(np.float64) @ worth
-        for i, unit in enumerate(page.units):
-            if unit.forced:
-                scores[i] = min(scores[i], weights.none)
-            if unit.last and roles[i] in ("heading", "title"):
-                scores[i] -= weights.heading
-        run = 0
-        for i in range(1, len(roles) + 1):
-            edge = i == len(roles) or (roles[i] == "boilerplate") != (roles[i - 1] == "boilerplate")
-            if edge:
-                if roles[i - 1] == "boilerplate" and sum(counts[run:i]) >= 24:
-                    scores[i - 1] += weights.boilerplate
-                    if run:
-                        scores[run - 1] += weights.boilerplate
-                run = i
-        ends = np.concatenate([[0], np.cumsum(counts)])
-        held = np.zeros(len(scores), dtype=bool)
-        for first, last in page.marks.keep:
-            if header_tokens[first] + ends[last] - ends[first] <= self._room:
-                held[first : last - 1] = True
-        scores[held] -= weights.keep
-        return [float(score) for score in scores]
-
-    def _headers(self, title: str, paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], list[int]]:
-        """Token ids of each header, cut to its share: the title's beginning and the last headings stay."""
-        unique = list(dict.fromkeys(paths))
-        texts = [HEADER_JOIN.join(part for part in (title.strip(), *path) if part) for path in unique]
-        ids = self.encoder.tokenize(texts)
-        room = self._header_tokens
-        cut = [h if len(h) <= room else [*h[: room // 2], *h[len(h) - (room - room // 2) :]] for h in ids]
-        return dict(zip(unique, cut, strict=True))
 
     def _fit(self, page: PageReading, pieces: Sequence[_Piece]) -> list[tuple[_Piece, list[int]]]:
         """Tokenize every piece as it stands, and halve the rare one that is longer than its units were."""
@@ -424,19 +355,14 @@ class PrepModel:
     ) -> Iterator[Floats]:
         pieces = [(page, *entry) for page, draft in zip(pages, drafts, strict=True) for entry in draft]
         vectors = np.zeros((len(pieces), self.dimension), dtype=np.float32)
-        shared = [i for i, (_, piece, _) in enumerate(pieces) if piece.units is not None]
-        if self.config.vectors == "chunk":
-            shared = []
-        if shared:
-            vectors[shared] = self.piece_vectors(
-                [
-                    (page, *piece.units, piece.header)
-                    for page, piece, _ in (pieces[i] for i in shared)
-                    if piece.units
-                ]
-            )
-        chosen = frozenset(shared)
-        alone = [i for i in range(len(pieces)) if i not in chosen]
+        placed = {
+            i: (page, *piece.units, piece.header)
+            for i, (page, piece, _) in enumerate(pieces)
+            if self.config.vectors == "shared" and piece.units is not None
+        }
+        if placed:
+            vectors[list(placed)] = self.piece_vectors(list(placed.values()))
+        alone = [i for i in range(len(pieces)) if i not in placed]
         vectors[alone] = self.vector_encoder.encode_tokens(
             [[*piece.header, *ids] for _, piece, ids in (pieces[i] for i in alone)]
         )
@@ -445,9 +371,8 @@ class PrepModel:
     def piece_vectors(self, pieces: Sequence[PiecePlace]) -> Floats:
         """Return the vectors of pieces of pages that have their states, (n, d), normalised."""
         if self.config.vectors == "shared":
-            return self.vector_encoder.encode_states(
-                self.piece_states(pieces), layers=self.config.heads.layers
-            )
+            layers = self.config.heads.layers
+            return self.vector_encoder.encode_states(self.piece_states(pieces), layers=layers)
         return self.vector_encoder.encode_tokens(
             [
                 [*header, *(token for ids in page.tokens[first:last] for token in ids)]
@@ -460,19 +385,4 @@ class PrepModel:
 
         The header is read by itself. Raises ConfigError for pages without token states.
         """
-        headers = list(dict.fromkeys(tuple(header) for _, _, _, header in pieces))
-        told: dict[tuple[int, ...], Floats] = {}
-        layers = self.config.heads.layers
-        for batch in self.encoder.states(headers, layers=layers, specials=True):
-            for at, row in enumerate(batch.rows):
-                told[headers[row]] = batch.states[at, : batch.lengths[at]].float().numpy()
-        edges = {id(page): page.token_edges() for page, _, _, _ in pieces}
-        found = []
-        for page, first, last, header in pieces:
-            if page.token_states is None:
-                raise ConfigError("the page has no token states: it takes shared vectors and add_states")
-            around, ends = told[tuple(header)], edges[id(page)]
-            before = len(around) - len(self.encoder.suffix)
-            body = page.token_states[ends[first] : ends[last]]
-            found.append(np.concatenate([around[:before], body, around[before:]]))
-        return found
+        return join_states(pieces, self.encoder, self.config.heads.layers)

@@ -1,4 +1,4 @@
-"""A document on its way through the prep model: what is known of its units, its windows and its cuts."""
+"""A document on its way through the prep model: its units, its windows, and the states that these gave."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from prep.document import Document, Floats, Role
+from prep.document import Document, Floats
+from prep.encoder import Encoder
+from prep.errors import ConfigError
 from prep.markup import Markup
-from prep.segment import ChunkLimits, LengthPrior, segment
 from prep.units import Unit
 
-__all__ = ["CutPlan", "PageReading", "PageWindow", "PiecePlace", "pool_units"]
+__all__ = ["PageReading", "PageWindow", "PiecePlace", "join_states", "pool_units"]
 
 
 @dataclass(slots=True)
@@ -57,33 +58,6 @@ class PageWindow:
     edges: np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutPlan:
-    """What `prep.segment` chooses the cuts by, and what the pieces are then called.
-
-    For every unit: its tokens, those of the header of a piece that starts there, what a break after it is worth, its
-    role, and the headings that enclose it. headers: headings → token ids. open_headings: what is still open at the end.
-    """
-
-    counts: list[int]
-    header_tokens: list[int]
-    scores: list[float]
-    limits: ChunkLimits
-    prior: LengthPrior
-    roles: list[Role]
-    paths: list[tuple[str, ...]]
-    headers: dict[tuple[str, ...], list[int]]
-    open_headings: list[tuple[float, str]]
-
-    def cuts(self) -> list[tuple[int, int]]:
-        """Return the best pieces, as unit ranges [first, last) that tile the page."""
-        return segment(self.counts, self.header_tokens, self.scores, self.limits, self.prior)
-
-    def header(self, unit: int) -> list[int]:
-        """Return the token ids of the header of a piece that starts at this unit."""
-        return self.headers[self.paths[unit]]
-
-
 def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
     """Mean and first of the states (tokens, d) between neighbouring edges; zeros where a unit has no token."""
     cumulated = np.concatenate(
@@ -97,3 +71,25 @@ def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Fl
     firsts[told] = states[edges[:-1][told]]
     pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
     return pooled
+
+
+def join_states(pieces: Sequence[PiecePlace], encoder: Encoder, layers: int) -> list[Floats]:
+    """Return the states (tokens, d) of pieces after the lower layers: header, text, and special tokens around both.
+
+    The text's are those of its window; the header is read by itself. Raises ConfigError for pages without token states.
+    """
+    headers = list(dict.fromkeys(tuple(header) for _, _, _, header in pieces))
+    told: dict[tuple[int, ...], Floats] = {}
+    for batch in encoder.states(headers, layers=layers, specials=True):
+        for at, row in enumerate(batch.rows):
+            told[headers[row]] = batch.states[at, : batch.lengths[at]].float().numpy()
+    edges = {id(page): page.token_edges() for page, _, _, _ in pieces}
+    found = []
+    for page, first, last, header in pieces:
+        if page.token_states is None:
+            raise ConfigError("the page has no token states: it takes shared vectors and add_states")
+        around, ends = told[tuple(header)], edges[id(page)]
+        before = len(around) - len(encoder.suffix)
+        body = page.token_states[ends[first] : ends[last]]
+        found.append(np.concatenate([around[:before], body, around[before:]]))
+    return found

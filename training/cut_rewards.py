@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from prep.cut_plan import CutPlan
 from prep.document import Document, Floats
 from prep.errors import DataError
 from prep.model import PrepModel
-from prep.reading import CutPlan, PageReading
+from prep.reading import PageReading
 from training.dataset import Question
 from training.vector_pages import choose_documents
 

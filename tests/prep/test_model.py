@@ -11,11 +11,12 @@ from fixture_encoder import make_bert, make_multilingual
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from prep.cut_plan import CHARACTERS_PER_TOKEN, HEADER_JOIN, header_tokens
 from prep.document import Chunk, Document
 from prep.encoder import Encoder
 from prep.errors import ConfigError, WeightsError
 from prep.heads import HeadsConfig, StructureHeads
-from prep.model import CHARACTERS_PER_TOKEN, HEADER_JOIN, PrepModel
+from prep.model import PrepModel
 from prep.parts import split_document
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
@@ -255,7 +256,7 @@ def test_shared_vectors_go_on_from_the_window_with_the_header_before_the_text(
     for chunk in chunks:
         if chunk.start not in edges or chunk.end not in edges:
             continue  # the rest of the document lies in other windows
-        header = model._headers("Guide", [chunk.headings])[chunk.headings]
+        (header,) = header_tokens("Guide", [chunk.headings], encoder.tokenize, 11).values()
         around = next(encoder.states([header], layers=layers, specials=True)).states[0].numpy()
         body = lower[edges[chunk.start] : edges[chunk.end]]
         sequence = np.concatenate([around[:-1], body, around[-1:]])
