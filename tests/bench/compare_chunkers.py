@@ -2,8 +2,10 @@
 
     python tests/bench/compare_chunkers.py --data DIR/chroma_chunking [--suite retrieval] [--only NAME ...]
 
-Needs the `bench` extra. Every splitter has frozen vectors; "frozen whole documents" is no splitting at all,
-which is what retrieval figures on short documents are usually given for. Differences are those to the prep
+Needs the `bench` extra. Every splitter has frozen vectors and is searched by these alone, as it comes; the prep model
+is searched by vectors and words, as our store does. --peer-words gives the splitters the same search, --vectors-only
+takes the words from ours. "frozen whole documents" is no splitting at all, which is what retrieval figures on short
+documents are usually given for. Differences are those to the prep
 model, with paired bootstrap intervals over documents where there are 20 or more, over questions otherwise.
 """
 
@@ -11,17 +13,30 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prep import PrepModel
 from prep.encoder import Encoder
-from training.dataset import load_set
+from training.dataset import LabelledSet, load_set
 from training.evaluate import compare, evaluate_chunking, evaluate_retrieval, format_table
+from training.mixture import held_out_documents
 from training.peers import PEERS, FrozenPreparer, peer_chunker
 
-HEADLINE = {"chunking": ("recall", "precision_omega", "iou"), "retrieval": ("ndcg_at_10", "evidence_recall")}
+HEADLINE = {
+    "chunking": ("recall", "precision_omega", "iou"),
+    "retrieval": ("ndcg_at_10", "evidence_recall", "evidence_recall_in_budget"),
+}
 WHOLE = "frozen whole documents"
+
+
+def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:
+    """Return the set with its held-out documents alone, or without them, and the questions on what is left."""
+    held = held_out_documents(dataset)
+    documents = {name: d for name, d in dataset.documents.items() if (name in held) == held_out}
+    questions = [q for q in dataset.questions if all(span.document_id in documents for span in q.evidence)]
+    return replace(dataset, documents=documents, questions=questions)
 
 
 def main() -> None:
@@ -32,23 +47,42 @@ def main() -> None:
     parser.add_argument("--without-prep", action="store_true")
     parser.add_argument("--chunk-tokens", type=int, default=200)
     parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--peer-words", action="store_true", help="splitters are searched by words as well")
+    parser.add_argument(
+        "--vectors-only", action="store_true", help="the prep model is searched by vectors alone"
+    )
+    parser.add_argument(
+        "--documents",
+        default="all",
+        choices=["all", "held-out", "others"],
+        help="held out: every sixth by id",
+    )
+    parser.add_argument("--target-tokens", type=int, default=None, help="another target size of ours")
     parser.add_argument("--only", nargs="*", default=[*PEERS, WHOLE], choices=[*PEERS, WHOLE])
     parser.add_argument("--json", type=Path, default=None, help="write every row there")
     arguments = parser.parse_args()
 
     dataset = load_set(arguments.data)
+    if arguments.documents != "all":
+        dataset = part_of(dataset, held_out=arguments.documents == "held-out")
     measure: Any = evaluate_chunking if arguments.suite == "chunking" else evaluate_retrieval
     encoder = Encoder.load()
     results = []
     if not arguments.without_prep:
-        results.append(measure(dataset, PrepModel.load(arguments.prep), limit=arguments.limit, progress=True))
+        limits = None
+        if arguments.target_tokens:
+            limits = replace(PrepModel.load(arguments.prep).limits, target_tokens=arguments.target_tokens)
+        model = PrepModel.load(arguments.prep, limits=limits)
+        words = not arguments.vectors_only
+        results.append(measure(dataset, model, limit=arguments.limit, progress=True, words=words))
     for name in arguments.only:
         whole = name == WHOLE
         chunker = (
             (lambda text: [(0, len(text))]) if whole else peer_chunker(name, encoder, arguments.chunk_tokens)
         )
         peer = FrozenPreparer(chunker, encoder, name=name, title_in_vector=whole)
-        results.append(measure(dataset, peer, limit=arguments.limit, progress=True))
+        words = arguments.peer_words
+        results.append(measure(dataset, peer, limit=arguments.limit, progress=True, words=words))
         print(format_table(results), flush=True)
     if not arguments.without_prep:
         many = len({row.document_id for row in results[0].rows}) >= 20
