@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,21 @@ def test_a_long_document_is_prepared_in_parts_that_keep_their_headings(models: l
         assert len(shared) > 12
         if model.heads is None:  # rules do not look far, so that the outline is that of the whole
             assert all(chunk.headings == whole[chunk.start] for chunk in shared)
+
+
+def test_topics_tile_the_text_and_are_more_where_less_is_asked(models: list[PrepModel]) -> None:
+    document = Document("d", "Guide", MARKDOWN * 3)
+    for model in models:
+        counts = []
+        for probability in (0.01, 0.9):
+            config = replace(model.config, topic_probability=probability)
+            topics = PrepModel(model.encoder, model.heads, config, "v").topics(document)
+            assert "".join(document.text[start:end] for start, end in topics) == document.text
+            counts.append(len(topics))
+        assert counts[0] > counts[1] >= 1
+        assert model.topics(Document("d", "", "")) == []
+    by_rules = models[1].topics(document)
+    assert [document.text[start:].lstrip()[:2] for start, _ in by_rules[1:3]] == ["##", "##"]
 
 
 @pytest.mark.parametrize("text", ["", "x" * 250, "a b\n" * 80, "one\n\n" * 70, "```\n\n" + "c\n\n" * 90])
