@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 Doubles = npt.NDArray[np.float64]
+# Chunks outside a stretch that can be shown; together they fill any budget.
+_RIVALS = 40
 Pieces = Sequence[tuple[int, int]]
 
 
@@ -46,8 +48,8 @@ Pieces = Sequence[tuple[int, int]]
 class Stretch:
     """Units [first, last) of a page that are cut together, with the questions whose evidence lies in them.
 
-    queries: (q, d). evidence: (q, units) characters of evidence in each unit. rivals: (q, k) the best scores of
-    chunks outside the stretch, best first; rival_characters: (q, k) their lengths.
+    queries: (q, d). evidence: (q, units) characters of evidence in each unit. rivals: (q, r) the best scores of
+    chunks outside the stretch, best first; rival_characters, rival_tokens: (q, r) their lengths.
     """
 
     page: Page
@@ -57,6 +59,7 @@ class Stretch:
     evidence: Doubles
     rivals: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     rival_characters: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    rival_tokens: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
 
     def placed(self, pieces: Pieces) -> list[tuple[int, int]]:
         """Return pieces of the stretch, counted from its start, as pieces of the page."""
@@ -75,6 +78,12 @@ class Page:
     pieces: list[tuple[int, int]]
     stretches: list[Stretch] = field(default_factory=list)
     vectors: dict[tuple[int, int], Floats] = field(default_factory=dict)
+
+    def tokens_of(self, pieces: Pieces) -> Doubles:
+        """Return (n,): the tokens of pieces, headers included."""
+        edges = np.concatenate([[0.0], np.cumsum(self.plan.counts)])
+        headers = self.plan.header_tokens
+        return np.array([headers[first] + edges[last] - edges[first] for first, last in pieces])
 
     def vectors_of(self, pieces: Pieces) -> Floats:
         """Return (n, d): the vectors of pieces that `add_vectors` was asked for."""
@@ -121,7 +130,7 @@ def read_stretches(
             page.stretches = list(_stretches(page, asked[page.document_id], model, config))
             of_set += page.stretches
         add_vectors(model, [(page, page.pieces) for page in pages])
-        _find_rivals(pages, of_set, config.k)
+        _find_rivals(pages, of_set)
         stretches += of_set
     if not stretches:
         raise DataError(
@@ -179,16 +188,18 @@ def _stretches(
         first = last
 
 
-def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) -> None:
-    """Find for every question the k best chunks outside its stretch, as the start cuts them."""
-    vectors, characters, where = [], [], []
+def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch]) -> None:
+    """Find for every question the best chunks outside its stretch, as the start cuts them."""
+    vectors, characters, tokens, where = [], [], [], []
     for number, page in enumerate(pages):
         vectors.append(page.vectors_of(page.pieces))
         characters += [float(page.characters[first:last].sum()) for first, last in page.pieces]
+        tokens += list(page.tokens_of(page.pieces))
         where += [(number, first, last) for first, last in page.pieces]
     if not stretches:
         return
-    pool, lengths, place = np.concatenate(vectors), np.array(characters), np.array(where)
+    pool, lengths, costs = np.concatenate(vectors), np.array(characters), np.array(tokens)
+    place = np.array(where)
     numbers = {id(page): number for number, page in enumerate(pages)}
     for stretch in stretches:
         scores = stretch.queries @ pool.T
@@ -198,26 +209,36 @@ def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch], k: int) ->
             & (place[:, 2] <= stretch.last)
         )
         scores[:, own] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :_RIVALS]
         stretch.rivals = np.take_along_axis(scores, best, axis=1)
-        stretch.rival_characters = np.where(np.isfinite(stretch.rivals), lengths[best], 0.0)
+        there = np.isfinite(stretch.rivals)
+        stretch.rival_characters = np.where(there, lengths[best], 0.0)
+        stretch.rival_tokens = np.where(there, costs[best], 0.0)
 
 
 def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
     """Return (q, 4) reward, recall, iou and omega of each question.
 
-    pieces: of the stretch, counted from its start; their vectors must have been added.
+    pieces: of the stretch, counted from its start; their vectors must have been added. Recall and iou are of the best
+    chunks that fill the token budget; of the one that crosses it counts the share that fits.
     """
-    scores = stretch.queries @ stretch.page.vectors_of(stretch.placed(pieces)).T
-    edges = np.concatenate([[0.0], np.cumsum(stretch.page.characters[stretch.first : stretch.last])])
+    page, placed = stretch.page, stretch.placed(pieces)
+    scores = stretch.queries @ page.vectors_of(placed).T
+    edges = np.concatenate([[0.0], np.cumsum(page.characters[stretch.first : stretch.last])])
     lengths = np.array([edges[last] - edges[first] for first, last in pieces])
     held = np.stack([stretch.evidence[:, first:last].sum(1) for first, last in pieces], axis=1)
     total = np.maximum(stretch.evidence.sum(1), 1.0)
-    everything = np.concatenate([scores, stretch.rivals], axis=1)
-    best = np.argsort(-everything, axis=1, kind="stable")[:, : config.k]
-    found = np.take_along_axis(np.concatenate([held, np.zeros_like(stretch.rivals)], axis=1), best, 1).sum(1)
-    size = np.concatenate([np.broadcast_to(lengths, scores.shape), stretch.rival_characters], axis=1)
-    shown = np.take_along_axis(size, best, 1).sum(1)
+    best = np.argsort(-np.concatenate([scores, stretch.rivals], axis=1), axis=1, kind="stable")
+
+    def ranked(own: Doubles, others: Doubles) -> Doubles:
+        both = np.concatenate([np.broadcast_to(own, scores.shape), others], axis=1)
+        found: Doubles = np.take_along_axis(both, best, 1)
+        return found
+
+    cost = ranked(page.tokens_of(placed), stretch.rival_tokens)
+    share = np.clip((config.budget_tokens - (cost.cumsum(1) - cost)) / np.maximum(cost, 1.0), 0.0, 1.0)
+    found = (share * ranked(held, np.zeros_like(stretch.rival_characters))).sum(1)
+    shown = (share * ranked(lengths, stretch.rival_characters)).sum(1)
     touching = np.where(held > 0, lengths, 0.0).sum(1)
     recall = found / total
     iou = found / np.maximum(shown + total - found, 1.0)

@@ -28,7 +28,7 @@ from prep.heads import HeadsConfig, StructureHeads
 from prep.low_rank import Updates
 from prep.model import PrepModel
 from prep.settings import PrepConfig
-from prep.version import save_version
+from prep.version import read_version, save_version
 from training.config_file import read_config
 from training.curves import draw_run
 from training.prep_examples import Example, build_examples, make_pages, split_documents
@@ -343,6 +343,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", required=True, help="folder for features, checkpoints and the log")
     parser.add_argument("--config", help="TOML file with settings")
     parser.add_argument("--ship", help="write a loadable version to this folder")
+    parser.add_argument(
+        "--settings-from",
+        help="ship with the vectors and settings of this version, which the heads then serve",
+    )
     options = parser.parse_args(argv)
     config = SupervisedConfig.from_toml(options.config) if options.config else SupervisedConfig()
     result = train_supervised(options.data, options.run, config)
@@ -355,7 +359,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({"heads": scores["heads"], "rules": scores["rules"]}, indent=2))
     print(draw_run(options.run))
     if options.ship:
-        print(ship(result, options.ship, config, PrepConfig()))
+        kept = read_version(Path(options.settings_from)) if options.settings_from else None
+        prepared = PrepConfig() if kept is None else kept.config
+        updates = None if kept is None else kept.updates
+        print(ship(result, options.ship, config, prepared, updates=updates))
     return 0
 
 

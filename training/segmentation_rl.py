@@ -18,7 +18,7 @@ import copy
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,10 +57,11 @@ class SegmentationConfig:
     """One run. sets: whose questions reward; measured: sets whose held-out documents, every n-th, are measured on.
 
     stretch_units: units that are cut together, about. draws: segmentations of a stretch each step; stretches: of a
-    step. k: chunks that a search gives. Reward: recall of the evidence's characters, plus iou_weight times their
-    intersection over union with what was found, plus omega_weight times the same with the chunks that touch the
-    evidence, found or not. trains: "boundary" moves the last layer of the boundary head alone, "heads" all of the
-    heads. start_weight: of the squared distance of the break scores to those of the start.
+    step. Reward: recall of the evidence's characters in the best chunks that fill budget_tokens, so that larger chunks
+    gain nothing by their size, plus iou_weight times their intersection over union with what these show, plus
+    omega_weight times the same with the chunks that touch the evidence, found or not. trains: "boundary" moves the
+    last layer of the boundary head alone, "heads" all of the heads. start_weight: of the squared distance of the break
+    scores to those of the start.
     """
 
     sets: tuple[VectorSet, ...] = (
@@ -81,7 +82,7 @@ class SegmentationConfig:
     stretches: int = 16
     steps: int = 300
     temperature: float = 1.0
-    k: int = 5
+    budget_tokens: int = 500
     iou_weight: float = 2.0
     omega_weight: float = 0.5
     learning_rate: float = 3e-3
@@ -93,7 +94,14 @@ class SegmentationConfig:
     seed: int = 17
 
     def __post_init__(self) -> None:
-        for name in ("stretch_units", "stretches", "steps", "k", "checkpoint_steps", "evaluate_steps"):
+        for name in (
+            "stretch_units",
+            "stretches",
+            "steps",
+            "budget_tokens",
+            "checkpoint_steps",
+            "evaluate_steps",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
         if self.draws < 2:
@@ -383,11 +391,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="folder of labelled sets")
     parser.add_argument("--run", required=True, help="folder for checkpoints and the log")
     parser.add_argument("--start", required=True, help="the prep version to start from")
+    parser.add_argument(
+        "--target-tokens", type=int, help="another target size of the chunks than the start's"
+    )
     parser.add_argument("--config", help="TOML file with settings")
     parser.add_argument("--ship", help="write a loadable version to this folder")
     options = parser.parse_args(argv)
     config = SegmentationConfig.from_toml(options.config) if options.config else SegmentationConfig()
     start = PrepModel.load(options.start)
+    if options.target_tokens:
+        limits = replace(start.limits, target_tokens=options.target_tokens)
+        start = PrepModel.load(options.start, limits=limits)
     result = train_segmentation(options.data, options.run, start, config)
     shown = {"before": asdict(result.before), "after": asdict(result.after), "gain": asdict(result.gain)}
     print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))

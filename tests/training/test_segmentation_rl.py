@@ -39,7 +39,7 @@ CONFIG = SegmentationConfig(
     draws=6,
     stretches=8,
     steps=40,
-    k=1,
+    budget_tokens=14,
     learning_rate=0.01,
     warmup_steps=2,
     start_weight=0.003,
@@ -90,15 +90,15 @@ def trained(
     return run, train_segmentation(data, run, start, CONFIG)
 
 
-def test_the_reward_is_that_of_the_chunking_suite(data: Path, start: PrepModel) -> None:
-    """Search over all chunks by hand, and score with the suite's own functions."""
+def test_the_reward_follows_its_definition(data: Path, start: PrepModel) -> None:
+    """Search over all chunks by hand, and score with the chunking suite's own functions."""
     stretches = read_stretches(data, start, CONFIG, worth_of_breaks(start), held_out=True)
     assert len(stretches) >= 5
     pages = list({id(s.page): s.page for s in stretches}.values())
     stretch = stretches[2]
     n_units = stretch.last - stretch.first
     pieces = [(at, min(at + 3, n_units)) for at in range(0, n_units, 3)]
-    spans, vectors = [], []
+    spans, vectors, costs = [], [], []
     for page in pages:
         edges = page.pieces
         if page is stretch.page:
@@ -108,6 +108,7 @@ def test_the_reward_is_that_of_the_chunking_suite(data: Path, start: PrepModel) 
         places = [(page.reading, first, last, page.plan.header(first)) for first, last in edges]
         sequences = start.piece_states(places)
         vectors.append(start.vector_encoder.encode_states(sequences, layers=start.config.heads.layers))
+        costs += [len(one.tolist()) - start.encoder.n_special for one in sequences]
         for first, last in edges:
             units = page.reading.units
             spans.append((page.document_id, units[first].start, units[last - 1].end))
@@ -123,13 +124,25 @@ def test_the_reward_is_that_of_the_chunking_suite(data: Path, start: PrepModel) 
     assert len(inside_questions) == len(judged)
     for question, row in zip(inside_questions, judged, strict=True):
         scores = pool @ start.encode_queries([question.question])[0]
-        best = np.argsort(-scores, kind="stable")[: CONFIG.k]
-        coverage = cover(question.evidence, [Span(*spans[i]) for i in best])
+        best = np.argsort(-scores, kind="stable")
+        left, shown, found = float(CONFIG.budget_tokens), 0.0, 0.0
+        for i in best:
+            share = min(1.0, max(0.0, left) / costs[i])
+            covered = cover(question.evidence, [Span(*spans[i])])
+            length = spans[i][2] - spans[i][1]
+            shown += share * length
+            found += share * covered.precision * length
+            left -= costs[i]
+        (evidence,) = question.evidence
+        total = evidence.end - evidence.start
         near = [Span(*span) for span in spans if span[0] == stretch.page.document_id]
-        omega = precision_omega(question.evidence, near)
-        expected = [coverage.recall, coverage.iou, omega]
+        expected = [
+            found / total,
+            found / (shown + total - found),
+            precision_omega(question.evidence, near),
+        ]
         assert list(row[1:]) == pytest.approx(expected, abs=1e-6)
-        assert row[0] == pytest.approx(coverage.recall + 2.0 * coverage.iou + 0.5 * omega, abs=1e-6)
+        assert row[0] == pytest.approx(expected[0] + 2.0 * expected[1] + 0.5 * expected[2], abs=1e-6)
 
 
 def test_training_raises_the_reward_on_documents_held_out(trained: tuple[Path, TrainedCuts]) -> None:
