@@ -155,7 +155,7 @@ class Encoder:
         *,
         layers: int,
         specials: bool = False,
-        batch_tokens: int = 8192,
+        batch_tokens: int = 4096,
     ) -> Iterator[States]:
         """Run sequences of token ids (no specials) through the first `layers` and yield their states, like by like.
 
@@ -172,7 +172,7 @@ class Encoder:
             yield States(rows, lengths, states[:, skip : skip + max(lengths)])
 
     def encode_states(
-        self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = 8192
+        self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = 4096
     ) -> Floats:
         """Run states through the layers above the first `layers` and pool them: float32 (n, d), normalised.
 
@@ -188,7 +188,7 @@ class Encoder:
             vectors[rows] = pooled.numpy()
         return vectors
 
-    def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = 8192) -> Floats:
+    def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = 4096) -> Floats:
         """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):

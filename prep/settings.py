@@ -55,7 +55,7 @@ class PrepConfig:
     overlap_tokens: int = 32
     unit_tokens: int = 96
     header_share: float = 0.25
-    topic_probability: float = 0.3
+    topic_probability: float = 0.7
 
     def __post_init__(self) -> None:
         if self.vectors not in ("chunk", "shared"):
