@@ -30,6 +30,7 @@ from training.contrastive import (
     train_contrastive,
 )
 from training.dataset import load_set
+from training.release_prep import release
 from training.vector_batches import cut_groups
 from training.vector_pages import VectorSet, read_pages
 
@@ -256,3 +257,27 @@ def test_settings_are_read_from_toml_and_senseless_ones_refused(tmp_path: Path) 
     for wrong in ({"rank": 0}, {"temperature": 0.0}, {"batch_tokens": 200}, {"sizes": ()}):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)
+
+
+def test_a_release_keeps_the_weights_and_settles_the_settings(
+    base: Path, start: PrepModel, trained: tuple[Path, TrainedVectors], tmp_path: Path
+) -> None:
+    ship(trained[1], tmp_path / "v", CONFIG, start)
+    weights = tmp_path / "weights"
+    version = release(
+        tmp_path / "v", "0.9", "# Card\n", weights, base=base, target_tokens=15, topic_probability=0.4
+    )
+    assert (weights / "CURRENT").read_text(encoding="utf-8") == "0.9\n"
+    assert (weights / "0.9" / "README.md").read_text(encoding="utf-8") == "# Card\n"
+    before, after = (
+        PrepModel.load(folder, base=base, precision="float32") for folder in (tmp_path / "v", weights / "0.9")
+    )
+    assert after.version == version != before.version
+    assert (after.limits.target_tokens, after.config.topic_probability) == (15, 0.4)
+    assert np.array_equal(after.encode_queries(["the of"]), before.encode_queries(["the of"]))
+    manifests = [
+        json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for folder in (tmp_path / "v", weights / "0.9")
+    ]
+    assert manifests[0]["metrics"] == manifests[1]["metrics"]
+    assert manifests[0]["training"] == manifests[1]["training"]
