@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
+    parser.add_argument("--target-tokens", type=int, help="another target size of chunks than the prep model's")
     arguments = parser.parse_args()
     dataset = load_set(arguments.data)
     held = held_out_documents(dataset)
@@ -116,6 +117,9 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load()
+        if arguments.target_tokens:
+            limits = replace(prep.limits, target_tokens=arguments.target_tokens)
+            prep = PrepModel.load(limits=limits)
         ingest(folder, small.documents.values(), prep)
         version = arguments.version
         if not (version / MANIFEST).is_file():
