@@ -23,13 +23,18 @@ UPDATES = "encoder.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """A version as it was saved. base: name and SHA-256 of the encoder; updates: of that encoder, or None."""
+    """A version as it was saved. base: name and SHA-256 of the encoder; updates: of that encoder, or None.
+
+    metrics, training: what was measured, and how it was trained.
+    """
 
     version: str
     config: PrepConfig
     base: dict[str, str]
     heads: StructureHeads | None
     updates: Updates | None
+    metrics: dict[str, Any]
+    training: dict[str, Any]
 
 
 def save_version(
@@ -90,7 +95,15 @@ def read_version(folder: Path) -> SavedVersion:
         if (layer := layer_number(name)) is None or layer < config.heads.layers:
             raise WeightsError(f"{folder / UPDATES} changes {name}, whose states the heads were trained on")
     heads = _load_heads(folder, config.heads) if config.trained else None
-    return SavedVersion(str(manifest["version"]), config, manifest["base"], heads, updates)
+    return SavedVersion(
+        version=str(manifest["version"]),
+        config=config,
+        base=manifest["base"],
+        heads=heads,
+        updates=updates,
+        metrics=dict(manifest.get("metrics", {})),
+        training=dict(manifest.get("training", {})),
+    )
 
 
 def shipped_version() -> Path:

@@ -28,7 +28,7 @@ from prep.heads import HeadsConfig, StructureHeads
 from prep.low_rank import Updates
 from prep.model import PrepModel
 from prep.settings import PrepConfig
-from prep.version import read_version, save_version
+from prep.version import SavedVersion, read_version, save_version
 from training.config_file import read_config
 from training.curves import draw_run
 from training.prep_examples import Example, build_examples, make_pages, split_documents
@@ -318,9 +318,13 @@ def ship(
     *,
     base: str | Path | None = None,
     updates: Updates | None = None,
+    vectors_of: SavedVersion | None = None,
     card: str = "",
 ) -> str:
-    """Write a version that `PrepModel.load` reads, with the vectors' updates if any; returns its version string."""
+    """Write a version that `PrepModel.load` reads, with the vectors' updates if any; returns its version string.
+
+    vectors_of: the version that the vectors come from; its figures and training are told under "vectors".
+    """
     from prep.encoder import Encoder
 
     encoder = Encoder.load(base)
@@ -330,6 +334,9 @@ def ship(
         "by_damage": {k: {"heads": asdict(a), "rules": asdict(b)} for k, (a, b) in result.by_damage.items()},
     }
     about = {"stage": "supervised", "steps": result.steps, "seed": config.seed, "config": config.to_json()}
+    if vectors_of is not None:
+        updates = vectors_of.updates
+        metrics["vectors"], about["vectors"] = vectors_of.metrics, vectors_of.training
     settled = replace(prepared, heads=config.heads, trained=True)
     return save_version(
         folder, result.heads, settled, encoder, updates=updates, card=card, metrics=metrics, training=about
@@ -359,10 +366,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({"heads": scores["heads"], "rules": scores["rules"]}, indent=2))
     print(draw_run(options.run))
     if options.ship:
-        kept = read_version(Path(options.settings_from)) if options.settings_from else None
-        prepared = PrepConfig() if kept is None else kept.config
-        updates = None if kept is None else kept.updates
-        print(ship(result, options.ship, config, prepared, updates=updates))
+        kept = read_version(Path(options.vectors_from)) if options.vectors_from else None
+        settings = PrepConfig() if kept is None else kept.config
+        print(ship(result, options.ship, config, settings, vectors_of=kept))
     return 0
 
 

@@ -10,7 +10,6 @@ training are those of the version.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +34,6 @@ def release(
     target_tokens, topic_probability: instead of the version's own. Raises WeightsError, ConfigError.
     """
     saved = read_version(version)
-    manifest = json.loads((version / "manifest.json").read_text(encoding="utf-8"))
     config = saved.config
     if target_tokens is not None:
         config = replace(config, limits=replace(config.limits, target_tokens=target_tokens))
@@ -48,8 +46,8 @@ def release(
         Encoder.load(base),
         updates=saved.updates,
         card=card,
-        metrics=manifest["metrics"],
-        training=manifest["training"],
+        metrics=saved.metrics,
+        training=saved.training,
     )
     (weights / "CURRENT").write_text(name + "\n", encoding="utf-8")
     return released

@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
-    parser.add_argument("--target-tokens", type=int, help="another target size of chunks than the prep model's")
+    parser.add_argument(
+        "--target-tokens", type=int, help="another target size of chunks than the prep model's"
+    )
     arguments = parser.parse_args()
     dataset = load_set(arguments.data)
     held = held_out_documents(dataset)
