@@ -351,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", help="TOML file with settings")
     parser.add_argument("--ship", help="write a loadable version to this folder")
     parser.add_argument(
-        "--settings-from",
+        "--vectors-from",
         help="ship with the vectors and settings of this version, which the heads then serve",
     )
     options = parser.parse_args(argv)
