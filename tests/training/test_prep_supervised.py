@@ -16,6 +16,7 @@ from prep.heads import HeadsConfig, StructureHeads
 from prep.model import PrepModel
 from prep.settings import PrepConfig
 from prep.structure import Predictions
+from prep.version import SavedVersion, read_version
 from training.prep_examples import make_pages, split_documents
 from training.prep_scores import prediction_scores
 from training.prep_supervised import SupervisedConfig, ship, train_supervised
@@ -199,3 +200,27 @@ def test_a_missing_set_is_named(tmp_path: Path) -> None:
 def test_heads_of_another_width_than_the_base_are_refused(tmp_path: Path, data: Path, base: Path) -> None:
     with pytest.raises(ConfigError, match="state_size=384"):
         train_supervised(data, tmp_path, replace(CONFIG, heads=HeadsConfig(layers=1)), base=base)
+
+
+def test_heads_can_be_shipped_with_the_vectors_of_another_version(
+    tmp_path: Path, trained: tuple[Path, dict[str, torch.Tensor]], data: Path, base: Path
+) -> None:
+    result = train_supervised(data, trained[0], CONFIG, base=base)
+    query = f"encoder.layer.{CONFIG.heads.layers}.attention.self.query"
+    updates = {query: (torch.ones(2, 16), torch.ones(16, 2))}
+    settings = replace(PrepConfig(heads=CONFIG.heads), vectors="shared", queries="trained")
+    vectors = SavedVersion(
+        version="v",
+        config=settings,
+        base={},
+        heads=None,
+        updates=updates,
+        metrics={"at_1": 0.5},
+        training={"n": 3},
+    )
+    ship(result, tmp_path / "v", CONFIG, settings, base=base, vectors_of=vectors)
+    saved = read_version(tmp_path / "v")
+    assert saved.updates is not None
+    torch.testing.assert_close(saved.updates[query], updates[query])
+    assert (saved.metrics["vectors"], saved.training["vectors"]) == ({"at_1": 0.5}, {"n": 3})
+    assert (saved.config.vectors, saved.config.queries) == ("shared", "trained")
