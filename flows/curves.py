@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from retrieve.report_html import html_text
+from training.curves import smooth
 
-__all__ = ["draw_curve", "smooth"]
+__all__ = ["draw_curve"]
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 26
@@ -70,20 +71,6 @@ def draw_curve(points: Sequence[tuple[float, float]], label: str) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html_text(label)}">{drawing}</svg>'
         "</figure>"
     )
-
-
-def smooth(values: Sequence[float]) -> list[float]:
-    """Return the running mean of `values` over a centred window of about a tenth of them.
-
-    >>> smooth([1.0, 1.0, 1.0])
-    [1.0, 1.0, 1.0]
-    """
-    half = max(1, len(values) // 20)
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value)
-    spans = ((max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values)))
-    return [(sums[high] - sums[low]) / (high - low) for low, high in spans]
 
 
 def number(value: float) -> str:

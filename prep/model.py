@@ -29,7 +29,7 @@ from prep.low_rank import Updates
 from prep.manifest import json_digest
 from prep.markup import markup
 from prep.outline import majority_role
-from prep.parts import Part, split_document
+from prep.parts import Part, in_groups, split_document
 from prep.reading import PageReading, PageWindow, PiecePlace, join_states, pool_units
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig, Vectors
@@ -97,14 +97,15 @@ class PrepModel:
         *,
         base: str | Path | None = None,
         limits: ChunkLimits | None = None,
+        target_tokens: int | None = None,
         vectors: Vectors | None = None,
         precision: Precision = "auto",
     ) -> PrepModel:
         """Load a version: the shipped one, or the folder at `path`. Offline; checksums are verified first.
 
-        base: the encoder the version was trained on, where it is not the embedded one. limits, vectors:
-        override the version's own; the version string then names the change. Raises WeightsError for missing
-        or damaged files or another base, BaseModelError for an encoder that cannot be loaded.
+        base: the encoder the version was trained on, where it is not the embedded one. limits, vectors: override the
+        version's own, target_tokens one of the limits alone; the version string then names the change. Raises
+        WeightsError for missing or damaged files or another base, BaseModelError for an encoder that cannot be loaded.
         """
         folder = shipped_version() if path is None else Path(path).expanduser()
         saved = read_version(folder)
@@ -115,7 +116,10 @@ class PrepModel:
                 f"{encoder.name} ({encoder.fingerprint[:12]}); give the right base= or train for this one"
             )
         version, config = saved.version, saved.config
-        changed = replace(config, limits=limits or config.limits, vectors=vectors or config.vectors)
+        limits = limits or config.limits
+        if target_tokens is not None:
+            limits = replace(limits, target_tokens=target_tokens)
+        changed = replace(config, limits=limits, vectors=vectors or config.vectors)
         if changed != config:
             version = f"{version}+{json_digest(changed.to_json())[:8]}"
         return cls(encoder, saved.heads, changed, version, updates=saved.updates)
@@ -174,23 +178,14 @@ class PrepModel:
         A document above part_characters is prepared in parts, so that memory does not grow with it; chunks end
         where parts do.
         """
-        group: list[Part] = []
-        chunks: list[Chunk] = []
         parts = (part for document in documents for part in split_document(document, part_characters))
-        for part in parts:
-            group.append(part)
-            if sum(one.end - one.start for one in group) >= group_characters:
-                for done, found in self._prepare_group(group):
-                    chunks += found
-                    if done.is_last:
-                        yield done.document, chunks
-                        chunks = []
-                group = []
-        for done, found in self._prepare_group(group):
-            chunks += found
-            if done.is_last:
-                yield done.document, chunks
-                chunks = []
+        chunks: list[Chunk] = []
+        for group in in_groups(parts, lambda part: part.end - part.start, group_characters):
+            for part, found in self._prepare_group(group):
+                chunks += found
+                if part.is_last:
+                    yield part.document, chunks
+                    chunks = []
 
     def topics(self, document: Document) -> list[tuple[int, int]]:
         """Return the stretches of a document, in code points, that are about one thing each; they tile its text.

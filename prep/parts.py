@@ -1,14 +1,17 @@
-"""Long documents in parts, so that preparing one takes no more memory than preparing many short ones."""
+"""Long documents in parts and short ones in groups, so that memory depends on neither length nor number."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from prep.document import Document
 
-__all__ = ["Part", "split_document"]
+__all__ = ["Part", "in_groups", "split_document"]
+
+Item = TypeVar("Item")
 
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.M)
@@ -67,3 +70,17 @@ def _cut(text: str, start: int, limit: int) -> int:
         if (at := text.rfind(mark, middle, limit)) >= 0:
             return at + 1
     return limit
+
+
+def in_groups(items: Iterable[Item], size: Callable[[Item], int], enough: int) -> Iterator[list[Item]]:
+    """Yield items in order, in groups that are closed once their sizes add up to `enough`; none is empty."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if total >= enough:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group

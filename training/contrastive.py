@@ -164,11 +164,11 @@ def train_contrastive(
     steps = _fit(learner, groups, held, folder_of_run, config, stop_after_s)
     seconds = time.monotonic() - started
     updates = learner.updates()
-    trained = _with_updates(start, updates, config.queries)
+    asked = start.config.queries
     ways = {
-        "chunks": _way(start, "chunk", None),
-        "start": _way(start, "shared", start.updates),
-        "trained": trained,
+        "chunks": _variant(start, "chunk", asked, None),
+        "start": _variant(start, "shared", asked, start.updates),
+        "trained": _variant(start, "shared", config.queries, updates),
     }
     rows = evaluate_vectors(ways, held)
     measures = {name: {way: found.mean() for way, found in of_set.items()} for name, of_set in rows.items()}
@@ -227,7 +227,7 @@ def _fit(
         bar.update()
         bar.set_postfix(contrast=f"{row['contrast']:.3f}", anchor=f"{row['anchor']:.3f}")
         if held and step % config.evaluate_steps == 0 and step < len(batches):
-            now = _with_updates(learner.start, learner.updates(), config.queries)
+            now = _variant(learner.start, "shared", config.queries, learner.updates())
             for name, ways in evaluate_vectors({"trained": now}, held).items():
                 recall = ways["trained"].mean()
                 run.log({"step": step, "set": name, **asdict(recall)})
@@ -329,15 +329,8 @@ class _Learner:
         return found if self.start.updates is None else stack_updates(self.start.updates, found)
 
 
-def _with_updates(
-    start: PrepModel, updates: dict[str, tuple[torch.Tensor, torch.Tensor]], queries: Queries
-) -> PrepModel:
-    config = replace(start.config, vectors="shared", queries=queries)
-    return PrepModel(start.encoder, start.heads, config, f"{start.version}+vectors", updates=updates)
-
-
-def _way(start: PrepModel, vectors: Vectors, updates: Updates | None) -> PrepModel:
-    config = replace(start.config, vectors=vectors)
+def _variant(start: PrepModel, vectors: Vectors, queries: Queries, updates: Updates | None) -> PrepModel:
+    config = replace(start.config, vectors=vectors, queries=queries)
     return PrepModel(start.encoder, start.heads, config, f"{start.version}+{vectors}", updates=updates)
 
 

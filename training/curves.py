@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from prep.errors import DataError, DependencyError
-from training.run_folder import read_log
 
-__all__ = ["draw_run"]
+__all__ = ["draw_run", "smooth"]
 
 _SKIPPED = ("step", "epoch", "seconds", "n_questions", "n_chunks")
 
@@ -23,6 +22,8 @@ def draw_run(run: str | Path) -> Path:
 
     Raises DataError for a run without a log, DependencyError without matplotlib.
     """
+    from training.run_folder import read_log
+
     rows = read_log(Path(run) / "log.jsonl")
     series = _series(rows)
     if not series:
@@ -47,7 +48,7 @@ def draw_run(run: str | Path) -> Path:
             axis.plot(steps, values, "o-", markersize=3, linewidth=1)
         else:
             axis.plot(steps, values, linewidth=0.5, alpha=0.4)
-            axis.plot(steps, _smooth(values), linewidth=1.6)
+            axis.plot(steps, smooth(values), linewidth=1.6)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
@@ -69,11 +70,18 @@ def _series(rows: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]
     return series
 
 
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Return the running mean over about a tenth of the values, centred."""
+def smooth(values: Sequence[float]) -> list[float]:
+    """Return the running mean of `values` over a centred window of about a tenth of them.
+
+    >>> smooth([1.0, 1.0, 1.0])
+    [1.0, 1.0, 1.0]
+    """
     half = max(1, len(values) // 20)
-    windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
-    return [sum(window) / len(window) for window in windows]
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    spans = ((max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values)))
+    return [(sums[high] - sums[low]) / (high - low) for low, high in spans]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

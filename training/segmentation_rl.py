@@ -18,7 +18,7 @@ import copy
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -398,10 +398,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--ship", help="write a loadable version to this folder")
     options = parser.parse_args(argv)
     config = SegmentationConfig.from_toml(options.config) if options.config else SegmentationConfig()
-    start = PrepModel.load(options.start)
-    if options.target_tokens:
-        limits = replace(start.limits, target_tokens=options.target_tokens)
-        start = PrepModel.load(options.start, limits=limits)
+    start = PrepModel.load(options.start, target_tokens=options.target_tokens)
     result = train_segmentation(options.data, options.run, start, config)
     shown = {"before": asdict(result.before), "after": asdict(result.after), "gain": asdict(result.gain)}
     print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))

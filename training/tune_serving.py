@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -118,10 +118,7 @@ def main() -> None:
     )
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        prep = PrepModel.load()
-        if arguments.target_tokens:
-            limits = replace(prep.limits, target_tokens=arguments.target_tokens)
-            prep = PrepModel.load(limits=limits)
+        prep = PrepModel.load(target_tokens=arguments.target_tokens)
         ingest(folder, small.documents.values(), prep)
         version = arguments.version
         if not (version / MANIFEST).is_file():

@@ -23,6 +23,7 @@ from prep.errors import DataError
 from prep.manifest import json_digest
 from prep.model import PrepModel
 from prep.outline import majority_role
+from prep.parts import in_groups
 from prep.segment import ChunkLimits
 from training.dataset import LabelledSet, Question, load_set
 from training.mixture import held_out_documents
@@ -195,7 +196,8 @@ def _write_cuts(
             limits = ChunkLimits(target_tokens=size, max_tokens=max(size, model.limits.max_tokens))
             config = replace(model.config, limits=limits, vectors="shared")
             cutter = PrepModel(model.encoder, model.heads, config, model.version)
-            for group in _groups([d for d in documents if drawn[d.id] == size]):
+            of_size = (d for d in documents if drawn[d.id] == size)
+            for group in in_groups(of_size, lambda document: len(document.text), 400_000):
                 for document, cuts in zip(group, _cut(group, cutter), strict=True):
                     found[document.id] = cuts
                 bar.update(len(group))
@@ -205,17 +207,6 @@ def _write_cuts(
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"documents": json.dumps(ids)})
     partial.replace(path)
-
-
-def _groups(documents: Sequence[Document], characters: int = 400_000) -> Iterator[list[Document]]:
-    group: list[Document] = []
-    for document in documents:
-        group.append(document)
-        if sum(len(d.text) for d in group) >= characters:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _cut(documents: Sequence[Document], cutter: PrepModel) -> Iterator[dict[str, np.ndarray[Any, Any]]]:

@@ -69,10 +69,7 @@ def main() -> None:
     encoder = Encoder.load()
     results = []
     if not arguments.without_prep:
-        limits = None
-        if arguments.target_tokens:
-            limits = replace(PrepModel.load(arguments.prep).limits, target_tokens=arguments.target_tokens)
-        model = PrepModel.load(arguments.prep, limits=limits)
+        model = PrepModel.load(arguments.prep, target_tokens=arguments.target_tokens)
         words = not arguments.vectors_only
         results.append(measure(dataset, model, limit=arguments.limit, progress=True, words=words))
     for name in arguments.only:

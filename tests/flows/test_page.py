@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from flows.curves import MIN_POINTS_TO_SMOOTH, draw_curve, number, smooth
+from flows.curves import MIN_POINTS_TO_SMOOTH, draw_curve, number
 from flows.page import MAX_CHARACTERS_PER_DOCUMENT, write_page
 from prep.document import Chunk, Document, Rejected
 from prep.errors import StoreError
 from retrieve.report import Finding, Quote, Report, Source, Usage
+from training.curves import smooth
 
 VECTOR = np.zeros(2, dtype=np.float32)
 VOID = {"meta", "br", "img", "hr", "line", "circle", "polyline"}

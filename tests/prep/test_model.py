@@ -289,6 +289,9 @@ def test_limits_can_be_changed_and_the_version_says_so(base: Path, version: Path
     document = Document("d", "T", "Some words. " * 50)
     assert max(chunk.n_tokens for chunk in small.prepare(document)) <= 24
     assert PrepModel.load(version, base=base, limits=LIMITS).version == plain.version
+    other = PrepModel.load(version, base=base, target_tokens=12)
+    assert other.limits == ChunkLimits(target_tokens=12, max_tokens=LIMITS.max_tokens)
+    assert other.version not in (plain.version, small.version)
 
 
 def test_limits_above_what_the_base_reads_are_refused(base: Path) -> None:
