@@ -34,6 +34,7 @@ __all__ = [
     "add_vectors",
     "by_page",
     "judge",
+    "near_evidence",
     "read_stretches",
     "worth_of_breaks",
 ]
@@ -245,6 +246,19 @@ def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubl
     omega = held.sum(1) / np.maximum(touching + total - held.sum(1), 1.0)
     reward = recall + config.iou_weight * iou + config.omega_weight * omega
     return np.stack([reward, recall, iou, omega], axis=1)
+
+
+def near_evidence(evidence: Doubles, reach: int) -> Doubles:
+    """Return (q, units): 1 where a break after the unit is at most `reach` units from one with evidence, else 0.
+
+    A break is between two units: reach 1 is the breaks on both sides of such a unit. 0 means all.
+    """
+    if not reach:
+        return np.ones_like(evidence)
+    near = np.zeros_like(evidence)
+    for question, unit in np.argwhere(evidence > 0):
+        near[question, max(unit - reach, 0) : unit + reach] = 1.0
+    return near
 
 
 def by_page(stretches: Sequence[Stretch]) -> Iterator[tuple[Page, list[Stretch]]]:

@@ -4,9 +4,9 @@ The cuts of a stretch of text are drawn from the distribution that the boundary 
 (`training.segmentation_policy`); every draw is indexed as it would be, by the vectors its chunks would have, and
 searched with the questions on the stretch among all other chunks of the corpus. Reward is how much of the evidence
 the best chunks hold and how little else. The advantage of a draw is its reward over that of the other draws of the
-same stretch (leave-one-out, Ahmadian et al., https://arxiv.org/abs/2402.14740), and because the distribution is
-exact, its gradient by every break score is the break's indicator less its marginal. No question is needed where the
-model serves.
+same stretch (leave-one-out, Ahmadian et al., https://arxiv.org/abs/2402.14740), question by question, and goes to the
+breaks near the question's evidence, which decide it. Because the distribution is exact, the gradient by every break
+score is the break's indicator less its marginal. No question is needed where the model serves.
 
     python -m training.segmentation_rl --data DATA --run RUN --start VERSION [--config FILE.toml] [--ship FOLDER]
 """
@@ -41,6 +41,7 @@ from training.cut_rewards import (
     add_vectors,
     by_page,
     judge,
+    near_evidence,
     read_stretches,
     worth_of_breaks,
 )
@@ -59,7 +60,8 @@ class SegmentationConfig:
     stretch_units: units that are cut together, about. draws: segmentations of a stretch each step; stretches: of a
     step. Reward: recall of the evidence's characters in the best chunks that fill budget_tokens, so that larger chunks
     gain nothing by their size, plus iou_weight times their intersection over union with what these show, plus
-    omega_weight times the same with the chunks that touch the evidence, found or not. trains: "boundary" moves the
+    omega_weight times the same with the chunks that touch the evidence, found or not. credit_units: how far from a
+    question's evidence, in units, a break is credited with its reward; 0 for all of the stretch. trains: "boundary" moves the
     last layer of the boundary head alone, "heads" all of the heads. start_weight: of the squared distance of the break
     scores to those of the start.
     """
@@ -85,6 +87,7 @@ class SegmentationConfig:
     budget_tokens: int = 500
     iou_weight: float = 2.0
     omega_weight: float = 0.5
+    credit_units: int = 8
     learning_rate: float = 3e-3
     warmup_steps: int = 10
     start_weight: float = 0.01
@@ -108,8 +111,8 @@ class SegmentationConfig:
             raise ConfigError(f"draws={self.draws!r} must be at least 2: each is judged by the others")
         if self.temperature <= 0 or self.learning_rate <= 0 or not self.sets:
             raise ConfigError("temperature and learning_rate must be positive, and sets not empty")
-        if min(self.iou_weight, self.omega_weight, self.start_weight) < 0:
-            raise ConfigError("iou_weight, omega_weight and start_weight must not be negative")
+        if min(self.iou_weight, self.omega_weight, self.start_weight, self.credit_units) < 0:
+            raise ConfigError("iou_weight, omega_weight, start_weight and credit_units must not be negative")
         if self.trains not in ("boundary", "heads"):
             raise ConfigError(f"trains={self.trains!r} must be 'boundary' or 'heads'")
 
@@ -327,23 +330,16 @@ def _loss(
     skipped = 0
     for one in draws:
         stretch = one.stretch
-        reward = np.array([judge(stretch, pieces, config)[:, 0].mean() for pieces in one.pieces])
+        reward = np.stack([judge(stretch, pieces, config)[:, 0] for pieces in one.pieces])
         rewards.append(float(reward.mean()))
-        spreads.append(float(reward.std()))
+        spreads.append(float(reward.std(0).mean()))
         lengths.append(float(np.mean([len(pieces) for pieces in one.pieces])))
         begun = torch.tensor(stretch.page.plan.scores[stretch.first : stretch.last], dtype=torch.float64)
         loss = loss + config.start_weight * ((one.scores - begun) ** 2).mean()
-        if np.ptp(reward) < 1e-9:
+        if np.ptp(reward, axis=0).max() < 1e-9:
             skipped += 1
             continue
-        advantage = (reward - reward.mean()) * config.draws / (config.draws - 1)
-        marginals = one.policy.break_marginals()
-        gradient = np.zeros(len(marginals))
-        for value, pieces in zip(advantage, one.pieces, strict=True):
-            breaks = np.zeros(len(marginals))
-            breaks[[last - 1 for _, last in pieces]] = 1.0
-            gradient += value * (breaks - marginals) / config.temperature / config.draws
-        gradient[-1] = 0.0
+        gradient = _gradient(one, reward, config)
         loss = loss - (torch.from_numpy(gradient) * one.scores).sum()
     row = {
         "reward": float(np.mean(rewards)),
@@ -352,6 +348,19 @@ def _loss(
         "skipped": skipped / len(stretches),
     }
     return loss / len(stretches), row
+
+
+def _gradient(one: _Draws, reward: Doubles, config: SegmentationConfig) -> Doubles:
+    """Return (units,): the policy gradient of the mean reward by the break scores. reward: (draws, questions)."""
+    advantage = (reward - reward.mean(0)) * config.draws / (config.draws - 1)
+    credit = advantage @ near_evidence(one.stretch.evidence, config.credit_units) / reward.shape[1]
+    marginals = one.policy.break_marginals()
+    breaks = np.zeros((len(one.pieces), len(marginals)))
+    for row, pieces in zip(breaks, one.pieces, strict=True):
+        row[[last - 1 for _, last in pieces]] = 1.0
+    gradient: Doubles = (credit * (breaks - marginals)).mean(0) / config.temperature
+    gradient[-1] = 0.0
+    return gradient
 
 
 def ship(

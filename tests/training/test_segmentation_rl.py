@@ -18,7 +18,7 @@ from prep.heads import HeadsConfig
 from prep.model import PrepModel
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
-from training.cut_rewards import add_vectors, judge, read_stretches, worth_of_breaks
+from training.cut_rewards import add_vectors, judge, near_evidence, read_stretches, worth_of_breaks
 from training.dataset import load_set
 from training.metrics_chunking import cover, precision_omega
 from training.segmentation_rl import SegmentationConfig, TrainedCuts, ship, train_segmentation
@@ -143,6 +143,15 @@ def test_the_reward_follows_its_definition(data: Path, start: PrepModel) -> None
         ]
         assert list(row[1:]) == pytest.approx(expected, abs=1e-6)
         assert row[0] == pytest.approx(expected[0] + 2.0 * expected[1] + 0.5 * expected[2], abs=1e-6)
+
+
+def test_breaks_near_the_evidence_are_credited() -> None:
+    evidence = np.zeros((2, 9))
+    evidence[0, 3:5] = 7.0
+    evidence[1, 0] = 2.0
+    near = near_evidence(evidence, 2)
+    assert [list(np.flatnonzero(row)) for row in near] == [[1, 2, 3, 4, 5], [0, 1]]
+    assert near_evidence(evidence, 0).all()
 
 
 def test_training_raises_the_reward_on_documents_held_out(trained: tuple[Path, TrainedCuts]) -> None:
