@@ -1,8 +1,9 @@
 """The traces the shipped retrieve model is trained on: which public sets, how much of each, what is held out.
 
-    python -m training.mixture --data DIR --out traces.jsonl
+    python -m training.mixture --data DIR --out FOLDER [--prep VERSION]
 
-Deterministic by seed. Every sixth new_wiki article, by id, is held out for development.
+Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. Deterministic by
+seed. Every sixth new_wiki article, by id, is held out for development.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prep.document import Document
-from prep.encoder import Encoder
+from prep.model import PrepModel
 from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
 from training.synthesize import synthesize_cloze
@@ -33,6 +34,7 @@ class Part:
     config: TraceConfig = field(default_factory=TraceConfig)
 
 
+TARGET_TOKENS = (80, 60, 120)  # of the chunks; documents take turns
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
 PARTS = (
@@ -53,7 +55,7 @@ def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
 
 
 def build_part(
-    dataset: LabelledSet, part: Part, encoder: Encoder, *, held_out: bool
+    dataset: LabelledSet, part: Part, models: Sequence[PrepModel], *, held_out: bool
 ) -> tuple[list[Trace], TraceCounts]:
     """Return the traces of one set: of its held-out documents, or of all the others."""
     held = held_out_documents(dataset)
@@ -71,7 +73,7 @@ def build_part(
     if part.config.reading:
         documents, questions = _fewer(documents, questions, part.n, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
-    pool = PassagePool.build(documents, encoder, seed=part.config.seed)
+    pool = PassagePool.build(documents, models)
     traces, counts = build_traces(questions[: round(part.n * 1.3)], pool, part.config)
     return traces[: part.n], counts
 
@@ -127,10 +129,11 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder for one file per set, train and held_out"
     )
     parser.add_argument("--parts", nargs="*", default=[part.name for part in PARTS], help="only these sets")
+    parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder.load()
+    models = [PrepModel.load(arguments.prep, target_tokens=size) for size in TARGET_TOKENS]
     for part in PARTS:
         path = arguments.out / f"part-{part.name}.jsonl"
         if part.name not in arguments.parts or path.exists():
@@ -138,12 +141,12 @@ def main() -> None:
         dataset = (
             _cloze_set(arguments.data, part) if part.name == "cloze" else load_set(arguments.data / part.name)
         )
-        traces, counts = build_part(dataset, part, encoder, held_out=False)
+        traces, counts = build_part(dataset, part, models, held_out=False)
         print(part.name, len(traces), dict(counts.built), "refused", dict(counts.refused), flush=True)
         if part.name == DEVELOPMENT:
             small = replace(part, n=200)
             write_traces(
-                arguments.out / "held_out.jsonl", build_part(dataset, small, encoder, held_out=True)[0]
+                arguments.out / "held_out.jsonl", build_part(dataset, small, models, held_out=True)[0]
             )
         write_traces(path, traces)
     present = [arguments.out / f"part-{part.name}.jsonl" for part in PARTS]

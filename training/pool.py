@@ -1,52 +1,37 @@
-"""Passages cut at sentences and ranked as the store ranks, in memory: what traces are built over before one exists.
-
-Sizes vary on purpose: the retrieve model must read whatever a prep model cuts.
-"""
+"""Passages in memory, prepared and ranked as the store does it: what traces are built over before a store exists."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from prep.document import Document, Floats
-from prep.encoder import Encoder
+from prep.errors import ConfigError
+from prep.ingest import Preparer
 from prep.lexical import LexicalIndex, hybrid_scores
-from prep.text import split_sentences, strip_span
 from retrieve.episode import Passage
 
-__all__ = ["PassagePool", "cut_at_sentences"]
+__all__ = ["PassagePool"]
 
 
-def cut_at_sentences(document: Document, *, smallest: int, largest: int, rng: random.Random) -> list[Passage]:
-    """Return passages of whole sentences, each of a size drawn from smallest..largest characters."""
-    passages: list[Passage] = []
-    start: int | None = None
-    target = rng.randint(smallest, largest)
-    spans = split_sentences(document.text)
-    for number, (left, right) in enumerate(spans):
-        start = left if start is None else start
-        following = spans[number + 1][1] if number + 1 < len(spans) else None
-        if following is None or following - start > target:
-            first, last = strip_span(document.text, start, right)
-            if first < last:
-                passages.append(
-                    Passage(document.id, document.title, (), first, last, document.text[first:last])
-                )
-            start = None
-            target = rng.randint(smallest, largest)
-    return passages
+class _QueryEncoder(Protocol):
+    def encode_queries(self, queries: Sequence[str], /) -> Floats: ...
+
+
+class _PrepModel(Preparer, _QueryEncoder, Protocol):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
 class PassagePool:
-    """Passages with their vectors (n, d) and words, searched exactly."""
+    """Passages with their vectors (n, d) and words, searched exactly. encoder: gives questions vectors like theirs."""
 
     passages: list[Passage]
     vectors: Floats
-    encoder: Encoder
+    encoder: _QueryEncoder
     lexical: LexicalIndex = field(init=False, repr=False)
     _by_document: dict[str, list[Passage]] = field(init=False, default_factory=dict, repr=False)
 
@@ -57,24 +42,24 @@ class PassagePool:
             self._by_document.setdefault(passage.document_id, []).append(passage)
 
     @classmethod
-    def build(
-        cls,
-        documents: Iterable[Document],
-        encoder: Encoder,
-        *,
-        smallest: int = 250,
-        largest: int = 800,
-        seed: int = 0,
-    ) -> PassagePool:
-        """Cut and encode `documents`; each passage is encoded with its document's title in front."""
-        rng = random.Random(seed)
-        passages = [
-            passage
-            for document in documents
-            for passage in cut_at_sentences(document, smallest=smallest, largest=largest, rng=rng)
-        ]
-        texts = [f"{passage.title}: {passage.text}" for passage in passages]
-        return cls(passages, encoder.encode(texts), encoder)
+    def build(cls, documents: Iterable[Document], models: Sequence[_PrepModel]) -> PassagePool:
+        """Prepare `documents`, dealt out to `models` in turn; boilerplate is left out.
+
+        models: one prep version at one target size or several, for the retrieve model must read whatever sizes a
+        prep model cuts. Raises ConfigError where there is none.
+        """
+        if not models:
+            raise ConfigError("a pool needs a prep model")
+        order = list(documents)
+        passages: list[Passage] = []
+        vectors: list[Floats] = []
+        for turn, model in enumerate(models):
+            for document, chunks in model.prepare_many(order[turn :: len(models)]):
+                kept = [chunk for chunk in chunks if chunk.role != "boilerplate"]
+                passages += [Passage.of(chunk, document.title, 0.0) for chunk in kept]
+                vectors += [chunk.vector for chunk in kept]
+        found = np.stack(vectors) if vectors else np.zeros((0, models[0].dimension), dtype=np.float32)
+        return cls(passages, found, models[0])
 
     def passages_of(self, document_id: str) -> list[Passage]:
         """Return the passages of one document, in order."""

@@ -61,9 +61,9 @@ class SegmentationConfig:
     step. Reward: recall of the evidence's characters in the best chunks that fill budget_tokens, so that larger chunks
     gain nothing by their size, plus iou_weight times their intersection over union with what these show, plus
     omega_weight times the same with the chunks that touch the evidence, found or not. credit_units: how far from a
-    question's evidence, in units, a break is credited with its reward; 0 for all of the stretch. trains: "boundary" moves the
-    last layer of the boundary head alone, "heads" all of the heads. start_weight: of the squared distance of the break
-    scores to those of the start.
+    question's evidence, in units, a break is credited with its reward; 0 for all of the stretch. trains: "boundary"
+    moves the last layer of the boundary head alone, "heads" all of the heads. start_weight: of the squared distance of
+    the break scores to those of the start.
     """
 
     sets: tuple[VectorSet, ...] = (

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from fixture_encoder import make_bert
+from fixture_prep import LinePrep
 
 from prep.document import Document, Span
-from prep.encoder import Encoder
 from prep.errors import ConfigError
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from training.dataset import Question
@@ -58,9 +57,8 @@ BY_ID = {question.id: question for question in QUESTIONS}
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> PassagePool:
-    encoder = Encoder.load(make_bert(tmp_path_factory.mktemp("bert")))
-    return PassagePool.build(DOCUMENTS, encoder, smallest=80, largest=300)
+def pool() -> PassagePool:
+    return PassagePool.build(DOCUMENTS, [LinePrep()])
 
 
 @pytest.fixture(scope="module")
