@@ -17,7 +17,7 @@ import torch
 from prep.errors import WeightsError
 from prep.low_rank import merge_updates, read_updates, save_updates
 
-__all__ = ["Adapter", "apply_adapter", "read_adapter", "save_adapter"]
+__all__ = ["Adapter", "apply_adapter", "apply_rows", "read_adapter", "save_adapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,25 @@ def apply_adapter(model: Any, tokenizer: Any, path: Path) -> None:
     adapter = read_adapter(path)
     try:
         merge_updates(model, adapter.updates)
-        known = tokenizer.get_vocab()
-        ids = torch.tensor([known[token] for token in adapter.rows])
-        embedding = model.get_input_embeddings().weight
-        rows = torch.stack(list(adapter.rows.values())).to(embedding)
-        embedding[ids.to(embedding.device)] = rows
-        head = model.get_output_embeddings()
-        if head is not None and head.weight is not embedding:  # rows are trained as both at once
-            head.weight[ids.to(head.weight.device)] = rows.to(head.weight)
+        apply_rows(model, tokenizer, adapter)
     except (KeyError, IndexError, AttributeError, RuntimeError, WeightsError) as error:
         raise WeightsError(
             f"the adapter {path} does not fit the base model: {error!r}. "
             "Use the base that it was trained on, or train again."
         ) from error
+
+
+@torch.no_grad()
+def apply_rows(model: Any, tokenizer: Any, adapter: Adapter) -> None:
+    """Put the adapter's token rows into the model's embeddings, in place; the updates are left alone.
+
+    Raises KeyError for a token that the tokenizer does not know.
+    """
+    known = tokenizer.get_vocab()
+    ids = torch.tensor([known[token] for token in adapter.rows])
+    embedding = model.get_input_embeddings().weight
+    rows = torch.stack(list(adapter.rows.values())).to(embedding)
+    embedding[ids.to(embedding.device)] = rows
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not embedding:  # rows are trained as both at once
+        head.weight[ids.to(head.weight.device)] = rows.to(head.weight)

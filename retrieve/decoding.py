@@ -1,7 +1,7 @@
 """Decode the model's next action for a batch of episodes, under the grammar.
 
-Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once, and extended token
-by token with a key-value cache. Log-probabilities are those of the constrained distribution.
+Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once (equal ones together
+once), and extended token by token with a key-value cache. Log-probabilities are those of the constrained distribution.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -65,7 +65,10 @@ class Decoder:
         from transformers import DynamicCache
 
         device = self.model.device
-        encoded = [self.encode(prompt) for prompt in prompts]
+        different = list(dict.fromkeys(prompts))
+        row_of = {prompt: row for row, prompt in enumerate(different)}
+        source = torch.tensor([row_of[prompt] for prompt in prompts], device=device)
+        encoded = [self.encode(prompt) for prompt in different]
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
@@ -86,6 +89,10 @@ class Decoder:
                 use_cache=True,
                 logits_to_keep=1,
             )
+            if step_ids is ids and len(different) < len(prompts):  # from here on each prompt has its own row
+                cache.reorder_cache(cast(torch.LongTensor, source))
+                mask, positions = mask[source], positions[source]
+                output.logits = output.logits[source]
             logits = output.logits[:, -1].float().cpu()
             step = []
             for row, state in enumerate(states):
@@ -109,11 +116,11 @@ class Decoder:
                 tuple(tokens),
                 logprob,
                 none,
-                len(row),
+                len(encoded[row_of[prompt]]),
                 state.done,
             )
-            for tokens, logprob, none, row, state in zip(
-                written, logprobs, none_margins, encoded, states, strict=True
+            for tokens, logprob, none, prompt, state in zip(
+                written, logprobs, none_margins, prompts, states, strict=True
             )
         ]
 

@@ -126,6 +126,41 @@ class Researcher:
         assert self._model is not None
         return self._model[2]
 
+    def report(self, question: str, run: Run, *, seconds: float = 0.0) -> Report:
+        """Return the report of an episode that `runner` ran."""
+        assert self._generation is not None
+        assert self._model is not None
+        assert self._prep is not None
+        episode = run.episode
+        findings = [Finding(claim.statement, list(expand_quotes(claim, episode))) for claim in episode.claims]
+        quotes = [quote for finding in findings for quote in finding.quotes]
+        sources = [
+            Source(
+                passage.document_id,
+                passage.title,
+                passage.headings,
+                passage.start,
+                passage.end,
+                passage.score,
+                any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
+            )
+            for passage in episode.passages
+        ]
+        answer = "; ".join(dict.fromkeys(finding.statement for finding in findings)) or None
+        return Report(
+            id=uuid.uuid4().hex,
+            question=question,
+            answer=answer,
+            abstained=answer is None,
+            findings=findings,
+            searches=list(episode.queries),
+            sources=sources,
+            usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
+            models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
+            generation=self._generation.id,
+            note=run.note,
+        )
+
     def feedback(self, report_id: str, helpful: bool | None = None, answer: str | None = None) -> None:
         """Say whether a report helped, or what the answer is. Raises StoreError for an unknown report."""
         if self.log is None:
@@ -194,7 +229,7 @@ class Researcher:
         )
         seconds = (time.monotonic() - started) / len(questions)
         reports = [
-            self._report(question, run, seconds) for question, run in zip(questions, runs, strict=True)
+            self.report(question, run, seconds=seconds) for question, run in zip(questions, runs, strict=True)
         ]
         if self.log is not None:
             for report, run in zip(reports, runs, strict=True):
@@ -223,40 +258,6 @@ class Researcher:
                 ]
             )
         return results
-
-    def _report(self, question: str, run: Run, seconds: float) -> Report:
-        assert self._generation is not None
-        assert self._model is not None
-        assert self._prep is not None
-        episode = run.episode
-        findings = [Finding(claim.statement, list(expand_quotes(claim, episode))) for claim in episode.claims]
-        quotes = [quote for finding in findings for quote in finding.quotes]
-        sources = [
-            Source(
-                passage.document_id,
-                passage.title,
-                passage.headings,
-                passage.start,
-                passage.end,
-                passage.score,
-                any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
-            )
-            for passage in episode.passages
-        ]
-        answer = "; ".join(dict.fromkeys(finding.statement for finding in findings)) or None
-        return Report(
-            id=uuid.uuid4().hex,
-            question=question,
-            answer=answer,
-            abstained=answer is None,
-            findings=findings,
-            searches=list(episode.queries),
-            sources=sources,
-            usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
-            models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
-            generation=self._generation.id,
-            note=run.note,
-        )
 
 
 def expand_quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:

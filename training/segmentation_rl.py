@@ -256,6 +256,14 @@ def _fit(
         restore_training(checkpoint.tensors, trained, optimiser)
         step = checkpoint.step
     started = time.monotonic()
+
+    def measure() -> None:
+        scores = asdict(_rows(heads, held, start, config, worth).scores)
+        run.log({"step": step, **{f"held_{name}": value for name, value in scores.items()}})
+        tqdm.write(f"step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+
+    if held and step == 0:
+        measure()
     bar = tqdm(total=config.steps, initial=step, desc="training cuts", unit="step", disable=None)
     while step < config.steps:
         rng = np.random.default_rng([config.seed, step])
@@ -277,9 +285,7 @@ def _fit(
         bar.update()
         bar.set_postfix(reward=f"{row['reward']:.3f}", spread=f"{row['spread']:.3f}")
         if held and (step % config.evaluate_steps == 0 or step == config.steps):
-            scores = asdict(_rows(heads, held, start, config, worth).scores)
-            run.log({"step": step, **{f"held_{name}": value for name, value in scores.items()}})
-            tqdm.write(f"step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+            measure()
         if step % config.checkpoint_steps == 0:
             run.checkpoint(step, training_tensors(trained, optimiser))
     bar.close()

@@ -29,6 +29,7 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.tags import MARKERS, TAGS
+from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
@@ -202,15 +203,9 @@ class _Learner:
     """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
-        from peft import LoraConfig, get_peft_model
-
-        model.requires_grad_(False)
-        lora = LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", lora_dropout=0.0
-        )
-        self.wrapped = cast(Any, get_peft_model(model, lora, autocast_adapter_dtype=False))
+        self.wrapped = wrap(model, rank=config.rank, alpha=config.alpha)
         self.model = cast(Any, self.wrapped.get_base_model())
-        self.body: Any = self.model.get_decoder() if hasattr(self.model, "get_decoder") else self.model.model
+        self.body = decoder_of(self.wrapped)
         self.embedding: Any = self.model.get_input_embeddings()
         self.head = self.model.get_output_embeddings().weight
         known = tokenizer.get_vocab()
@@ -233,30 +228,17 @@ class _Learner:
             self._freeze(config.frozen_layers)
 
     def _freeze(self, n_layers: int) -> None:
-        """Train neither the lowest layers nor the token rows: the backward pass ends above them."""
-        if n_layers >= len(self.body.layers):
-            raise ConfigError(
-                f"frozen_layers={n_layers} leaves none of {len(self.body.layers)} layers to train"
-            )
+        """Train neither the lowest layers nor the token rows."""
+        freeze_layers(self.body, n_layers)
         self.rows.requires_grad_(False)
-        for layer in self.body.layers[:n_layers]:
-            layer.requires_grad_(False)
 
     @torch.no_grad()
     def start_from(self, path: Path) -> None:
         """Take over an adapter's values. Raises ConfigError where its rank or its modules differ."""
         adapter = read_adapter(path)
-        for name, master in self.masters.items():
-            if name == "token_rows":
-                continue
-            module, _, kind = name.removeprefix("base_model.model.").partition(".lora_")
-            a, b = adapter.updates.get(module, (None, None))
-            value = a if kind.startswith("A") else b if b is None else b / self.scale
-            if value is None or value.shape != master.shape:
-                raise ConfigError(
-                    f"{path} cannot be gone on from with rank {self.rank}: {module} is missing or differs"
-                )
-            master.copy_(value)
+        shapes = {name: master.shape for name, master in self.masters.items() if name != "token_rows"}
+        for name, value in start_values(adapter, shapes, scale=self.scale, path=path).items():
+            self.masters[name].copy_(value)
         for place, token in enumerate(self.tokens):
             if token in adapter.rows:
                 self.masters["token_rows"][place] = adapter.rows[token]
@@ -308,11 +290,7 @@ class _Learner:
 
     def save(self, path: Path) -> None:
         """Write the adapter."""
-        updates = {}
-        for name, master in self.masters.items():
-            if ".lora_A." in name:
-                module = name.removeprefix("base_model.model.").split(".lora_A.")[0]
-                updates[module] = (master, self.masters[name.replace(".lora_A.", ".lora_B.")])
+        updates = updates_of(self.masters.items())
         save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)
 
 

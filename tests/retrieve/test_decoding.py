@@ -61,6 +61,39 @@ def test_a_batch_of_different_lengths_decodes_as_one_by_one(decoder: Decoder) ->
         episode.act(action.text)
 
 
+def test_equal_prompts_are_read_once_and_go_their_own_ways(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = episodes()
+    order = [2, 0, 2, 3, 2]
+    shapes = []
+    forward = decoder.model.forward
+
+    def seen(*args: Any, **options: Any) -> Any:
+        shapes.append(tuple(options["input_ids"].shape))
+        return forward(*args, **options)
+
+    monkeypatch.setattr(decoder.model, "forward", seen)
+    prompts = [made[i].prompt for i in order]
+    places = states(
+        decoder, made
+    )  # of episodes 0 and 2 none may search, so equal prompts have equal grammars
+    fresh = [[*states(decoder, made)][i] for i in order]
+    together = decoder.decode(prompts, fresh)
+    assert shapes[0][0] == 3
+    assert {shape[0] for shape in shapes[1:]} == {5}
+    alone = decoder.decode([episode.prompt for episode in made], places)
+    assert [action.token_ids for action in together] == [alone[i].token_ids for i in order]
+    assert [action.n_prompt_tokens for action in together] == [alone[i].n_prompt_tokens for i in order]
+    drawn = decoder.decode(
+        [made[2].prompt] * 8,
+        [states(decoder, made)[2] for _ in range(8)],
+        temperature=1.0,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert len({action.token_ids for action in drawn}) > 1
+
+
 def test_greedy_is_the_likeliest_allowed_token_of_a_plain_forward_pass(decoder: Decoder) -> None:
     made = episodes()[2]
     action = decoder.decode([made.prompt], [decoder.grammar.start(8, may_search=False, limits=LIMITS)])[0]

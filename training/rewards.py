@@ -1,0 +1,73 @@
+"""What an answer is worth: a pure function of how it is judged, in bands that cannot overlap.
+
+    0.0          malformed (no report came to be)
+    0.1 - 0.2    wrong: an answer that is not close, or any answer where the sources hold none
+    0.3          abstained though the sources hold the answer
+    0.4 - 0.7    partly right
+    0.8 - 1.0    right: a close answer, or abstaining where nothing else is right
+
+Within a band, citations and F1 decide. A price for tokens and searches is taken off,
+less than what lies between two bands. It reads the judged row that evaluation reports (`training.results.AnswerRow`),
+never the episode's text, so that nothing a document says can raise it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prep.errors import ConfigError
+from training.results import CORRECT_F1, AnswerRow
+
+__all__ = ["MALFORMED", "Prices", "reward"]
+
+MALFORMED = 0.0
+_WRONG, _ABSTAINED, _PARTLY, _RIGHT = 0.1, 0.3, 0.4, 0.8
+_PARTLY_F1 = 0.3  # below it an answer is wrong
+_GAP = 0.1  # between bands; prices stay below it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What is taken off: for each token written, for each search after the first, and at most."""
+
+    token: float = 0.0005
+    search: float = 0.02
+    most: float = 0.08
+
+    def __post_init__(self) -> None:
+        if min(self.token, self.search, self.most) < 0 or self.most >= _GAP:
+            raise ConfigError(f"prices must not be negative, and most={self.most!r} must stay below {_GAP}")
+
+
+def reward(row: AnswerRow, prices: Prices | None = None) -> float:
+    """Return what a judged answer is worth, from 0 to 1.
+
+    >>> from training.results import AnswerRow
+    >>> kept = dict(question_id="q", document_id="d", kind="", prediction="", exact_match=0.0, n_quotes=0,
+    ...     n_inexact_quotes=0, quoted_characters=0, supported=False, prompt_tokens=9, seconds=0.0)
+    >>> none = AnswerRow(expects_answer=False, withheld=True, abstained=True, f1=0.0, citation_precision=0.0,
+    ...     citation_recall=0.0, completion_tokens=4, n_searches=1, **kept)
+    >>> reward(none)
+    0.998
+    """
+    prices = prices or Prices()
+    cost = prices.token * row.completion_tokens + prices.search * max(row.n_searches - 1, 0)
+    return max(_worth(row) - min(cost, prices.most), MALFORMED)
+
+
+def _worth(row: AnswerRow) -> float:
+    cited = _harmonic(row.citation_precision, row.citation_recall)
+    if not row.expects_answer:
+        return 1.0 if row.abstained else _WRONG
+    if row.abstained:
+        return _ABSTAINED
+    if row.f1 < _PARTLY_F1:
+        return _WRONG + 0.1 * cited
+    if row.f1 < CORRECT_F1:
+        close = (row.f1 - _PARTLY_F1) / (CORRECT_F1 - _PARTLY_F1)
+        return _PARTLY + 0.15 * close + 0.15 * cited
+    return _RIGHT + 0.1 * (row.f1 - CORRECT_F1) / (1 - CORRECT_F1) + 0.1 * cited
+
+
+def _harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0
