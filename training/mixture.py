@@ -22,7 +22,7 @@ from training.pool import PassagePool
 from training.synthesize import synthesize_cloze
 from training.traces import Trace, TraceConfig, TraceCounts, build_traces
 
-__all__ = ["PARTS", "Part", "held_out_documents", "read_traces", "write_traces"]
+__all__ = ["PARTS", "Part", "held_out_documents", "part_of", "read_traces", "write_traces"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,18 @@ PARTS = (
 def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
     """Return the ids of every sixth document in id order: development, never trained on."""
     return frozenset(sorted(dataset.documents)[::every])
+
+
+def part_of(dataset: LabelledSet, *, held_out: bool, every: int = 6) -> LabelledSet:
+    """Return the set with its held-out documents alone, or without them, and the questions on what is left."""
+    held = held_out_documents(dataset, every)
+    documents = {name: d for name, d in dataset.documents.items() if (name in held) == held_out}
+    questions = [
+        question
+        for question in dataset.questions
+        if all(span.document_id in documents for span in question.evidence)
+    ]
+    return replace(dataset, documents=documents, questions=questions)
 
 
 def build_part(

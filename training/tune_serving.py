@@ -2,7 +2,7 @@
 
     python -m training.tune_serving --data DIR/new_wiki --version RUN --out tuning.json
 
-Runs over the held-out documents of a set that may be trained on (`training.mixture.held_out_documents`), every
+Runs over the held-out documents of a set that may be trained on (`training.mixture.part_of`), every
 fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
 refusal is kept; every offset is then judged without running the model again.
 """
@@ -23,9 +23,9 @@ from prep.model import PrepModel
 from retrieve.episode import EpisodeLimits
 from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig, save_retrieve_version
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, Question, load_set, sample, withhold_every
+from training.dataset import Question, load_set, sample, withhold_every
 from training.metrics_answers import f1
-from training.mixture import held_out_documents
+from training.mixture import part_of
 
 __all__ = ["Judged", "best_offset", "judge"]
 
@@ -105,21 +105,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     dataset = load_set(arguments.data)
-    held = held_out_documents(dataset)
-    questions = [
-        q for q in dataset.questions if q.evidence and all(s.document_id in held for s in q.evidence)
-    ]
-    chosen = withhold_every(sample(questions, arguments.questions), 5)
-    small = LabelledSet(
-        documents={name: document for name, document in dataset.documents.items() if name in held},
-        formats={},
-        questions=list(chosen),
-        name=dataset.name,
-    )
+    held = part_of(dataset, held_out=True)
+    answerable = [question for question in held.questions if question.evidence]
+    chosen = withhold_every(sample(answerable, arguments.questions), 5)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
-        ingest(folder, small.documents.values(), prep)
+        ingest(folder, held.documents.values(), prep)
         version = arguments.version
         if not (version / MANIFEST).is_file():
             version = Path(folder) / "version"

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prep import PrepModel
 from prep.encoder import Encoder
-from training.dataset import LabelledSet, load_set
+from training.dataset import load_set
 from training.evaluate import compare, evaluate_chunking, evaluate_retrieval, format_table
-from training.mixture import held_out_documents
+from training.mixture import part_of
 from training.peers import PEERS, FrozenPreparer, peer_chunker
 
 HEADLINE = {
@@ -29,14 +28,6 @@ HEADLINE = {
     "retrieval": ("ndcg_at_10", "evidence_recall", "evidence_recall_in_budget"),
 }
 WHOLE = "frozen whole documents"
-
-
-def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:
-    """Return the set with its held-out documents alone, or without them, and the questions on what is left."""
-    held = held_out_documents(dataset)
-    documents = {name: d for name, d in dataset.documents.items() if (name in held) == held_out}
-    questions = [q for q in dataset.questions if all(span.document_id in documents for span in q.evidence)]
-    return replace(dataset, documents=documents, questions=questions)
 
 
 def main() -> None:

@@ -1,0 +1,63 @@
+"""Completions scored behind one prompt: the same numbers and gradients as one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import make_gemma, make_llama
+
+from retrieve.base import load_base
+from training.packed import score_completions
+
+
+@pytest.fixture(scope="module", params=["gemma", "llama"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    make = make_gemma if request.param == "gemma" else make_llama
+    return load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32)[0]
+
+
+def drawn(*lengths: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(sum(lengths))
+    return [torch.randint(5, 200, (n,), generator=generator).tolist() for n in lengths]
+
+
+def plain(model: Any, prompt: list[int], completion: list[int], temperature: float) -> torch.Tensor:
+    """Return (n_tokens, vocabulary) log-probabilities of a forward pass over one sequence."""
+    logits = model(input_ids=torch.tensor([[*prompt, *completion]])).logits[0, len(prompt) - 1 : -1]
+    return torch.log_softmax(logits.float() / temperature, dim=-1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_packed_scores_are_those_of_every_completion_alone(model: Any, temperature: float) -> None:
+    """The prompt is longer than the tiny Gemma's sliding window, and so is a completion."""
+    prompt, *completions = drawn(50, 3, 1, 40, 9)
+    with torch.no_grad():
+        scored = score_completions(model, prompt, completions, temperature=temperature)
+        for completion, one in zip(completions, scored, strict=True):
+            expected = plain(model, prompt, completion, temperature)
+            chosen = expected.gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
+            torch.testing.assert_close(one.logprobs, chosen, atol=1e-4, rtol=1e-4)
+            entropy = -(expected.exp() * expected).sum(-1)
+            torch.testing.assert_close(one.entropies, entropy, atol=1e-4, rtol=1e-4)
+
+
+def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> None:
+    prompt, *completions = drawn(20, 5, 2)
+    weights = [1.0, -0.5]
+    parameter = next(p for name, p in model.named_parameters() if "layers.0" in name and "q_proj" in name)
+    parameter.requires_grad_(True)
+
+    def gradient(values: list[torch.Tensor]) -> torch.Tensor:
+        loss = torch.stack([w * v.sum() for w, v in zip(weights, values, strict=True)]).sum()
+        return torch.autograd.grad(loss, parameter)[0]
+
+    packed = gradient([one.logprobs for one in score_completions(model, prompt, completions)])
+    alone = gradient(
+        [
+            plain(model, prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1))
+            for completion in completions
+        ]
+    )
+    torch.testing.assert_close(packed, alone, atol=1e-3, rtol=1e-3)

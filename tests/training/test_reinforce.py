@@ -1,0 +1,241 @@
+"""Reinforcement on a tiny real model: it learns, it is what trl would compute, it resumes, it does not change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fixture_causal_lm import make_causal_lm, make_retrieve_version
+from fixture_prep import LinePrep
+from fixture_stages import log_rows
+
+from prep.document import Document, Span
+from prep.errors import ConfigError
+from retrieve.adapter import read_adapter
+from retrieve.grammar import ActionLimits
+from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
+from training.dataset import LabelledSet, Question
+from training.episodes import Practice
+from training.grpo import EpisodeTrainer, Policy, Rollouts
+from training.reinforce import ReinforceConfig, Reinforced, reinforce
+
+CONFIG = ReinforceConfig(
+    steps=16,
+    questions=4,
+    episodes=6,
+    learning_rate=0.02,
+    warmup_steps=1,
+    kl_weight=0.01,
+    frozen_layers=0,
+    rank=2,
+    alpha=4,
+    searches=2,
+    checkpoint_steps=4,
+    evaluate_steps=8,
+)
+WORDS = ("bees", "glass", "rain", "iron", "salt", "wool", "clay", "milk")
+TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
+
+
+def small_set() -> LabelledSet:
+    """Three sentences a document, the first of which is the evidence."""
+    documents, questions = {}, []
+    for word in WORDS:
+        first = f"{word} is old."
+        documents[word] = Document(word, word, f"{first} It is {word}. Nobody knows {word}.\n")
+        questions.append(Question(word, f"what is {word}", (word,), (Span(word, 0, len(first)),)))
+    return LabelledSet(documents=documents, formats={}, questions=questions, name="small")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_causal_lm(tmp_path_factory.mktemp("base") / "lm")
+
+
+@pytest.fixture(scope="module")
+def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "version"
+    make_retrieve_version(folder, base)
+    save_retrieve_version(folder, folder / ADAPTER, serving=ServingConfig(action=TERSE), source=str(base))
+    return folder
+
+
+Opened = Callable[[], Any]
+
+
+@pytest.fixture(scope="module")
+def opened(base: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Opens the start as a policy with its practice."""
+    workspace = tmp_path_factory.mktemp("workspace")
+
+    @contextmanager
+    def both() -> Iterator[tuple[Policy, Practice]]:
+        policy = Policy(start, rank=2, alpha=4, base=base)
+        with Practice.open(small_set(), workspace, policy.model, LinePrep(), withheld_every=4) as practice:
+            yield policy, practice
+
+    return both
+
+
+def train(
+    opened: Opened, run: Path, start: Path, config: ReinforceConfig = CONFIG, **more: Any
+) -> Reinforced:
+    with opened() as (policy, practice):
+        return reinforce(policy, practice, practice, run, config, start=start, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(opened: Opened, start: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reinforced]:
+    run = tmp_path_factory.mktemp("run")
+    return run, train(opened, run, start)
+
+
+def test_the_reward_rises_and_the_log_holds_the_curves(trained: tuple[Path, Reinforced]) -> None:
+    run, result = trained
+    rows = [row for row in log_rows(run) if "reward" in row]
+    assert [row["step"] for row in rows] == list(range(1, CONFIG.steps + 1))
+    early, late = (sum(row["reward"] for row in part) for part in (rows[:4], rows[-4:]))
+    assert late > early
+    wanted = {"reward", "skipped", "entropy", "kl", "f1", "citation_recall", "searches", "tokens", "norm"}
+    assert wanted <= rows[-1].keys()
+    assert rows[0]["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert rows[-1]["kl"] > 0
+    assert result.n_steps == CONFIG.steps
+    assert result.gains["reward"].n == len(WORDS)
+    assert any("held_reward" in row for row in log_rows(run))
+
+
+def test_a_stored_short_run_guards_against_silent_change(trained: tuple[Path, Reinforced]) -> None:
+    """Same seed, same losses: a change of these numbers is a change of the recipe, to be explained in the log."""
+    stored = json.loads(Path(__file__).with_name("reinforce_run.json").read_text(encoding="utf-8"))
+    rows = [row for row in log_rows(trained[0]) if "reward" in row][: len(stored)]
+    found = [{name: row[name] for name in ("step", "reward", "loss", "entropy")} for row in rows]
+    for one, kept in zip(found, stored, strict=True):
+        assert one == pytest.approx(kept, rel=1e-3, abs=1e-5)
+
+
+def test_the_adapter_loads_and_only_its_pairs_have_moved(
+    trained: tuple[Path, Reinforced], start: Path
+) -> None:
+    before, after = read_adapter(start / ADAPTER), read_adapter(trained[1].adapter)
+    assert before.updates.keys() == after.updates.keys()
+    assert any(not torch.equal(before.updates[name][0], after.updates[name][0]) for name in before.updates)
+    for token, row in before.rows.items():
+        assert torch.equal(row, after.rows[token])
+
+
+def test_a_killed_run_goes_on_to_the_same_end_and_another_is_refused(
+    opened: Opened, start: Path, trained: tuple[Path, Reinforced], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    stopped = train(opened, run, start, stop_after_s=0.0)
+    assert stopped.n_steps == 1
+    again = train(opened, run, start)
+    assert again.n_steps == CONFIG.steps
+    expected = [row for row in log_rows(trained[0]) if "reward" in row]
+    found = [row for row in log_rows(run) if "reward" in row]
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["reward"] == pytest.approx(other["reward"], rel=1e-3)
+    (max((run / "checkpoints").iterdir()) / "complete").unlink()  # as if killed while it was being written
+    shutil.rmtree(run / "trainer" / f"checkpoint-{CONFIG.steps}")
+    assert train(opened, run, start).n_steps == CONFIG.steps
+    with pytest.raises(ConfigError, match=r"other settings or data \(config\)"):
+        train(opened, run, start, replace(CONFIG, episodes=4))
+
+
+def test_frozen_layers_stay_and_settings_are_checked(opened: Opened, start: Path, base: Path) -> None:
+    policy = Policy(start, rank=2, alpha=4, frozen_layers=1, base=base)
+    assert policy.trained.keys() < policy.pairs.keys()
+    assert all(".layers.1." in name for name in policy.trained)
+    with pytest.raises(ConfigError, match="rank 3"):
+        Policy(start, rank=3, alpha=6, base=base)
+    for wrong in ({"episodes": 1}, {"steps": 0}, {"learning_rate": 0.0}, {"kl_weight": -1.0}):
+        with pytest.raises(ConfigError):
+            replace(CONFIG, **wrong)
+
+
+class _State:
+    global_step = 3
+
+
+def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Opened) -> None:
+    with opened() as (policy, practice):
+        rollouts = Rollouts(policy, practice, searches=2, temperature=1.0, seed=0)
+        trainer = type("Trainer", (), {"state": _State()})()
+        columns = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
+        again = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
+    assert columns == again
+    decode = policy.model.tokenizer.decode
+    searched = 0
+    for ids, mask, row in zip(columns["completion_ids"], columns["env_mask"], columns["judged"], strict=True):
+        assert len(ids) == len(mask)
+        assert sum(mask) == row.completion_tokens
+        text = decode(ids)
+        shown = decode([token for token, own in zip(ids, mask, strict=True) if not own])
+        assert text.endswith("</report>")
+        assert ("<results>" in shown) == (row.n_searches == 2)
+        assert "<report>" not in shown
+        searched += row.n_searches == 2
+    assert 0 < searched < 8
+    assert len({tuple(ids) for ids in columns["prompt_ids"]}) == 2
+    withheld = practice.questions[3]
+    assert withheld.withheld
+    assert all(not row.expects_answer for row in columns["judged"][4:])
+    assert "iron is old" not in decode(columns["prompt_ids"][4])
+
+
+def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
+    opened: Opened, tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradient of the first step, by hand: advantage times the gradient of the model's own words."""
+    kept: dict[str, Any] = {}
+    compute = EpisodeTrainer._compute_loss
+
+    def seen(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        loss = compute(self, model, inputs)
+        if not kept:
+            kept.update(inputs=inputs, loss=loss.detach(), longest=self.max_completion_length)
+            pairs = [p for p in model.parameters() if p.requires_grad]
+            kept["gradient"] = torch.autograd.grad(loss, pairs, retain_graph=True)
+            kept["expected"] = torch.autograd.grad(by_hand(model, inputs, self.max_completion_length), pairs)
+        return loss
+
+    def by_hand(model: Any, inputs: dict[str, Any], longest: int) -> torch.Tensor:
+        total = torch.zeros(())
+        own = inputs["completion_mask"] * inputs["tool_mask"]
+        for row, advantage in enumerate(inputs["advantages"]):
+            prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
+            completion = inputs["completion_ids"][row][inputs["completion_mask"][row].bool()]
+            logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
+            logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float(), dim=-1)
+            chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
+            total = total - advantage * (chosen * own[row][: len(completion)]).sum()
+        return total / (len(inputs["advantages"]) * longest)
+
+    monkeypatch.setattr(EpisodeTrainer, "_compute_loss", seen)
+    train(opened, tmp_path / "run", start, replace(CONFIG, steps=1, kl_weight=0.0))
+    advantages = kept["inputs"]["advantages"]
+    assert advantages.abs().max() > 0
+    assert advantages.mean() == pytest.approx(0.0, abs=1e-6)
+    for found, expected in zip(kept["gradient"], kept["expected"], strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-2)
+
+
+def test_a_step_without_spread_moves_nothing(
+    opened: Opened, tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.grpo.reward", lambda row, prices: 0.5)
+    result = train(opened, tmp_path / "run", start, replace(CONFIG, steps=2))
+    rows = [row for row in log_rows(tmp_path / "run") if "skipped" in row]
+    assert [row["skipped"] for row in rows] == [1.0, 1.0]
+    before, after = read_adapter(start / ADAPTER), read_adapter(result.adapter)
+    for name, (a, b) in before.updates.items():
+        torch.testing.assert_close(after.updates[name], (a, b), atol=1e-2, rtol=1e-2)  # bfloat16 on disk

@@ -1,0 +1,96 @@
+"""Rewards: bands that cannot overlap, whatever was cited and however long it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prep.errors import ConfigError
+from training.results import AnswerRow
+from training.rewards import MALFORMED, Prices, reward
+
+SHARE = st.floats(0, 1)
+
+
+def row(**changed: Any) -> AnswerRow:
+    values: dict[str, Any] = {
+        "question_id": "q",
+        "document_id": "d",
+        "kind": "factoid",
+        "expects_answer": True,
+        "withheld": False,
+        "abstained": False,
+        "prediction": "x",
+        "exact_match": 0.0,
+        "f1": 1.0,
+        "citation_precision": 1.0,
+        "citation_recall": 1.0,
+        "n_quotes": 1,
+        "n_inexact_quotes": 0,
+        "quoted_characters": 9,
+        "supported": True,
+        "prompt_tokens": 300,
+        "completion_tokens": 12,
+        "n_searches": 1,
+        "seconds": 0.1,
+    }
+    return AnswerRow(**{**values, **changed})
+
+
+def band(one: AnswerRow) -> int:
+    """From worst to best, as the issue orders them."""
+    if not one.expects_answer:
+        return 3 if one.abstained else 0
+    if one.abstained:
+        return 1
+    return 0 if one.f1 < 0.3 else 2 if one.f1 < 0.5 else 3
+
+
+ROWS = st.builds(
+    row,
+    expects_answer=st.booleans(),
+    abstained=st.booleans(),
+    f1=SHARE,
+    citation_precision=SHARE,
+    citation_recall=SHARE,
+    completion_tokens=st.integers(1, 5000),
+    n_searches=st.integers(1, 9),
+)
+
+
+@given(ROWS, ROWS)
+def test_a_better_kind_of_answer_is_always_worth_more(one: AnswerRow, other: AnswerRow) -> None:
+    if band(one) < band(other):
+        assert MALFORMED < reward(one) < reward(other) <= 1.0
+
+
+@given(ROWS)
+def test_words_and_searches_cost_and_citations_pay(one: AnswerRow) -> None:
+    terse = row(**{**fields(one), "completion_tokens": 1, "n_searches": 1})
+    assert reward(terse) >= reward(one)
+    cited = row(**{**fields(one), "citation_precision": 1.0, "citation_recall": 1.0})
+    assert reward(cited) >= reward(one)
+
+
+def fields(one: AnswerRow) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in AnswerRow.__dataclass_fields__}
+
+
+def test_the_worth_of_plain_cases() -> None:
+    free = Prices(token=0.0, search=0.0)
+    assert reward(row(), free) == pytest.approx(1.0)
+    assert reward(row(f1=0.5, citation_recall=0.0), free) == pytest.approx(0.8)
+    assert reward(row(f1=0.3, citation_recall=0.0), free) == pytest.approx(0.4)
+    assert reward(row(abstained=True, f1=0.0), free) == pytest.approx(0.3)
+    assert reward(row(f1=0.0), free) == pytest.approx(0.2)
+    assert reward(row(expects_answer=False), free) == pytest.approx(0.1)
+    assert reward(row(completion_tokens=20, n_searches=2)) == pytest.approx(1.0 - 0.01 - 0.02)
+
+
+def test_prices_that_could_cross_a_band_are_refused() -> None:
+    for wrong in ({"most": 0.1}, {"token": -1.0}):
+        with pytest.raises(ConfigError):
+            Prices(**wrong)

@@ -1,0 +1,88 @@
+"""Questions to practise on: a store of their documents, episodes on it by the serving code, and how they went.
+
+The episode, the search, the grammar and the judging are those of serving and of evaluation; nothing is done here a
+second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from prep.ingest import ingest
+from prep.model import PrepModel
+from retrieve.model import RetrieveModel
+from retrieve.researcher import Researcher
+from retrieve.runner import Run
+from training.dataset import LabelledSet, Question, sample, withhold_every
+from training.evaluate import judge
+from training.results import AnswerRow, AnswersResult
+
+__all__ = ["Practice"]
+
+
+@dataclass(slots=True)
+class Practice:
+    """Questions over a store that holds their documents, asked to a model through the serving code."""
+
+    dataset: LabelledSet
+    questions: list[Question]
+    withheld_every: int
+    researcher: Researcher
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        dataset: LabelledSet,
+        workspace: Path,
+        model: RetrieveModel,
+        prep: PrepModel,
+        *,
+        withheld_every: int = 5,
+        limit: int | None = None,
+    ) -> Iterator[Practice]:
+        """Prepare the documents in `workspace`, where they are not there yet, and open it.
+
+        withheld_every: of every n-th question the evidence is kept away. limit: so many questions, spread evenly.
+        """
+        ingest(workspace, dataset.documents.values(), prep)
+        questions = withhold_every(sample(dataset.questions, limit), withheld_every)
+        with Researcher.open(workspace, prep=prep, model=model, log=False) as researcher:
+            yield cls(dataset, questions, withheld_every, researcher)
+
+    def run(
+        self,
+        questions: Sequence[Question],
+        *,
+        max_searches: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> list[tuple[Run, AnswerRow]]:
+        """Run an episode for each question, together, and judge it."""
+        runs = self.researcher.runner.run(
+            [question.question for question in questions],
+            withheld=[question.evidence if question.withheld else () for question in questions],
+            max_searches=max_searches,
+            temperature=temperature,
+            generator=generator,
+        )
+        return [
+            (run, judge(question, self.researcher.report(question.question, run), self.dataset))
+            for question, run in zip(questions, runs, strict=True)
+        ]
+
+    def measure(self, *, max_searches: int, together: int = 8, label: str = "") -> AnswersResult:
+        """Answer every question greedily."""
+        rows: list[AnswerRow] = []
+        for at in range(0, len(self.questions), together):
+            rows += [
+                row for _, row in self.run(self.questions[at : at + together], max_searches=max_searches)
+            ]
+        return AnswersResult(
+            dataset=self.dataset.name, label=label, withhold_every=self.withheld_every, rows=tuple(rows)
+        )

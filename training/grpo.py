@@ -1,0 +1,213 @@
+"""What trl's `GRPOTrainer` needs to train on episodes: the policy, how episodes are written, scored and paid.
+
+Made cheap, with the same numbers: a question's prompt is read once for all its episodes, when they are written
+(`retrieve.decoding`) and when they are scored (`training.packed`); the low-rank pairs are merged while episodes are
+written; episodes worth as much as the others of their question are not scored. Of trl's own switches for generation
+none is used: its engines know neither our grammar nor a search in the middle of an episode, so episodes come by
+`rollout_func`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from retrieve.adapter import apply_rows, read_adapter, save_adapter
+from retrieve.base import compute_dtype, load_base
+from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig
+from training.dataset import Question
+from training.episodes import Practice
+from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
+from training.packed import score_completions
+from training.results import AnswerRow
+from training.rewards import Prices, reward
+
+__all__ = ["EpisodeTrainer", "Policy", "Rewarded", "Rollouts"]
+
+
+class Policy:
+    """A version's model with its low-rank pairs apart, so that they can be trained."""
+
+    def __init__(
+        self,
+        start: Path,
+        *,
+        rank: int,
+        alpha: int,
+        frozen_layers: int = 0,
+        base: str | Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """start: a version's folder. Raises ConfigError for another rank, BaseModelError."""
+        manifest = json.loads((start / MANIFEST).read_text(encoding="utf-8"))
+        self.serving = ServingConfig.from_json({**manifest["serving"], "none_offset": 0.0})
+        adapter = read_adapter(start / ADAPTER)
+        model, tokenizer = load_base(base, dtype=compute_dtype(device), device=device)
+        apply_rows(model, tokenizer, adapter)
+        self.tokens, self.rows = list(adapter.rows), torch.stack(list(adapter.rows.values()))
+        self.scale = alpha / rank
+        self.wrapped = wrap(model, rank=rank, alpha=alpha, full_precision=True)
+        self.pairs = {name: pair for name, pair in self.wrapped.named_parameters() if pair.requires_grad}
+        shapes = {name: pair.shape for name, pair in self.pairs.items()}
+        self.load(start_values(adapter, shapes, scale=self.scale, path=start / ADAPTER))
+        freeze_layers(decoder_of(self.wrapped), frozen_layers)
+        self.trained = {name: pair for name, pair in self.pairs.items() if pair.requires_grad}
+        self.model = RetrieveModel("in training", self.wrapped.get_base_model(), tokenizer, self.serving)
+
+    @torch.no_grad()
+    def load(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Set pairs by name."""
+        for name, value in values.items():
+            self.pairs[name].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write the adapter."""
+        save_adapter(path, updates_of(self.pairs.items()), self.tokens, self.rows, scale=self.scale)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Merge the pairs while episodes are written; only in float32, where it can be undone."""
+        merged = self.model.model.dtype == torch.float32
+        training = self.wrapped.training
+        self.wrapped.eval()
+        if merged:
+            self.wrapped.merge_adapter(["default"])
+        try:
+            yield
+        finally:
+            if merged:
+                self.wrapped.unmerge_adapter()
+            self.wrapped.train(training)
+
+
+class EpisodeTrainer(GRPOTrainer):
+    """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        n_rows = len(inputs["advantages"])
+        kept = inputs["advantages"].abs() > 1e-9
+        if not kept.any():
+            return sum(
+                (pair.sum() * 0.0 for pair in model.parameters() if pair.requires_grad), torch.zeros(())
+            )
+        rows = {
+            name: value[kept] if torch.is_tensor(value) and value.shape[:1] == (n_rows,) else value
+            for name, value in inputs.items()
+        }
+        loss: torch.Tensor = cast(Any, super())._compute_loss(model, rows)
+        return loss * (int(kept.sum()) / n_rows)  # the mean is over all episodes of the step
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Return (rows, logits_to_keep) log-probabilities, entropies likewise, and no auxiliary loss."""
+        n_prompt = input_ids.shape[1] - logits_to_keep
+        groups: dict[tuple[int, ...], list[int]] = {}
+        completions = []
+        for row, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
+            groups.setdefault(tuple(ids[:n_prompt][mask[:n_prompt]].tolist()), []).append(row)
+            completions.append(ids[n_prompt:][mask[n_prompt:]].tolist())
+        policy = self.accelerator.unwrap_model(model).get_base_model()
+        scored: list[Any] = [None] * len(completions)
+        for prompt, rows in groups.items():
+            found = score_completions(
+                policy, prompt, [completions[row] for row in rows], temperature=self.temperature
+            )
+            for row, one in zip(rows, found, strict=True):
+                scored[row] = one
+
+        def padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+            return torch.stack(
+                [torch.nn.functional.pad(part, (0, logits_to_keep - len(part))) for part in parts]
+            )
+
+        entropies = padded([one.entropies for one in scored]).detach() if compute_entropy else None
+        return padded([one.logprobs for one in scored]), entropies, None
+
+
+class Rollouts:
+    """Writes the episodes of a step; trl calls it with the rows' prompts, which are numbers of questions."""
+
+    def __init__(
+        self, policy: Policy, practice: Practice, *, searches: int, temperature: float, seed: int
+    ) -> None:
+        """searches: most in an episode."""
+        self.policy, self.practice = policy, practice
+        self.searches, self.temperature, self.seed = searches, temperature, seed
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        step = trainer.state.global_step
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        decoder = self.practice.researcher.runner.decoder
+        columns: dict[str, list[Any]] = {
+            "prompt_ids": [],
+            "completion_ids": [],
+            "env_mask": [],
+            "judged": [],
+        }
+        with self.policy.writing():
+            for number in dict.fromkeys(prompts):  # one question's episodes at a time: one prompt to read
+                asked: list[Question] = [self.practice.questions[int(number)]] * prompts.count(number)
+                for run, row in self.practice.run(
+                    asked,
+                    max_searches=self.searches,
+                    temperature=self.temperature,
+                    generator=generator,
+                ):
+                    ids, mask = _written(run, decoder)
+                    first = next(i for i, (_, trained) in enumerate(run.episode.segments) if trained)
+                    prompt = "".join(text for text, _ in run.episode.segments[:first])
+                    columns["prompt_ids"].append(decoder.encode(prompt))
+                    columns["completion_ids"].append(ids)
+                    columns["env_mask"].append(mask)
+                    columns["judged"].append(row)
+        return {**columns, "logprobs": None}
+
+
+class Rewarded:
+    """The reward as trl calls it, which also logs what the episodes were like."""
+
+    __name__ = "reward"
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices
+
+    def __call__(self, judged: Sequence[AnswerRow], log_metric: Any, **_: Any) -> list[float | None]:
+        expecting = [row for row in judged if row.expects_answer] or judged
+        for name in ("f1", "citation_precision", "citation_recall"):
+            log_metric(name, sum(getattr(row, name) for row in expecting) / len(expecting))
+        right = [row.abstained != row.expects_answer for row in judged]
+        log_metric("abstention_right", sum(right) / len(right))
+        log_metric("searches", sum(row.n_searches for row in judged) / len(judged))
+        log_metric("tokens", sum(row.completion_tokens for row in judged) / len(judged))
+        return [reward(row, self.prices) for row in judged]
+
+
+def _written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:
+    """Return what follows the first results: token ids, and 1 where the model wrote the token."""
+    ids: list[int] = []
+    mask: list[int] = []
+    actions = iter(run.actions)
+    for text, trained in run.episode.segments:
+        if trained:
+            part = list(next(actions).token_ids)
+        elif ids:  # results of a search the model asked for
+            part = decoder.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        else:
+            continue
+        ids += part
+        mask += [int(trained)] * len(part)
+    return ids, mask

@@ -1,0 +1,372 @@
+"""Stage two of the retrieve model: reinforced on its own episodes, by trl's `GRPOTrainer`.
+
+    python -m training.reinforce --data DATA --run RUN [--start VERSION] [--config FILE.toml] [--stop-after-s S]
+
+Every step asks some questions several times each, through the code that serves (`training.episodes`), and pays the
+reports by `training.rewards`. The advantage of an episode is its reward less the mean of its question's (Shao et al.,
+https://arxiv.org/abs/2402.03300; not divided by the spread, Liu et al., https://arxiv.org/abs/2503.20783).
+
+How an episode gets into the trainer, and what makes it cheap, is `training.grpo`. Low-rank pairs above the frozen
+layers are trained, tags' and markers' rows are not. Resumable: a run that is started again goes on from its last
+complete checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers import ProgressCallback, TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
+
+from prep.errors import ConfigError, DataError
+from prep.manifest import file_digest
+from retrieve.model import ADAPTER
+from training.config_file import read_config
+from training.episodes import Practice
+from training.evaluate import compare
+from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
+from training.results import AnswersResult, score_answers
+from training.rewards import Prices, reward
+from training.run_folder import RunFolder
+from training.significance import Difference, paired_bootstrap
+
+__all__ = ["ReinforceConfig", "Reinforced", "reinforce"]
+
+_HEADLINE = ("f1", "citation_precision", "citation_recall", "abstention_f1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinforceConfig:
+    """One run. questions: of a step, asked `episodes` times each.
+
+    kl_weight: of the distance to the start, per token. frozen_layers: lowest layers left as they are. searches: most in
+    an episode. prices: see `training.rewards`. evaluate_steps: held-out questions are answered greedily so often.
+    """
+
+    steps: int = 100
+    questions: int = 8
+    episodes: int = 8
+    temperature: float = 1.0
+    learning_rate: float = 5e-5
+    warmup_steps: int = 5
+    clip_norm: float = 1.0
+    kl_weight: float = 0.02
+    frozen_layers: int = 9
+    rank: int = 32
+    alpha: int = 64
+    searches: int = 2
+    prices: Prices = field(default_factory=Prices)
+    checkpoint_steps: int = 10
+    evaluate_steps: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "questions", "rank", "searches", "checkpoint_steps", "evaluate_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        if self.episodes < 2:
+            raise ConfigError(f"episodes={self.episodes!r} must be at least 2: each is judged by the others")
+        if min(self.learning_rate, self.temperature) <= 0 or min(self.kl_weight, self.frozen_layers) < 0:
+            raise ConfigError(
+                "learning_rate and temperature must be positive, kl_weight and frozen_layers not negative"
+            )
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> ReinforceConfig:
+        """Read settings; an unknown key is a ConfigError."""
+        return read_config(cls, path, nested={"prices": lambda row: Prices(**row)})
+
+
+@dataclass(frozen=True, slots=True)
+class Reinforced:
+    """What a run gives: the adapter, and the start and the end on the held-out questions, greedily.
+
+    gains: end less start of the reward and of the figures that must not fall, resampled by document.
+    """
+
+    adapter: Path
+    n_steps: int
+    seconds: float
+    before: AnswersResult
+    after: AnswersResult
+    gains: dict[str, Difference]
+
+
+def reinforce(
+    policy: Policy,
+    practice: Practice,
+    held_out: Practice,
+    run: str | Path,
+    config: ReinforceConfig,
+    *,
+    start: Path,
+    stop_after_s: float | None = None,
+) -> Reinforced:
+    """Train the policy on the practice questions, or go on with a run.
+
+    Deterministic by seed on one machine. stop_after_s: end early, at a checkpoint. Raises ConfigError where the folder
+    holds another run.
+    """
+    started = time.monotonic()
+    digest = file_digest(start / ADAPTER)
+    folder = RunFolder(run, {"config": asdict(config), "start": digest, "questions": len(practice.questions)})
+    with policy.writing():
+        before = held_out.measure(max_searches=config.searches, label="start")
+    checkpoint = folder.resume()
+    step = 0 if checkpoint is None else checkpoint.step
+    if checkpoint is not None:
+        policy.load(checkpoint.tensors)
+    if step < config.steps:
+        trainer = _trainer(policy, practice, held_out, folder, config, started, stop_after_s)
+        with _known_warnings_ignored():
+            trainer.train(resume_from_checkpoint=str(_of_trl(folder, step)) if step else None)
+        step = trainer.state.global_step
+    with policy.writing():
+        after = held_out.measure(max_searches=config.searches, label="reinforced")
+    adapter = folder.path / "adapter.safetensors"
+    policy.save(adapter)
+    gains = {
+        "reward": paired_bootstrap(
+            [reward(row, config.prices) for row in before.rows],
+            [reward(row, config.prices) for row in after.rows],
+            groups=[row.document_id for row in before.rows],
+        ),
+        **{name: compare(before, after, name) for name in _HEADLINE},
+    }
+    return Reinforced(adapter, step, time.monotonic() - started, before, after, gains)
+
+
+@contextmanager
+def _known_warnings_ignored() -> Iterator[None]:
+    """What trl says about itself: that `rollout_func` is new, and names that transformers has newer ones for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rollout_func.*")
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
+def _of_trl(folder: RunFolder, step: int) -> Path:
+    """The trainer's own checkpoint of a step: optimiser, schedule, order of the questions."""
+    return folder.path / "trainer" / f"checkpoint-{step}"
+
+
+def _trainer(
+    policy: Policy,
+    practice: Practice,
+    held_out: Practice,
+    folder: RunFolder,
+    config: ReinforceConfig,
+    started: float,
+    stop_after_s: float | None,
+) -> EpisodeTrainer:
+    from datasets import Dataset
+
+    on_cuda = policy.model.model.device.type == "cuda"
+    arguments = GRPOConfig(
+        output_dir=str(folder.path / "trainer"),
+        per_device_train_batch_size=config.questions * config.episodes,
+        num_generations=config.episodes,
+        max_steps=config.steps,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=config.warmup_steps,
+        max_grad_norm=config.clip_norm,
+        beta=config.kl_weight,
+        temperature=config.temperature,
+        loss_type="dr_grpo",
+        scale_rewards="none",
+        max_completion_length=policy.serving.action.max_tokens,
+        activation_checkpointing=False,
+        bf16=on_cuda,
+        use_cpu=not on_cuda,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=config.checkpoint_steps,
+        save_total_limit=2,
+        report_to="none",
+        seed=config.seed,
+    )
+    with _known_warnings_ignored():
+        trainer = EpisodeTrainer(
+            model=policy.wrapped,
+            reward_funcs=Rewarded(config.prices),
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(practice.questions))]}),
+            processing_class=policy.model.tokenizer,
+            rollout_func=Rollouts(
+                policy,
+                practice,
+                searches=config.searches,
+                temperature=config.temperature,
+                seed=config.seed,
+            ),
+            callbacks=[_Keeper(policy, held_out, folder, config, started, stop_after_s)],
+        )
+    trainer.remove_callback(ProgressCallback)  # prints every figure of every step
+    return trainer
+
+
+_LOGGED = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "skipped",
+    "loss": "loss",
+    "entropy": "entropy",
+    "kl": "kl",
+    "grad_norm": "norm",
+    "f1": "f1",
+    "citation_precision": "citation_precision",
+    "citation_recall": "citation_recall",
+    "abstention_right": "abstention_right",
+    "searches": "searches",
+    "tokens": "tokens",
+}
+
+
+class _Keeper(TrainerCallback):
+    """Writes the run's log and checkpoints, measures held-out questions, and stops in time."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        held_out: Practice,
+        folder: RunFolder,
+        config: ReinforceConfig,
+        started: float,
+        stop_after_s: float | None,
+    ) -> None:
+        self.policy, self.held_out, self.folder, self.config = policy, held_out, folder, config
+        self.started, self.stop_after_s = started, stop_after_s
+        self.bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show progress."""
+        self.bar = tqdm(
+            total=self.config.steps, initial=state.global_step, desc="reinforce", unit="step", disable=None
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the end."""
+        self.bar.close()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the figures of a step."""
+        logs = kwargs["logs"]
+        if "reward" in logs:
+            row = {ours: float(logs[theirs]) for theirs, ours in _LOGGED.items() if theirs in logs}
+            self.folder.log({"step": state.global_step, **row, "seconds": time.monotonic() - self.started})
+            self.bar.set_postfix(reward=f"{row['reward']:.3f}", skipped=f"{row['skipped']:.2f}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measure, and stop where the time is over."""
+        self.bar.update()
+        if state.global_step % self.config.evaluate_steps == 0 and state.global_step < self.config.steps:
+            with self.policy.writing():
+                result = self.held_out.measure(max_searches=self.config.searches)
+            rewards = [reward(row, self.config.prices) for row in result.rows]
+            scores = score_answers(result.rows)
+            figures = {name: float(getattr(scores, name)) for name in _HEADLINE}
+            held = {"reward": sum(rewards) / len(rewards), **figures}
+            self.folder.log({"step": state.global_step, **{f"held_{k}": v for k, v in held.items()}})
+        if self.stop_after_s is not None and time.monotonic() - self.started > self.stop_after_s:
+            control.should_training_stop = control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write our checkpoint once the trainer's is whole: a run goes on from there."""
+        self.folder.checkpoint(state.global_step, self.policy.pairs)
+
+
+def _describe(result: Reinforced) -> dict[str, Any]:
+    """Return what is printed and kept of a run."""
+    return {
+        "steps": result.n_steps,
+        "seconds": round(result.seconds),
+        "held_out_questions": len(result.before.rows),
+        **{
+            which: {name: getattr(score_answers(one.rows), name) for name in _HEADLINE}
+            for which, one in (("before", result.before), ("after", result.after))
+        },
+        "gains": {name: asdict(gain) for name, gain in result.gains.items()},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train from the command line."""
+    import argparse
+
+    from prep.model import PrepModel
+    from retrieve.model import shipped_retrieve
+    from training.curves import draw_run
+    from training.dataset import load_set
+    from training.mixture import DEVELOPMENT, part_of
+
+    parser = argparse.ArgumentParser(
+        description="reinforce the retrieve model on its own episodes; resumes by itself"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled sets")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
+    )
+    parser.add_argument(
+        "--set", default=DEVELOPMENT, help="the labelled set: every sixth document is held out"
+    )
+    parser.add_argument("--start", type=Path, help="the version to start from; the shipped one by default")
+    parser.add_argument("--base", help="causal LM of the version, by path (default: the embedded one)")
+    parser.add_argument("--prep", help="a prep model version; the shipped one by default")
+    parser.add_argument("--questions", type=int, help="practise on so many questions; all by default")
+    parser.add_argument("--held-out", type=int, default=400, help="measure on so many held-out questions")
+    parser.add_argument("--config", help="TOML file with settings")
+    parser.add_argument("--stop-after-s", type=float, help="end by then, at a checkpoint")
+    options = parser.parse_args(argv)
+    config = ReinforceConfig.from_toml(options.config) if options.config else ReinforceConfig()
+    start = options.start or shipped_retrieve()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dataset = load_set(options.data / options.set)
+    if not dataset.questions:
+        raise DataError(f"the set {options.set!r} has no questions to practise on")
+    policy = Policy(
+        start,
+        rank=config.rank,
+        alpha=config.alpha,
+        frozen_layers=config.frozen_layers,
+        base=options.base,
+        device=device,
+    )
+    prep = PrepModel.load(options.prep)
+    with (
+        Practice.open(
+            part_of(dataset, held_out=False),
+            options.run / "practice",
+            policy.model,
+            prep,
+            limit=options.questions,
+        ) as practice,
+        Practice.open(
+            part_of(dataset, held_out=True),
+            options.run / "held_out",
+            policy.model,
+            prep,
+            limit=options.held_out,
+        ) as held_out,
+    ):
+        result = reinforce(
+            policy, practice, held_out, options.run, config, start=start, stop_after_s=options.stop_after_s
+        )
+    described = json.dumps(_describe(result), indent=2)
+    (options.run / "result.json").write_text(described + "\n", encoding="utf-8")
+    print(described)
+    print(draw_run(options.run))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
