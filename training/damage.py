@@ -18,7 +18,7 @@ from prep.errors import ConfigError
 from prep.text import split_sentences
 from training.render import Page, Piece
 
-__all__ = ["CATALOGUE", "Damage", "damage_page", "random_damages"]
+__all__ = ["CATALOGUE", "Damage", "damage_page", "misread", "random_damages"]
 
 Damage: TypeAlias = Callable[[Page, random.Random], Page]
 
@@ -251,31 +251,32 @@ _CONFUSIONS = {
 def ocr_noise(page: Page, rng: random.Random) -> Page:
     """Characters are misread, dropped, or run together, in one to five of a hundred."""
     rate = rng.choice((0.01, 0.02, 0.05))
-
-    def spoil(text: str) -> str:
-        out: list[str] = []
-        i = 0
-        while i < len(text):
-            two, one = text[i : i + 2], text[i]
-            if rng.random() >= rate or one in "\n#|":
-                out.append(one)
-                i += 1
-            elif two in _CONFUSIONS:
-                out.append(_CONFUSIONS[two])
-                i += 2
-            elif one in _CONFUSIONS:
-                out.append(_CONFUSIONS[one])
-                i += 1
-            elif one == " ":
-                out.append(rng.choice(("", "  ", ". ")))
-                i += 1
-            else:
-                out.append(rng.choice(("", one, one + " ", "~")))
-                i += 1
-        return "".join(out)
-
-    pieces = [replace(piece, text=spoil(piece.text) or piece.text) for piece in page.pieces]
+    pieces = [replace(piece, text=misread(piece.text, rate, rng) or piece.text) for piece in page.pieces]
     return replace(page, pieces=tuple(pieces))
+
+
+def misread(text: str, rate: float, rng: random.Random) -> str:
+    """Return the text as a scan of it might be read: about that share of its characters wrong."""
+    out: list[str] = []
+    i = 0
+    while i < len(text):
+        two, one = text[i : i + 2], text[i]
+        if rng.random() >= rate or one in "\n#|":
+            out.append(one)
+            i += 1
+        elif two in _CONFUSIONS:
+            out.append(_CONFUSIONS[two])
+            i += 2
+        elif one in _CONFUSIONS:
+            out.append(_CONFUSIONS[one])
+            i += 1
+        elif one == " ":
+            out.append(rng.choice(("", "  ", ". ")))
+            i += 1
+        else:
+            out.append(rng.choice(("", one, one + " ", "~")))
+            i += 1
+    return "".join(out)
 
 
 def merge_lists(page: Page, rng: random.Random) -> Page:

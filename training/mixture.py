@@ -2,8 +2,9 @@
 
     python -m training.mixture --data DIR --out FOLDER [--prep VERSION]
 
-Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. Deterministic by
-seed. Every sixth new_wiki article, by id, is held out for development.
+Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. `traces.html` shows
+counts, what was refused, and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
+development.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
 from training.synthesize import synthesize_cloze
 from training.traces import Trace, TraceConfig, TraceCounts, build_traces
+from training.traces_page import write_traces_page
 
 __all__ = ["PARTS", "Part", "held_out_documents", "part_of", "read_traces", "write_traces"]
 
@@ -42,7 +44,10 @@ PARTS = (
     Part(name="amazon_reviews", n=800, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="reddit", n=800, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="policyqa_dev", n=500, config=TraceConfig(title_in_question=True)),
-    Part(name="clapnq_dev", n=500, config=TraceConfig(withheld_share=0.1, max_answer_characters=400)),
+    Part(name="clapnq_dev", n=600, config=TraceConfig(withheld_share=0.1, several=True)),
+    Part(name="contractnli", n=400, config=TraceConfig(withheld_share=0.1, several=True)),
+    Part(name="hotpot_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
+    Part(name="musique_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
     Part(name="cloze", n=1_200, config=TraceConfig(withheld_share=0.15, again_share=0.0)),
     Part(name="drcd_dev", n=700),
     Part(name="cmrc_trial", n=300),
@@ -132,6 +137,11 @@ def read_traces(path: Path) -> list[Trace]:
     ]
 
 
+def _refusals(part: Path) -> Path:
+    """Where a part's refused traces are counted, by reason."""
+    return part.with_suffix(".refused.json")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -148,7 +158,7 @@ def main() -> None:
     models = [PrepModel.load(arguments.prep, target_tokens=size) for size in TARGET_TOKENS]
     for part in PARTS:
         path = arguments.out / f"part-{part.name}.jsonl"
-        if part.name not in arguments.parts or path.exists():
+        if part.name not in arguments.parts or path.exists():  # made by an earlier run
             continue
         dataset = (
             _cloze_set(arguments.data, part) if part.name == "cloze" else load_set(arguments.data / part.name)
@@ -160,9 +170,14 @@ def main() -> None:
             write_traces(
                 arguments.out / "held_out.jsonl", build_part(dataset, small, models, held_out=True)[0]
             )
+        _refusals(path).write_text(json.dumps(dict(counts.refused)), encoding="utf-8")
         write_traces(path, traces)
-    present = [arguments.out / f"part-{part.name}.jsonl" for part in PARTS]
-    train = [trace for path in present if path.exists() for trace in read_traces(path)]
+    paths = {part.name: arguments.out / f"part-{part.name}.jsonl" for part in PARTS}
+    made = {name: read_traces(path) for name, path in paths.items() if path.exists()}
+    counted = {name: _refusals(paths[name]) for name in made}
+    refused = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in counted.items()}
+    print(write_traces_page(arguments.out / "traces.html", made, refused))
+    train = [trace for some in made.values() for trace in some]
     random.Random(arguments.seed).shuffle(train)
     write_traces(arguments.out / "train.jsonl", train)
     print(f"{len(train)} traces to train on")

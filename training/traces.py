@@ -2,14 +2,16 @@
 
 Kinds of trace
     direct      the evidence is among the first results: report it
+    several     it asks for more than a short answer: a finding for each piece of evidence, its words as the statement
     reading     no search can find it (the question names nothing): its passage is put among others
     withheld    the evidence is kept away: report none
     unanswerable  the set says so: report none
     again       the first results miss it, another query finds it: search, then report
+    hop         the first results hold a part and name what the rest is about: search for that, then report
     exhausted   other queries miss it too: search, then report none
 
-A trace is refused (and counted) where its label would be wrong: nothing to point at, or a withheld answer that
-stands in another passage all the same.
+A share of the passages that hold no evidence is damaged, as text from scans is. A trace is refused (and counted) where
+its label would be wrong: nothing to point at, or a withheld answer that stands in another passage all the same.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from prep.document import Span
 from prep.errors import ConfigError
 from retrieve.episode import NONE, Episode, EpisodeLimits, Passage, sentence_spans
 from retrieve.tags import escape, marker
+from training.damage import misread
 from training.dataset import Question
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
@@ -36,6 +39,8 @@ _STOP = frozenset(
     "they he she his her him you your i we our us can could would should may might will not no any some".split()
 )
 _WORD = re.compile(r"\w[\w'’-]*")
+_MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
+_MOST_FINDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,17 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:
-    """Shares of what is built from one set. The rest of the questions become direct traces."""
+    """Shares of what is built from one set. The rest of the questions become direct traces.
+
+    again_share: of the questions whose evidence the first results miss. noisy_share: of the traces, one passage without
+    evidence damaged. several: the set's questions ask for more than a short answer.
+    """
 
     withheld_share: float = 0.2
     shuffled_share: float = 0.15
-    again_share: float = 0.5  # of those whose evidence the first results miss
+    noisy_share: float = 0.1
+    again_share: float = 0.5
+    several: bool = False
     fewest_passages: int = 2
     most_passages: int = 5
     reading: bool = False
@@ -67,8 +78,9 @@ class TraceConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.withheld_share <= 1 or not 0 <= self.shuffled_share <= 1:
-            raise ConfigError("withheld_share and shuffled_share must lie in 0..1")
+        for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")
         if not 1 <= self.fewest_passages <= self.most_passages:
             raise ConfigError(
                 f"fewest_passages={self.fewest_passages} must lie in 1..{self.most_passages} (most_passages)"
@@ -129,18 +141,30 @@ def _named(question: Question, titles: dict[str, str]) -> Question:
 def _other_results(
     questions: Sequence[Question], ranked: Sequence[list[Passage]], pool: PassagePool, config: TraceConfig
 ) -> list[dict[str, list[Passage]]]:
-    """Return, for each question whose first results may miss the evidence, what other queries find; one search."""
+    """Return, for each question whose first results may miss evidence, what other queries find; one search."""
     queries = [
-        reworded(question.question, passages)
-        if config.again_share > 0
-        and not config.reading
-        and question.answerable
-        and not any(_holds(passage, question.evidence) for passage in passages[: config.fewest_passages])
+        _other_queries(question, passages[: config.fewest_passages], pool)
+        if config.again_share > 0 and not config.reading and question.answerable
         else []
         for question, passages in zip(questions, ranked, strict=True)
     ]
     found = iter(pool.search([query for some in queries for query in some], 12))
     return [{query: next(found) for query in some} for some in queries]
+
+
+def _other_queries(question: Question, shown: Sequence[Passage], pool: PassagePool) -> list[str]:
+    """Return what to search for where the passages shown hold no evidence, or a part of it and name the rest."""
+    missing = [span for span in question.evidence if not any(span.overlaps(passage) for passage in shown)]
+    if len(missing) == len(question.evidence):
+        return reworded(question.question, shown)
+    text = " ".join(passage.text for passage in shown)
+    named = []
+    for span in missing:
+        title = next((passage.title for passage in pool.passages_of(span.document_id)), "")
+        subject = re.sub(r"\s*\(.*?\)$", "", title)
+        if len(subject) > 3 and subject in text:
+            named.append(subject)
+    return list(dict.fromkeys(named))
 
 
 def _trace(
@@ -158,26 +182,81 @@ def _trace(
     if not question.answerable:
         episode.give(_arranged(ranked, n_passages, config, rng))
         return _finish(episode, question, "unanswerable", NONE)
+    if rng.random() < config.withheld_share:
+        return _withheld(episode, question, ranked, n_passages, config, rng)
+    if config.several:
+        return _several(episode, question, ranked, n_passages, config, rng)
     answer = preferred_answer(question)
     if not answer.strip() or len(answer) > config.max_answer_characters or "\n" in answer:
         return "answer missing or too long"
     spans = _evidence_of(question, answer, pool)
-    if rng.random() < config.withheld_share:
-        kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
-        shown = _arranged(kept, n_passages, config, rng)
-        if any(_mentions(passage.text, question.answers) for passage in shown):
-            return "withheld answer stands elsewhere"
-        episode.give(shown)
-        return _finish(episode, question, "withheld", NONE)
     top = ranked[:n_passages]
-    if any(_shows(passage, spans) for passage in top):
-        episode.give(_arranged(top, n_passages, config, rng))
+    needed = spans if question.kind in _MULTIHOP else spans[:0]
+    if any(_shows(passage, spans) for passage in top) and all(_shown(span, top) for span in needed):
+        episode.give(_arranged(top, n_passages, config, rng, spans))
         return _finish(episode, question, "reading" if config.reading else "direct", answer, spans, config)
+    if any(_shows(passage, spans) for passage in top):
+        return _second_search(episode, question, answer, spans, top, others, config, kind="hop")
     if any(_mentions(passage.text, question.answers) for passage in top):
         return "answer stands elsewhere"
     if rng.random() >= config.again_share:
         return "evidence not found"
-    return _second_search(episode, question, answer, spans, top, others, config)
+    return _second_search(episode, question, answer, spans, top, others, config, kind="again")
+
+
+def _withheld(
+    episode: Episode,
+    question: Question,
+    ranked: list[Passage],
+    n_passages: int,
+    config: TraceConfig,
+    rng: random.Random,
+) -> Trace | str:
+    kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
+    shown = _arranged(kept, n_passages, config, rng)
+    if any(_mentions(passage.text, question.answers) for passage in shown):
+        return "withheld answer stands elsewhere"
+    episode.give(shown)
+    return _finish(episode, question, "withheld", NONE)
+
+
+def _several(
+    episode: Episode,
+    question: Question,
+    ranked: list[Passage],
+    n_passages: int,
+    config: TraceConfig,
+    rng: random.Random,
+) -> Trace | str:
+    """A finding for each piece of evidence shown: its first words as the statement, its sentences as pointers."""
+    episode.give(_arranged(ranked, n_passages, config, rng, question.evidence))
+    findings: list[tuple[str, list[int]]] = []
+    for span in question.evidence:
+        numbers = [n for n, sentence in enumerate(episode.sentences, start=1) if sentence.overlaps(span)]
+        if numbers and not any(set(numbers) & set(other) for _, other in findings):
+            first = episode.sentences[numbers[0] - 1]
+            passage = episode.passages[episode.sentence_passage[numbers[0] - 1]]
+            words = passage.text[first.start - passage.start : first.end - passage.start]
+            findings.append((_brief(words), numbers[: config.max_pointers]))
+    if not findings:
+        return "evidence not found"
+    lines = [
+        f" {statement}{''.join(map(marker, numbers))}" for statement, numbers in findings[:_MOST_FINDINGS]
+    ]
+    episode.act("<report>" + "\n".join(lines) + "</report>")
+    return Trace(question.id, "several", tuple(episode.segments))
+
+
+def _brief(words: str, longest: int = 140) -> str:
+    """Return a statement of the sentence's own words, cut at a clause or a word where it is long."""
+    plain = escape(" ".join(words.split()))
+    if len(plain) <= longest:
+        return plain
+    head = plain[:longest]
+    cut = max(head.rfind(mark) for mark in (", ", "; ", ": ", " - ", "，", "；"))
+    return (head[:cut] if cut > longest // 2 else head[: max(head.rfind(" "), longest // 2)]).rstrip(
+        " ,;:-，；"
+    )
 
 
 def _second_search(
@@ -188,15 +267,18 @@ def _second_search(
     top: list[Passage],
     others: dict[str, list[Passage]],
     config: TraceConfig,
+    *,
+    kind: str,
 ) -> Trace | str:
     episode.give(top)
+    missing = [span for span in spans if not _shown(span, top)]
     for query, found in others.items():
         fresh = episode.unseen(found)
-        if any(_shows(passage, spans) for passage in fresh):
+        if any(_shows(passage, missing) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
-            return _finish(episode, question, "again", answer, spans, config)
-    if not others:
+            return _finish(episode, question, kind, answer, spans, config)
+    if kind == "hop" or not others:
         return "evidence not found"
     query, found = next(iter(others.items()))
     fresh = episode.unseen(found)
@@ -230,11 +312,22 @@ def _finish(
 
 
 def _arranged(
-    passages: Iterable[Passage], n_passages: int, config: TraceConfig, rng: random.Random
+    passages: Iterable[Passage],
+    n_passages: int,
+    config: TraceConfig,
+    rng: random.Random,
+    evidence: Sequence[Span] = (),
 ) -> list[Passage]:
+    """Return the passages as they are shown: some shuffled, some with one damaged that holds no evidence."""
     shown = list(passages)[:n_passages]
     if rng.random() < config.shuffled_share:
         rng.shuffle(shown)
+    if rng.random() < config.noisy_share:
+        others = [i for i, passage in enumerate(shown) if not _holds(passage, evidence)]
+        if others:
+            i = rng.choice(others)
+            text = misread(shown[i].text, rng.choice((0.02, 0.05, 0.1)), rng)
+            shown[i] = replace(shown[i], text=text[: len(shown[i].text)])  # never past where it ends
     return shown
 
 
@@ -267,6 +360,10 @@ def _evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Spa
 
 def _holds(passage: Passage, spans: Iterable[Span]) -> bool:
     return any(span.overlaps(passage) for span in spans)
+
+
+def _shown(span: Span, passages: Iterable[Passage]) -> bool:
+    return any(_shows(passage, [span]) for passage in passages)
 
 
 def _shows(passage: Passage, spans: Iterable[Span]) -> bool:

@@ -46,7 +46,7 @@ def make_set() -> tuple[list[Document], list[Question]]:
         documents.append(Document(name, name, text))
     for number, name in enumerate(NAMES[:6]):
         questions.append(Question(f"no-{number}", f"Who painted {name}?", answerable=False))
-    for question in questions[: len(NAMES) * len(THINGS) : 7]:  # so vague that no words find the one meant
+    for question in questions[: len(NAMES) * len(THINGS) : 3]:  # so vague that no words find the one meant
         questions.append(Question(f"vague-{question.id}", "Since when?", question.answers, question.evidence))
     return documents, questions
 
@@ -63,7 +63,7 @@ def pool() -> PassagePool:
 
 @pytest.fixture(scope="module")
 def built(pool: PassagePool) -> tuple[list[Trace], TraceCounts]:
-    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5)
+    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5, noisy_share=0.0)
     return build_traces(QUESTIONS, pool, config, depth=len(pool.passages))
 
 
@@ -148,7 +148,7 @@ def test_only_actions_are_trained(built: tuple[list[Trace], TraceCounts]) -> Non
 
 
 def test_the_seed_decides(pool: PassagePool, built: tuple[list[Trace], TraceCounts]) -> None:
-    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5)
+    config = TraceConfig(withheld_share=0.3, again_share=1.0, shuffled_share=0.5, noisy_share=0.0)
     again = build_traces(QUESTIONS, pool, config, depth=len(pool.passages))
     assert again == built
     other = build_traces(QUESTIONS, pool, TraceConfig(seed=5), depth=len(pool.passages))
@@ -156,7 +156,9 @@ def test_the_seed_decides(pool: PassagePool, built: tuple[list[Trace], TraceCoun
 
 
 def test_reading_puts_the_evidence_at_any_place_among_other_documents(pool: PassagePool) -> None:
-    config = TraceConfig(reading=True, withheld_share=0.0, fewest_passages=3, most_passages=3)
+    config = TraceConfig(
+        reading=True, withheld_share=0.0, noisy_share=0.0, fewest_passages=3, most_passages=3
+    )
     traces, counts = build_traces(QUESTIONS[: len(NAMES) * len(THINGS)], pool, config)
     assert counts.built["reading"] == len(traces) > 40
     places = set()
@@ -217,3 +219,81 @@ def test_shares_out_of_range_are_refused() -> None:
         TraceConfig(withheld_share=1.5)
     with pytest.raises(ConfigError, match="fewest_passages=6"):
         TraceConfig(fewest_passages=6)
+
+
+def test_a_broad_question_gets_a_finding_for_each_piece_of_evidence_that_is_shown() -> None:
+    parts = [
+        "The dam was built in stages, the first of which took the river out of its bed for eleven years and was "
+        "paid for by the towns below it.",
+        "Two of its gates are older.",
+        "No one lives on the island.",
+    ]
+    text = "\n".join([*parts, "Ducks come in winter."])
+    starts = [text.index(part) for part in parts]
+    document = Document("dam", "The dam", text)
+    evidence = tuple(Span("dam", start, start + len(part)) for start, part in zip(starts, parts, strict=True))
+    question = Question("q", "What is known of the dam?", ("much",), evidence, kind="long")
+    config = TraceConfig(
+        several=True,
+        withheld_share=0.0,
+        shuffled_share=0.0,
+        fewest_passages=4,
+        most_passages=4,
+        noisy_share=0.0,
+    )
+    (trace,), counts = build_traces([question], PassagePool.build([document], [LinePrep()]), config)
+    assert counts.built == {"several": 1}
+    episode = Episode(question.question, EpisodeLimits(passages_per_search=4))
+    episode.give(PassagePool.build([document], [LinePrep()]).search([question.question], 4)[0])
+    episode.act(trace.segments[-1][0])
+    assert [claim.statement for claim in episode.claims][1:] == parts[1:]
+    for claim, span in zip(episode.claims, evidence, strict=True):
+        assert claim.statement in text
+        assert len(claim.statement) <= 140
+        assert all(episode.sentences[pointer - 1].overlaps(span) for pointer in claim.pointers)
+
+
+def test_a_hop_searches_for_what_the_first_results_name() -> None:
+    """The river stands with the question's words, its source in a document that only the first one names."""
+    river = Document(
+        "r", "Ambel", "The river of the old mill town is the Ambel, and it comes from Lake Toma.\n"
+    )
+    lake = Document("l", "Lake Toma (lake)", "It lies 2,345 metres above the sea.\n")
+    others = [Document(f"o{i}", f"Town {i}", f"The old mill town {i} has a river.\n") for i in range(4)]
+    pool = PassagePool.build([river, lake, *others], [LinePrep()])
+    evidence = (Span("r", 0, 70), Span("l", 0, 30))
+    question = Question(
+        "q", "How high does the river of the old mill town rise", ("2,345 metres",), evidence, kind="multihop"
+    )
+    config = TraceConfig(withheld_share=0.0, fewest_passages=2, most_passages=2, noisy_share=0.0)
+    (trace,), counts = build_traces([question], pool, config)
+    assert counts.built == {"hop": 1}
+    assert "<search> Lake Toma</search>" in trace.text
+    assert trace.segments[-1][0].startswith("<report> 2,345 metres⟦")
+    assert trace.segments[-1][0].count("⟦") == 2  # what names the lake, and what is said of it
+    unnamed = Document(
+        "r", "Ambel", "The river of the old mill town is the Ambel, from a lake far up in the hills.\n"
+    )
+    pool = PassagePool.build([unnamed, lake, *others], [LinePrep()])
+    assert build_traces([question], pool, config)[1].refused == {"evidence not found": 1}
+
+
+def test_noise_spoils_only_what_holds_no_evidence(pool: PassagePool) -> None:
+    config = TraceConfig(
+        withheld_share=0.0, again_share=0.0, noisy_share=1.0, fewest_passages=3, most_passages=3
+    )
+    traces, _ = build_traces(QUESTIONS[: len(NAMES) * len(THINGS)], pool, config)
+    blocks = [block(passage) for passage in pool.passages]
+    spoilt = 0
+    for trace in traces:
+        shown = NUMBER.sub("", trace.text)
+        whole = [passage for passage, text in zip(pool.passages, blocks, strict=True) if text in shown]
+        spoilt += len(whole) < 3
+        assert any(span.overlaps(p) for p in whole for span in BY_ID[trace.question_id].evidence)
+    assert spoilt > 0.9 * len(traces)
+
+
+def test_shares_are_checked() -> None:
+    for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share"):
+        with pytest.raises(ConfigError, match=name):
+            TraceConfig(**{name: 1.5})
