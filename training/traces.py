@@ -249,7 +249,8 @@ def _several(
 
 def _brief(words: str, longest: int = 140) -> str:
     """Return a statement of the sentence's own words, cut at a clause or a word where it is long."""
-    plain = escape(" ".join(words.split()))
+    joined = " ".join(words.split())
+    plain = escape(joined.lstrip(" )]}.,;:'\"”’") or joined)  # left over from the sentence before
     if len(plain) <= longest:
         return plain
     head = plain[:longest]
