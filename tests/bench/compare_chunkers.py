@@ -63,6 +63,7 @@ def main() -> None:
         model = PrepModel.load(arguments.prep, target_tokens=arguments.target_tokens)
         words = not arguments.vectors_only
         results.append(measure(dataset, model, limit=arguments.limit, progress=True, words=words))
+        print(format_table(results), flush=True)
     for name in arguments.only:
         whole = name == WHOLE
         chunker = (
