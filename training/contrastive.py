@@ -33,7 +33,7 @@ from prep.low_rank import Updates, layer_number, stack_updates
 from prep.model import PrepModel
 from prep.settings import Queries, Vectors
 from prep.version import save_version
-from training.config_file import read_config
+from training.config_file import check_counts, read_config
 from training.curves import draw_run
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.significance import Difference
@@ -88,9 +88,7 @@ class ContrastiveConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("rank", "group_tokens", "group_questions", "checkpoint_steps", "evaluate_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "rank", "group_tokens", "group_questions", "checkpoint_steps", "evaluate_steps")
         if self.batch_tokens < 2 * self.group_tokens:
             raise ConfigError(
                 f"batch_tokens={self.batch_tokens!r} must be at least twice group_tokens={self.group_tokens!r}"

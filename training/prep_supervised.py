@@ -29,7 +29,7 @@ from prep.low_rank import Updates
 from prep.model import PrepModel
 from prep.settings import PrepConfig
 from prep.version import SavedVersion, read_version, save_version
-from training.config_file import read_config
+from training.config_file import check_counts, read_config
 from training.curves import draw_run
 from training.prep_examples import Example, build_examples, make_pages, split_documents
 from training.prep_scores import Scores, evaluate_heads
@@ -98,7 +98,8 @@ class SupervisedConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in (
+        check_counts(
+            self,
             "held_out_every",
             "pages",
             "page_characters",
@@ -106,9 +107,7 @@ class SupervisedConfig:
             "epochs",
             "batch_pages",
             "threads",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        )
         if self.held_out_every < 2:
             raise ConfigError("held_out_every=1 would hold out everything")
         if self.learning_rate <= 0 or not 0 <= self.warmup < 1:

@@ -30,7 +30,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.model import ADAPTER
-from training.config_file import read_config
+from training.config_file import check_counts, read_config
 from training.episodes import Practice
 from training.evaluate import compare
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
@@ -70,9 +70,7 @@ class ReinforceConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "questions", "rank", "searches", "checkpoint_steps", "evaluate_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "steps", "questions", "rank", "searches", "checkpoint_steps", "evaluate_steps")
         if self.episodes < 2:
             raise ConfigError(f"episodes={self.episodes!r} must be at least 2: each is judged by the others")
         if min(self.learning_rate, self.temperature) <= 0 or min(self.kl_weight, self.frozen_layers) < 0:

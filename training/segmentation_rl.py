@@ -32,7 +32,7 @@ from prep.heads import StructureHeads
 from prep.model import PrepModel
 from prep.segment import segment
 from prep.version import save_version
-from training.config_file import read_config
+from training.config_file import check_counts, read_config
 from training.curves import draw_run
 from training.cut_rewards import (
     Doubles,
@@ -97,16 +97,9 @@ class SegmentationConfig:
     seed: int = 17
 
     def __post_init__(self) -> None:
-        for name in (
-            "stretch_units",
-            "stretches",
-            "steps",
-            "budget_tokens",
-            "checkpoint_steps",
-            "evaluate_steps",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(
+            self, "stretch_units", "stretches", "steps", "budget_tokens", "checkpoint_steps", "evaluate_steps"
+        )
         if self.draws < 2:
             raise ConfigError(f"draws={self.draws!r} must be at least 2: each is judged by the others")
         if self.temperature <= 0 or self.learning_rate <= 0 or not self.sets:

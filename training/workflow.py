@@ -29,6 +29,7 @@ from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError, DependencyError
 from prep.text import split_sentences, strip_span
 from retrieve.report import Finding, Quote, Report, Source, Usage
+from training.config_file import check_counts
 from training.metrics_answers import normalise_answer
 from training.peers import Chunker, FrozenPreparer, peer_chunker
 
@@ -70,9 +71,7 @@ class WorkflowSettings:
     batch_size: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("k", "chunk_tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "k", "chunk_tokens", "batch_size")
         if self.prompt not in PROMPTS:
             raise ConfigError(f"prompt={self.prompt!r} must be one of {', '.join(PROMPTS)}")
 
