@@ -59,14 +59,21 @@ def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
     return frozenset(sorted(dataset.documents)[::every])
 
 
-def part_of(dataset: LabelledSet, *, held_out: bool, every: int = 6) -> LabelledSet:
-    """Return the set with its held-out documents alone, or without them, and the questions on what is left."""
-    held = held_out_documents(dataset, every)
+def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:
+    """Return the set with its held-out documents alone, or all others, and the questions on them.
+
+    Questions without evidence are trained on, never held out.
+    """
+    held = held_out_documents(dataset)
     documents = {name: d for name, d in dataset.documents.items() if (name in held) == held_out}
     questions = [
         question
         for question in dataset.questions
-        if all(span.document_id in documents for span in question.evidence)
+        if (
+            all(span.document_id in documents for span in question.evidence)
+            if question.evidence
+            else not held_out
+        )
     ]
     return replace(dataset, documents=documents, questions=questions)
 
@@ -75,18 +82,8 @@ def build_part(
     dataset: LabelledSet, part: Part, models: Sequence[PrepModel], *, held_out: bool
 ) -> tuple[list[Trace], TraceCounts]:
     """Return the traces of one set: of its held-out documents, or of all the others."""
-    held = held_out_documents(dataset)
-    documents = [d for d in dataset.documents.values() if (d.id in held) == held_out]
-    known = {document.id for document in documents}
-    questions = [
-        question
-        for question in dataset.questions
-        if (
-            all(span.document_id in known for span in question.evidence)
-            if question.evidence
-            else not held_out
-        )
-    ]
+    chosen = part_of(dataset, held_out=held_out)
+    documents, questions = list(chosen.documents.values()), chosen.questions
     if part.config.reading:
         documents, questions = _fewer(documents, questions, part.n, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)

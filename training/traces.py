@@ -180,40 +180,33 @@ def _trace(
     if config.reading:
         ranked = _around_evidence(question, ranked, pool, n_passages, rng)
     if not question.answerable:
-        episode.give(_arranged(ranked, n_passages, config, rng))
+        episode.give(_arranged(ranked[:n_passages], config, rng))
         return _finish(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        return _withheld(episode, question, ranked, n_passages, config, rng)
+        kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
+        return _withheld(episode, question, _arranged(kept[:n_passages], config, rng))
     if config.several:
-        return _several(episode, question, ranked, n_passages, config, rng)
+        shown = _arranged(ranked[:n_passages], config, rng, question.evidence)
+        return _several(episode, question, shown, config)
     answer = preferred_answer(question)
     if not answer.strip() or len(answer) > config.max_answer_characters or "\n" in answer:
         return "answer missing or too long"
     spans = _evidence_of(question, answer, pool)
     top = ranked[:n_passages]
-    needed = spans if question.kind in _MULTIHOP else spans[:0]
-    if any(_shows(passage, spans) for passage in top) and all(_shown(span, top) for span in needed):
-        episode.give(_arranged(top, n_passages, config, rng, spans))
+    missing = [span for span in spans if not any(_shows(passage, [span]) for passage in top)]
+    if len(missing) < len(spans):
+        if missing and question.kind in _MULTIHOP:
+            return _second_search(episode, question, answer, spans, missing, top, others, config, kind="hop")
+        episode.give(_arranged(top, config, rng, spans))
         return _finish(episode, question, "reading" if config.reading else "direct", answer, spans, config)
-    if any(_shows(passage, spans) for passage in top):
-        return _second_search(episode, question, answer, spans, top, others, config, kind="hop")
     if any(_mentions(passage.text, question.answers) for passage in top):
         return "answer stands elsewhere"
     if rng.random() >= config.again_share:
         return "evidence not found"
-    return _second_search(episode, question, answer, spans, top, others, config, kind="again")
+    return _second_search(episode, question, answer, spans, missing, top, others, config, kind="again")
 
 
-def _withheld(
-    episode: Episode,
-    question: Question,
-    ranked: list[Passage],
-    n_passages: int,
-    config: TraceConfig,
-    rng: random.Random,
-) -> Trace | str:
-    kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
-    shown = _arranged(kept, n_passages, config, rng)
+def _withheld(episode: Episode, question: Question, shown: Sequence[Passage]) -> Trace | str:
     if any(_mentions(passage.text, question.answers) for passage in shown):
         return "withheld answer stands elsewhere"
     episode.give(shown)
@@ -221,15 +214,10 @@ def _withheld(
 
 
 def _several(
-    episode: Episode,
-    question: Question,
-    ranked: list[Passage],
-    n_passages: int,
-    config: TraceConfig,
-    rng: random.Random,
+    episode: Episode, question: Question, shown: Sequence[Passage], config: TraceConfig
 ) -> Trace | str:
     """A finding for each piece of evidence shown: its first words as the statement, its sentences as pointers."""
-    episode.give(_arranged(ranked, n_passages, config, rng, question.evidence))
+    episode.give(shown)
     findings: list[tuple[str, list[int]]] = []
     for span in question.evidence:
         numbers = [n for n, sentence in enumerate(episode.sentences, start=1) if sentence.overlaps(span)]
@@ -265,6 +253,7 @@ def _second_search(
     question: Question,
     answer: str,
     spans: Sequence[Span],
+    missing: Sequence[Span],
     top: list[Passage],
     others: dict[str, list[Passage]],
     config: TraceConfig,
@@ -272,7 +261,6 @@ def _second_search(
     kind: str,
 ) -> Trace | str:
     episode.give(top)
-    missing = [span for span in spans if not _shown(span, top)]
     for query, found in others.items():
         fresh = episode.unseen(found)
         if any(_shows(passage, missing) for passage in fresh):
@@ -314,13 +302,12 @@ def _finish(
 
 def _arranged(
     passages: Iterable[Passage],
-    n_passages: int,
     config: TraceConfig,
     rng: random.Random,
     evidence: Sequence[Span] = (),
 ) -> list[Passage]:
     """Return the passages as they are shown: some shuffled, some with one damaged that holds no evidence."""
-    shown = list(passages)[:n_passages]
+    shown = list(passages)
     if rng.random() < config.shuffled_share:
         rng.shuffle(shown)
     if rng.random() < config.noisy_share:
@@ -361,10 +348,6 @@ def _evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Spa
 
 def _holds(passage: Passage, spans: Iterable[Span]) -> bool:
     return any(span.overlaps(passage) for span in spans)
-
-
-def _shown(span: Span, passages: Iterable[Passage]) -> bool:
-    return any(_shows(passage, [span]) for passage in passages)
 
 
 def _shows(passage: Passage, spans: Iterable[Span]) -> bool:

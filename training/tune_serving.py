@@ -106,8 +106,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = load_set(arguments.data)
     held = part_of(dataset, held_out=True)
-    answerable = [question for question in held.questions if question.evidence]
-    chosen = withhold_every(sample(answerable, arguments.questions), 5)
+    chosen = withhold_every(sample(held.questions, arguments.questions), 5)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
