@@ -18,7 +18,13 @@ from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 
-__all__ = ["RetrieveModel", "ServingConfig", "save_retrieve_version", "shipped_retrieve"]
+__all__ = [
+    "RetrieveModel",
+    "ServingConfig",
+    "read_retrieve_manifest",
+    "save_retrieve_version",
+    "shipped_retrieve",
+]
 
 ADAPTER = "adapter.safetensors"
 MANIFEST = "manifest.json"
@@ -78,7 +84,7 @@ class RetrieveModel:
         from retrieve.adapter import apply_adapter
 
         folder = shipped_retrieve() if path is None else Path(path)
-        manifest = _read_manifest(folder)
+        manifest = read_retrieve_manifest(folder)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         wanted = manifest["base"]
         source = base if base is not None else wanted.get("source")
@@ -152,7 +158,8 @@ def shipped_retrieve() -> Path:
     return root / current.read_text(encoding="utf-8").strip()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_retrieve_manifest(folder: Path) -> dict[str, Any]:
+    """Return a version's manifest, the files' checksums verified. Raises WeightsError."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["kind"] != "retrieve":

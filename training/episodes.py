@@ -6,9 +6,10 @@ second time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from retrieve.runner import Run
 from training.dataset import LabelledSet, Question, sample, withhold_every
-from training.evaluate import judge
+from training.evaluate import evaluate_answers, judge
 from training.results import AnswerRow, AnswersResult
 
 __all__ = ["Practice"]
@@ -76,13 +77,13 @@ class Practice:
             for question, run in zip(questions, runs, strict=True)
         ]
 
-    def measure(self, *, max_searches: int, together: int = 8, label: str = "") -> AnswersResult:
-        """Answer every question greedily."""
-        rows: list[AnswerRow] = []
-        for at in range(0, len(self.questions), together):
-            rows += [
-                row for _, row in self.run(self.questions[at : at + together], max_searches=max_searches)
-            ]
-        return AnswersResult(
-            dataset=self.dataset.name, label=label, withhold_every=self.withheld_every, rows=tuple(rows)
+    def measure(self, *, max_searches: int, label: str = "") -> AnswersResult:
+        """Answer every question greedily, as evaluation does, but without a deadline."""
+        return evaluate_answers(
+            replace(self.dataset, questions=self.questions),
+            self.researcher,
+            withhold_every=self.withheld_every,
+            label=label,
+            max_searches=max_searches,
+            deadline_s=math.inf,
         )

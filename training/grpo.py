@@ -9,7 +9,6 @@ none is used: its engines know neither our grammar nor a search in the middle of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
 from retrieve.base import compute_dtype, load_base
-from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig
+from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
 from training.dataset import Question
 from training.episodes import Practice
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
@@ -44,11 +43,15 @@ class Policy:
         base: str | Path | None = None,
         device: str = "cpu",
     ) -> None:
-        """start: a version's folder. Raises ConfigError for another rank, BaseModelError."""
-        manifest = json.loads((start / MANIFEST).read_text(encoding="utf-8"))
+        """start: a version's folder. base: its base, where it is not where the version says.
+
+        Raises ConfigError for another rank, WeightsError, BaseModelError.
+        """
+        manifest = read_retrieve_manifest(start)
         self.serving = ServingConfig.from_json({**manifest["serving"], "none_offset": 0.0})
         adapter = read_adapter(start / ADAPTER)
-        model, tokenizer = load_base(base, dtype=compute_dtype(device), device=device)
+        source = base if base is not None else manifest["base"].get("source")
+        model, tokenizer = load_base(source, dtype=compute_dtype(device), device=device)
         apply_rows(model, tokenizer, adapter)
         self.tokens, self.rows = list(adapter.rows), torch.stack(list(adapter.rows.values()))
         self.scale = alpha / rank
@@ -57,7 +60,6 @@ class Policy:
         shapes = {name: pair.shape for name, pair in self.pairs.items()}
         self.load(start_values(adapter, shapes, scale=self.scale, path=start / ADAPTER))
         freeze_layers(decoder_of(self.wrapped), frozen_layers)
-        self.trained = {name: pair for name, pair in self.pairs.items() if pair.requires_grad}
         self.model = RetrieveModel("in training", self.wrapped.get_base_model(), tokenizer, self.serving)
 
     @torch.no_grad()
@@ -88,6 +90,9 @@ class Policy:
 
 class EpisodeTrainer(GRPOTrainer):
     """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         n_rows = len(inputs["advantages"])

@@ -17,7 +17,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,11 @@ def reinforce(
         before = held_out.measure(max_searches=config.searches, label="start")
     checkpoint = folder.resume()
     step = 0 if checkpoint is None else checkpoint.step
+    # Made before the checkpoint is loaded: the distance is that to the policy as it is now.
+    trainer = _trainer(policy, practice, held_out, folder, config, started, stop_after_s)
     if checkpoint is not None:
         policy.load(checkpoint.tensors)
     if step < config.steps:
-        trainer = _trainer(policy, practice, held_out, folder, config, started, stop_after_s)
         with _known_warnings_ignored():
             trainer.train(resume_from_checkpoint=str(_of_trl(folder, step)) if step else None)
         step = trainer.state.global_step
@@ -213,20 +214,13 @@ def _trainer(
     return trainer
 
 
+# What trl logs of a step → what our log calls it.
 _LOGGED = {
-    "reward": "reward",
-    "reward_std": "reward_std",
+    **{name: name for name in ("reward", "reward_std", "loss", "entropy", "kl")},
+    **{name: name for name in ("f1", "citation_precision", "citation_recall", "abstention_right")},
+    **{name: name for name in ("searches", "tokens")},
     "frac_reward_zero_std": "skipped",
-    "loss": "loss",
-    "entropy": "entropy",
-    "kl": "kl",
     "grad_norm": "norm",
-    "f1": "f1",
-    "citation_precision": "citation_precision",
-    "citation_recall": "citation_recall",
-    "abstention_right": "abstention_right",
-    "searches": "searches",
-    "tokens": "tokens",
 }
 
 
@@ -270,11 +264,8 @@ class _Keeper(TrainerCallback):
         if state.global_step % self.config.evaluate_steps == 0 and state.global_step < self.config.steps:
             with self.policy.writing():
                 result = self.held_out.measure(max_searches=self.config.searches)
-            rewards = [reward(row, self.config.prices) for row in result.rows]
-            scores = score_answers(result.rows)
-            figures = {name: float(getattr(scores, name)) for name in _HEADLINE}
-            held = {"reward": sum(rewards) / len(rewards), **figures}
-            self.folder.log({"step": state.global_step, **{f"held_{k}": v for k, v in held.items()}})
+            held = {f"held_{name}": value for name, value in _figures(result, self.config.prices).items()}
+            self.folder.log({"step": state.global_step, **held})
         if self.stop_after_s is not None and time.monotonic() - self.started > self.stop_after_s:
             control.should_training_stop = control.should_save = True
 
@@ -283,16 +274,24 @@ class _Keeper(TrainerCallback):
         self.folder.checkpoint(state.global_step, self.policy.pairs)
 
 
-def _describe(result: Reinforced) -> dict[str, Any]:
+def _figures(result: AnswersResult, prices: Prices) -> dict[str, float]:
+    """Return the mean reward and the figures that must not fall."""
+    scores = score_answers(result.rows)
+    rewards = [reward(row, prices) for row in result.rows]
+    return {
+        "reward": sum(rewards) / len(rewards),
+        **{name: float(getattr(scores, name)) for name in _HEADLINE},
+    }
+
+
+def _describe(result: Reinforced, prices: Prices) -> dict[str, Any]:
     """Return what is printed and kept of a run."""
     return {
         "steps": result.n_steps,
         "seconds": round(result.seconds),
         "held_out_questions": len(result.before.rows),
-        **{
-            which: {name: getattr(score_answers(one.rows), name) for name in _HEADLINE}
-            for which, one in (("before", result.before), ("after", result.after))
-        },
+        "before": _figures(result.before, prices),
+        "after": _figures(result.after, prices),
         "gains": {name: asdict(gain) for name, gain in result.gains.items()},
     }
 
@@ -340,26 +339,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         device=device,
     )
     prep = PrepModel.load(options.prep)
+
+    def opened(name: str, limit: int | None) -> AbstractContextManager[Practice]:
+        documents = part_of(dataset, held_out=name == "held_out")
+        return Practice.open(documents, options.run / name, policy.model, prep, limit=limit)
+
     with (
-        Practice.open(
-            part_of(dataset, held_out=False),
-            options.run / "practice",
-            policy.model,
-            prep,
-            limit=options.questions,
-        ) as practice,
-        Practice.open(
-            part_of(dataset, held_out=True),
-            options.run / "held_out",
-            policy.model,
-            prep,
-            limit=options.held_out,
-        ) as held_out,
+        opened("practice", options.questions) as practice,
+        opened("held_out", options.held_out) as held_out,
     ):
         result = reinforce(
             policy, practice, held_out, options.run, config, start=start, stop_after_s=options.stop_after_s
         )
-    described = json.dumps(_describe(result), indent=2)
+    described = json.dumps(_describe(result, config.prices), indent=2)
     (options.run / "result.json").write_text(described + "\n", encoding="utf-8")
     print(described)
     print(draw_run(options.run))

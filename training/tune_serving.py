@@ -18,13 +18,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from prep.ingest import ingest
 from prep.model import PrepModel
 from retrieve.episode import EpisodeLimits
 from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig, save_retrieve_version
-from retrieve.researcher import Researcher
-from training.dataset import Question, load_set, sample, withhold_every
-from training.metrics_answers import f1
+from training.dataset import load_set
+from training.episodes import Practice
 from training.mixture import part_of
 
 __all__ = ["Judged", "best_offset", "judge"]
@@ -67,22 +65,12 @@ def best_offset(rows: Sequence[Judged]) -> dict[str, float]:
     )
 
 
-def answer_all(
-    researcher: Researcher, questions: Sequence[Question], *, batch_size: int = 8, progress: bool = True
-) -> list[Judged]:
-    """Return each question answered by the researcher's runner, whose offset must never let it refuse."""
+def answer_all(practice: Practice, *, batch_size: int = 8) -> list[Judged]:
+    """Return each question answered by a model whose offset must never let it refuse."""
     rows: list[Judged] = []
-    for at in tqdm(range(0, len(questions), batch_size), desc="tune", disable=not progress):
-        some = questions[at : at + batch_size]
-        runs = researcher.runner.run(
-            [question.question for question in some],
-            withheld=[question.evidence if question.withheld else () for question in some],
-            max_searches=1,
-        )
-        for question, run in zip(some, runs, strict=True):
-            answer = "; ".join(dict.fromkeys(claim.statement for claim in run.episode.claims))
-            score = f1(answer, question.answers) if question.answers else 0.0
-            rows.append(Judged(run.actions[-1].none_margin, score, question.expects_answer))
+    for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
+        for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=1):
+            rows.append(Judged(run.actions[-1].none_margin, row.f1, row.expects_answer))
     return rows
 
 
@@ -104,13 +92,10 @@ def main() -> None:
         "--target-tokens", type=int, help="another target size of chunks than the prep model's"
     )
     arguments = parser.parse_args()
-    dataset = load_set(arguments.data)
-    held = part_of(dataset, held_out=True)
-    chosen = withhold_every(sample(held.questions, arguments.questions), 5)
+    held = part_of(load_set(arguments.data), held_out=True)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
-        ingest(folder, held.documents.values(), prep)
         version = arguments.version
         if not (version / MANIFEST).is_file():
             version = Path(folder) / "version"
@@ -118,8 +103,9 @@ def main() -> None:
         for n_passages in arguments.passages:
             serving = ServingConfig(none_offset=_NEVER, episode=EpisodeLimits(passages_per_search=n_passages))
             model = RetrieveModel.load(version, serving=serving)
-            with Researcher.open(folder, prep=prep, model=model, log=False) as researcher:
-                rows = answer_all(researcher, chosen)
+            store = Path(folder) / "store"
+            with Practice.open(held, store, model, prep, limit=arguments.questions) as practice:
+                rows = answer_all(practice)
             results.append({"passages": n_passages, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
             print(json.dumps(results[-1]), flush=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
