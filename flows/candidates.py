@@ -4,7 +4,7 @@ Plain functions: `diptych train`, the training flows and the demo call them. A c
 workspace beside the version that serves; promoting it is decided elsewhere. What is finished is found again
 by the digest of what went into it, and not made twice; what was interrupted goes on from its checkpoint.
 
-    datasets/<digest>/     manifest.json  corpus/ and held-out/: all documents, questions apart
+    datasets/<digest>/     manifest.json  corpus/ and held-out/: all documents but frozen ones, questions apart
     runs/<kind>-<digest>/  candidate.json (when finished) and what the training writes
 """
 
@@ -33,6 +33,7 @@ from prep.manifest import (
 )
 from prep.workspace import ModelKind, Workspace
 from training.dataset import LabelledSet, Question, load_set, save_set
+from training.frozen import read_frozen
 
 if TYPE_CHECKING:
     from training.traces import Trace
@@ -43,8 +44,11 @@ __all__ = [
     "PassSettings",
     "candidate_card",
     "curves_of",
+    "document_formats",
+    "find_dataset",
     "finished_candidate",
     "fresh_folder",
+    "frozen_path",
     "keep_candidate",
     "synthesize_data",
     "train_retrieve_candidate",
@@ -87,7 +91,10 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure."""
+    """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
+
+    n_lessons: how many of both came from the experience log.
+    """
 
     digest: str
     folder: Path
@@ -96,6 +103,7 @@ class Dataset:
     n_questions: int
     n_held_out: int
     reused: bool
+    n_lessons: int = 0
 
     @property
     def held_out(self) -> Path:
@@ -122,39 +130,56 @@ class Candidate:
     reused: bool = False
 
 
-def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
-    """Make questions with known evidence from the documents of the current generation.
+def synthesize_data(
+    workspace: Workspace, settings: PassSettings, *, lessons: Sequence[Question] = ()
+) -> Dataset:
+    """Make questions with known evidence from the documents of the current generation; lessons join them.
 
+    Frozen documents and questions (`training.frozen`) are left out, of the lessons too. lessons: questions from the
+    experience log, their evidence in documents as they are now.
     Raises EmptyStore before anything was ingested, DataError where the documents give no question.
     """
     from training.synthesize import synthesize_cloze
 
+    frozen = read_frozen(frozen_path(workspace))
     with workspace.open_generation() as generation:
-        made_of = {
+        made_of: dict[str, Any] = {
             "format": FORMAT,
             "documents": generation.content_hashes(),
             "n_examples": settings.n_examples,
             "held_out_every": settings.held_out_every,
             "seed": settings.seed,
         }
+        if frozen.layers:
+            made_of["frozen"] = frozen.digest
+        if lessons:
+            made_of["lessons"] = [asdict(lesson) for lesson in lessons]
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
         if (folder / MANIFEST_NAME).is_file():
             return _dataset(folder, reused=True)
-        documents = {document.id: document for document in generation.documents()}
-    questions = synthesize_cloze(documents.values(), n=settings.n_examples, seed=settings.seed)
+        documents = {
+            document.id: document
+            for document in generation.documents()
+            if not frozen.holds_document(document)
+        }
+    made = synthesize_cloze(documents.values(), n=settings.n_examples, seed=settings.seed)
+    kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]
+    questions = [one for one in (*made, *kept) if not frozen.holds_question(one.question)]
     if not questions:
         raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
     chosen = _held_out_documents(documents, settings.held_out_every)
     parts: dict[str, list[Question]] = {CORPUS: [], HELD_OUT: []}
     for question in questions:
-        parts[HELD_OUT if question.evidence[0].document_id in chosen else CORPUS].append(question)
+        held_out = any(span.document_id in chosen for span in question.evidence)
+        parts[HELD_OUT if held_out else CORPUS].append(question)
     if not parts[CORPUS]:
         raise DataError(f"all {len(questions)} questions are on held-out documents: ingest more documents")
     counts = {"documents": len(documents), **{name: len(part) for name, part in parts.items()}}
+    counts["lessons"] = len({lesson.id for lesson in kept} & {question.id for question in questions})
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        formats = {document.id: _format(document) for document in documents.values()}
+        formats = document_formats(documents)
         for name, part in parts.items():
             save_set(LabelledSet(documents, formats, part, name), temporary / name)
         write_manifest(temporary, about)
@@ -163,6 +188,16 @@ def synthesize_data(workspace: Workspace, settings: PassSettings) -> Dataset:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return _dataset(folder, reused=False)
+
+
+def find_dataset(workspace: Workspace, digest: str) -> Dataset:
+    """Return a data set that was made before. Raises StoreError where it is not there, ChecksumMismatch."""
+    return _dataset(workspace.path / "datasets" / digest, reused=True)
+
+
+def frozen_path(workspace: Workspace) -> Path:
+    """Return where the frozen questions of a workspace are; see `training.frozen`."""
+    return workspace.path / "frozen"
 
 
 def train_retrieve_candidate(
@@ -225,14 +260,18 @@ def train_retrieve_candidate(
 
 
 def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
-    """Return episodes over the chunks that are served, so that training reads what serving shows."""
+    """Return episodes over the chunks that are served, so that training reads what serving shows.
+
+    Chunks of documents that the data set lacks, the frozen ones, are not shown.
+    """
     import numpy as np
 
     from retrieve.episode import Passage
     from training.pool import PassagePool
     from training.traces import TraceConfig, build_traces
 
-    chunks = generation.chunks(range(generation.counts["indexed"]))
+    indexed = generation.chunks(range(generation.counts["indexed"]))
+    chunks = [chunk for chunk in indexed if chunk.document_id in dataset.documents]
     titles = {document_id: document.title for document_id, document in dataset.documents.items()}
     pool = PassagePool(
         [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],
@@ -250,8 +289,12 @@ def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozen
     return frozenset(sorted(documents)[::every])
 
 
-def _format(document: Document) -> str:
-    return _FORMATS.get(PurePath(document.source or document.id).suffix.lower(), "markdown")
+def document_formats(documents: Mapping[str, Document]) -> dict[str, str]:
+    """Return what form each document's text is in, by its file's name."""
+    return {
+        name: _FORMATS.get(PurePath(document.source or name).suffix.lower(), "markdown")
+        for name, document in documents.items()
+    }
 
 
 def _dataset(folder: Path, *, reused: bool) -> Dataset:
@@ -265,6 +308,7 @@ def _dataset(folder: Path, *, reused: bool) -> Dataset:
         n_questions=counts[CORPUS],
         n_held_out=counts[HELD_OUT],
         reused=reused,
+        n_lessons=counts.get("lessons", 0),
     )
 
 

@@ -6,14 +6,22 @@ import shutil
 
 import pytest
 
-from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
+from flows.candidates import (
+    PassSettings,
+    find_dataset,
+    frozen_path,
+    synthesize_data,
+    train_retrieve_candidate,
+)
 from flows.prep_candidates import train_prep_candidate
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
+from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.model import PrepModel
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher
-from training.dataset import load_set
+from training.dataset import Question, load_set
+from training.frozen import FrozenConfig, freeze
 
 SETTINGS = PassSettings(
     n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1, cut_steps=2
@@ -150,3 +158,29 @@ def test_what_serves_is_compared_with_the_usual_workflow_question_by_question(wo
         assert difference.difference == pytest.approx(ours.mean(metric) - usual.mean(metric))
         assert difference.low <= difference.difference <= difference.high
     assert advantages([ours]) == {}
+
+
+def test_nothing_frozen_is_trained_on_whatever_the_log_holds(workspace, tmp_path):
+    copy = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    with copy.open_generation() as generation:
+        documents = {document.id: document for document in generation.documents()}
+    frozen = freeze(frozen_path(copy), documents, {}, FrozenConfig(held_out_every=4, n_questions=8))
+    on_frozen, free = (
+        next(iter(frozen.documents)),
+        next(name for name in documents if name not in frozen.documents),
+    )
+    lessons = [
+        Question("log:1", "What is it about?", ("a",), (Span(on_frozen, 0, 9),)),
+        Question("log:2", frozen.questions[0].question.upper(), ("a",), (Span(free, 0, 9),)),
+        Question("log:3", "What does it say first?", (documents[free].text[:9],), (Span(free, 0, 9),)),
+        Question("log:4", "Who won the cup?", (), (), answerable=False),
+    ]
+    dataset = synthesize_data(copy, SETTINGS, lessons=lessons)
+    assert dataset.n_lessons == 2
+    parts = [dataset.training(), load_set(dataset.held_out)]
+    assert {q.id for part in parts for q in part.questions if q.id.startswith("log:")} == {"log:3", "log:4"}
+    for part in parts:
+        assert not set(part.documents) & set(frozen.documents)
+        assert not any(frozen.holds_question(question.question) for question in part.questions)
+    assert find_dataset(copy, dataset.digest).n_lessons == 2
+    assert synthesize_data(copy, SETTINGS).digest != dataset.digest
