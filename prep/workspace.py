@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from filelock import FileLock, Timeout
 
-from prep.errors import EmptyStore, StoreError, WorkspaceLocked
+from prep.errors import ConfigError, EmptyStore, StoreError, WorkspaceLocked
 from prep.generation import TEMPORARY_PREFIX, Generation, hold_unused
 from prep.kill_points import reached
 from prep.manifest import (
@@ -232,12 +232,10 @@ class Workspace:
             ids = self.generations()
             for generation_id in ids[: max(0, len(ids) - keep)]:
                 folder = self._folder("generation", generation_id)
-                # Renamed first, so that no half-removed folder bears a generation's name.
-                doomed = folder.with_name(f"{TEMPORARY_PREFIX}removed-{generation_id}")
                 with hold_unused(folder) as unused:
                     if generation_id in spared or not unused:
                         continue
-                    os.rename(folder, doomed)
+                    doomed = _rename_for_removal(folder)
                 reached("during-prune")
                 shutil.rmtree(doomed, ignore_errors=True)
                 removed.append(generation_id)
@@ -291,6 +289,46 @@ class Workspace:
                 sync_folder(self._folder(kind))
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def models_by_age(self, kind: ModelKind) -> list[str]:
+        """Return the versions of a kind, the oldest first: by what their manifests say, else by the files' time."""
+        folder = self._folder(kind)
+        return sorted(self.model_versions(kind), key=lambda version: (_created(folder / version), version))
+
+    def prune_models(self, keep: int = 5, *, dry_run: bool = False) -> list[tuple[ModelKind, str]]:
+        """Remove all but the newest `keep` versions of each kind and return kind and version of those removed.
+
+        Those that serve, those that served before them, and prep versions that built a generation which is still
+        there stay in any case. dry_run: remove nothing, return what would be. Takes the lock otherwise. Raises
+        ConfigError where `keep` is below 1.
+        """
+        if keep < 1:
+            raise ConfigError(f"keep={keep!r} must be at least 1: the newest version of each kind stays")
+        if dry_run:
+            return self._prunable_models(keep)
+        with self.lock():
+            doomed = self._prunable_models(keep)
+            for kind, version in doomed:
+                folder = _rename_for_removal(self._folder(kind, version))
+                reached("during-prune")
+                shutil.rmtree(folder, ignore_errors=True)
+        return doomed
+
+    def _prunable_models(self, keep: int) -> list[tuple[ModelKind, str]]:
+        current = self.current()
+        found: list[tuple[ModelKind, str]] = []
+        for kind in MODEL_KINDS:
+            spared = {getattr(current, kind), current.previous.get(kind)}
+            if kind == "prep":
+                spared |= self._prep_versions_needed()
+            old = self.models_by_age(kind)[:-keep]
+            found += [(kind, version) for version in old if version not in spared]
+        return found
+
+    def _prep_versions_needed(self) -> set[str]:
+        """Return the prep versions of all generations. Raises StoreError where one cannot be read: it is not known."""
+        folders = _complete_folders(self.generations_path)
+        return {str(read_manifest(folder).get("prep_version")) for folder in folders}
 
     def _refuse_existing(self, kind: ModelKind, version: str) -> Path:
         folder = self._folder(kind, version)
@@ -356,6 +394,23 @@ class Workspace:
         if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
             raise StoreError(f"{name!r} cannot be the name of a {kind}: it must be a plain folder name")
         return parent / name
+
+
+def _rename_for_removal(folder: Path) -> Path:
+    """Take the folder's name away, so that nothing half removed bears it, and return where it is then."""
+    doomed = folder.with_name(f"{TEMPORARY_PREFIX}removed-{folder.name}")
+    os.rename(folder, doomed)
+    return doomed
+
+
+def _created(folder: Path) -> str:
+    """Return when a model version was made, as ISO 8601 in UTC."""
+    try:
+        if (noted := read_manifest(folder).get("created_at")) is not None:
+            return str(noted)
+    except StoreError:
+        pass  # a damaged manifest still has its time
+    return datetime.fromtimestamp((folder / MANIFEST_NAME).stat().st_mtime, UTC).isoformat()
 
 
 def _complete_folders(parent: Path) -> list[Path]:

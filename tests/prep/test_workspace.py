@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +14,16 @@ import pytest
 from fixture_prep import LinePrep, subprocess_environment
 
 from prep.document import Document
-from prep.errors import ChecksumMismatch, EmptyStore, StoreError, VersionMismatch, WorkspaceLocked
+from prep.errors import (
+    ChecksumMismatch,
+    ConfigError,
+    EmptyStore,
+    StoreError,
+    VersionMismatch,
+    WorkspaceLocked,
+)
 from prep.ingest import IngestSettings, ingest
-from prep.manifest import write_manifest
+from prep.manifest import verify_folder, write_manifest
 from prep.workspace import Current, Workspace
 
 
@@ -308,3 +317,79 @@ def test_reader_during_swaps_sees_one_generation_or_another_never_a_mixture(work
         seen.add(number)
         assert (n_found, texts, titles) == (number + 5, [f"state {number}"], [f"title {number}"])
     assert len(seen) >= 3
+
+
+def age_models(workspace: Workspace, kind: str, versions: list[str]) -> None:
+    """Add versions, the first the oldest, by the time of their manifests."""
+    for place, version in enumerate(versions):
+        add_model(workspace, kind, version)
+        manifest = workspace.model_path(kind, version) / "manifest.json"  # type: ignore[arg-type]
+        os.utime(manifest, (1_700_000_000 + place, 1_700_000_000 + place))
+
+
+def test_old_models_go_but_never_what_serves_what_served_before_or_what_a_generation_needs(
+    workspace: Workspace,
+) -> None:
+    age_models(workspace, "retrieve", ["r9", "r8", "r7", "r6", "r5"])
+    age_models(workspace, "prep", ["p9", "p8", "p7", "p6"])
+    for version in ("r8", "r9"):
+        workspace.promote("retrieve", version)
+    ingest_text(workspace, "alpha", LinePrep("p8"), keep=9)
+    for version in ("p9", "p7"):
+        workspace.promote("prep", version)
+    expected = [("prep", "p6")]
+    age_models(workspace, "prep", ["p1"])
+    os.utime(workspace.model_path("prep", "p1") / "manifest.json", (1_800_000_000, 1_800_000_000))
+    assert workspace.models_by_age("prep") == ["p9", "p8", "p7", "p6", "p1"]
+    expected += [("retrieve", "r7"), ("retrieve", "r6")]
+    before = workspace.current()
+
+    assert workspace.prune_models(1, dry_run=True) == expected
+    assert workspace.model_versions("prep") == ["p1", "p6", "p7", "p8", "p9"]
+    assert workspace.prune_models(1) == expected
+    assert workspace.model_versions("prep") == ["p1", "p7", "p8", "p9"]
+    assert workspace.model_versions("retrieve") == ["r5", "r8", "r9"]
+    assert workspace.prune_models(1) == []
+    assert workspace.current() == before
+    assert workspace.rollback("retrieve").retrieve == "r8"
+    with workspace.open_generation(prep_version="p8") as generation:
+        assert generation.document("only").text == "alpha"
+
+
+def test_the_time_a_manifest_names_counts_before_the_time_of_the_file(workspace: Workspace) -> None:
+    for version, created in (("r1", "2026-03-01T00:00:00+00:00"), ("r2", "2026-02-01T00:00:00+00:00")):
+        with workspace.new_model("retrieve", version, {"created_at": created}) as folder:
+            (folder / "model.safetensors").write_bytes(b"weights")
+    assert workspace.models_by_age("retrieve") == ["r2", "r1"]
+    assert workspace.prune_models(keep=1) == [("retrieve", "r2")]
+
+
+def test_nothing_is_pruned_where_it_is_not_known_what_is_needed(workspace: Workspace) -> None:
+    age_models(workspace, "prep", ["p1", "p2", "p3"])
+    generation = ingest_text(workspace, "alpha", LinePrep("p1"))
+    (workspace.generations_path / generation / "manifest.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        workspace.prune_models(1)
+    with pytest.raises(ConfigError, match="keep=0"):
+        workspace.prune_models(0)
+    assert workspace.model_versions("prep") == ["p1", "p2", "p3"]
+
+
+PRUNER = "import sys\nfrom prep.workspace import Workspace\nWorkspace(sys.argv[1]).prune_models(1)\n"
+
+
+def test_pruning_that_is_killed_leaves_whole_versions_and_the_next_goes_on(workspace: Workspace) -> None:
+    age_models(workspace, "retrieve", ["r1", "r2", "r3", "r4"])
+    workspace.promote("retrieve", "r4")
+    killed = subprocess.run(
+        [sys.executable, "-c", PRUNER, str(workspace.path)],
+        env={**subprocess_environment(), "DIPTYCH_KILL_AT": "during-prune"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert workspace.model_versions("retrieve") == ["r2", "r3", "r4"]
+    for version in workspace.model_versions("retrieve"):
+        verify_folder(workspace.model_path("retrieve", version))
+    assert workspace.prune_models(1) == [("retrieve", "r2"), ("retrieve", "r3")]
+    assert workspace.clean() == 1
+    assert [path.name for path in (workspace.path / "models" / "retrieve").iterdir()] == ["r4"]
