@@ -6,6 +6,7 @@ serving needs no adapter library and costs no time. Source: LoRA, https://arxiv.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,6 +42,19 @@ def save_updates(
         path,
         metadata={"scale": repr(scale), **(metadata or {})},
     )
+    _settle_header(path)
+
+
+def _settle_header(path: Path) -> None:
+    """Put the metadata in order: safetensors writes it in any, and equal updates are to be equal bytes."""
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        settled = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(settled) <= length:  # spaces at the end are part of the format
+            file.seek(8)
+            file.write(settled.ljust(length))
 
 
 def read_updates(

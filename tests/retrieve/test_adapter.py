@@ -90,3 +90,10 @@ def test_a_damaged_or_missing_adapter_is_a_weights_error(base: Path, tmp_path: P
     for path in (damaged, tmp_path / "missing.safetensors"):
         with pytest.raises(WeightsError, match="not an adapter that can be read"):
             apply_adapter(model, tokenizer, path)
+
+
+def test_equal_adapters_are_equal_bytes(tmp_path):
+    updates = {"layers.0.q_proj": (torch.ones(2, 8), torch.zeros(8, 2))}
+    for number in range(12):
+        save_adapter(tmp_path / str(number), updates, TOKENS, torch.zeros(len(TOKENS), 8), scale=2.0)
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(12)}) == 1
