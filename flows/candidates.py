@@ -15,10 +15,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from flows.lineage import Lineage, note_lineage
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.generation import Generation
@@ -113,6 +114,11 @@ class Dataset:
     def training(self) -> LabelledSet:
         """Read all documents with the questions to train on. Raises DataError."""
         return load_set(self.folder / CORPUS)
+
+    def describe(self) -> dict[str, Any]:
+        """Return its digest and counts, as a version's lineage has them."""
+        counts = ("n_documents", "n_questions", "n_held_out", "n_lessons")
+        return {"digest": self.digest, **{name.removeprefix("n_"): getattr(self, name) for name in counts}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +259,14 @@ def train_retrieve_candidate(
         card=candidate_card("retrieve", dataset, settings),
         training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
     )
-    curves = curves_of(run, ("loss",))
-    return keep_candidate(
-        workspace, run, Candidate("retrieve", version, result.seconds, curves=curves), draft
+    candidate = Candidate("retrieve", version, result.seconds, curves=curves_of(run, ("loss",)))
+    lineage = Lineage(
+        start=begun.version,
+        dataset=dataset.describe(),
+        config={"stage": "supervised", **asdict(config), "minutes": settings.minutes, "seed": settings.seed},
+        generation=made_of["generation"],
     )
+    return keep_candidate(workspace, run, candidate, draft, lineage)
 
 
 def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
@@ -336,9 +346,17 @@ def finished_candidate(workspace: Workspace, run: Path) -> Candidate | None:
     return candidate if candidate.version in workspace.model_versions(candidate.kind) else None
 
 
-def keep_candidate(workspace: Workspace, run: Path, candidate: Candidate, draft: Path) -> Candidate:
+def keep_candidate(
+    workspace: Workspace, run: Path, candidate: Candidate, draft: Path, lineage: Lineage
+) -> Candidate:
     """Put the version in `draft` among the workspace's models, then note in the run's folder that it is."""
     if candidate.version not in workspace.model_versions(candidate.kind):
+        note_lineage(
+            workspace,
+            candidate.kind,
+            draft,
+            replace(lineage, metrics=candidate.metrics, seconds=candidate.seconds),
+        )
         with workspace.new_model(candidate.kind, candidate.version) as folder:
             shutil.copytree(draft, folder, dirs_exist_ok=True)
     os.replace(write_json(run / "candidate.json", asdict(candidate)), run / "candidate.json")

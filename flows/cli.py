@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cli_models import add_models
 from prep.errors import DiptychError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ DEFAULT_WORKSPACE = "workspace"
 SUITES = ("chunking", "retrieval", "answers")
 KINDS: tuple[ModelKind, ...] = ("prep", "retrieve")
 STAGES: tuple[PrepStage, ...] = ("supervised", "contrastive", "reinforcement")
-#: What `models list` calls a model that came with the package.
-SHIPPED = "shipped"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,26 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", metavar="FILE", help="write the result as JSON there as well")
     _json(evaluate)
 
-    models = _command(
-        commands,
-        "models",
-        None,
-        "list, promote and roll back trained versions",
-        "diptych models list\n  diptych models promote prep 20260101-0a1b\n  diptych models rollback prep",
-        common=False,
-    )
-    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = _command(actions, "list", _models_list, "what there is and what serves", "diptych models list")
-    _json(listing)
-    promote = _command(
-        actions, "promote", _models_promote, "serve this version", "diptych models promote prep 20260101-0a1b"
-    )
-    promote.add_argument("kind", choices=KINDS)
-    promote.add_argument("version")
-    rollback = _command(
-        actions, "rollback", _models_rollback, "serve the version before", "diptych models rollback prep"
-    )
-    rollback.add_argument("kind", choices=KINDS)
+    add_models(commands, _command)
 
     demo = _command(
         commands,
@@ -246,45 +226,6 @@ def _ask(arguments: argparse.Namespace) -> int:
         return 0
     render = {"text": "to_text", "markdown": "to_markdown", "html": "to_html"}[arguments.format]
     print("\n\n".join(getattr(report, render)() for report in reports))
-    return 0
-
-
-def _models_list(arguments: argparse.Namespace) -> int:
-    from prep.workspace import Workspace
-
-    workspace = Workspace(arguments.workspace)
-    current = workspace.current()
-    rows = []
-    for kind in KINDS:
-        serving = getattr(current, kind)
-        if serving is None:
-            rows.append({"kind": kind, "version": SHIPPED, "serving": True})
-        rows += [
-            {"kind": kind, "version": name, "serving": name == serving}
-            for name in workspace.model_versions(kind)
-        ]
-    if arguments.json:
-        print_json(rows)
-        return 0
-    for row in rows:
-        print(f"{row['kind']:9} {row['version']}{'   serving' if row['serving'] else ''}")
-    return 0
-
-
-def _models_promote(arguments: argparse.Namespace) -> int:
-    from prep.workspace import Workspace
-
-    Workspace(arguments.workspace).promote(arguments.kind, arguments.version)
-    print(f"{arguments.kind} {arguments.version} now serves")
-    return 0
-
-
-def _models_rollback(arguments: argparse.Namespace) -> int:
-    from prep.workspace import Workspace
-
-    workspace = Workspace(arguments.workspace)
-    workspace.rollback(arguments.kind)
-    print(f"{arguments.kind} {getattr(workspace.current(), arguments.kind) or SHIPPED} now serves")
     return 0
 
 

@@ -28,6 +28,7 @@ from flows.candidates import (
     fresh_folder,
     keep_candidate,
 )
+from flows.lineage import Lineage
 from flows.suites import SERVING
 from prep.errors import ConfigError
 from prep.manifest import json_digest
@@ -72,7 +73,12 @@ def train_prep_candidate(
     draft = run / "version"
     version, metrics, names = train(dataset, run, config, begun, draft, settings)
     candidate = Candidate("prep", version, time.monotonic() - started, metrics, curves_of(run, names))
-    return keep_candidate(workspace, run, candidate, draft)
+    lineage = Lineage(
+        start=begun.version,
+        dataset=dataset.describe(),
+        config={"stage": stage, **asdict(config), "minutes": made_of["minutes"]},
+    )
+    return keep_candidate(workspace, run, candidate, draft, lineage)
 
 
 def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:

@@ -17,7 +17,19 @@ from flows.cli import build_parser, main
 from prep.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVES = ["ingest", "ask", "train", "evaluate", "models list", "models promote", "models rollback", "demo"]
+LEAVES = [
+    "ingest",
+    "ask",
+    "train",
+    "evaluate",
+    "models list",
+    "models promote",
+    "models rollback",
+    "models show",
+    "models diff",
+    "models prune",
+    "demo",
+]
 
 
 def add_version(workspace: Path, kind: str, version: str) -> None:
@@ -44,6 +56,8 @@ def test_the_workspace_is_the_folder_of_that_name_unless_said_otherwise(command)
         "evaluate": ["answers", "--data", "x"],
         "models promote": ["prep", "v"],
         "models rollback": ["prep"],
+        "models show": ["prep"],
+        "models diff": ["prep", "v"],
     }
     words = [*command.split(), *needed.get(command, [])]
     assert build_parser().parse_args(words).workspace == "workspace"
@@ -73,7 +87,8 @@ def test_models_are_listed_with_the_one_that_serves(tmp_path, capsys):
     assert main(["models", "promote", "prep", "v2", "--workspace", str(tmp_path)]) == 0
     capsys.readouterr()
     assert main(["models", "list", "--workspace", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [
+    rows = json.loads(capsys.readouterr().out)
+    assert [{key: row[key] for key in ("kind", "version", "serving")} for row in rows] == [
         {"kind": "prep", "version": "v1", "serving": False},
         {"kind": "prep", "version": "v2", "serving": True},
         {"kind": "retrieve", "version": "shipped", "serving": True},
@@ -152,10 +167,11 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where a shell runs us with &
         "import flows.cli as cli\n"
+        "import flows.cli_models\n"
         "def slow(arguments):\n"
         "    print('running', flush=True)\n"
         "    time.sleep(60)\n"
-        "cli._models_list = slow\n"
+        "flows.cli_models._list = slow\n"
         f"sys.exit(cli.main(['models', 'list', '--workspace', {str(tmp_path)!r}]))"
     )
     process = subprocess.Popen(
