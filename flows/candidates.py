@@ -212,10 +212,12 @@ def train_retrieve_candidate(
     settings: PassSettings,
     *,
     told: Callable[[float, float], None] | None = None,
+    generation_id: str | None = None,
 ) -> Candidate:
     """Train the serving retrieve model further on the documents' questions; keep a candidate version.
 
-    told: called with (seconds so far, seconds allowed) as it goes on.
+    told: called with (seconds so far, seconds allowed) as it goes on. generation_id: whose chunks are shown, by
+    default the current one's; a run that was interrupted goes on only with the same.
     """
     from flows.serving import serving_prep, serving_retrieve_path
     from retrieve.adapter_stack import stack_adapters
@@ -226,7 +228,7 @@ def train_retrieve_candidate(
     config = SupervisedConfig(
         learning_rate=1e-4, warmup_steps=5, batch_tokens=1024, evaluate_every=10**9, compile="never"
     )
-    with workspace.open_generation() as generation:
+    with workspace.open_generation(generation_id) as generation:
         made_of = {
             "dataset": dataset.digest,
             "generation": generation.id,
@@ -272,7 +274,7 @@ def train_retrieve_candidate(
 def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
-    Chunks of documents that the data set lacks, the frozen ones, are not shown.
+    Not shown is what the data set lacks: frozen documents, and those that changed since it was made.
     """
     import numpy as np
 
@@ -280,8 +282,12 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: in
     from training.pool import PassagePool
     from training.traces import TraceConfig, build_traces
 
-    indexed = generation.chunks(range(generation.counts["indexed"]))
-    chunks = [chunk for chunk in indexed if chunk.document_id in dataset.documents]
+    chunks = [
+        chunk
+        for chunk in generation.chunks(range(generation.counts["indexed"]))
+        if (document := dataset.documents.get(chunk.document_id)) is not None
+        and document.text[chunk.start : chunk.end] == chunk.text
+    ]
     titles = {document_id: document.title for document_id, document in dataset.documents.items()}
     pool = PassagePool(
         [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],

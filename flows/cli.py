@@ -1,4 +1,4 @@
-"""The `diptych` command: ingest, ask, train, evaluate, models, demo.
+"""The `diptych` command: ingest, ask, train, evaluate, retrain, models, demo.
 
 It parses arguments, calls the plain functions of the packages and prints what they return. Prefect is
 imported by `demo` alone. Results go to standard output, progress and errors to standard error. Exit status:
@@ -14,11 +14,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli_models import add_models
+from flows.cli_retrain import add_retrain
 from prep.errors import DiptychError
 
 if TYPE_CHECKING:
@@ -152,6 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", metavar="FILE", help="write the result as JSON there as well")
     _json(evaluate)
 
+    add_retrain(partial(_command, commands))
     add_models(commands, _command)
 
     demo = _command(

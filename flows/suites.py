@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SERVING",
     "SUITES",
+    "StoredPreparer",
     "SuiteSettings",
     "advantages",
     "gain",
+    "holding_generation",
     "interval_of",
     "metrics_of",
     "run_suite",
@@ -156,7 +158,7 @@ def write_results(results: Sequence[Result], path: str | Path) -> Path:
     return target
 
 
-class _Stored:
+class StoredPreparer:
     """A generation's own chunks in the place of preparing the same documents again."""
 
     def __init__(self, generation: Generation, prep: PrepModel) -> None:
@@ -179,12 +181,12 @@ def _preparers(
     from prep.model import PrepModel
 
     prep = serving_prep(workspace)
-    generation = _holding(workspace, dataset, prep)
+    generation = holding_generation(workspace, dataset, prep)
     if generation is None:
         yield SERVING, prep, True
     else:
         with generation:
-            yield SERVING, _Stored(generation, prep), True
+            yield SERVING, StoredPreparer(generation, prep), True
     if settings.candidate is not None:
         folder = workspace.model_path("prep", settings.candidate)
         yield f"candidate {settings.candidate}", PrepModel.load(folder), True
@@ -202,7 +204,7 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
     prep = serving_prep(workspace)
     place = workspace.path
     aside = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
-    generation = _holding(workspace, dataset, prep)
+    generation = holding_generation(workspace, dataset, prep)
     if generation is None:
         place = aside
         ingest(place, dataset.documents.values(), prep, progress=settings.progress)
@@ -249,7 +251,7 @@ def _kept(folder: Path, dataset: LabelledSet, settings: SuiteSettings, system: l
     return kept
 
 
-def _holding(workspace: Workspace, dataset: LabelledSet, prep: PrepModel) -> Generation | None:
+def holding_generation(workspace: Workspace, dataset: LabelledSet, prep: PrepModel) -> Generation | None:
     """Return the current generation, open, if it holds the set's documents and nothing else."""
     try:
         generation = workspace.open_generation(prep_version=prep.version)

@@ -29,8 +29,8 @@ KILL_POINTS = (
 #: Of a retraining cycle (`flows.cycle`), in its order.
 CYCLE_POINTS = (
     "after-freeze",
-    "after-plan",
     "after-dataset",
+    "after-plan",
     "after-candidate",
     "between-trials",
     "after-decision",

@@ -134,7 +134,9 @@ def decide(current: Trial, candidate: Trial, config: GateConfig | None = None) -
     ]
     if against:
         return Decision(False, tuple(against), figures, gains)
-    said = f"{headline} {_interval(gains[headline])}: better for sure, and no floor is broken"
+    gain = gains[headline]
+    enough = "better for sure" if gain.is_gain else f"not worse than is allowed ({config.least_gain:+.3f})"
+    said = f"{headline} {_interval(gain)}: {enough}, and no floor is broken"
     return Decision(True, (said,), figures, gains)
 
 

@@ -22,6 +22,8 @@ LEAVES = [
     "ask",
     "train",
     "evaluate",
+    "retrain",
+    "drift",
     "models list",
     "models promote",
     "models rollback",

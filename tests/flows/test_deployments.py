@@ -26,9 +26,10 @@ def test_prefect_accepts_the_file():
     assert [deployment.name for deployment in model.deployments] == list(DEPLOYMENTS)
 
 
-def test_the_five_flows_are_deployed():
+def test_every_flow_is_deployed():
     flows = {deployment["entrypoint"].split(":")[1] for deployment in DEPLOYMENTS.values()}
-    assert flows == {"ingest", "synthesize", "train_prep", "train_retrieve", "evaluate"}
+    training = {"synthesize", "train_prep", "train_retrieve", "retrain"}
+    assert flows == {"ingest", "evaluate", "check_drift", *training}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -41,11 +42,26 @@ def test_a_deployment_names_a_flow_and_parameters_it_takes(name, monkeypatch):
     flow.validate_parameters(DEPLOYMENTS[name]["parameters"])
 
 
-@pytest.mark.parametrize("name", [n for n in DEPLOYMENTS if n != "suites"])
+@pytest.mark.parametrize("name", [n for n in DEPLOYMENTS if n not in ("suites", "drift")])
 def test_a_deployment_that_writes_runs_one_at_a_time(name):
     assert DEPLOYMENTS[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
-@pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_no_schedule_is_active_unless_someone_turns_it_on(name):
-    assert not any(schedule["active"] for schedule in DEPLOYMENTS[name].get("schedules", []))
+def test_ingest_is_hourly_drift_is_looked_for_daily_and_retraining_is_weekly():
+    schedules = {
+        name: [schedule["cron"] for schedule in deployment["schedules"]]
+        for name, deployment in DEPLOYMENTS.items()
+        if "schedules" in deployment
+    }
+    assert schedules == {"documents": ["0 * * * *"], "drift": ["0 1 * * *"], "weekly": ["30 2 * * 0"]}
+
+
+def test_retraining_waits_for_the_event_that_the_drift_check_emits():
+    from prefect.cli.deploy._triggers import _initialize_deployment_triggers
+
+    from flows.check_drift import EVENT
+
+    (trigger,) = _initialize_deployment_triggers("on-drift", DEPLOYMENTS["on-drift"]["triggers"])
+    assert trigger.expect == {EVENT}
+    assert trigger.enabled
+    assert [name for name, deployment in DEPLOYMENTS.items() if "triggers" in deployment] == ["on-drift"]

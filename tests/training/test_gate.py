@@ -92,7 +92,9 @@ def test_a_gain_that_may_be_luck_is_refused_and_allowed_where_the_user_says_so()
     decision = decide(trial("v1", HALF), trial("v2", lucky))
     assert decision.gains["reward"].difference > 0 > decision.gains["reward"].low
     assert not decision.promoted
-    assert decide(trial("v1", HALF), trial("v2", lucky), GateConfig(least_gain=-0.05)).promoted
+    allowed = decide(trial("v1", HALF), trial("v2", lucky), GateConfig(least_gain=-0.05))
+    assert allowed.promoted
+    assert "not worse than is allowed" in allowed.reasons[0]
 
 
 def test_a_loss_is_refused_as_sure():

@@ -1,0 +1,399 @@
+"""A retraining cycle: from the corpus and the experience log to versions that serve, through the gate.
+
+    1 freeze     what of the corpus candidates are judged by (`training.frozen`)
+    2 data       questions made from the rest of the corpus, and the log's lessons
+    3 each kind  a candidate goes on from what serves, is put before the gate beside it, and is promoted or kept
+
+    retrain/<number>/   plan.json   <kind>-start.json  <kind>-candidate.json  <kind>.json   outcome.json
+
+Every note is written when its step is done, whole or not at all; a cycle that was killed anywhere goes on from the
+last one, and comes to the same end. A cycle whose settings were changed since is given up for a new one. Plain
+functions: `diptych retrain` and the `retrain` flow call them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from flows.candidates import (
+    CORPUS,
+    Candidate,
+    Dataset,
+    document_formats,
+    find_dataset,
+    frozen_path,
+    synthesize_data,
+    train_retrieve_candidate,
+)
+from flows.cycle_settings import CycleSettings
+from flows.gate import (
+    Bench,
+    clean_trials,
+    decision_folder,
+    keep_decision,
+    measured_set,
+    read_decision,
+    run_trial,
+)
+from flows.lessons import log_lessons
+from flows.prep_candidates import train_prep_candidate
+from prep.document import Rejected
+from prep.errors import DataError, StoreError, WorkspaceLocked
+from prep.kill_points import reached
+from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
+from prep.workspace import ModelKind, Workspace
+from training.dataset import load_set
+from training.frozen import freeze, read_frozen
+from training.gate import decide
+
+if TYPE_CHECKING:
+    from prep.model import PrepModel
+
+__all__ = ["Outcome", "Step", "cycles", "last_plan", "retrain_workspace"]
+
+FORMAT = 1
+PLAN = "plan.json"
+OUTCOME = "outcome.json"
+#: What is called with a sentence at every step.
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one kind: its candidate (None: none could be trained), and why it was promoted or kept.
+
+    decision: the folder of the gate's decision, below the workspace.
+    """
+
+    kind: ModelKind
+    candidate: str | None
+    promoted: bool
+    reasons: tuple[str, ...]
+    decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished cycle. lessons: how many of each kind the log taught; left_out: why others were not learned from."""
+
+    cycle: str
+    dataset: str
+    frozen: str
+    n_questions: int
+    lessons: dict[str, int]
+    left_out: dict[str, int]
+    steps: tuple[Step, ...]
+
+
+def retrain_workspace(
+    workspace: Workspace | str | Path, settings: CycleSettings | None = None, *, told: Told | None = None
+) -> Outcome:
+    """Run a cycle, or go on with the one that was cut short, and return what it came to.
+
+    told: called with a sentence at every step. Raises EmptyStore, DataError where the corpus gives nothing to train
+    on or to measure with, WorkspaceLocked while another process retrains.
+    """
+    place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    settings = settings or CycleSettings()
+    say = told or (lambda sentence: None)
+    with _alone(place):
+        cycle = _Cycle(place, settings, say)
+        return cycle.run()
+
+
+def cycles(workspace: Workspace) -> list[Path]:
+    """Return the folders of all cycles that were begun, oldest first."""
+    return sorted(path.parent for path in (workspace.path / "retrain").glob(f"[0-9]*/{PLAN}"))
+
+
+def last_plan(workspace: Workspace) -> dict[str, Any] | None:
+    """Return what the newest cycle was begun with: created, dataset, frozen, generation; None before the first."""
+    begun = cycles(workspace)
+    return read_json(begun[-1] / PLAN) if begun else None
+
+
+class _Cycle:
+    """One cycle under way."""
+
+    def __init__(self, place: Workspace, settings: CycleSettings, say: Told) -> None:
+        self.place = place
+        self.settings = settings
+        self.say = say
+        self.folder, self.plan = self._open_plan() or self._make_plan()
+        self.frozen = read_frozen(frozen_path(place))
+        self.dataset: Dataset = find_dataset(place, self.plan["dataset"])
+
+    def run(self) -> Outcome:
+        steps = tuple(self._step(kind) for kind in self.settings.kinds)
+        outcome = Outcome(
+            cycle=self.folder.name,
+            dataset=self.plan["dataset"],
+            frozen=self.plan["frozen"],
+            n_questions=self.dataset.n_questions,
+            lessons=self.plan["lessons"],
+            left_out=self.plan["left_out"],
+            steps=steps,
+        )
+        clean_trials(self.place)
+        self._note("outcome", asdict(outcome))
+        shutil.rmtree(self.folder / "rows", ignore_errors=True)  # they are beside the decisions
+        return outcome
+
+    # The plan
+
+    def _open_plan(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return the cycle that was cut short; None where there is none, or it was begun with other settings."""
+        begun = cycles(self.place)
+        if not begun or (begun[-1] / OUTCOME).exists():
+            return None
+        plan = read_json(begun[-1] / PLAN)
+        if plan["settings"] == self.settings.to_json():
+            self.say(f"going on with cycle {begun[-1].name}, begun {plan['created']}")
+            return begun[-1], plan
+        self.say(f"cycle {begun[-1].name} is given up: it was begun with other settings")
+        os.replace(write_json(begun[-1] / OUTCOME, {"given_up": True}), begun[-1] / OUTCOME)
+        return None
+
+    def _make_plan(self) -> tuple[Path, dict[str, Any]]:
+        clean_trials(self.place)
+        n_old = len(read_frozen(frozen_path(self.place)).layers)
+        with self.place.open_generation() as generation:
+            documents = {document.id: document for document in generation.documents()}
+            generation_id = generation.id
+        frozen = freeze(
+            frozen_path(self.place),
+            documents,
+            document_formats(documents),
+            self.settings.frozen,
+            trained=_trained_on(self.place),
+        )
+        measured_set(
+            self.place, frozen
+        )  # raises now, before anything is trained, where nothing can be measured
+        lessons = log_lessons(self.place, frozen) if self.settings.lessons else None
+        dataset = synthesize_data(
+            self.place, self.settings.training, lessons=lessons.questions if lessons else ()
+        )
+        reached("after-dataset")
+        plan = {
+            "format": FORMAT,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": self.settings.to_json(),
+            "generation": generation_id,
+            "frozen": frozen.digest,
+            "n_old_layers": n_old,
+            "dataset": dataset.digest,
+            "lessons": dict(lessons.kinds) if lessons else {},
+            "left_out": dict(lessons.left_out) if lessons else {},
+        }
+        number = 1 + max((int(path.name) for path in cycles(self.place)), default=0)
+        folder = self.place.path / "retrain" / f"{number:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(write_json(folder / PLAN, plan), folder / PLAN)
+        sync_folder(folder)
+        self.say(
+            f"cycle {folder.name}: {dataset.n_questions} questions, {dataset.n_lessons} of them from the log; "
+            f"{len(frozen.questions)} frozen"
+        )
+        reached("after-plan")
+        return folder, plan
+
+    # One kind
+
+    def _step(self, kind: ModelKind) -> Step:
+        if (done := self._noted(kind)) is not None:
+            return Step(**{**done, "reasons": tuple(done["reasons"])})
+        step = self._try(kind)
+        self.say(
+            f"{kind} {step.candidate}: {'promoted' if step.promoted else 'not promoted'}: {step.reasons[0]}"
+        )
+        self._note(kind, asdict(step))
+        reached("after-step")
+        return step
+
+    def _try(self, kind: ModelKind) -> Step:
+        noted = self._noted(f"{kind}-candidate")
+        if noted is None:
+            start = self._start(kind)
+            try:
+                candidate = self._train(kind, start["generation"])
+            except DataError as error:
+                return Step(kind, None, False, (f"no candidate could be trained: {error}",))
+            noted = {"start": start[kind], "candidate": asdict(candidate)}
+            self._note(f"{kind}-candidate", noted)
+            reached("after-candidate")
+        start_version, version = noted["start"], noted["candidate"]["version"]
+        if version == (start_version or self._shipped(kind)):
+            return Step(kind, version, False, ("training changed nothing",))
+        folder = decision_folder(self.place, kind, version, self.plan["created"])
+        if not (folder / "decision.json").is_file():
+            self._judge(kind, start_version, noted["candidate"])
+        reached("after-decision")
+        decision = read_decision(folder)
+        promoted, reasons = bool(decision["promoted"]), tuple(decision["reasons"])
+        if promoted and not self._promote(kind, version, start_version):
+            promoted, reasons = (
+                False,
+                (f"another {kind} version was promoted meanwhile; the candidate is kept",),
+            )
+        reached("after-promotion")
+        return Step(kind, version, promoted, reasons, folder.relative_to(self.place.path).as_posix())
+
+    def _start(self, kind: ModelKind) -> dict[str, Any]:
+        """Return what the training starts from, noted so that one that was cut short goes on from the same."""
+        current = self.place.current()
+        serving = {"prep": current.prep, "retrieve": current.retrieve}
+        noted = self._noted(f"{kind}-start")
+        if (
+            noted is not None
+            and noted["generation"] in self.place.generations()
+            and serving.items() <= noted.items()
+        ):
+            return noted
+        start = {**serving, "generation": current.generation}
+        self._note(f"{kind}-start", start)
+        return start
+
+    def _train(self, kind: ModelKind, generation_id: str) -> Candidate:
+        self.say(f"training {kind}")
+        if kind == "prep":
+            return train_prep_candidate(
+                self.place, self.dataset, self.settings.training, self.settings.prep_stage
+            )
+        return train_retrieve_candidate(
+            self.place, self.dataset, self.settings.training, generation_id=generation_id
+        )
+
+    def _judge(self, kind: ModelKind, start: str | None, candidate: Mapping[str, Any]) -> None:
+        """Measure the candidate and what it started from, and keep the gate's decision."""
+        questions = measured_set(self.place, self.frozen)
+        old = self.frozen.old_questions(self.plan["n_old_layers"])
+        trials = []
+        for version in (start, candidate["version"]):
+            bench = self._bench(kind, version)
+            name = version or self._shipped(kind)
+            self.say(f"asking {kind} {name} the frozen questions")
+            trials.append(
+                run_trial(
+                    self.place,
+                    questions,
+                    name,
+                    bench,
+                    self.settings.trials,
+                    with_retrieval=kind == "prep",
+                    old=old,
+                    kept=self.folder / "rows",
+                )
+            )
+            if len(trials) == 1:
+                reached("between-trials")
+        decision = decide(trials[0], trials[1], self.settings.gate)
+        keep_decision(
+            self.place,
+            kind,
+            decision,
+            (trials[0], trials[1]),
+            self.frozen,
+            created=self.plan["created"],
+            curves=candidate["curves"],
+        )
+
+    def _bench(self, kind: ModelKind, version: str | None) -> Bench:
+        """Return the version beside the other model that serves."""
+        from flows.serving import serving_prep, serving_retrieve_path
+        from retrieve.model import shipped_retrieve
+
+        if kind == "prep":
+            return Bench(self._prep(version), serving_retrieve_path(self.place))
+        folder = self.place.model_path("retrieve", version) if version else shipped_retrieve()
+        return Bench(serving_prep(self.place), folder)
+
+    def _prep(self, version: str | None) -> PrepModel:
+        from prep.model import PrepModel
+
+        return PrepModel.load(self.place.model_path("prep", version) if version else None)
+
+    def _shipped(self, kind: ModelKind) -> str:
+        """Return the name of the version that comes with the package."""
+        from prep.version import shipped_version
+        from retrieve.model import shipped_retrieve
+
+        folder = shipped_version() if kind == "prep" else shipped_retrieve()
+        return str(read_json(folder / MANIFEST_NAME)["version"])
+
+    def _promote(self, kind: ModelKind, version: str, start: str | None) -> bool:
+        """Let the version serve, in one step; False where what it was compared with serves no more."""
+        from prep.ingest import ingest
+
+        with self.place.lock():
+            serving = getattr(self.place.current(), kind)
+            if serving != version and serving != start:
+                return False
+            if serving == version:
+                return True
+            if kind == "retrieve":
+                self.place.promote(kind, version)
+                return True
+            # The documents are prepared again, and the new generation and version are swapped in together.
+            with self.place.open_generation() as generation:
+                rejected = (Rejected(**row) for row in generation.manifest.get("rejected", ()))
+                ingest(
+                    self.place,
+                    (row for rows in (generation.documents(), rejected) for row in rows),
+                    self._prep(version),
+                    progress=self.settings.trials.progress,
+                )
+            return True
+
+    # Notes
+
+    def _noted(self, name: str) -> dict[str, Any] | None:
+        try:
+            return read_json(self.folder / f"{name}.json")
+        except FileNotFoundError:
+            return None
+
+    def _note(self, name: str, content: Mapping[str, Any]) -> None:
+        path = self.folder / f"{name}.json"
+        os.replace(write_json(path, content), path)
+        sync_folder(self.folder)
+
+
+@contextmanager
+def _alone(place: Workspace) -> Iterator[None]:
+    """Be the only process that retrains the workspace; ingesting and asking go on beside it."""
+    if place.current().generation is None:
+        place.open_generation()  # raises, saying what to do first
+    folder = place.path / "retrain"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise WorkspaceLocked(f"another process retrains {place.path}: wait until it is through") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _trained_on(place: Workspace) -> frozenset[str]:
+    """Return the ids of the documents that some earlier data set trains on."""
+    found: set[str] = set()
+    for path in (place.path / "datasets").glob(f"*/{MANIFEST_NAME}"):
+        try:
+            dataset = find_dataset(place, path.parent.name)
+            names = sorted(load_set(dataset.folder / CORPUS).documents)
+        except (StoreError, DataError):
+            continue  # a damaged one is not trained on again, and what it held is not known
+        found |= set(names) - set(names[:: dataset.held_out_every])
+    return frozenset(found)

@@ -1,0 +1,51 @@
+"""What the tests of retraining share: settings that let a tiny cycle end in seconds, and answers to compare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from flows.candidates import PassSettings
+from flows.cycle_settings import CycleSettings
+from flows.gate import TrialSettings
+from flows.lessons import LOG_NAME
+from prep.workspace import Workspace
+from retrieve.experience import ExperienceLog
+from retrieve.report import Report, Usage
+from retrieve.researcher import Researcher
+from training.frozen import FrozenConfig
+from training.gate import GateConfig
+
+# So many minutes that the clock has no part in the learning rate: the same data gives the same weights.
+UNTIMED = 1e12
+
+#: What refuses tiny models, which learn nothing.
+STRICT = CycleSettings(
+    training=PassSettings(n_examples=40, held_out_every=4, minutes=UNTIMED, prep_epochs=1, prep_pages=1),
+    frozen=FrozenConfig(held_out_every=4, n_questions=12),
+    trials=TrialSettings(n_answers=6, withhold_every=3, progress=False),
+    gate=GateConfig(min_questions=1, min_documents=1, n_resamples=50),
+)
+#: What lets every candidate through.
+LENIENT = replace(STRICT, gate=replace(STRICT.gate, least_gain=-1.0, most_fall=1.0, quick_s=1000.0))
+
+
+def answers(workspace: Workspace, questions: list[str]) -> list[dict[str, Any]]:
+    """Ask, and return the reports without their ids and times."""
+    with Researcher.open(workspace.path, log=False) as researcher:
+        reports = [report.to_dict() for report in researcher.ask_many(questions, deadline_s=60.0)]
+    for report in reports:
+        del report["id"], report["created"], report["usage"]["seconds"]
+    return reports
+
+
+def log_questions(workspace: Workspace, questions: list[str], asked: datetime) -> None:
+    """Put questions into the experience log, as if they had been asked then and nothing had been found."""
+    log = ExperienceLog(workspace.path / LOG_NAME)
+    for question in questions:
+        name = f"{asked:%Y%m%d%H%M%S}-{question}"
+        created = asked.isoformat(timespec="seconds")
+        assert log.record(
+            Report(name, question, None, True, [], [question], [], Usage(9, 4, 1, 0.1), created)
+        )

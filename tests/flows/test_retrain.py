@@ -1,0 +1,224 @@
+"""A retraining cycle trains, judges, and promotes or keeps; killed anywhere, it comes to the same end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fixture_cycle import LENIENT, STRICT, answers
+from fixture_prep import subprocess_environment
+
+from flows.candidates import find_dataset, frozen_path
+from flows.cli import main
+from flows.cycle import cycles, last_plan, retrain_workspace
+from flows.cycle_settings import CycleSettings, cycle_settings
+from flows.gate import read_decision
+from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
+from prep.kill_points import CYCLE_POINTS
+from prep.workspace import Workspace
+from retrieve.researcher import Researcher
+from training.dataset import load_set
+from training.frozen import read_frozen
+
+QUESTIONS = ["What does the break statement do?", "What is None?", "Who won the cup?"]
+RETRIEVE = replace(LENIENT, kinds=("retrieve",))
+
+
+@pytest.fixture
+def copy(workspace, tmp_path):
+    return Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="module")
+def promoted(workspace, tmp_path_factory):
+    """A workspace in which both models were promoted, the answers before, and what the cycle came to."""
+    place = Workspace(shutil.copytree(workspace.path, tmp_path_factory.mktemp("promoted") / "workspace"))
+    before = answers(place, QUESTIONS)
+    return place, before, retrain_workspace(place, LENIENT)
+
+
+def test_a_cycle_promotes_what_passes_and_keeps_the_evidence(promoted, workspace):
+    place, _, outcome = promoted
+    assert [(step.kind, step.promoted) for step in outcome.steps] == [("prep", True), ("retrieve", True)]
+    current = place.current()
+    assert (current.prep, current.retrieve) == tuple(step.candidate for step in outcome.steps)
+    assert current.generation != workspace.current().generation
+    for step in outcome.steps:
+        folder = place.path / str(step.decision)
+        decision = read_decision(folder)
+        assert (decision["kind"], decision["candidate"]) == (step.kind, step.candidate)
+        assert decision["promoted"] is True
+        assert decision["questions"] == {"set": outcome.frozen, "n": 6, "n_old": 0}
+        assert set(decision["figures"]) == {"current", "candidate"}
+        assert "is promoted" in (folder / "index.html").read_text(encoding="utf-8")
+        rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+        assert {row["label"] for row in rows} == {decision["current"], decision["candidate"]}
+
+
+def test_rollback_of_both_answers_byte_for_byte_as_before(promoted, tmp_path):
+    place = Workspace(shutil.copytree(promoted[0].path, tmp_path / "workspace"))
+    assert answers(place, QUESTIONS) != promoted[1]
+    for kind in ("retrieve", "prep"):
+        assert main(["models", "rollback", kind, "--workspace", str(place.path)]) == 0
+    assert json.dumps(answers(place, QUESTIONS)) == json.dumps(promoted[1])
+
+
+def test_what_is_not_surely_better_is_kept_and_does_not_serve(copy):
+    before = copy.current()
+    outcome = retrain_workspace(copy, replace(STRICT, kinds=("retrieve",)))
+    (step,) = outcome.steps
+    assert not step.promoted
+    assert step.candidate in copy.model_versions("retrieve")
+    assert copy.current() == before
+    assert "not sure" in " ".join(step.reasons) or "for sure" in " ".join(step.reasons)
+    assert read_decision(copy.path / str(step.decision))["promoted"] is False
+
+
+def test_the_log_teaches_and_cannot_reach_what_is_frozen(copy):
+    with Researcher.open(copy.path) as researcher:
+        with copy.open_generation() as generation:
+            documents = list(generation.documents())
+        asked = researcher.ask_many(["What is the first word?", "What is the second word?"], deadline_s=60.0)
+        texts = {document.id: document.text for document in documents}
+        for report in asked:
+            source = report.sources[0]
+            word = re.search(r"[a-z]{6,}", texts[source.document_id][source.start : source.end])
+            assert word is not None
+            researcher.feedback(report.id, answer=word.group())
+    outcome = retrain_workspace(copy, RETRIEVE)
+    frozen = read_frozen(frozen_path(copy))
+    assert outcome.lessons.get("corrected", 0) + outcome.left_out.get("on a frozen document", 0) == 2
+    dataset = find_dataset(copy, outcome.dataset)
+    assert dataset.n_lessons == outcome.lessons.get("corrected", 0)
+    for part in (dataset.training(), load_set(dataset.held_out)):
+        assert not set(part.documents) & set(frozen.documents)
+
+
+def test_the_frozen_set_stays_when_the_next_cycle_comes(copy):
+    first = retrain_workspace(copy, RETRIEVE)
+    again = retrain_workspace(copy, RETRIEVE)
+    assert [path.name for path in cycles(copy)] == [first.cycle, again.cycle] == ["0001", "0002"]
+    assert again.frozen == first.frozen
+    assert read_decision(copy.path / str(again.steps[0].decision))["questions"]["n_old"] == 6
+    assert again.steps[0].candidate != first.steps[0].candidate
+
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from fixture_cycle import LENIENT
+from flows.cycle import retrain_workspace
+
+retrain_workspace(sys.argv[1], replace(LENIENT, kinds=tuple(sys.argv[2:])))
+"""
+
+
+def kill_at(point: str, place: Workspace, *kinds: str) -> None:
+    """Retrain in another process that is killed at `point`."""
+    killed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(place.path), *kinds],
+        env={**subprocess_environment(), "DIPTYCH_KILL_AT": point},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+
+
+@pytest.mark.slow
+def test_killed_at_every_point_in_turn_it_comes_to_the_same_end(copy, tmp_path):
+    """Each process goes on with what the one before left, and is killed at the next point."""
+    unhurt = Workspace(shutil.copytree(copy.path, tmp_path / "unhurt"))
+    outcome = retrain_workspace(unhurt, RETRIEVE)
+    for point in CYCLE_POINTS:
+        kill_at(point, copy, "retrieve")
+    again = retrain_workspace(copy, RETRIEVE)
+    assert (again.cycle, again.dataset, again.frozen) == (outcome.cycle, outcome.dataset, outcome.frozen)
+    assert [(s.candidate, s.promoted) for s in again.steps] == [
+        (s.candidate, s.promoted) for s in outcome.steps
+    ]
+    assert copy.current() == unhurt.current()
+    assert answers(copy, QUESTIONS) == answers(unhurt, QUESTIONS)
+    assert not [path for path in copy.path.rglob(".partial*") if "datasets" not in path.parts]
+
+
+@pytest.mark.slow
+def test_killed_once_prep_serves_it_trains_no_second_candidate_from_the_first(copy, promoted):
+    kill_at("after-promotion", copy, "prep", "retrieve")
+    assert copy.current().prep == promoted[2].steps[0].candidate
+    again = retrain_workspace(copy, LENIENT)
+    assert [(s.kind, s.candidate, s.promoted) for s in again.steps] == [
+        (s.kind, s.candidate, s.promoted) for s in promoted[2].steps
+    ]
+
+
+def test_a_cycle_begun_with_other_settings_is_given_up(copy):
+    kill_at("after-plan", copy, "prep", "retrieve")
+    assert last_plan(copy)["settings"] == LENIENT.to_json()
+    assert retrain_workspace(copy, RETRIEVE).cycle == "0002"
+    assert json.loads((cycles(copy)[0] / "outcome.json").read_text(encoding="utf-8")) == {"given_up": True}
+
+
+def test_two_processes_do_not_retrain_one_workspace(copy):
+    from filelock import FileLock
+
+    (copy.path / "retrain").mkdir()
+    with FileLock(copy.path / "retrain" / ".lock"), pytest.raises(WorkspaceLocked, match="retrains"):
+        retrain_workspace(copy, RETRIEVE)
+
+
+def test_nothing_is_trained_where_nothing_could_be_measured(copy):
+    with pytest.raises(DataError, match="no frozen questions"):
+        retrain_workspace(copy, replace(RETRIEVE, frozen=replace(RETRIEVE.frozen, held_out_every=50)))
+    assert cycles(copy) == []
+    with pytest.raises(EmptyStore):
+        retrain_workspace(copy.path / "nothing-here", RETRIEVE)
+
+
+def test_settings_are_read_from_the_workspace_and_a_mistake_is_named(tmp_path):
+    place = Workspace(tmp_path)
+    assert cycle_settings(place) == CycleSettings()
+    text = 'kinds = ["retrieve"]\n[training]\nminutes = 3.0\n[gate]\nmin_questions = 7\n[frozen]\nlabelled = ["a"]\n'
+    (tmp_path / "retrain.toml").write_text(text, encoding="utf-8")
+    settings = cycle_settings(place)
+    assert (settings.kinds, settings.training.minutes) == (("retrieve",), 3.0)
+    assert (settings.gate.min_questions, settings.frozen.labelled) == (7, ("a",))
+    for wrong, named in (
+        ("[gate]\nspeed = 1\n", "speed"),
+        ("gate = 1\n", "gate"),
+        ('kinds = ["ask"]\n', "kinds"),
+    ):
+        (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
+        with pytest.raises(ConfigError, match=named):
+            cycle_settings(place, tmp_path / "wrong.toml")
+
+
+def test_the_command_prints_what_became_of_each_candidate(copy, tmp_path, capsys):
+    written = (
+        "[training]\nn_examples = 40\nheld_out_every = 4\n[frozen]\nheld_out_every = 4\nn_questions = 12\n"
+    )
+    written += "[trials]\nn_answers = 6\nprogress = false\n"
+    (tmp_path / "cycle.toml").write_text(written, encoding="utf-8")
+    words = [
+        "retrain",
+        "--workspace",
+        str(copy.path),
+        "--kind",
+        "retrieve",
+        "--config",
+        str(tmp_path / "cycle.toml"),
+    ]
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    assert "is not promoted" in shown.out
+    assert "6 questions on" in shown.out
+    page = next(line.strip() for line in shown.out.splitlines() if line.endswith("index.html"))
+    assert Path(page).is_file()
+    assert "training retrieve" in shown.err
