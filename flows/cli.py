@@ -1,4 +1,4 @@
-"""The `diptych` command: ingest, ask, train, evaluate, retrain, models, demo.
+"""The `diptych` command: ingest, ask, train, evaluate, retrain, models, report, demo.
 
 It parses arguments, calls the plain functions of the packages and prints what they return. Prefect is
 imported by `demo` alone. Results go to standard output, progress and errors to standard error. Exit status:
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli_models import add_models
+from flows.cli_report import add_report
 from flows.cli_retrain import add_retrain
 from prep.errors import DiptychError
 
@@ -155,7 +156,9 @@ def build_parser() -> argparse.ArgumentParser:
     _json(evaluate)
 
     add_retrain(partial(_command, commands))
+
     add_models(commands, _command)
+    add_report(partial(_command, commands))
 
     demo = _command(
         commands,

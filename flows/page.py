@@ -19,7 +19,7 @@ from prep.errors import StoreError
 from retrieve.report import Report
 from retrieve.report_html import COLOURS, STYLE, html_text, render_report
 
-__all__ = ["Curves", "Metrics", "render_page", "write_page"]
+__all__ = ["Curves", "Metrics", "counted", "frame_page", "render_page", "write_html", "write_page"]
 
 #: Table title -> system -> metric -> value (None: not measured). The first system is ours.
 Metrics = Mapping[str, Mapping[str, Mapping[str, float | str | None]]]
@@ -52,7 +52,6 @@ def write_page(
 
     documents: samples with all their chunks, in order. Raises StoreError if the file cannot be written.
     """
-    target = Path(path)
     page = render_page(
         title=title,
         reports=reports,
@@ -62,6 +61,12 @@ def write_page(
         rejected=rejected,
         notes=notes,
     )
+    return write_html(path, page)
+
+
+def write_html(path: str | Path, page: str) -> Path:
+    """Write a page, whole or not at all, and return its path. Raises StoreError."""
+    target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +98,16 @@ def render_page(
         ("rejected", "Files that could not be read", _rejected(rejected)),
         ("notes", "Notes", "".join(f'<p dir="auto">{html_text(note)}</p>' for note in notes)),
     ]
+    return frame_page(title, sections)
+
+
+def frame_page(
+    title: str, sections: Sequence[tuple[str, str, str]], *, lead: str = "", style: str = ""
+) -> str:
+    """Return a whole page of sections (anchor, name, HTML), those that are empty left out.
+
+    lead: HTML that stands before them. style: rules beside those that all pages have.
+    """
     shown = [(anchor, name, body) for anchor, name, body in sections if body]
     links = "".join(f'<li><a href="#{anchor}">{name}</a></li>' for anchor, name, _ in shown)
     body = "\n".join(
@@ -104,10 +119,10 @@ def render_page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{html_text(title)}</title>\n<style>{STYLE}{_PAGE_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{html_text(title)}</title>\n<style>{STYLE}{_PAGE_STYLE}{style}</style>\n</head>\n<body>\n"
         f'<header><h1 dir="auto">{html_text(title)}</h1>\n'
         f'<nav aria-label="Parts"><ul>{links}</ul></nav></header>\n'
-        f"<main>\n{body or '<p>There is nothing to show.</p>'}\n</main>\n</body>\n</html>\n"
+        f"<main>\n{lead}{body or '<p>There is nothing to show.</p>'}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -117,7 +132,7 @@ def _answers(reports: Sequence[Report]) -> str:
     n_answered = sum(not report.abstained for report in reports)
     n_quotes = sum(len(report.quotes) for report in reports)
     lead = (
-        f"{_count(len(reports), 'question')}: {n_answered} answered with {_count(n_quotes, 'quote')}, "
+        f"{counted(len(reports), 'question')}: {n_answered} answered with {counted(n_quotes, 'quote')}, "
         f"{len(reports) - n_answered} left unanswered because the sources do not say."
     )
     articles = "\n".join(render_report(report, heading_level=3, with_style=False) for report in reports)
@@ -194,11 +209,11 @@ def _document(document: Document, chunks: Sequence[Chunk], *, is_open: bool) -> 
     rest = ""
     if shown < len(document.text):
         rest = (
-            f'<p class="rest">Not shown: the last {_count(len(document.text) - shown, "character")}'
-            f" ({_count(len(chunks) - place, 'whole chunk')}).</p>"
+            f'<p class="rest">Not shown: the last {counted(len(document.text) - shown, "character")}'
+            f" ({counted(len(chunks) - place, 'whole chunk')}).</p>"
         )
     name = document.title.strip() or document.id
-    size = f"{_count(len(chunks), 'chunk')}, {_count(len(document.text), 'character')}"
+    size = f"{counted(len(chunks), 'chunk')}, {counted(len(document.text), 'character')}"
     source = f'<p class="path"><bdi>{html_text(document.source)}</bdi></p>' if document.source else ""
     return (
         f'<details class="document"{" open" if is_open else ""}><summary>'
@@ -209,7 +224,7 @@ def _document(document: Document, chunks: Sequence[Chunk], *, is_open: bool) -> 
 
 def _chunk_band(document: Document, chunk: Chunk, place: int) -> str:
     text = document.text[chunk.start : min(chunk.end, MAX_CHARACTERS_PER_DOCUMENT)]
-    margin = [f"{_count(chunk.n_tokens, 'token')}"]
+    margin = [f"{counted(chunk.n_tokens, 'token')}"]
     if chunk.headings:
         margin.append(" › ".join(chunk.headings))
     shade = "odd" if place % 2 else "even"
@@ -239,13 +254,18 @@ def _rejected(rejected: Sequence[Rejected]) -> str:
         for item in rejected
     )
     return (
-        f'<p class="lead">{_count(len(rejected), "file")} left out; everything else was read.</p>\n'
+        f'<p class="lead">{counted(len(rejected), "file")} left out; everything else was read.</p>\n'
         '<div class="wide"><table><thead><tr><th scope="col">File</th><th scope="col">Why</th></tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 
-def _count(amount: int, noun: str) -> str:
+def counted(amount: int, noun: str) -> str:
+    """Return an amount with its noun, in the plural where it is not one.
+
+    >>> counted(1200, "question")
+    '1,200 questions'
+    """
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,13 @@ class ChunkTable:
         if not chunks:
             self.document(document_id)  # a document may be empty, but it must be there
         return chunks
+
+    def chunk_lengths(self) -> Counter[tuple[str, int]]:
+        """Return (role, tokens) → how many chunks, boilerplate included."""
+        found = self._connection().execute(
+            "SELECT role, n_tokens, count(*) FROM chunks GROUP BY role, n_tokens"
+        )
+        return Counter({(role, n_tokens): n_chunks for role, n_tokens, n_chunks in found})
 
     def content_hashes(self) -> dict[str, str]:
         """Return the content hash of every document by its id, in order of ingestion."""

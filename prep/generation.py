@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -146,6 +147,10 @@ class Generation:
     def document_chunks(self, document_id: str) -> list[Chunk]:
         """Return all chunks of a document in order, boilerplate included. Raises StoreError."""
         return self._table.document_chunks(document_id)
+
+    def chunk_lengths(self) -> Counter[tuple[str, int]]:
+        """Return (role, tokens with the header) → how many chunks, boilerplate included."""
+        return self._table.chunk_lengths()
 
     def content_hashes(self) -> dict[str, str]:
         """Return the content hash of every document by its id, in order of ingestion."""

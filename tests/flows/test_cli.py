@@ -30,6 +30,7 @@ LEAVES = [
     "models show",
     "models diff",
     "models prune",
+    "report",
     "demo",
 ]
 
