@@ -11,6 +11,7 @@
     │   ├── WorkspaceLocked     another process is writing
     │   └── EmptyStore          there is no generation to search
     ├── DataError               labelled or corpus data does not follow the schema
+    ├── TeacherError            an outside model that was configured cannot be used
     └── DependencyError         an optional dependency is needed and not installed
 
 A document that cannot be read is data, not an error: see `prep.document.Rejected`.
@@ -26,6 +27,7 @@ __all__ = [
     "DiptychError",
     "EmptyStore",
     "StoreError",
+    "TeacherError",
     "VersionMismatch",
     "WeightsError",
     "WorkspaceLocked",
@@ -74,6 +76,10 @@ class EmptyStore(StoreError):
 
 class DataError(DiptychError, ValueError):
     """Labelled or corpus data does not follow the documented schema."""
+
+
+class TeacherError(DiptychError):
+    """An outside model that was configured to write questions refuses, fails or cannot be reached."""
 
 
 class DependencyError(DiptychError, ImportError):

@@ -9,13 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 
-from retrieve.grammar import Grammar, GrammarState
+from retrieve.grammar import Grammar
 
-__all__ = ["Action", "Decoder"]
+__all__ = ["Action", "Constraint", "Decoder"]
+
+
+class Constraint(Protocol):
+    """A place in a grammar: what may come next, until it is done."""
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def decides_none(self) -> bool:
+        """Whether the next token decides if none is reported."""
+
+    def allowed(self) -> torch.Tensor: ...
+
+    def advance(self, token: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class Decoder:
     def decode(
         self,
         prompts: Sequence[str],
-        states: Sequence[GrammarState],
+        states: Sequence[Constraint],
         *,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
@@ -127,14 +142,14 @@ class Decoder:
     def _choose(
         self,
         logits: torch.Tensor,
-        state: GrammarState,
+        state: Constraint,
         temperature: float,
         generator: torch.Generator | None,
         row: int,
         none_margins: list[float],
     ) -> tuple[int, float]:
         allowed = state.allowed()
-        if state.place == "statement" and not state.written and state.n_findings == 0:
+        if state.decides_none:
             none = self.grammar.none[0]
             others = allowed.clone()
             others[none] = False

@@ -103,7 +103,7 @@ class Episode:
 
     def __post_init__(self) -> None:
         storable = _SURROGATE.sub("\ufffd", self.question)
-        shown = _one_line(storable)[: self.limits.max_question_characters]
+        shown = one_line(storable)[: self.limits.max_question_characters]
         self.queries = [shown]
         self.segments = [(f"<question>{escape(shown)}</question>\n", False)]
 
@@ -151,7 +151,7 @@ class Episode:
         if self.state != "act":
             raise RuntimeError(f"an action was taken in state {self.state!r}")
         if match := _SEARCH.fullmatch(words):
-            query = _one_line(match.group(1))
+            query = one_line(match.group(1))
             if not query or not self.may_search:
                 raise MalformedAction(f"no such search is allowed here: {words!r}")
             self.queries.append(query)
@@ -175,16 +175,22 @@ class Episode:
         spans = spans[: MAX_SENTENCES - len(self.sentences)]
         if not spans:
             return None
-        heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
-        heading = escape(_one_line(heading))[: limits.max_heading_characters]
-        parts = []
-        for span in spans:
-            self.sentences.append(span)
-            self.sentence_passage.append(len(self.passages))
-            text = passage.text[span.start - passage.start : span.end - passage.start]
-            parts.append(f"{marker(len(self.sentences))} {escape(_one_line(text))}")
+        block = show_passage(passage, spans, len(self.sentences) + 1, limits)
+        self.sentences += spans
+        self.sentence_passage += [len(self.passages)] * len(spans)
         self.passages.append(passage)
-        return f"{heading}\n{''.join(parts)}"
+        return block
+
+
+def show_passage(passage: Passage, spans: Sequence[Span], first: int, limits: EpisodeLimits) -> str:
+    """Return a passage as the model reads it: its headings' line, then the sentences numbered from `first`."""
+    heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
+    heading = escape(one_line(heading))[: limits.max_heading_characters]
+    parts = []
+    for number, span in enumerate(spans, start=first):
+        text = passage.text[span.start - passage.start : span.end - passage.start]
+        parts.append(f"{marker(number)} {escape(one_line(text))}")
+    return f"{heading}\n{''.join(parts)}"
 
 
 def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
@@ -231,5 +237,6 @@ def _cut(text: str, start: int, end: int, size: int) -> list[tuple[int, int]]:
     return [*pieces, (start, end)]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the text with every run of blanks and line ends as one blank."""
     return _BLANKS.sub(" ", text).strip()

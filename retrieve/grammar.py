@@ -55,6 +55,7 @@ class Grammar:
         self.size = vocabulary_size
         self.search, self.end_search = known["<search>"], known["</search>"]
         self.report, self.end_report = known["<report>"], known["</report>"]
+        self.question, self.end_question = known["<question>"], known["</question>"]
         self.markers = [known[token] for token in MARKERS]
         self.marker_tokens = torch.tensor(self.markers)
         self.number_of = {token: number for number, token in enumerate(self.markers, start=1)}
@@ -87,6 +88,16 @@ class Grammar:
     ) -> GrammarState:
         """Return the state at the beginning of an action, with `n_sentences` sentences to point at."""
         return GrammarState(self, n_sentences, may_search, limits or ActionLimits())
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of text that comes after other text; control tokens in it are text."""
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return tokens
+
+    def begins_word(self, token: int) -> bool:
+        """Whether a word, a mark or a character of a script without blanks begins with the token."""
+        text: str = self._tokenizer.convert_ids_to_tokens(token)
+        return not (text[:1].isascii() and text[:1].isalnum())
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return an action's tokens as text. Words spell no tag or marker, whatever pieces they are made of."""
@@ -130,6 +141,11 @@ class GrammarState:
     written: list[int] = field(default_factory=list)  # tokens of the query or statement at hand
     pointers: list[int] = field(default_factory=list)  # of the finding at hand
     n_findings: int = 0
+
+    @property
+    def decides_none(self) -> bool:
+        """Whether the next token is the first of a report, which may be none."""
+        return self.place == "statement" and not self.written and self.n_findings == 0
 
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next: bool (vocabulary,). Never all False before `done`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from retrieve.report_html import COLOURS, html_text
 from training.traces import Trace
 
-__all__ = ["render_traces", "write_traces_page"]
+__all__ = ["plain_page", "plain_table", "render_traces", "write_traces_page"]
 
 _STYLE = (
     f":root{{{COLOURS['light']}}}@media (prefers-color-scheme:dark){{:root{{{COLOURS['dark']}}}}}"
@@ -71,23 +71,30 @@ def render_traces(
     body = "\n".join(
         [
             "<h1>Traces</h1>",
-            _table(["set", *kinds, "all"], rows),
+            plain_table(["set", *kinds, "all"], rows),
             *(
-                ["<h2>Refused</h2>", _table(["set", "why", "traces"], reasons, kind="words")]
+                ["<h2>Refused</h2>", plain_table(["set", "why", "traces"], reasons, kind="words")]
                 if reasons
                 else []
             ),
             *shown,
         ]
     )
+    return plain_page("Traces", body)
+
+
+def plain_page(title: str, body: str) -> str:
+    """Return a whole page that fetches nothing around a body of HTML."""
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Traces</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html_text(title)}</title>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "counts") -> str:
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "counts") -> str:
+    """Return a table; kind: "counts" aligns numbers, "words" text."""
+
     def line(cells: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html_text(cell)}</{tag}>" for cell in cells) + "</tr>"
 
