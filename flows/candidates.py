@@ -5,6 +5,7 @@ workspace beside the version that serves; promoting it is decided elsewhere. Wha
 by the digest of what went into it, and not made twice; what was interrupted goes on from its checkpoint.
 
     datasets/<digest>/     manifest.json  corpus/ and held-out/: all documents but frozen ones, questions apart
+                           asked.html: a sample of the questions that were written
     runs/<kind>-<digest>/  candidate.json (when finished) and what the training writes
 """
 
@@ -37,6 +38,7 @@ from training.dataset import LabelledSet, Question, load_set, save_set
 from training.frozen import read_frozen
 
 if TYPE_CHECKING:
+    from training.teacher import TeacherConfig
     from training.traces import Trace
 
 __all__ = [
@@ -59,6 +61,8 @@ __all__ = [
 FORMAT = 1
 CORPUS = "corpus"
 HELD_OUT = "held-out"
+#: In a data set's folder: what was asked on the documents, to check by hand.
+ASKED_PAGE = "asked.html"
 # What readers leave of a file: text formats as they are, all others in Markdown form.
 _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
 
@@ -67,12 +71,14 @@ _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": 
 class PassSettings:
     """How much is synthesised and how long is trained.
 
-    n_examples: questions made at most. held_out_every: every so many documents one is kept for measuring.
+    n_examples: questions made at most, n_asked of them at most written by the model that asks, the others with a gap.
+    held_out_every: every so many documents one is kept for measuring.
     minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
     a document; prep_epochs: how often the prep model's heads see them. cut_steps: of rewarding cuts.
     """
 
     n_examples: int = 960
+    n_asked: int = 240
     held_out_every: int = 6
     minutes: float = 20.0
     prep_epochs: int = 8
@@ -84,6 +90,8 @@ class PassSettings:
         for name in ("n_examples", "prep_epochs", "prep_pages", "cut_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        if self.n_asked < 0:
+            raise ConfigError(f"n_asked={self.n_asked!r} must not be negative")
         if self.held_out_every < 2:
             raise ConfigError(f"held_out_every={self.held_out_every!r} must be at least 2: nothing is left")
         if self.minutes <= 0:
@@ -94,7 +102,8 @@ class PassSettings:
 class Dataset:
     """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
 
-    n_lessons: how many of both came from the experience log.
+    n_lessons: how many of both came from the experience log. asked: what came of writing questions, see
+    `training.asked.AskedQuestions.describe`; empty where none were to be written.
     """
 
     digest: str
@@ -105,6 +114,7 @@ class Dataset:
     n_held_out: int
     reused: bool
     n_lessons: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def held_out(self) -> Path:
@@ -137,17 +147,26 @@ class Candidate:
 
 
 def synthesize_data(
-    workspace: Workspace, settings: PassSettings, *, lessons: Sequence[Question] = ()
+    workspace: Workspace,
+    settings: PassSettings,
+    *,
+    lessons: Sequence[Question] = (),
+    teacher: TeacherConfig | None = None,
 ) -> Dataset:
     """Make questions with known evidence from the documents of the current generation; lessons join them.
 
     Frozen documents and questions (`training.frozen`) are left out, of the lessons too. lessons: questions from the
-    experience log, their evidence in documents as they are now.
-    Raises EmptyStore before anything was ingested, DataError where the documents give no question.
+    experience log, their evidence in documents as they are now. teacher: an outside model that writes the questions
+    instead of our own. Goes on where it was interrupted.
+    Raises EmptyStore before anything was ingested, DataError where the documents give no question, TeacherError.
     """
+    from flows.asked_data import ask_documents, asked_by
+    from flows.serving import serving_prep
+    from training.asked_page import write_asked_page
     from training.synthesize import synthesize_cloze
 
     frozen = read_frozen(frozen_path(workspace))
+    n_asked = min(settings.n_asked, settings.n_examples)
     with workspace.open_generation() as generation:
         made_of: dict[str, Any] = {
             "format": FORMAT,
@@ -160,6 +179,8 @@ def synthesize_data(
             made_of["frozen"] = frozen.digest
         if lessons:
             made_of["lessons"] = [asdict(lesson) for lesson in lessons]
+        if n_asked:
+            made_of["asked"] = {"n": n_asked, "prep": generation.prep_version, **asked_by(teacher)}
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
         if (folder / MANIFEST_NAME).is_file():
             return _dataset(folder, reused=True)
@@ -168,7 +189,20 @@ def synthesize_data(
             for document in generation.documents()
             if not frozen.holds_document(document)
         }
-    made = synthesize_cloze(documents.values(), n=settings.n_examples, seed=settings.seed)
+        notes = folder.with_name(f".asked-{folder.name}.jsonl")
+        asked = None
+        if n_asked:
+            asked = ask_documents(
+                generation,
+                documents,
+                n_asked,
+                encoder=serving_prep(workspace).encoder,
+                seed=settings.seed,
+                notes=notes,
+                teacher=teacher,
+            )
+    made = list(asked.questions) if asked else []
+    made += synthesize_cloze(documents.values(), n=settings.n_examples - len(made), seed=settings.seed)
     kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]
     questions = [one for one in (*made, *kept) if not frozen.holds_question(one.question)]
     if not questions:
@@ -183,16 +217,20 @@ def synthesize_data(
     counts = {"documents": len(documents), **{name: len(part) for name, part in parts.items()}}
     counts["lessons"] = len({lesson.id for lesson in kept} & {question.id for question in questions})
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
+    about["asked"] = asked.describe() if asked else {}
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         formats = document_formats(documents)
         for name, part in parts.items():
             save_set(LabelledSet(documents, formats, part, name), temporary / name)
+        if asked:
+            write_asked_page(temporary / ASKED_PAGE, asked, documents)
         write_manifest(temporary, about)
         os.rename(temporary, folder)
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    notes.unlink(missing_ok=True)
     return _dataset(folder, reused=False)
 
 
@@ -276,24 +314,10 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: in
 
     Not shown is what the data set lacks: frozen documents, and those that changed since it was made.
     """
-    import numpy as np
-
-    from retrieve.episode import Passage
-    from training.pool import PassagePool
+    from flows.asked_data import generation_pool
     from training.traces import TraceConfig, build_traces
 
-    chunks = [
-        chunk
-        for chunk in generation.chunks(range(generation.counts["indexed"]))
-        if (document := dataset.documents.get(chunk.document_id)) is not None
-        and document.text[chunk.start : chunk.end] == chunk.text
-    ]
-    titles = {document_id: document.title for document_id, document in dataset.documents.items()}
-    pool = PassagePool(
-        [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],
-        np.stack([chunk.vector for chunk in chunks]),
-        encoder,
-    )
+    pool = generation_pool(generation, dataset.documents, encoder)
     traces, counts = build_traces(dataset.questions, pool, TraceConfig(seed=seed))
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
@@ -325,6 +349,7 @@ def _dataset(folder: Path, *, reused: bool) -> Dataset:
         n_held_out=counts[HELD_OUT],
         reused=reused,
         n_lessons=counts.get("lessons", 0),
+        asked=manifest.get("asked", {}),
     )
 
 

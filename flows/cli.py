@@ -17,23 +17,18 @@ from dataclasses import asdict, is_dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.cli_models import add_models
 from flows.cli_report import add_report
 from flows.cli_retrain import add_retrain
+from flows.cli_train import add_train
 from prep.errors import DiptychError
 
-if TYPE_CHECKING:
-    from flows.prep_candidates import PrepStage
-    from prep.workspace import ModelKind
-
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "main", "positive_float", "positive_int", "print_json"]
 
 DEFAULT_WORKSPACE = "workspace"
 SUITES = ("chunking", "retrieval", "answers")
-KINDS: tuple[ModelKind, ...] = ("prep", "retrieve")
-STAGES: tuple[PrepStage, ...] = ("supervised", "contrastive", "reinforcement")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,36 +89,12 @@ def build_parser() -> argparse.ArgumentParser:
         "  diptych ask 'How is a tuple written?' --max-searches 1 --json",
     )
     ask.add_argument("questions", nargs="+", metavar="QUESTION")
-    ask.add_argument("--max-searches", type=_positive_int, default=3, help="searches a question (3)")
-    ask.add_argument(
-        "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="a question (5)"
-    )
+    ask.add_argument("--max-searches", type=positive_int, default=3, help="searches a question (3)")
+    ask.add_argument("--deadline", type=positive_float, default=5.0, metavar="SECONDS", help="a question (5)")
     ask.add_argument("--format", choices=("text", "markdown", "html", "json"), default="text")
     ask.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
 
-    train = _command(
-        commands,
-        "train",
-        _train,
-        "train a candidate version on data synthesised from the ingested documents",
-        "diptych train prep --stage contrastive --minutes 20\n  diptych train retrieve --examples 960 --seed 1",
-    )
-    train.add_argument("kind", choices=KINDS)
-    train.add_argument(
-        "--minutes",
-        type=_positive_float,
-        default=20.0,
-        help="training retrieve, or prep's vectors, at most (20)",
-    )
-    train.add_argument(
-        "--stage",
-        choices=STAGES,
-        default=STAGES[0],
-        help="of prep: heads by structure, vectors by questions, or cuts by what questions find (supervised)",
-    )
-    train.add_argument("--examples", type=_positive_int, default=960, help="synthetic examples at most (960)")
-    train.add_argument("--seed", type=int, default=0)
-    _json(train)
+    add_train(partial(_command, commands))
 
     evaluate = _command(
         commands,
@@ -142,9 +113,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--candidate", metavar="VERSION", help="measure this version too (retrieve for answers, else prep)"
     )
-    evaluate.add_argument("--limit", type=_positive_int, metavar="N", help="N questions only, evenly spread")
+    evaluate.add_argument("--limit", type=positive_int, metavar="N", help="N questions only, evenly spread")
     evaluate.add_argument(
-        "--deadline", type=_positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
+        "--deadline", type=positive_float, default=5.0, metavar="SECONDS", help="an answer (5)"
     )
     evaluate.add_argument(
         "--no-resume",
@@ -235,30 +206,6 @@ def _ask(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
-    from flows.prep_candidates import train_prep_candidate
-    from prep.workspace import Workspace
-
-    workspace = Workspace(arguments.workspace)
-    settings = PassSettings(n_examples=arguments.examples, minutes=arguments.minutes, seed=arguments.seed)
-    dataset = synthesize_data(workspace, settings)
-    if arguments.kind == "prep":
-        candidate = train_prep_candidate(workspace, dataset, settings, arguments.stage)
-    else:
-        candidate = train_retrieve_candidate(workspace, dataset, settings)
-    if arguments.json:
-        print_json(candidate)
-        return 0
-    print(
-        f"{candidate.kind} {candidate.version} {'was trained before' if candidate.reused else 'is trained'}"
-    )
-    for system, figures in candidate.metrics.items():
-        print(f"  {system}: {', '.join(f'{name} {value:.3f}' for name, value in figures.items())}")
-    print(f"It does not serve yet: diptych models promote {candidate.kind} {candidate.version}")
-    return 0
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
     from flows.suites import SuiteSettings, advantages, interval_of, run_suite, verdict, write_results
     from prep.workspace import Workspace
@@ -313,14 +260,16 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _positive_int(text: str) -> int:
+def positive_int(text: str) -> int:
+    """Read an argument that is a whole number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return number
 
 
-def _positive_float(text: str) -> float:
+def positive_float(text: str) -> float:
+    """Read an argument that is a number above 0."""
     number = float(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")

@@ -181,7 +181,10 @@ class _Cycle:
         )  # raises now, before anything is trained, where nothing can be measured
         lessons = log_lessons(self.place, frozen) if self.settings.lessons else None
         dataset = synthesize_data(
-            self.place, self.settings.training, lessons=lessons.questions if lessons else ()
+            self.place,
+            self.settings.training,
+            lessons=lessons.questions if lessons else (),
+            teacher=self.settings.teacher,
         )
         reached("after-dataset")
         plan = {

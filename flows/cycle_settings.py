@@ -16,6 +16,7 @@ from prep.workspace import MODEL_KINDS, ModelKind, Workspace
 from training.config_file import read_config
 from training.frozen import FrozenConfig
 from training.gate import GateConfig
+from training.teacher import TeacherConfig
 
 __all__ = ["SETTINGS_NAME", "CycleSettings", "cycle_settings"]
 
@@ -28,11 +29,13 @@ class CycleSettings:
     """What a cycle trains, on what, and what a candidate must show.
 
     kinds: in this order. prep_stage: of the prep model's training. lessons: learn from the experience log.
+    teacher: an outside model that writes questions instead of our own; none by default.
     """
 
     kinds: tuple[ModelKind, ...] = MODEL_KINDS
     prep_stage: PrepStage = "contrastive"
     lessons: bool = True
+    teacher: TeacherConfig | None = None
     training: PassSettings = field(default_factory=PassSettings)
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
     trials: TrialSettings = field(default_factory=TrialSettings)
@@ -50,9 +53,10 @@ class CycleSettings:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> CycleSettings:
-        """Read settings; an unknown key is a ConfigError. Tables: [training], [frozen], [trials], [gate]."""
+        """Read settings; an unknown key is a ConfigError. Tables: [training], [teacher], [frozen], [trials], [gate]."""
         tables = {
             "training": PassSettings,
+            "teacher": TeacherConfig,
             "frozen": FrozenConfig,
             "trials": TrialSettings,
             "gate": GateConfig,

@@ -50,7 +50,7 @@ QUESTIONS = (
     "Who won the football World Cup in 1998?",
 )
 #: Short, so that the demo shows the loop rather than a result: `diptych train` takes longer and gives more.
-PASS = PassSettings(n_examples=480, minutes=1.2, prep_epochs=4, prep_pages=1)
+PASS = PassSettings(n_examples=480, n_asked=16, minutes=1.2, prep_epochs=4, prep_pages=1)
 N_MEASURED = 12
 N_SAMPLES = 3
 # A demo may run beside a browser and a compiler: an answer that takes longer is better than none.
@@ -102,9 +102,9 @@ def run_demo(
 
 def _train(place: Workspace) -> tuple[Dataset, Candidate, Candidate]:
     workspace = str(place.path)
-    synthesize(workspace, PASS.n_examples, PASS.seed)
-    train_prep(workspace, PASS.prep_epochs, PASS.prep_pages, PASS.n_examples, PASS.seed)
-    train_retrieve(workspace, PASS.minutes, PASS.n_examples, PASS.seed)
+    synthesize(workspace, PASS.n_examples, PASS.seed, PASS.n_asked)
+    train_prep(workspace, PASS.prep_epochs, PASS.prep_pages, PASS.n_examples, PASS.seed, n_asked=PASS.n_asked)
+    train_retrieve(workspace, PASS.minutes, PASS.n_examples, PASS.seed, PASS.n_asked)
     # The flows return receipts; what they made is found again by its digest.
     dataset = synthesize_data(place, PASS)
     prep = train_prep_candidate(place, dataset, PASS)

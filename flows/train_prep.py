@@ -25,6 +25,7 @@ def train_prep(
     seed: int = 0,
     stage: PrepStage = "supervised",
     minutes: float = 20.0,
+    n_asked: int = 240,
 ) -> Receipt:
     """Train a prep version in one stage and keep it as a candidate.
 
@@ -33,18 +34,30 @@ def train_prep(
     "reinforcement" the cuts on what the questions find. A run that was interrupted goes on, one that
     was finished is found again. Returns the version and its held-out figures. Raises EmptyStore, DataError.
     """
-    receipt = train_stage(workspace, epochs, pages, n_examples, seed, stage, minutes)
+    receipt = train_stage(workspace, epochs, pages, n_examples, seed, stage, minutes, n_asked)
     publish_table("prep-candidate", receipt["figures"], f"Held-out figures of {receipt['version']}")
     return receipt
 
 
 @task(name="train a stage", **TASK)
 def train_stage(
-    workspace: str, epochs: int, pages: int, n_examples: int, seed: int, stage: PrepStage, minutes: float
+    workspace: str,
+    epochs: int,
+    pages: int,
+    n_examples: int,
+    seed: int,
+    stage: PrepStage,
+    minutes: float,
+    n_asked: int,
 ) -> Receipt:
     """Train, or find what was trained before, and return the candidate's receipt."""
     settings = PassSettings(
-        prep_epochs=epochs, prep_pages=pages, n_examples=n_examples, seed=seed, minutes=minutes
+        prep_epochs=epochs,
+        prep_pages=pages,
+        n_examples=n_examples,
+        n_asked=n_asked,
+        seed=seed,
+        minutes=minutes,
     )
     place = Workspace(workspace)
     progress = Progress("train-prep-progress", "Training the prep model")

@@ -17,22 +17,26 @@ __all__ = ["train_adapter", "train_retrieve"]
 
 @flow(name="train-retrieve", result_serializer="json", persist_result=False)
 def train_retrieve(
-    workspace: str = "workspace", minutes: float = 20.0, n_examples: int = 960, seed: int = 0
+    workspace: str = "workspace",
+    minutes: float = 20.0,
+    n_examples: int = 960,
+    seed: int = 0,
+    n_asked: int = 240,
 ) -> Receipt:
     """Train a retrieve version on questions made from the documents and keep it as a candidate.
 
     minutes: at most so long. A run that was interrupted goes on, one that was finished is found again.
     Returns the version and its figures. Raises EmptyStore, DataError, BaseModelError.
     """
-    receipt = train_adapter(workspace, minutes, n_examples, seed)
+    receipt = train_adapter(workspace, minutes, n_examples, seed, n_asked)
     publish_table("retrieve-candidate", receipt["figures"], f"Held-out figures of {receipt['version']}")
     return receipt
 
 
 @task(name="train the adapter", **TASK)
-def train_adapter(workspace: str, minutes: float, n_examples: int, seed: int) -> Receipt:
+def train_adapter(workspace: str, minutes: float, n_examples: int, seed: int, n_asked: int) -> Receipt:
     """Train, or find what was trained before, and return the candidate's receipt."""
-    settings = PassSettings(minutes=minutes, n_examples=n_examples, seed=seed)
+    settings = PassSettings(minutes=minutes, n_examples=n_examples, n_asked=n_asked, seed=seed)
     place = Workspace(workspace)
     progress = Progress("train-retrieve-progress", "Training the retrieve model")
     candidate = train_retrieve_candidate(place, synthesize_data(place, settings), settings, told=progress)

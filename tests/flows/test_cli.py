@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from fixture_causal_lm import serve_tiny_model
 
-from flows import cli, prep_candidates, suites
+from flows import cli, cli_train, prep_candidates, suites
 from flows.cli import build_parser, main
-from prep.workspace import Workspace
+from prep.workspace import MODEL_KINDS, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = [
@@ -191,5 +191,6 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
 
 def test_the_choices_offered_are_those_that_exist():
     """The command line names them itself, so that `--help` imports nothing heavy."""
-    assert cli.STAGES == prep_candidates.STAGES
+    assert cli_train.STAGES == prep_candidates.STAGES
+    assert cli_train.KINDS == MODEL_KINDS
     assert cli.SUITES == suites.SUITES

@@ -32,7 +32,7 @@ from prep.workspace import Workspace
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 
-SETTINGS = PassSettings(n_examples=40, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
+SETTINGS = PassSettings(n_examples=40, n_asked=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,85 @@
+"""Questions written on a workspace's documents: by the model that asks, or by a teacher where one is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prep.document import Document
+from prep.errors import DataError
+from prep.generation import Generation
+from prep.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from training.ask_writer import QuestionWriter
+    from training.asked import AskedQuestions
+    from training.pool import PassagePool
+    from training.round_trip import Reader
+    from training.teacher import TeacherConfig
+
+__all__ = ["ask_documents", "asked_by", "generation_pool"]
+
+
+def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
+    """Return what questions depend on beside the documents: who writes them and who reads them back.
+
+    Both come with the package, so that nothing that was learned from use decides what is trained on.
+    """
+    from retrieve.model import shipped_retrieve
+    from training.ask_writer import shipped_ask
+
+    writer = read_manifest(shipped_ask())["version"] if teacher is None else f"{teacher.url} {teacher.model}"
+    return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
+
+
+def ask_documents(
+    generation: Generation,
+    documents: Mapping[str, Document],
+    n: int,
+    *,
+    encoder: Any,
+    seed: int,
+    notes: Path,
+    teacher: TeacherConfig | None = None,
+    writer: QuestionWriter | None = None,
+    reader: Reader | None = None,
+) -> AskedQuestions:
+    """Write n questions on those documents' chunks, as far as they give so many. Goes on with what `notes` holds.
+
+    encoder: of the prep version that cut the chunks. writer, reader: instead of those that ship.
+    """
+    from retrieve.model import RetrieveModel
+    from training.ask_writer import AskWriter
+    from training.asked import AskConfig, ask_corpus
+    from training.round_trip import Reader, RoundTrip
+    from training.teacher import Teacher
+
+    pool = generation_pool(generation, documents, encoder)
+    if writer is None:
+        writer = AskWriter.load() if teacher is None else Teacher(teacher)
+    check = RoundTrip(pool, reader or Reader(RetrieveModel.load()))
+    return ask_corpus(pool, writer, check, AskConfig(n=n, seed=seed), notes=notes)
+
+
+def generation_pool(generation: Generation, documents: Mapping[str, Document], encoder: Any) -> PassagePool:
+    """Return the indexed chunks of those documents that are still as the generation has them. Raises DataError."""
+    import numpy as np
+
+    from retrieve.episode import Passage
+    from training.pool import PassagePool
+
+    chunks = [
+        chunk
+        for chunk in generation.chunks(range(generation.counts["indexed"]))
+        if (document := documents.get(chunk.document_id)) is not None
+        and document.text[chunk.start : chunk.end] == chunk.text
+    ]
+    if not chunks:
+        raise DataError("none of the documents has a chunk in the current generation: ingest them again")
+    titles = {document_id: document.title for document_id, document in documents.items()}
+    return PassagePool(
+        [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],
+        np.stack([chunk.vector for chunk in chunks]),
+        encoder,
+    )
