@@ -132,9 +132,7 @@ def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
         [
             asked("When was the old bridge of Barlin opened?"),
             asked("When was the old bridge of Tolgate opened?"),  # about another town than its passage
-            asked(
-                "What does everybody in Barlin know behind the market hall?", answer="blue fountain"
-            ),
+            asked("What does everybody in Barlin know behind the market hall?", answer="blue fountain"),
             asked("When was the old bridge of Barlin opened?"),
             asked("Who opened the old bridge of Barlin?", answer="its proud people"),
             asked("Barlin", answer="1893"),
