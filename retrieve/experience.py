@@ -1,13 +1,15 @@
 """What was asked, what was answered and what people made of it: `ExperienceLog`, one SQLite file.
 
-One row per report (question, trace of the episode, the report itself, models, generation, seconds) and any
-number of feedback rows for it. It is what the next training run learns from; choosing and weighing rows is
-left to `training`. Many processes may write at once (write-ahead log, short transactions, a connection per
-call).
+One row per report (question, trace of the episode, the report itself, models, generation, seconds, who asked) and any
+number of feedback rows for it. Beside what people said stand signals of what they did: that the question was asked
+again soon after, or followed up by another on the same documents. It is what the next training run learns from;
+choosing and weighing rows is left to `training.experience_rows`. Many processes may write at once (write-ahead log,
+short transactions, a connection per call).
 
-The log never stands in the way of an answer: `record` says once, through `logging`, that it cannot write, and
-goes on. Reading, feedback and deletion raise, because someone is waiting for their effect. What is deleted is
-overwritten in the file, not only unlinked.
+What is to be blacked out is so before anything is written (`retrieve.experience_config`). The log never stands in the
+way of an answer: `record` says once, through `logging`, that it cannot write, and goes on. Reading, feedback and
+deletion raise, because someone is waiting for their effect. What is deleted is overwritten in the file, not only
+unlinked.
 """
 
 from __future__ import annotations
@@ -16,71 +18,62 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from prep.errors import DataError, StoreError
-from retrieve.report import Report, dump_json
+from prep.errors import ConfigError, DataError, StoreError
+from retrieve.experience_config import ExperienceConfig, Redactor
+from retrieve.experience_tables import SCHEMA, check_tables
+from retrieve.report import Quote, Report, dump_json
 
-__all__ = ["SCHEMA", "Experience", "ExperienceLog", "Feedback"]
+__all__ = ["ASKED_AGAIN", "FOLLOWED_UP", "SCHEMA", "Experience", "ExperienceLog", "Feedback", "Signal"]
 
-#: The version of the file's tables, kept in SQLite's user_version.
-SCHEMA = 1
+#: What a later question says of an earlier report.
+ASKED_AGAIN, FOLLOWED_UP = "asked again", "followed up"
 
 _LOGGER = logging.getLogger(__name__)
-_APPLICATION_ID = (
-    0x44697079  # "Dipy", so that `file` and our own check can tell the log from another database
-)
-_TABLES = """
-CREATE TABLE IF NOT EXISTS reports (
-    report_id TEXT PRIMARY KEY,
-    created TEXT NOT NULL,
-    question TEXT NOT NULL,
-    trace TEXT NOT NULL,
-    report TEXT NOT NULL,
-    models TEXT NOT NULL,
-    generation TEXT NOT NULL,
-    seconds REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS feedback (
-    feedback_id INTEGER PRIMARY KEY,
-    report_id TEXT NOT NULL REFERENCES reports ON DELETE CASCADE,
-    created TEXT NOT NULL,
-    helpful INTEGER CHECK (helpful IN (0, 1)),
-    answer TEXT
-);
-CREATE INDEX IF NOT EXISTS feedback_of_report ON feedback (report_id);
-CREATE TABLE IF NOT EXISTS shown (
-    document_id TEXT NOT NULL,
-    report_id TEXT NOT NULL REFERENCES reports ON DELETE CASCADE,
-    PRIMARY KEY (document_id, report_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS shown_in_report ON shown (report_id);
-"""
+_SAME_SHARE = 0.8  # of the words of two questions that say the same
+_PRUNE_EVERY = 64  # records of one process
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person said of a report: whether it helped (None: not said), and the right answer, if given."""
+    """What a person said of a report: whether it helped (None: not said), the right answer, whether a quote is right.
+
+    quote: its place among the report's quotes, counted from 1.
+    """
 
     created: str
-    helpful: bool | None
-    answer: str | None
+    helpful: bool | None = None
+    answer: str | None = None
+    quote: int | None = None
+    quote_right: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What somebody did after a report: the kind, and the report that came of it."""
+
+    kind: str
+    by_report: str
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """One logged question: the trace of its episode, the report, and the feedback in the order it came."""
+    """One logged question: the trace of its episode, the report, feedback in the order it came, and signals."""
 
     trace: list[Any]
     report: Report
     feedback: tuple[Feedback, ...] = ()
+    user: str | None = None
+    signals: tuple[Signal, ...] = ()
 
     @property
     def helpful(self) -> bool | None:
@@ -92,55 +85,82 @@ class Experience:
         """The last answer someone gave instead; None if nobody did."""
         return next((item.answer for item in reversed(self.feedback) if item.answer is not None), None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values: schema, report, trace, feedback."""
-        feedback = [
-            {"created": item.created, "helpful": item.helpful, "answer": item.answer}
-            for item in self.feedback
+    def quotes(self, *, right: bool) -> list[Quote]:
+        """Return the quotes that were last said to be right, or wrong."""
+        said = {item.quote: item.quote_right for item in self.feedback if item.quote is not None}
+        return [
+            quote for number, quote in enumerate(self.report.quotes, start=1) if said.get(number) is right
         ]
-        return {"schema": SCHEMA, "report": self.report.to_dict(), "trace": self.trace, "feedback": feedback}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values: schema, report, trace, user, feedback, signals."""
+        return {
+            "schema": SCHEMA,
+            "report": self.report.to_dict(),
+            "trace": self.trace,
+            "user": self.user,
+            "feedback": [
+                {
+                    "created": item.created,
+                    "helpful": item.helpful,
+                    "answer": item.answer,
+                    "quote": item.quote,
+                    "quote_right": item.quote_right,
+                }
+                for item in self.feedback
+            ],
+            "signals": [{"kind": signal.kind, "by_report": signal.by_report} for signal in self.signals],
+        }
 
 
 class ExperienceLog:
-    """The experience log at `path`, made by the first record. `enabled=False` keeps nothing."""
+    """The experience log at `path`, made by the first record. `enabled=False` keeps nothing, whatever the settings."""
 
-    def __init__(self, path: str | Path, *, enabled: bool = True, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        enabled: bool = True,
+        config: ExperienceConfig | None = None,
+        timeout_s: float = 5.0,
+    ) -> None:
         self.path = Path(path)
-        self.enabled = enabled
+        self.config = config or ExperienceConfig()
+        self.enabled = enabled and self.config.enabled
         self.timeout_s = timeout_s
+        self._redactor = Redactor(self.config.redact)
         self._has_warned = False
+        self._n_recorded = 0
+
+    @classmethod
+    def of(cls, workspace: str | Path, *, enabled: bool = True) -> ExperienceLog:
+        """Return the log of a workspace, with its settings. Raises ConfigError."""
+        return cls(
+            Path(workspace) / "experience.sqlite", enabled=enabled, config=ExperienceConfig.of(workspace)
+        )
 
     def __repr__(self) -> str:
         return f"ExperienceLog({str(self.path)!r}, enabled={self.enabled})"
 
-    def record(self, report: Report, trace: Sequence[Any] = ()) -> bool:
+    def record(self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None) -> bool:
         """Keep `report` and the steps that led to it, and return whether they were kept. Never raises.
 
-        `trace` is a list of JSON values, the steps of the state machine. A report kept before stays as it is.
+        `trace` is a list of JSON values, the steps of the state machine. user: who asked, kept with the row and
+        never shown to a model. A report kept before stays as it is.
         """
         if not self.enabled:
             return False
         try:
-            row = (
-                report.id,
-                report.created,
-                _storable(report.question),
-                dump_json(list(trace)),
-                report.to_json(),
-                dump_json(report.models),
-                _storable(report.generation),
-                report.usage.seconds,
-            )
-            shown = {_storable(source.document_id) for source in report.sources}
-            with self._transaction(create=True) as database:
-                added = database.execute(
-                    "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
-                )
-                if added.rowcount:
-                    database.executemany(
-                        "INSERT INTO shown VALUES (?, ?)", [(document_id, report.id) for document_id in shown]
-                    )
-        except (sqlite3.Error, OSError, StoreError, TypeError, ValueError, RecursionError) as error:
+            self._record(self._redactor.report(report), trace, user)
+        except (
+            sqlite3.Error,
+            OSError,
+            StoreError,
+            ConfigError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:
             if not self._has_warned:
                 self._has_warned = True
                 _LOGGER.warning(
@@ -151,47 +171,138 @@ class ExperienceLog:
             return False
         return True
 
-    def feedback(self, report_id: str, helpful: bool | None = None, answer: str | None = None) -> None:
-        """Keep what a person said of a report: whether it helped, the right answer, or both.
+    def _record(self, report: Report, trace: Sequence[Any], user: str | None) -> None:
+        who = None if user is None else _storable(self._redactor.user(user))
+        row = (
+            report.id,
+            report.created,
+            _storable(report.question),
+            dump_json(self._redactor.values(list(trace))),
+            report.to_json(),
+            dump_json(report.models),
+            _storable(report.generation),
+            report.usage.seconds,
+            who,
+        )
+        shown = {_storable(source.document_id) for source in report.sources}
+        self._n_recorded += 1
+        with self._transaction(create=True) as database:
+            added = database.execute(
+                "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            )
+            if added.rowcount:
+                database.executemany(
+                    "INSERT INTO shown VALUES (?, ?)", [(document_id, report.id) for document_id in shown]
+                )
+                self._note_signal(database, report, who)
+            if self._n_recorded % _PRUNE_EVERY == 1:
+                self._drop_old(database)
 
-        Raises DataError if neither is given or the answer is blank, StoreError if the report was never kept.
+    def _note_signal(self, database: sqlite3.Connection, report: Report, who: str | None) -> None:
+        """Note what this report says of the newest one it asks again or follows up, if there is one."""
+        asked = _moment(report.created)
+        since = (asked - timedelta(seconds=self.config.again_within_s)).isoformat(timespec="seconds")
+        before = database.execute(
+            "SELECT report_id, question FROM reports WHERE created BETWEEN ? AND ? AND user IS ? AND report_id != ? "
+            "ORDER BY created DESC, rowid DESC LIMIT 20",
+            (since, report.created, who, report.id),
+        ).fetchall()
+        words = _words(report.question)
+        for report_id, question in before:
+            if _is_same(words, _words(question)):
+                kind = ASKED_AGAIN
+            elif who is not None and self._share_documents(database, report_id, report.id):
+                kind = FOLLOWED_UP
+            else:
+                continue
+            database.execute("INSERT INTO signals VALUES (?, ?, ?)", (report_id, report.id, kind))
+            return
+
+    @staticmethod
+    def _share_documents(database: sqlite3.Connection, one: str, other: str) -> bool:
+        shared = database.execute(
+            "SELECT 1 FROM shown AS a JOIN shown AS b USING (document_id) WHERE a.report_id = ? AND b.report_id = ?",
+            (one, other),
+        )
+        return shared.fetchone() is not None
+
+    def feedback(
+        self,
+        report_id: str,
+        helpful: bool | None = None,
+        answer: str | None = None,
+        *,
+        quote: int | None = None,
+        quote_right: bool | None = None,
+    ) -> None:
+        """Keep what a person said of a report: whether it helped, the right answer, whether a quote is right.
+
+        quote: its place among the report's quotes, counted from 1; it goes with quote_right.
+        Raises DataError if nothing is said, the answer is blank or the report has no such quote, StoreError if the
+        report was never kept.
         """
-        if helpful is None and answer is None:
-            raise DataError(f"feedback on report {report_id!r} says nothing: give helpful=, answer= or both")
+        if helpful is None and answer is None and quote is None and quote_right is None:
+            raise DataError(
+                f"feedback on report {report_id!r} says nothing: give helpful=, answer= or quote= and quote_right="
+            )
         if answer is not None and not answer.strip():
             raise DataError(f"feedback on report {report_id!r}: the corrected answer is blank")
-        value = None if helpful is None else int(bool(helpful))
+        if (quote is None) != (quote_right is None):
+            raise DataError(f"feedback on report {report_id!r}: quote= and quote_right= belong together")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._answering("take feedback"), self._transaction() as database:
-            known = database.execute("SELECT 1 FROM reports WHERE report_id = ?", (report_id,)).fetchone()
+            known = database.execute(
+                "SELECT report FROM reports WHERE report_id = ?", (report_id,)
+            ).fetchone()
             if known is None:
                 raise StoreError(self._unknown(report_id))
+            n_quotes = len(Report.from_json(known[0]).quotes) if quote is not None else 0
+            if quote is not None and not 1 <= quote <= n_quotes:
+                raise DataError(f"feedback on report {report_id!r}: quote={quote} must lie in 1..{n_quotes}")
             database.execute(
-                "INSERT INTO feedback (report_id, created, helpful, answer) VALUES (?, ?, ?, ?)",
-                (report_id, now, value, None if answer is None else _storable(answer)),
+                "INSERT INTO feedback (report_id, created, helpful, answer, quote, quote_right) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    report_id,
+                    now,
+                    None if helpful is None else int(bool(helpful)),
+                    None if answer is None else _storable(self._redactor.text(answer)),
+                    quote,
+                    None if quote_right is None else int(bool(quote_right)),
+                ),
             )
 
-    def rows(self) -> Iterator[Experience]:
+    def rows(self, *, document_id: str | None = None, user: str | None = None) -> Iterator[Experience]:
         """Yield what was kept, oldest first, as it stood when the first was read. Nothing if there is no log.
 
+        document_id: only reports that a passage of it was shown for. user: only what that user asked.
         Raises StoreError if the file is no experience log, is damaged, or holds a row that cannot be read.
         """
         if not self.path.exists():
             return
+        where, values = self._chosen(document_id, user)
         with self._answering("be read"), self._connection() as database:
             database.execute("BEGIN")
-            reports = database.execute("SELECT report_id, trace, report FROM reports ORDER BY created, rowid")
-            for report_id, trace, report in reports:
+            reports = database.execute(
+                f"SELECT report_id, trace, report, user FROM reports WHERE {where} ORDER BY created, rowid",
+                values,
+            )
+            for report_id, trace, report, who in reports:
                 said = database.execute(
-                    "SELECT created, helpful, answer FROM feedback WHERE report_id = ? ORDER BY feedback_id",
+                    "SELECT created, helpful, answer, quote, quote_right FROM feedback WHERE report_id = ? "
+                    "ORDER BY feedback_id",
                     (report_id,),
                 ).fetchall()
                 feedback = tuple(
-                    Feedback(created, None if helpful is None else bool(helpful), answer)
-                    for created, helpful, answer in said
+                    Feedback(created, _bool(helpful), answer, quote, _bool(right))
+                    for created, helpful, answer, quote, right in said
                 )
+                done = database.execute(
+                    "SELECT kind, by_report FROM signals WHERE report_id = ? ORDER BY by_report", (report_id,)
+                ).fetchall()
+                signals = tuple(Signal(kind, by_report) for kind, by_report in done)
                 try:
-                    yield Experience(json.loads(trace), Report.from_json(report), feedback)
+                    yield Experience(json.loads(trace), Report.from_json(report), feedback, who, signals)
                 except ValueError as error:
                     raise StoreError(
                         f"row {report_id!r} of the experience log {self.path} cannot be read ({error}); "
@@ -205,17 +316,17 @@ class ExperienceLog:
         with self._answering("be read"), self._connection() as database:
             return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
 
-    def export(self, path: str | Path) -> int:
-        """Write every row as one line of JSON to `path` (`Experience.to_dict`) and return how many there are.
+    def export(self, path: str | Path, *, document_id: str | None = None, user: str | None = None) -> int:
+        """Write rows as one line of JSON each to `path` (`Experience.to_dict`) and return how many there are.
 
-        The file appears whole or not at all. Raises StoreError.
+        document_id, user: only those, as for `rows`. The file appears whole or not at all. Raises StoreError.
         """
         target = Path(path)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         n_rows = 0
         try:
             with partial.open("w", encoding="utf-8") as lines:
-                for experience in self.rows():
+                for experience in self.rows(document_id=document_id, user=user):
                     lines.write(dump_json(experience.to_dict()) + "\n")
                     n_rows += 1
             partial.replace(target)
@@ -228,24 +339,66 @@ class ExperienceLog:
 
     def delete_report(self, report_id: str) -> None:
         """Remove one report and its feedback for good. Raises StoreError if it was never kept."""
-        if not self._delete("report_id = ?", report_id):
+        if not self._delete("report_id = ?", (report_id,)):
             raise StoreError(self._unknown(report_id))
 
     def delete_document(self, document_id: str) -> int:
         """Remove every report for which a passage of this document was shown; return how many there were."""
-        return self._delete(
-            "report_id IN (SELECT report_id FROM shown WHERE document_id = ?)", _storable(document_id)
-        )
+        return self._delete(*self._chosen(document_id, None))
 
-    def _delete(self, condition: str, value: str) -> int:
+    def delete_user(self, user: str) -> int:
+        """Remove everything that this user asked, with its feedback; return how many reports there were."""
+        return self._delete(*self._chosen(None, user))
+
+    def prune(self) -> int:
+        """Remove what is older or more than the settings keep, for good; return how many reports there were."""
+        if not self.path.exists():
+            return 0
+        with self._answering("be pruned"):
+            with self._transaction() as database:
+                n_deleted = self._drop_old(database)
+            self._forget()
+        return n_deleted
+
+    def _drop_old(self, database: sqlite3.Connection) -> int:
+        n_deleted = 0
+        if self.config.retention_days is not None:
+            oldest = datetime.now(UTC) - timedelta(days=self.config.retention_days)
+            too_old = (oldest.isoformat(timespec="seconds"),)
+            n_deleted += database.execute("DELETE FROM reports WHERE created < ?", too_old).rowcount
+        if self.config.max_rows is not None:
+            n_rows = int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
+            n_deleted += database.execute(
+                "DELETE FROM reports WHERE report_id IN "
+                "(SELECT report_id FROM reports ORDER BY created, rowid LIMIT ?)",
+                (max(0, n_rows - self.config.max_rows),),
+            ).rowcount
+        return n_deleted
+
+    def _chosen(self, document_id: str | None, user: str | None) -> tuple[str, tuple[str, ...]]:
+        """Return the condition that chooses rows, and its values."""
+        conditions, values = ["1"], []
+        if document_id is not None:
+            conditions.append("report_id IN (SELECT report_id FROM shown WHERE document_id = ?)")
+            values.append(_storable(document_id))
+        if user is not None:
+            conditions.append("user = ?")
+            values.append(_storable(self._redactor.user(user)))
+        return " AND ".join(conditions), tuple(values)
+
+    def _delete(self, condition: str, values: tuple[str, ...]) -> int:
         if not self.path.exists():
             return 0
         with self._answering("delete"):
             with self._transaction() as database:
-                n_deleted = database.execute(f"DELETE FROM reports WHERE {condition}", (value,)).rowcount
-            with self._connection() as database:
-                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the words would stay in the log file
+                n_deleted = database.execute(f"DELETE FROM reports WHERE {condition}", values).rowcount
+            self._forget()
         return n_deleted
+
+    def _forget(self) -> None:
+        """Empty the write-ahead log, or deleted words would stay in it."""
+        with self._connection() as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _unknown(self, report_id: str) -> str:
         why = "it was never kept, or was deleted" if self.enabled else "the log is switched off"
@@ -271,17 +424,7 @@ class ExperienceLog:
         with contextlib.closing(database):
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("PRAGMA secure_delete = ON")
-            version, application, n_tables = database.execute(
-                "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
-                "FROM pragma_user_version, pragma_application_id"
-            ).fetchone()
-            if n_tables == 0:
-                self._make_tables(database)
-            elif version != SCHEMA or application != _APPLICATION_ID:
-                raise StoreError(
-                    f"{self.path} is no experience log of schema {SCHEMA} (it says {version}); move it away, "
-                    f"or use the Diptych that wrote it"
-                )
+            check_tables(database, self.path, self.timeout_s)
             yield database
 
     @contextmanager
@@ -302,22 +445,28 @@ class ExperienceLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
 
-    def _make_tables(self, database: sqlite3.Connection) -> None:
-        give_up = time.monotonic() + self.timeout_s
-        while True:  # the switch to a write-ahead log does not wait for a lock by itself
-            try:
-                database.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(0.02)
-        database.executescript(
-            f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "
-            f"PRAGMA user_version = {SCHEMA}; COMMIT;"
-        )
-
 
 def _storable(text: str) -> str:
     """Return `text` as SQLite can hold it; the report's JSON keeps a lone surrogate, a column cannot."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _bool(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _moment(created: str) -> datetime:
+    """Return the time, in UTC where it has no zone."""
+    moment = datetime.fromisoformat(created)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _words(question: str) -> frozenset[str]:
+    """Return the words of a question; the characters of one written without blanks."""
+    words = _WORD.findall(question.lower())
+    return frozenset(part for word in words for part in ([word] if word.isascii() else word))
+
+
+def _is_same(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether two questions say nearly the same: most of their words are shared."""
+    return bool(words) and len(words & others) >= _SAME_SHARE * len(words | others)

@@ -73,17 +73,20 @@ class Researcher:
         log: keep every question and report in the workspace's experience log. n_threads: of the search.
         """
         place = Workspace(workspace)
-        experience = ExperienceLog(place.path / "experience.sqlite", enabled=log)
+        experience = ExperienceLog.of(place.path, enabled=log)
         researcher = cls(place, prep=prep, model=model, log=experience, n_threads=n_threads)
         researcher._refresh()
         return researcher
 
-    def ask(self, question: str, *, max_searches: int = 3, deadline_s: float = 5.0) -> Report:
+    def ask(
+        self, question: str, *, max_searches: int = 3, deadline_s: float = 5.0, user: str | None = None
+    ) -> Report:
         """Answer one question. Raises ConfigError for an empty question or limits below what makes sense.
 
         deadline_s: seconds after which the report says what is known by then (at worst the sources alone).
+        user: who asks, for the experience log alone; no model sees it.
         """
-        return self.ask_many([question], max_searches=max_searches, deadline_s=deadline_s)[0]
+        return self.ask_many([question], max_searches=max_searches, deadline_s=deadline_s, user=user)[0]
 
     def ask_many(
         self,
@@ -94,10 +97,11 @@ class Researcher:
         withheld: Sequence[Sequence[Span]] | None = None,
         batch_size: int = _BATCH,
         progress: bool = False,
+        user: str | None = None,
     ) -> list[Report]:
         """Answer several questions, in order, `batch_size` at a time. deadline_s: per question, on average.
 
-        withheld[i]: spans of documents; chunks that overlap one are never shown for question i.
+        withheld[i]: spans of documents; chunks that overlap one are never shown for question i. user: as for `ask`.
         """
         if max_searches < 1 or deadline_s <= 0 or batch_size < 1:
             raise ConfigError(
@@ -115,7 +119,7 @@ class Researcher:
             for at in range(0, len(questions), batch_size):
                 some = list(questions[at : at + batch_size])
                 kept_away = withheld[at : at + batch_size] if withheld is not None else [()] * len(some)
-                reports += self._answer(some, kept_away, max_searches, deadline_s)
+                reports += self._answer(some, kept_away, max_searches, deadline_s, user)
                 bar.update(len(some))
         return reports
 
@@ -161,11 +165,22 @@ class Researcher:
             note=run.note,
         )
 
-    def feedback(self, report_id: str, helpful: bool | None = None, answer: str | None = None) -> None:
-        """Say whether a report helped, or what the answer is. Raises StoreError for an unknown report."""
+    def feedback(
+        self,
+        report_id: str,
+        helpful: bool | None = None,
+        answer: str | None = None,
+        *,
+        quote: int | None = None,
+        quote_right: bool | None = None,
+    ) -> None:
+        """Say whether a report helped, what the answer is, or whether a quote (counted from 1) is right.
+
+        Raises StoreError for an unknown report, DataError where nothing is said or there is no such quote.
+        """
         if self.log is None:
             raise ConfigError("this researcher keeps no experience log: open it with log=True")
-        self.log.feedback(report_id, helpful=helpful, answer=answer)
+        self.log.feedback(report_id, helpful, answer, quote=quote, quote_right=quote_right)
 
     def close(self) -> None:
         """Let go of the generation."""
@@ -217,7 +232,12 @@ class Researcher:
         return RetrieveModel.load(None if version is None else self.workspace.model_path("retrieve", version))
 
     def _answer(
-        self, questions: list[str], withheld: Sequence[Sequence[Span]], max_searches: int, deadline_s: float
+        self,
+        questions: list[str],
+        withheld: Sequence[Sequence[Span]],
+        max_searches: int,
+        deadline_s: float,
+        user: str | None,
     ) -> list[Report]:
         assert self._model is not None
         started = time.monotonic()
@@ -233,7 +253,7 @@ class Researcher:
         ]
         if self.log is not None:
             for report, run in zip(reports, runs, strict=True):
-                self.log.record(report, [list(segment) for segment in run.episode.segments])
+                self.log.record(report, [list(segment) for segment in run.episode.segments], user=user)
         return reports
 
     def _search(

@@ -11,20 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from prep.errors import DataError, StoreError
-from retrieve.experience import SCHEMA, ExperienceLog
+from prep.errors import ConfigError, DataError, StoreError
+from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, SCHEMA, ExperienceLog, Signal
+from retrieve.experience_config import MASK, ExperienceConfig
 from retrieve.report import Finding, Quote, Report, Source, Usage
 
 SECRET = "The vault opens with nine turns."
 
 
 def report(
-    report_id: str, document_id: str = "safe.md", created: str = "2025-01-01T00:00:00+00:00"
+    report_id: str,
+    document_id: str = "safe.md",
+    created: str = "2025-01-01T00:00:00+00:00",
+    question: str = "How does the vault open?",
 ) -> Report:
     quote = Quote(document_id, 10, 10 + len(SECRET), SECRET)
     return Report(
         report_id,
-        "How does the vault open?",
+        question,
         "with nine turns",
         False,
         [Finding("with nine turns", [quote])],
@@ -257,3 +261,192 @@ def test_a_lone_surrogate_in_a_question_is_kept_in_the_report(log: ExperienceLog
     odd = Report("r1", "odd \ud800?", None, True, [], [], [], Usage(1, 1, 1, 0.1))
     assert log.record(odd)
     assert next(log.rows()).report == odd
+
+
+def at(minute: int, second: int = 0) -> str:
+    return f"2025-01-01T10:{minute:02d}:{second:02d}+00:00"
+
+
+def test_who_asked_is_kept_and_can_be_exported_and_deleted(log: ExperienceLog, tmp_path: Path) -> None:
+    log.record(report("r1"), user="ada")
+    log.record(report("r2", "garden.md"), user="ben")
+    log.record(report("r3", "garden.md"))
+    assert [(row.report.id, row.user) for row in log.rows()] == [("r1", "ada"), ("r2", "ben"), ("r3", None)]
+    assert log.export(tmp_path / "ada.jsonl", user="ada") == 1
+    assert log.export(tmp_path / "garden.jsonl", document_id="garden.md") == 2
+    assert log.export(tmp_path / "both.jsonl", document_id="garden.md", user="ada") == 0
+    assert json.loads((tmp_path / "ada.jsonl").read_text(encoding="utf-8"))["user"] == "ada"
+    assert log.delete_user("ada") == 1
+    assert [row.report.id for row in log.rows()] == ["r2", "r3"]
+    assert log.delete_user("ada") == 0
+
+
+def test_a_quote_is_said_to_be_right_or_wrong_and_the_last_word_counts(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    quote = report("r1").quotes[0]
+    log.feedback("r1", quote=1, quote_right=False)
+    assert next(log.rows()).quotes(right=False) == [quote]
+    log.feedback("r1", quote=1, quote_right=True)
+    row = next(log.rows())
+    assert (row.quotes(right=False), row.quotes(right=True)) == ([], [quote])
+    assert (row.helpful, row.corrected_answer) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"quote": 2, "quote_right": True}, r"quote=2 must lie in 1\.\.1"),
+        ({"quote": 0, "quote_right": True}, "quote=0"),
+        ({"quote": 1}, "belong together"),
+        ({"quote_right": True}, "belong together"),
+    ],
+)
+def test_a_quote_that_is_not_there_is_refused(
+    log: ExperienceLog, said: dict[str, object], match: str
+) -> None:
+    log.record(report("r1"))
+    with pytest.raises(DataError, match=match):
+        log.feedback("r1", **said)
+    assert next(log.rows()).feedback == ()
+
+
+def test_a_question_asked_again_soon_is_a_signal_on_the_newest_before(log: ExperienceLog) -> None:
+    log.record(report("r1", created=at(0)))
+    log.record(report("r2", created=at(5), question="how does the VAULT open"))
+    log.record(report("r3", created=at(10), question="Where is the garden?"))
+    log.record(report("r4", created=at(40)))
+    assert {row.report.id: row.signals for row in log.rows()} == {
+        "r1": (Signal(ASKED_AGAIN, "r2"),),
+        "r2": (),
+        "r3": (),
+        "r4": (),
+    }
+
+
+def test_another_question_on_the_same_documents_follows_up_where_the_user_is_known(
+    log: ExperienceLog,
+) -> None:
+    log.record(report("r1", created=at(0)), user="ada")
+    log.record(report("r2", created=at(1), question="Who made it?"), user="ben")
+    log.record(report("r3", created=at(2), question="Who made it?"), user="ada")
+    log.record(report("r4", "garden.md", created=at(3), question="Where are roses?"), user="ada")
+    log.record(report("r5", created=at(4), question="Is anything else in the safe?"))
+    signals = {row.report.id: row.signals for row in log.rows()}
+    assert signals == {"r1": (Signal(FOLLOWED_UP, "r3"),), "r2": (), "r3": (), "r4": (), "r5": ()}
+    log.delete_report("r3")
+    assert all(row.signals == () for row in log.rows())
+
+
+def test_what_is_blacked_out_is_in_no_file_of_the_log(tmp_path: Path) -> None:
+    config = ExperienceConfig(redact=(r"nine \w+", r"[\w.]+@[\w.]+"))
+    log = ExperienceLog(tmp_path / "experience.sqlite", config=config)
+    told = report("r1", question="Is it nine turns, asks ada@example.org?")
+    assert log.record(
+        told, [["<results> nine turns", False], {"nine turns": "nine turns"}], user="ada@example.org"
+    )
+    log.feedback("r1", answer="nine times, says ada@example.org")
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for words in ("nine turns", "ada@example.org", "nine times"):
+        # A field's name in a trace is ours, not content.
+        assert content.replace(b'"nine turns":', b"").count(words.encode()) == 0, words
+    (row,) = log.rows()
+    assert row.report.quotes[0].text == SECRET.replace("nine turns", MASK * 10)
+    assert (row.report.quotes[0].start, row.report.quotes[0].end) == (10, 10 + len(SECRET))
+    assert row.report.question == f"Is it {MASK * 10}, asks {MASK * 15}?"
+    assert row.report.answer == f"with {MASK * 10}"
+    assert row.corrected_answer == f"{MASK * 10}, says {MASK * 15}"
+    assert row.user is not None
+    assert row.user.startswith("user-")
+    assert log.delete_user("ben@example.org") == 0
+    assert log.delete_user("ada@example.org") == 1
+
+
+def test_what_is_older_or_more_than_is_kept_goes(log: ExperienceLog) -> None:
+    for number in range(6):
+        log.record(report(f"r{number}", created=at(number)), [SECRET])
+    log.feedback("r0", helpful=True)
+    few = ExperienceLog(log.path, config=ExperienceConfig(max_rows=4))
+    assert few.prune() == 2
+    assert [row.report.id for row in few.rows()] == ["r2", "r3", "r4", "r5"]
+    assert few.prune() == 0
+    recent = ExperienceLog(log.path, config=ExperienceConfig(retention_days=30))
+    assert recent.prune() == 4
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in log.path.parent.iterdir())
+
+
+def test_recording_prunes_now_and_then(log: ExperienceLog) -> None:
+    for number in range(6):
+        log.record(report(f"r{number}", created=at(number)))
+    few = ExperienceLog(log.path, config=ExperienceConfig(max_rows=3))
+    few.record(report("r6", created=at(6)))
+    assert few.count() == 3
+
+
+SCHEMA_1 = """
+CREATE TABLE reports (report_id TEXT PRIMARY KEY, created TEXT NOT NULL, question TEXT NOT NULL, trace TEXT NOT NULL,
+    report TEXT NOT NULL, models TEXT NOT NULL, generation TEXT NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE feedback (feedback_id INTEGER PRIMARY KEY, report_id TEXT NOT NULL REFERENCES reports ON DELETE CASCADE,
+    created TEXT NOT NULL, helpful INTEGER CHECK (helpful IN (0, 1)), answer TEXT);
+CREATE INDEX feedback_of_report ON feedback (report_id);
+CREATE TABLE shown (document_id TEXT NOT NULL, report_id TEXT NOT NULL REFERENCES reports ON DELETE CASCADE,
+    PRIMARY KEY (document_id, report_id)) WITHOUT ROWID;
+CREATE INDEX shown_in_report ON shown (report_id);
+PRAGMA application_id = 0x44697079; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;
+"""
+
+
+def test_a_log_of_the_first_schema_is_brought_up_in_place(log: ExperienceLog) -> None:
+    log.path.parent.mkdir()
+    database = sqlite3.connect(log.path)
+    database.executescript(SCHEMA_1)
+    old = report("old")
+    row = (old.id, old.created, old.question, "[]", old.to_json(), "{}", "g1", 0.4)
+    database.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    database.execute("INSERT INTO feedback VALUES (1, 'old', '2025-01-02', 1, NULL)")
+    database.execute("INSERT INTO shown VALUES ('safe.md', 'old')")
+    database.commit()
+    database.close()
+    (kept,) = log.rows()
+    assert (kept.report, kept.helpful, kept.user, kept.signals) == (old, True, None, ())
+    log.feedback("old", quote=1, quote_right=False)
+    assert log.record(report("new", created=at(0)), user="ada")
+    assert [row.report.id for row in log.rows()] == ["old", "new"]
+    assert log.delete_document("safe.md") == 2
+    database = sqlite3.connect(log.path)
+    assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    database.close()
+
+
+def test_settings_are_read_from_the_workspace(tmp_path: Path) -> None:
+    assert ExperienceConfig.of(tmp_path) == ExperienceConfig()
+    (tmp_path / "experience.toml").write_text(
+        'enabled = false\nredact = ["\\\\d{16}"]\nretention_days = 30\n'
+    )
+    assert ExperienceConfig.of(tmp_path) == ExperienceConfig(
+        enabled=False, redact=(r"\d{16}",), retention_days=30
+    )
+    log = ExperienceLog.of(tmp_path)
+    assert not log.enabled
+    assert not log.record(report("r1"))
+    assert [path.name for path in tmp_path.iterdir()] == ["experience.toml"]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ('redact = ["("]', "no regular expression"),
+        ('redact = ["x*"]', "matches the empty text"),
+        ('redact = "x"', "list of patterns"),
+        ("redact = [3]", "no regular expression"),
+        ("retention_days = 0", "retention_days"),
+        ("max_rows = 0", "max_rows"),
+        ("again_within_s = -1", "again_within_s"),
+        ("keep = true", "unknown settings"),
+        ("enabled", "TOML"),
+        ('max_rows = "many"', "wrong type"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(tmp_path: Path, content: str, match: str) -> None:
+    (tmp_path / "experience.toml").write_text(content)
+    with pytest.raises(ConfigError, match=match):
+        ExperienceConfig.of(tmp_path)

@@ -1,0 +1,123 @@
+"""How the experience log is kept: whether at all, for how long, and what is blacked out before it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from prep.errors import ConfigError, DataError
+from retrieve.report import Report
+
+__all__ = ["CONFIG_NAME", "ExperienceConfig", "Redactor"]
+
+#: The file in a workspace that settings are read from, where there is one.
+CONFIG_NAME = "experience.toml"
+MASK = "█"
+# Not words: what rows are found by, and what offsets count in.
+_KEPT = frozenset({"id", "document_id", "created", "generation", "models", "schema"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperienceConfig:
+    """Settings of the log.
+
+    enabled: the one switch. redact: regular expressions; what they match is blacked out in everything that is written.
+    retention_days, max_rows: what is older or more goes, oldest first; None keeps it.
+    again_within_s: a question that says the same as one before, so soon after, was asked again; one on the same
+    documents by the same user follows it up.
+    """
+
+    enabled: bool = True
+    redact: tuple[str, ...] = ()
+    retention_days: float | None = None
+    max_rows: int | None = 200_000
+    again_within_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        Redactor(self.redact)
+        if self.retention_days is not None and not self.retention_days > 0:
+            raise ConfigError(f"retention_days={self.retention_days!r} must be above 0, or left out")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ConfigError(f"max_rows={self.max_rows!r} must be at least 1, or left out")
+        if self.again_within_s < 0:
+            raise ConfigError(f"again_within_s={self.again_within_s!r} must not be negative")
+
+    @classmethod
+    def of(cls, workspace: str | Path) -> ExperienceConfig:
+        """Return the settings in the workspace's experience.toml, else those that are usual. Raises ConfigError."""
+        path = Path(workspace) / CONFIG_NAME
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+        known = {field.name for field in fields(cls)}
+        if unknown := set(values) - known:
+            raise ConfigError(f"unknown settings in {path}: {sorted(unknown)}; known are {sorted(known)}")
+        if isinstance(values.get("redact"), list):
+            values["redact"] = tuple(values["redact"])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"{path} holds a setting of the wrong type: {error}") from error
+
+
+class Redactor:
+    """Blacks out what patterns match, character by character, so that offsets stay right."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        """Raises ConfigError for a pattern that is no regular expression, or matches nothing at all."""
+        if isinstance(patterns, str):
+            raise ConfigError(f"redact={patterns!r} must be a list of patterns")
+        self._patterns = []
+        for pattern in patterns:
+            try:
+                compiled = re.compile(pattern)
+            except (re.error, TypeError) as error:
+                raise ConfigError(
+                    f"redact has {pattern!r}, which is no regular expression: {error}"
+                ) from error
+            if compiled.match(""):
+                raise ConfigError(
+                    f"redact has {pattern!r}, which matches the empty text: it would black out nothing"
+                )
+            self._patterns.append(compiled)
+
+    def text(self, text: str) -> str:
+        """Return the text with matches blacked out, as long as before."""
+        for pattern in self._patterns:
+            text = pattern.sub(lambda match: MASK * len(match.group()), text)
+        return text
+
+    def values(self, values: Any) -> Any:
+        """Return JSON values with every text in them blacked out; names of fields stay."""
+        if not self._patterns:
+            return values
+        if isinstance(values, str):
+            return self.text(values)
+        if isinstance(values, Mapping):
+            return {key: value if key in _KEPT else self.values(value) for key, value in values.items()}
+        if isinstance(values, list | tuple):
+            return [self.values(value) for value in values]
+        return values
+
+    def report(self, report: Report) -> Report:
+        """Return the report with its words blacked out; its offsets and versions stay."""
+        if not self._patterns:
+            return report
+        try:
+            return Report.from_dict(self.values(report.to_dict()))
+        except DataError as error:  # blacked out titles may be equal; nothing else can differ
+            raise ConfigError(f"report {report.id!r} cannot be blacked out: {error}") from error
+
+    def user(self, user: str) -> str:
+        """Return the name a user's rows are kept under: a digest of it, where a pattern matches it."""
+        if self.text(user) == user:
+            return user
+        return f"user-{hashlib.sha256(user.encode('utf-8', 'replace')).hexdigest()[:16]}"
