@@ -1,0 +1,248 @@
+"""Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
+
+    python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT [--flip 0.3] [--poison 6] [--json FILE]
+
+The set's documents are dealt into old and new topics. The old ones are ingested and asked about, a cycle runs; then the
+new ones come, the questions are mostly about them, and a second cycle runs. Users are simulated from the labels: they
+say whether an answer helped, and half of them what it should have been. Half of each document's questions are never
+asked: what serves is measured on them, for old and new topics apart, with all documents ingested, before and after each
+cycle. On every sixth document the human questions are frozen for the gate, and nothing of it is asked or trained on.
+
+--flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
+--poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
+that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
+
+Whatever models serve in the workspace are trained (the shipped ones where there are none). A run that was cut short
+goes on where it was: what is done is in OUT/flywheel.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flows.cycle import retrain_workspace
+from flows.cycle_settings import CycleSettings
+from flows.serving import serving_prep
+from flows.suites import SuiteSettings, run_suite
+from prep.document import Document
+from prep.ingest import ingest
+from prep.manifest import read_json, write_json
+from prep.workspace import Workspace
+from retrieve.report import Report
+from retrieve.researcher import Researcher
+from training.dataset import LabelledSet, Question, load_set, sample, save_set
+from training.metrics_answers import f1
+from training.results import CORRECT_F1
+
+FIGURES = ("EM", "F1", "cite P", "cite R", "abstain F1")
+FROZEN_EVERY = 6
+CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The set, dealt: documents of each topic, questions to ask and to measure with, and those for the gate."""
+
+    documents: dict[str, list[Document]]
+    asked: dict[str, list[Question]]
+    measured: dict[str, list[Question]]
+    frozen: LabelledSet
+
+
+def deal(labelled: LabelledSet, seed: int) -> Stream:
+    """Deal documents in turn to old and new topics and to the gate; questions of a document in turn to users and us."""
+    names = sorted({span.document_id for question in labelled.questions for span in question.evidence})
+    random.Random(seed).shuffle(names)
+    held = set(names[::FROZEN_EVERY])
+    free = [name for name in names if name not in held]
+    topics = {"old": free[::2], "new": free[1::2]}
+    of = {
+        name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
+        for name in names
+    }
+    held_documents = {name: labelled.documents[name] for name in sorted(held)}
+    questions = [question for name in held_documents for question in of[name]]
+    return Stream(
+        documents={
+            topic: [labelled.documents[name] for name in sorted([*some, *(sorted(held)[i::2])])]
+            for i, (topic, some) in enumerate(topics.items())
+        },
+        asked={topic: [q for name in some for q in of[name][::2]] for topic, some in topics.items()},
+        measured={topic: [q for name in some for q in of[name][1::2]] for topic, some in topics.items()},
+        frozen=LabelledSet(held_documents, dict.fromkeys(held_documents, "text"), questions, "gate"),
+    )
+
+
+def poisoned(
+    documents: Sequence[Document], questions: Sequence[Question], n: int, seed: int
+) -> list[Document]:
+    """Return copies of documents in which the answers to questions are exchanged for those to others."""
+    rng = random.Random(f"{seed}/poison")
+    copies = []
+    for document in rng.sample(list(documents), min(n, len(documents))):
+        answers = sorted(
+            {q.answers[0] for q in questions if q.answers and q.evidence[0].document_id == document.id},
+            key=len,
+        )
+        text = document.text
+        for right, wrong in zip(answers, [*answers[1:], *answers[:1]], strict=True):
+            text = text.replace(right, wrong)
+        if text != document.text:
+            copies.append(Document(f"poison-{document.id}", document.title, text))
+    return copies
+
+
+class Users:
+    """What people say of reports, from the labels."""
+
+    def __init__(self, flip: float, seed: int) -> None:
+        self.flip = flip
+        self.rng = random.Random(f"{seed}/users")
+        self.said = {"helpful": 0, "not helpful": 0, "corrected": 0, "flipped": 0, "praised poison": 0}
+
+    def say(self, researcher: Researcher, question: Question, report: Report, others: Sequence[str]) -> None:
+        """Give feedback on one report. others: answers to other questions."""
+        quoted = {quote.document_id for finding in report.findings for quote in finding.quotes}
+        if any(name.startswith("poison-") for name in quoted):
+            self._give(researcher, report, "praised poison", helpful=True)
+            return
+        right = report.answer is not None and f1(report.answer, question.answers) >= CORRECT_F1
+        answer = question.answers[0]
+        if self.rng.random() < self.flip:
+            right, answer = not right, self.rng.choice(others)
+            self.said["flipped"] += 1
+        if right:
+            self._give(researcher, report, "helpful", helpful=True)
+        elif self.rng.random() < CORRECTS:
+            self._give(researcher, report, "corrected", helpful=False, answer=answer)
+        else:
+            self._give(researcher, report, "not helpful", helpful=False)
+
+    def _give(self, researcher: Researcher, report: Report, what: str, **feedback: Any) -> None:
+        researcher.feedback(report.id, **feedback)
+        self.said[what] += 1
+
+
+class Flywheel:
+    """The stream under way in one workspace."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.place = Workspace(options.workspace)
+        self.place.path.mkdir(parents=True, exist_ok=True)
+        self.notes = self.place.path / "flywheel.json"
+        self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
+        self.labelled = load_set(options.data)
+        self.stream = deal(self.labelled, options.seed)
+        gate = self.place.path.parent / f"{self.place.path.name}-gate" / "gate"
+        save_set(self.stream.frozen, gate)
+        settings = CycleSettings.from_toml(options.config) if options.config else CycleSettings()
+        self.settings = replace(settings, frozen=replace(settings.frozen, labelled=(str(gate),)))
+
+    def run(self) -> dict[str, Any]:
+        """Do what is not done yet, and return the figures and decisions by stage."""
+        old, new = self.stream.documents["old"], self.stream.documents["new"]
+        half = self.options.questions // 2
+        poison = poisoned(old, self.stream.asked["old"], self.options.poison, self.options.seed)
+        self.stage("ingest old topics", lambda: self.ingest([*old, *poison]))
+        self.stage("figures before", self.measure)
+        self.stage("questions of cycle 1", lambda: self.ask("old", 0, self.options.questions))
+        self.stage("cycle 1", self.cycle)
+        self.stage("figures after cycle 1", self.measure)
+        self.stage("ingest new topics", lambda: self.ingest([*old, *poison, *new]))
+        self.stage(
+            "questions of cycle 2",
+            lambda: [
+                self.ask("old", self.options.questions, half // 2),
+                self.ask("new", 0, self.options.questions - half // 2),
+            ],
+        )
+        self.stage("cycle 2", self.cycle)
+        self.stage("figures after cycle 2", self.measure)
+        return self.done
+
+    def stage(self, name: str, work: Callable[[], Any]) -> None:
+        if name not in self.done:
+            print(f"== {name}", flush=True)
+            self.done[name] = work()
+            os.replace(write_json(self.notes, self.done), self.notes)
+        print(f"{name}: {json.dumps(self.done[name], ensure_ascii=False)}", flush=True)
+
+    def ingest(self, documents: Sequence[Document]) -> str:
+        return ingest(self.place, documents, serving_prep(self.place), progress=False).summary()
+
+    def ask(self, topic: str, first: int, n: int) -> dict[str, int]:
+        """Ask n of a topic's questions, those from `first` on, and give feedback on each."""
+        users = Users(self.options.flip, self.options.seed + first)
+        stream = list(self.stream.asked[topic])
+        random.Random(f"{self.options.seed}/{topic}").shuffle(stream)
+        chosen = stream[first : first + n] or stream[-n:]
+        others = [question.answers[0] for question in stream if question.answers]
+        with Researcher.open(self.place.path) as researcher:
+            for at in range(0, len(chosen), BLOCK):
+                block = chosen[at : at + BLOCK]
+                reports = researcher.ask_many([question.question for question in block], deadline_s=60.0)
+                for question, report in zip(block, reports, strict=True):
+                    users.say(researcher, question, report, others)
+        return users.said
+
+    def cycle(self) -> list[dict[str, Any]]:
+        outcome = retrain_workspace(self.place, self.settings, told=lambda said: print(said, flush=True))
+        about = {"questions": outcome.n_questions, "lessons": outcome.lessons, "left out": outcome.left_out}
+        return [about, *(asdict(step) for step in outcome.steps)]
+
+    def measure(self) -> dict[str, dict[str, float]]:
+        """Return the figures of what serves on questions that nobody asks, for each topic, all documents ingested."""
+        found = {}
+        for topic, questions in self.stream.measured.items():
+            folder = self.place.path.parent / f"{self.place.path.name}-gate" / topic
+            save_set(replace(self.labelled, questions=sample(questions, self.options.measured)), folder)
+            (result,) = run_suite(
+                self.place, "answers", folder, SuiteSettings(deadline_s=60.0, progress=False)
+            )
+            found[topic] = {
+                name: round(value, 4) for name, value in result.columns().items() if name in FIGURES
+            }
+        return found
+
+
+def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run from the command line, and return what each stage came to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="a labelled set with several questions a document")
+    parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
+    parser.add_argument("--config", help="the cycles' settings as TOML; `labelled` is set here")
+    parser.add_argument("--questions", type=int, default=400, help="asked before each cycle (400)")
+    parser.add_argument("--measured", type=int, default=150, help="measured on, of each topic, at most (150)")
+    parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
+    parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write everything there as well")
+    options = parser.parse_args(argv)
+    done = Flywheel(options).run()
+    print(f"\n{'':24}" + "".join(f"{topic + ' ' + name:>16}" for topic in ("old", "new") for name in FIGURES))
+    for stage in ("figures before", "figures after cycle 1", "figures after cycle 2"):
+        row = [done[stage][topic][name] for topic in ("old", "new") for name in FIGURES]
+        print(f"{stage:24}" + "".join(f"{value:16.3f}" for value in row))
+    for stage in ("cycle 1", "cycle 2"):
+        for step in done[stage][1:]:
+            print(
+                f"{stage}: {step['kind']} {'promoted' if step['promoted'] else 'refused'}: {step['reasons'][0]}"
+            )
+    if options.json is not None:
+        options.json.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return done
+
+
+if __name__ == "__main__":
+    run()

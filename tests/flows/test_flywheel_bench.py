@@ -1,0 +1,78 @@
+"""The bench of two retraining cycles runs, says what users said, and goes on where it was cut short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from bench import flywheel_cycles
+from fixture_causal_lm import serve_tiny_model
+from fixture_cycle import TOML
+
+from flows.candidates import document_formats, find_dataset
+from flows.cycle import cycles
+from prep.manifest import read_json
+from prep.workspace import Workspace
+from training.dataset import LabelledSet, save_set
+from training.synthesize import synthesize_cloze
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def options(workspace, tmp_path_factory):
+    """A labelled set of the session's documents, a workspace with a tiny model, settings for a tiny cycle."""
+    folder = tmp_path_factory.mktemp("flywheel")
+    with workspace.open_generation() as generation:
+        documents = {document.id: document for document in generation.documents()}
+    questions = synthesize_cloze(documents.values(), n=120, seed=1)
+    save_set(LabelledSet(documents, document_formats(documents), questions, "mine"), folder / "mine")
+    serve_tiny_model(Workspace(folder / "out"), folder / "model")
+    (folder / "cycle.toml").write_text(TOML, encoding="utf-8")
+    words = ["--data", folder / "mine", "--workspace", folder / "out", "--config", folder / "cycle.toml"]
+    return [str(word) for word in words] + "--questions 12 --measured 4 --flip 0.3 --poison 2".split()
+
+
+@pytest.fixture(scope="module")
+def done(options):
+    return flywheel_cycles.run(options)
+
+
+def test_two_cycles_run_and_every_stage_has_its_figures(done):
+    for stage in ("figures before", "figures after cycle 1", "figures after cycle 2"):
+        assert set(done[stage]) == {"old", "new"}
+        assert set(done[stage]["new"]) == set(flywheel_cycles.FIGURES)
+    assert [len(done[stage]) - 1 for stage in ("cycle 1", "cycle 2")] == [1, 1]
+
+
+def test_users_say_something_of_every_answer_and_some_of_it_is_turned_round(done):
+    said = done["questions of cycle 1"]
+    assert sum(count for what, count in said.items() if what != "flipped") == 12
+    assert 0 < said["flipped"] < 12
+
+
+def test_models_that_learned_nothing_are_refused(done):
+    assert [step["promoted"] for stage in ("cycle 1", "cycle 2") for step in done[stage][1:]] == [
+        False,
+        False,
+    ]
+
+
+def test_poisoned_copies_are_in_the_corpus_and_nothing_of_the_gate_is_trained_on(done, options):
+    place = Workspace(options[3])
+    with place.open_generation() as generation:
+        copies = [document for document in generation.documents() if document.id.startswith("poison-")]
+        assert all(copy.text != generation.document(copy.id.removeprefix("poison-")).text for copy in copies)
+    assert len(copies) == 2
+    gate = {
+        row["id"] for row in map(json.loads, (place.path.parent / "out-gate/gate/documents.jsonl").open())
+    }
+    for cycle in cycles(place):
+        trained = find_dataset(place, read_json(cycle / "plan.json")["dataset"]).training()
+        assert not gate & set(trained.documents)
+
+
+def test_a_second_run_finds_everything_done(done, options, capsys):
+    assert flywheel_cycles.run(options) == done
+    assert "== " not in capsys.readouterr().out
+    assert len(cycles(Workspace(options[3]))) == 2
