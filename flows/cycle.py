@@ -179,7 +179,9 @@ class _Cycle:
         measured_set(
             self.place, frozen
         )  # raises now, before anything is trained, where nothing can be measured
-        lessons = log_lessons(self.place, frozen) if self.settings.lessons else None
+        lessons = (
+            log_lessons(self.place, frozen, self.settings.lesson_weights) if self.settings.lessons else None
+        )
         dataset = synthesize_data(
             self.place,
             self.settings.training,

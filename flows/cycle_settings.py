@@ -14,6 +14,7 @@ from flows.prep_candidates import STAGES, PrepStage
 from prep.errors import ConfigError
 from prep.workspace import MODEL_KINDS, ModelKind, Workspace
 from training.config_file import read_config
+from training.experience_rows import LessonConfig
 from training.frozen import FrozenConfig
 from training.gate import GateConfig
 from training.teacher import TeacherConfig
@@ -35,6 +36,7 @@ class CycleSettings:
     kinds: tuple[ModelKind, ...] = MODEL_KINDS
     prep_stage: PrepStage = "contrastive"
     lessons: bool = True
+    lesson_weights: LessonConfig = field(default_factory=LessonConfig)
     teacher: TeacherConfig | None = None
     training: PassSettings = field(default_factory=PassSettings)
     frozen: FrozenConfig = field(default_factory=FrozenConfig)
@@ -53,9 +55,13 @@ class CycleSettings:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> CycleSettings:
-        """Read settings; an unknown key is a ConfigError. Tables: [training], [teacher], [frozen], [trials], [gate]."""
+        """Read settings; an unknown key is a ConfigError.
+
+        Tables: [training], [lesson_weights], [teacher], [frozen], [trials] and [gate].
+        """
         tables = {
             "training": PassSettings,
+            "lesson_weights": LessonConfig,
             "teacher": TeacherConfig,
             "frozen": FrozenConfig,
             "trials": TrialSettings,

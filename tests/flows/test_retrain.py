@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixture_cycle import LENIENT, STRICT, answers
+from fixture_cycle import LENIENT, STRICT, TOML, answers
 from fixture_prep import subprocess_environment
 
 from flows.candidates import find_dataset, frozen_path
@@ -220,9 +220,7 @@ def test_settings_are_read_from_the_workspace_and_a_mistake_is_named(tmp_path):
 
 
 def test_the_command_prints_what_became_of_each_candidate(copy, tmp_path, capsys):
-    written = "[training]\nn_examples = 40\nn_asked = 0\nheld_out_every = 4\n[frozen]\nheld_out_every = 4\nn_questions = 12\n"
-    written += "[trials]\nn_answers = 6\nprogress = false\n"
-    (tmp_path / "cycle.toml").write_text(written, encoding="utf-8")
+    (tmp_path / "cycle.toml").write_text(TOML, encoding="utf-8")
     words = [
         "retrain",
         "--workspace",

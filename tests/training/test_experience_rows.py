@@ -1,0 +1,202 @@
+"""Lessons of the log: what teaches and what does not, whose word counts, and that nobody steers the training alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prep.document import Document, Span
+from prep.errors import ConfigError
+from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
+from retrieve.report import Finding, Quote, Report, Source, Usage
+from training.experience_rows import LessonConfig, chosen, learnable
+from training.frozen import FrozenConfig, freeze
+
+TEXT = "The vault opens with nine turns of the wheel. The wheel is made of blue steel from Sudlin.\n"
+FIRST = "The lighthouse number {n} was repainted by Agnes Corwen{n} in {year} for the harbour of Tarvik{n}. "
+DOCUMENTS = {f"d{n}": Document(f"d{n}", "Vaults", FIRST.format(n=n, year=1700 + n) + TEXT) for n in range(12)}
+FREE = LessonConfig(free=1000.0)
+
+
+def row(
+    name: str,
+    *feedback: Feedback,
+    question: str | None = None,
+    document_id: str = "d1",
+    words: str | None = "nine turns",
+    user: str | None = None,
+    signs: tuple[str, ...] = (),
+) -> Experience:
+    """A row whose answer is quoted word for word."""
+    document = DOCUMENTS[document_id]
+    shown = Source(document_id, "Vaults", (), 0, len(document.text), 0.9, words is not None)
+    findings = []
+    if words is not None:
+        start = document.text.index(words)
+        findings = [Finding(words, [Quote(document_id, start, start + len(words), words)])]
+    report = Report(
+        name,
+        question or f"How does vault {name} open?",
+        words,
+        words is None,
+        findings,
+        ["vault"],
+        [shown],
+        Usage(1, 1, 1, 0.1),
+        created="2025-01-01T00:00:00+00:00",
+    )
+    return Experience(
+        [], report, feedback, user, tuple(Signal(kind, f"x{i}") for i, kind in enumerate(signs))
+    )
+
+
+def said(helpful: bool | None = None, answer: str | None = None, **more: object) -> Feedback:
+    return Feedback("2025-01-02T00:00:00+00:00", helpful, answer, **more)  # type: ignore[arg-type]
+
+
+def span_of(words: str, document_id: str = "d1") -> Span:
+    start = DOCUMENTS[document_id].text.index(words)
+    return Span(document_id, start, start + len(words))
+
+
+def test_a_helpful_answer_teaches_itself_with_its_quotes() -> None:
+    found = learnable([row("a", said(True))], DOCUMENTS)
+    (lesson,) = found.lessons
+    assert lesson.question.answers == ("nine turns",)
+    assert lesson.question.evidence == (span_of("nine turns"),)
+    assert (lesson.question.kind, lesson.weight, lesson.report_id) == ("helpful", 1.0, "a")
+    assert found.left_out == Counter()
+
+
+def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
+    (lesson,) = learnable([row("a", said(False, "Blue  steel"))], DOCUMENTS).lessons
+    assert lesson.question.answers == ("Blue  steel",)
+    assert lesson.question.evidence == (span_of("The wheel is made of blue steel from Sudlin."),)
+    assert lesson.question.kind == "corrected"
+    nowhere = learnable([row("a", said(answer="red brass"))], DOCUMENTS)
+    assert nowhere.left_out == {"no sentence shown holds the corrected answer": 1}
+
+
+@pytest.mark.parametrize(
+    ("feedback", "kind"),
+    [
+        ((said(False), said(True)), "helpful"),
+        ((said(True), said(False)), "did not help, and nobody said what would"),
+        ((said(True), said(answer="blue steel"), said(False)), "corrected"),
+        ((said(answer="blue steel"), said(True)), "helpful"),
+        ((said(True), said(quote=1, quote_right=False)), "the documents do not say it any more"),
+        ((said(quote=1, quote_right=True),), "quoted rightly"),
+        ((said(quote=1, quote_right=True), said(quote=1, quote_right=False)), "nobody said anything"),
+        ((), "nobody said anything"),
+    ],
+)
+def test_what_was_said_last_counts(feedback: tuple[Feedback, ...], kind: str) -> None:
+    found = learnable([row("a", *feedback)], DOCUMENTS)
+    assert [*found.kinds, *found.left_out] == [kind]
+
+
+def test_a_refusal_that_helped_teaches_to_refuse() -> None:
+    (lesson,) = learnable([row("a", said(True), words=None)], DOCUMENTS).lessons
+    assert not lesson.question.answerable
+    assert lesson.question.kind == "refused rightly"
+    assert lesson.documents == frozenset()
+
+
+def test_signals_weigh_less_than_words_and_asking_again_takes_away() -> None:
+    rows = [
+        row("a", signs=(FOLLOWED_UP,)),
+        row("b", signs=(ASKED_AGAIN,)),
+        row("c", said(True), signs=(ASKED_AGAIN,)),
+        row("d", signs=(FOLLOWED_UP, ASKED_AGAIN)),
+    ]
+    found = learnable(rows, DOCUMENTS)
+    assert [(lesson.report_id, lesson.weight) for lesson in found.lessons] == [("a", 0.2), ("c", 0.5)]
+    assert found.left_out == {"asked again, and nobody said anything": 2}
+
+
+def test_of_one_question_the_newest_judgement_counts() -> None:
+    rows = [
+        row("a", said(True), question="How does it open?"),
+        row("b", said(False, "blue steel"), question="how does it OPEN"),
+        row("c", question="How does it open?"),
+    ]
+    found = learnable(rows, DOCUMENTS)
+    assert [lesson.report_id for lesson in found.lessons] == ["b"]
+    assert found.left_out == {"judged again later": 1, "nobody said anything": 1}
+
+
+def test_people_who_contradict_each_other_teach_nothing() -> None:
+    rows = [
+        row("a", said(True), question="How does it open?", user="ada"),
+        row("b", said(False), question="How does it open?", user="ben"),
+        row("c", said(True), question="How is it shut?", user="ada"),
+        row("d", said(True), question="How is it shut?", user="ben"),
+    ]
+    found = learnable(rows, DOCUMENTS)
+    assert [lesson.report_id for lesson in found.lessons] == ["d"]
+    assert found.left_out == {"people contradict each other": 2, "judged again later": 1}
+    changed = [*rows[:2], row("e", said(False), question="How does it open?", user="ada")]
+    assert learnable(changed, DOCUMENTS).left_out["people contradict each other"] == 0
+
+
+def test_documents_that_changed_teach_nothing() -> None:
+    changed = DOCUMENTS | {"d1": Document("d1", "Vaults", "Something else.")}
+    assert learnable([row("a", said(True))], changed).left_out == {"the documents do not say it any more": 1}
+    assert learnable([row("a", said(True))], {}).left_out == {"the documents do not say it any more": 1}
+
+
+def test_no_user_and_no_document_has_more_than_its_share() -> None:
+    config = LessonConfig(free=2.0)
+    rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(40)]
+    rows += [row(f"q{n}", said(True), user=f"quiet{n}", document_id=f"d{n % 12}") for n in range(20)]
+    found = learnable(rows, DOCUMENTS, config=config)
+    by_user = Counter(lesson.user for lesson in found.lessons)
+    assert by_user["loud"] <= 0.2 * len(found.lessons)
+    assert by_user.total() - by_user["loud"] == 20
+    assert found.left_out == {"more than the share of one user": 40 - by_user["loud"]}
+    assert [lesson.report_id for lesson in found.lessons if lesson.user == "loud"] == [
+        f"u{n}" for n in range(40 - by_user["loud"], 40)
+    ]
+    poisoned = [row(f"p{n}", said(True), document_id="d3") for n in range(40)]
+    poisoned += [row(f"q{n}", said(True), document_id=f"d{n % 12}") for n in range(24)]
+    found = learnable(poisoned, DOCUMENTS, config=config)
+    in_document = sum("d3" in lesson.documents for lesson in found.lessons)
+    assert in_document <= 0.2 * len(found.lessons)
+    alone = learnable(rows[:40], DOCUMENTS, config=LessonConfig(free=10.0))
+    assert len(alone.lessons) == 10
+    assert len(learnable(rows, DOCUMENTS, config=FREE).lessons) == 60
+
+
+def test_a_weight_is_the_chance_to_be_trained_on_and_always_the_same() -> None:
+    lessons = learnable(
+        [row(f"a{n}", signs=(FOLLOWED_UP,)) for n in range(300)], DOCUMENTS, config=FREE
+    ).lessons
+    drawn = chosen(lessons)
+    assert 30 < len(drawn) < 90
+    assert drawn == chosen(lessons)
+    whole = learnable([row(f"a{n}", said(True)) for n in range(30)], DOCUMENTS, config=FREE).lessons
+    assert len(chosen(whole)) == 30
+
+
+def test_what_is_frozen_is_never_learned(tmp_path: Path) -> None:
+    frozen = freeze(tmp_path, DOCUMENTS, {}, FrozenConfig(held_out_every=3, n_questions=5))
+    assert frozen.holds_document(DOCUMENTS["d0"])
+    asked = frozen.questions[0].question
+    rows = [
+        row("a", said(True), document_id="d0"),
+        row("b", said(True), document_id="d1", question=asked),
+        row("c", said(answer="blue steel"), document_id="d0"),
+    ]
+    found = learnable(rows, DOCUMENTS, frozen)
+    assert found.lessons == ()
+    assert found.left_out == {"on a frozen document": 2, "a frozen question": 1}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"helpful": 1.5}, {"user_share": 0.0}, {"document_share": 2.0}, {"free": -1.0}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        LessonConfig(**wrong)

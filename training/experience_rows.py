@@ -1,0 +1,265 @@
+"""What the experience log teaches: questions to train on, each with a weight, from what people said and did.
+
+    corrected        the answer someone gave instead, where a sentence that was shown holds it
+    helpful          the answer and its quotes, where the documents still say so, without quotes said to be wrong
+    refused rightly  nothing was answered, and that helped
+    quoted rightly   nobody judged the answer, but somebody its quotes
+    followed up      nobody said anything, but the user went on from it: a weak sign
+
+Other rows teach nothing: an answer that did not help is no example of anything. Of what one person says later things
+replace earlier ones; where people contradict each other about one answer, nothing is learned. No user and no document
+gives more than a share of all the weight, so that nobody steers the training alone. Frozen questions and documents
+are left out (`training.frozen`): what candidates are judged by cannot be reached from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prep.document import Document, Span
+from prep.errors import ConfigError
+from prep.text import split_sentences, strip_span
+from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, Experience
+from training.dataset import Question
+from training.frozen import FrozenSet
+from training.metrics_answers import normalise_answer
+
+__all__ = ["Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
+
+_OVER_SHARE = "more than the share of one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonConfig:
+    """What rows weigh. A weight below 1 is the chance of being trained on.
+
+    asked_again: what a row's weight is multiplied by where the question was asked again soon after. user_share,
+    document_share: of all weight, at most from one; up to `free` weight is never too much, and who is not named is
+    nobody.
+    """
+
+    corrected: float = 1.0
+    helpful: float = 1.0
+    quoted_rightly: float = 0.5
+    followed_up: float = 0.2
+    asked_again: float = 0.5
+    user_share: float = 0.2
+    document_share: float = 0.2
+    free: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("corrected", "helpful", "quoted_rightly", "followed_up", "asked_again"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")
+        for name in ("user_share", "document_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must lie above 0 and not above 1")
+        if self.free < 0:
+            raise ConfigError(f"free={self.free!r} must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A question to train on. user: who asked it, if known; report_id: the row it comes from."""
+
+    question: Question
+    weight: float
+    report_id: str
+    user: str | None = None
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """What its evidence stands in."""
+        return frozenset(span.document_id for span in self.question.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What the log teaches, oldest question first, and why other rows teach nothing."""
+
+    lessons: tuple[Lesson, ...] = ()
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many of each kind there are."""
+        return Counter(lesson.question.kind for lesson in self.lessons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a row's feedback comes to: "helpful", "unhelpful", "corrected", or "" where nobody judged the answer."""
+
+    verdict: str = ""
+    answer: str | None = None
+
+
+def learnable(
+    rows: Iterable[Experience],
+    documents: Mapping[str, Document],
+    frozen: FrozenSet | None = None,
+    config: LessonConfig | None = None,
+) -> Lessons:
+    """Return what the rows, oldest first, teach about the documents as they are now. Deterministic."""
+    config = config or LessonConfig()
+    left_out: Counter[str] = Counter()
+    of_question: dict[str, list[Experience]] = defaultdict(list)
+    for row in rows:
+        of_question[normalise_answer(row.report.question) or row.report.question].append(row)
+    found: list[Lesson] = []
+    for some in of_question.values():
+        newest = _newest(some, left_out)
+        outcome = newest if isinstance(newest, str) else _lesson(newest, documents, frozen, config)
+        if isinstance(outcome, Lesson):
+            found.append(outcome)
+        else:
+            left_out[outcome] += 1
+    kept = _capped(found, lambda lesson: [lesson.user] if lesson.user else [], config.user_share, config.free)
+    left_out[f"{_OVER_SHARE} user"] += len(found) - len(kept)
+    fewer = _capped(kept, lambda lesson: sorted(lesson.documents), config.document_share, config.free)
+    left_out[f"{_OVER_SHARE} document"] += len(kept) - len(fewer)
+    return Lessons(tuple(fewer), +left_out)
+
+
+def chosen(lessons: Iterable[Lesson]) -> list[Question]:
+    """Return the questions to train on: each with its weight as the chance, drawn from its report's id alone."""
+    return [lesson.question for lesson in lessons if _draw(lesson.report_id) < lesson.weight]
+
+
+def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | str:
+    """Return the row that counts of those on one question, or why none does; the others are counted as left out."""
+    judged = [row for row in rows if _said(row).verdict]
+    signs = [row for row in rows if not _said(row).verdict and (row.signals or row.quotes(right=True))]
+    if _contradicted(judged):
+        left_out["people contradict each other"] += len(judged) - 1
+        left_out["nobody said anything"] += len(rows) - len(judged)
+        return "people contradict each other"
+    candidates = judged or signs
+    if not candidates:
+        left_out["nobody said anything"] += len(rows) - 1
+        return "nobody said anything"
+    left_out["judged again later" if judged else "nobody said anything"] += len(candidates) - 1
+    left_out["nobody said anything"] += len(rows) - len(candidates)
+    return candidates[-1]
+
+
+def _said(row: Experience) -> _Said:
+    said = _Said()
+    for item in row.feedback:
+        if item.answer is not None:
+            said = _Said("corrected", item.answer)
+        elif item.helpful:
+            said = _Said("helpful")
+        elif item.helpful is False and said.verdict != "corrected":
+            said = _Said("unhelpful")
+    return said
+
+
+def _contradicted(rows: Sequence[Experience]) -> bool:
+    """Whether one user approves of an answer to the question that another rejects; each one's last word counts."""
+    last = {row.user: row for row in rows if row.user is not None}
+    approved: dict[str, set[str]] = defaultdict(set)
+    rejected: dict[str, set[str]] = defaultdict(set)
+    for user, row in last.items():
+        said = _said(row)
+        given = normalise_answer(row.report.answer or "")
+        (approved if said.verdict == "helpful" else rejected)[given].add(str(user))
+        if said.answer is not None:
+            approved[normalise_answer(said.answer)].add(str(user))
+    return any(approved[answer] - users for answer, users in rejected.items() if answer in approved)
+
+
+def _lesson(
+    row: Experience, documents: Mapping[str, Document], frozen: FrozenSet | None, config: LessonConfig
+) -> Lesson | str:
+    """Return what a row teaches, or why nothing."""
+    report, said = row.report, _said(row)
+    if frozen is not None and frozen.holds_question(report.question):
+        return "a frozen question"
+    signs = {signal.kind for signal in row.signals}
+    name = f"log:{report.id}"
+    again = config.asked_again if ASKED_AGAIN in signs else 1.0
+    missing = "the documents do not say it any more"
+    if said.verdict == "unhelpful":
+        return "did not help, and nobody said what would"
+    if said.verdict == "corrected":
+        assert said.answer is not None
+        answer, kind, weight = said.answer, "corrected", config.corrected
+        evidence = _sentence_with(answer, row, documents)
+        missing = "no sentence shown holds the corrected answer"
+    elif report.answer is None:
+        if said.verdict != "helpful":
+            return "nobody said anything"
+        question = Question(name, report.question, answerable=False, kind="refused rightly")
+        return Lesson(question, config.helpful * again, report.id, row.user)
+    else:
+        answer, evidence = report.answer, _quoted(row, documents)
+        if said.verdict == "helpful":
+            kind, weight = "helpful", config.helpful * again
+        elif row.quotes(right=True):
+            kind, weight = "quoted rightly", config.quoted_rightly * again
+        elif FOLLOWED_UP in signs and ASKED_AGAIN not in signs:
+            kind, weight = "followed up", config.followed_up
+        else:
+            return "asked again, and nobody said anything"
+    if not evidence:
+        return missing
+    if frozen is not None and any(frozen.holds_document(documents[span.document_id]) for span in evidence):
+        return "on a frozen document"
+    if weight <= 0:
+        return "weighs nothing"
+    return Lesson(
+        Question(name, report.question, (answer,), evidence, kind=kind), weight, report.id, row.user
+    )
+
+
+def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
+    """Return the quotes that the documents still hold; none where one of them is said to be wrong and no other left."""
+    wrong = row.quotes(right=False)
+    return tuple(
+        Span(quote.document_id, quote.start, quote.end)
+        for quote in row.report.quotes
+        if quote not in wrong
+        and (document := documents.get(quote.document_id)) is not None
+        and document.text[quote.start : quote.end] == quote.text
+    )
+
+
+def _sentence_with(answer: str, row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
+    """Return the first sentence that was shown and holds the answer, word for word, in one span; none otherwise."""
+    wanted = f" {normalise_answer(answer)} "
+    for source in row.report.sources:
+        document = documents.get(source.document_id)
+        if document is None or not wanted.strip():
+            continue
+        end = min(source.end, len(document.text))
+        for left, right in split_sentences(document.text, min(source.start, end), end):
+            if wanted in f" {normalise_answer(document.text[left:right])} ":
+                return (Span(document.id, *strip_span(document.text, left, right)),)
+    return ()
+
+
+def _capped(
+    lessons: Sequence[Lesson], sources: Callable[[Lesson], Sequence[str]], share: float, free: float
+) -> list[Lesson]:
+    """Leave out lessons until no source has more than its share of the weight that is left; the newest stay."""
+    kept = list(lessons)
+    while True:
+        total = sum(lesson.weight for lesson in kept)
+        of_source: dict[str, float] = defaultdict(float)
+        for lesson in kept:
+            for source in sources(lesson):
+                of_source[source] += lesson.weight
+        over = [source for source, weight in of_source.items() if weight > max(free, share * total) + 1e-9]
+        if not over:
+            return kept
+        worst = max(over, key=lambda source: (of_source[source], source))
+        kept.remove(next(lesson for lesson in kept if worst in sources(lesson)))
+
+
+def _draw(name: str) -> float:
+    """Return a number in 0..1 that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
