@@ -1,4 +1,4 @@
-"""The `diptych` command: ingest, ask, train, evaluate, retrain, models, report, demo.
+"""The `diptych` command: ingest, ask, train, evaluate, retrain, drift, models, experience, report, demo.
 
 It parses arguments, calls the plain functions of the packages and prints what they return. Prefect is
 imported by `demo` alone. Results go to standard output, progress and errors to standard error. Exit status:
@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from flows.cli_experience import add_experience
 from flows.cli_models import add_models
 from flows.cli_report import add_report
 from flows.cli_retrain import add_retrain
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     ask.add_argument("questions", nargs="+", metavar="QUESTION")
     ask.add_argument("--max-searches", type=positive_int, default=3, help="searches a question (3)")
     ask.add_argument("--deadline", type=positive_float, default=5.0, metavar="SECONDS", help="a question (5)")
+    ask.add_argument("--user", metavar="NAME", help="who asks, for the experience log alone")
     ask.add_argument("--format", choices=("text", "markdown", "html", "json"), default="text")
     ask.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
 
@@ -129,6 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_retrain(partial(_command, commands))
 
     add_models(commands, _command)
+    add_experience(commands, _command)
     add_report(partial(_command, commands))
 
     demo = _command(
@@ -196,7 +199,10 @@ def _ask(arguments: argparse.Namespace) -> int:
 
     researcher = Researcher.open(arguments.workspace)
     reports = researcher.ask_many(
-        arguments.questions, max_searches=arguments.max_searches, deadline_s=arguments.deadline
+        arguments.questions,
+        max_searches=arguments.max_searches,
+        deadline_s=arguments.deadline,
+        user=arguments.user,
     )
     if arguments.format == "json":
         print_json([report.to_dict() for report in reports] if len(reports) > 1 else reports[0].to_dict())

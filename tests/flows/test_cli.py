@@ -30,6 +30,11 @@ LEAVES = [
     "models show",
     "models diff",
     "models prune",
+    "experience show",
+    "experience export",
+    "experience delete",
+    "experience prune",
+    "experience feedback",
     "report",
     "demo",
 ]
@@ -61,6 +66,8 @@ def test_the_workspace_is_the_folder_of_that_name_unless_said_otherwise(command)
         "models rollback": ["prep"],
         "models show": ["prep"],
         "models diff": ["prep", "v"],
+        "experience export": ["x"],
+        "experience feedback": ["x"],
     }
     words = [*command.split(), *needed.get(command, [])]
     assert build_parser().parse_args(words).workspace == "workspace"
