@@ -29,11 +29,15 @@ Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Pass
 
 @dataclass(slots=True)
 class Run:
-    """One episode as it was run. `note` says why it ended early, if it did."""
+    """One episode as it was run. `note` says why it ended early, if it did.
+
+    starts: for each action, how many sentences could be pointed at, and whether it could be a search.
+    """
 
     episode: Episode
     actions: list[Action] = field(default_factory=list)
     note: str = ""
+    starts: list[tuple[int, bool]] = field(default_factory=list)
 
     @property
     def n_prompt_tokens(self) -> int:
@@ -109,18 +113,18 @@ class EpisodeRunner:
             hoped = min(_FIRST_GUESS_TOKENS_PER_S, 1.5 * self._tokens_per_s)
             self._tokens_per_s = max(self._tokens_per_s, hoped)
             return
+        starts = [(len(run.episode.sentences), run.episode.may_search) for run in runs]
         states = [
-            self.decoder.grammar.start(
-                len(run.episode.sentences), may_search=run.episode.may_search, limits=self.action_limits
-            )
-            for run in runs
+            self.decoder.grammar.start(n_sentences, may_search=may_search, limits=self.action_limits)
+            for n_sentences, may_search in starts
         ]
         actions = self.decoder.decode(
             prompts, states, temperature=temperature, generator=generator, deadline=deadline
         )
         took = max(1e-3, time.monotonic() - begun)
         self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
-        for run, action in zip(runs, actions, strict=True):
+        for run, start, action in zip(runs, starts, actions, strict=True):
+            run.starts.append(start)
             run.actions.append(action)
             if action.complete:
                 run.episode.act(action.text)

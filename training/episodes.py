@@ -21,6 +21,7 @@ from retrieve.researcher import Researcher
 from retrieve.runner import Run
 from training.dataset import LabelledSet, Question, sample, withhold_every
 from training.evaluate import evaluate_answers, judge
+from training.kept_rows import KeptRows
 from training.results import AnswerRow, AnswersResult
 
 __all__ = ["Practice"]
@@ -77,13 +78,20 @@ class Practice:
             for question, run in zip(questions, runs, strict=True)
         ]
 
-    def measure(self, *, max_searches: int, label: str = "") -> AnswersResult:
-        """Answer every question greedily, as evaluation does, but without a deadline."""
+    def measure(
+        self, *, max_searches: int, label: str = "", kept: Path | None = None, progress: bool = False
+    ) -> AnswersResult:
+        """Answer every question greedily, as evaluation does, but without a deadline.
+
+        kept: a file for the rows as they come; those it holds are not asked again, so it must be of the same weights.
+        """
         return evaluate_answers(
             replace(self.dataset, questions=self.questions),
             self.researcher,
             withhold_every=self.withheld_every,
             label=label,
+            progress=progress,
+            kept=None if kept is None else KeptRows(kept),
             max_searches=max_searches,
             deadline_s=math.inf,
         )

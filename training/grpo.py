@@ -1,10 +1,10 @@
 """What trl's `GRPOTrainer` needs to train on episodes: the policy, how episodes are written, scored and paid.
 
 Made cheap, with the same numbers: a question's prompt is read once for all its episodes, when they are written
-(`retrieve.decoding`) and when they are scored (`training.packed`); the low-rank pairs are merged while episodes are
-written; episodes worth as much as the others of their question are not scored. Of trl's own switches for generation
-none is used: its engines know neither our grammar nor a search in the middle of an episode, so episodes come by
-`rollout_func`.
+(`retrieve.decoding`) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs
+are merged while episodes are written; episodes worth as much as the others of their question are not scored. Of trl's
+own switches for generation none is used: its engines know neither our grammar nor a search in the middle of an
+episode, so episodes come by `rollout_func`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
 from retrieve.base import compute_dtype, load_base
+from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
 from training.dataset import Question
 from training.episodes import Practice
@@ -89,7 +90,12 @@ class Policy:
 
 
 class EpisodeTrainer(GRPOTrainer):
-    """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ."""
+    """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ.
+
+    allowed: (prompt, completion) → which tokens the grammar let be written, of the step at hand; set by `Rollouts`.
+    """
+
+    allowed: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
@@ -129,7 +135,11 @@ class EpisodeTrainer(GRPOTrainer):
         scored: list[Any] = [None] * len(completions)
         for prompt, rows in groups.items():
             found = score_completions(
-                policy, prompt, [completions[row] for row in rows], temperature=self.temperature
+                policy,
+                prompt,
+                [completions[row] for row in rows],
+                allowed=[self.allowed[prompt, tuple(completions[row])] for row in rows],
+                temperature=self.temperature,
             )
             for row, one in zip(rows, found, strict=True):
                 scored[row] = one
@@ -163,6 +173,7 @@ class Rollouts:
             "env_mask": [],
             "judged": [],
         }
+        trainer.allowed = {}
         with self.policy.writing():
             for number in dict.fromkeys(prompts):  # one question's episodes at a time: one prompt to read
                 asked: list[Question] = [self.practice.questions[int(number)]] * prompts.count(number)
@@ -174,8 +185,10 @@ class Rollouts:
                 ):
                     ids, mask = _written(run, decoder)
                     first = next(i for i, (_, trained) in enumerate(run.episode.segments) if trained)
-                    prompt = "".join(text for text, _ in run.episode.segments[:first])
-                    columns["prompt_ids"].append(decoder.encode(prompt))
+                    prompt = decoder.encode("".join(text for text, _ in run.episode.segments[:first]))
+                    allowed = _allowed(run, decoder, mask, self.practice.researcher.runner.action_limits)
+                    trainer.allowed[tuple(prompt), tuple(ids)] = allowed
+                    columns["prompt_ids"].append(prompt)
                     columns["completion_ids"].append(ids)
                     columns["env_mask"].append(mask)
                     columns["judged"].append(row)
@@ -199,6 +212,24 @@ class Rewarded:
         log_metric("searches", sum(row.n_searches for row in judged) / len(judged))
         log_metric("tokens", sum(row.completion_tokens for row in judged) / len(judged))
         return [reward(row, self.prices) for row in judged]
+
+
+def _allowed(run: Any, decoder: Any, mask: Sequence[int], limits: ActionLimits) -> torch.Tensor:
+    """Return which tokens could be written at each place, bool (tokens, vocabulary); all where it was not the model."""
+    grammar = decoder.grammar
+    rows = iter(
+        row
+        for action, (n_sentences, may_search) in zip(run.actions, run.starts, strict=True)
+        for row in _places(grammar.start(n_sentences, may_search=may_search, limits=limits), action.token_ids)
+    )
+    everything = torch.ones(grammar.size, dtype=torch.bool)
+    return torch.stack([next(rows) if trained else everything for trained in mask])
+
+
+def _places(state: GrammarState, tokens: Sequence[int]) -> Iterator[torch.Tensor]:
+    for token in tokens:
+        yield state.allowed()
+        state.advance(token)
 
 
 def _written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:

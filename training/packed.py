@@ -18,16 +18,25 @@ __all__ = ["Scored", "score_completions"]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One completion. logprobs, entropies: (n_tokens,), of the whole vocabulary's distribution, in nats."""
+    """One completion. logprobs, entropies: (n_tokens,), of the distribution over what was allowed, in nats."""
 
     logprobs: torch.Tensor
     entropies: torch.Tensor
 
 
 def score_completions(
-    model: Any, prompt: Sequence[int], completions: Sequence[Sequence[int]], *, temperature: float = 1.0
+    model: Any,
+    prompt: Sequence[int],
+    completions: Sequence[Sequence[int]],
+    *,
+    allowed: Sequence[torch.Tensor] | None = None,
+    temperature: float = 1.0,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
+
+    allowed: for each completion which tokens might be written, bool (n_tokens, vocabulary); all by default. What was
+    drawn under a grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced
+    has a probability near nothing, and its gradient and distance are noise.
 
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
@@ -54,8 +63,11 @@ def score_completions(
         use_cache=False,
         logits_to_keep=torch.tensor(states, device=device),
     )
-    logprobs = torch.log_softmax(output.logits[0].float() / temperature, dim=-1)
-    entropies = -(logprobs.exp() * logprobs).sum(-1)
+    logits = output.logits[0].float() / temperature
+    if allowed is not None:
+        logits = logits.masked_fill(~torch.cat(list(allowed)).to(device), float("-inf"))
+    logprobs = torch.log_softmax(logits, dim=-1)
+    entropies = -torch.where(logprobs.isinf(), 0.0, logprobs.exp() * logprobs).sum(-1)
     chosen = logprobs.gather(1, ids[n_prompt:].unsqueeze(1)).squeeze(1)
     pairs = zip(torch.split(chosen, lengths), torch.split(entropies, lengths), strict=True)
     return [Scored(*pair) for pair in pairs]

@@ -118,7 +118,9 @@ def reinforce(
     digest = file_digest(start / ADAPTER)
     folder = RunFolder(run, {"config": asdict(config), "start": digest, "questions": len(practice.questions)})
     with policy.writing():
-        before = held_out.measure(max_searches=config.searches, label="start")
+        before = held_out.measure(
+            max_searches=config.searches, label="start", kept=folder.path / "before.jsonl", progress=True
+        )
     checkpoint = folder.resume()
     step = 0 if checkpoint is None else checkpoint.step
     # Made before the checkpoint is loaded: the distance is that to the policy as it is now.
@@ -130,7 +132,12 @@ def reinforce(
             trainer.train(resume_from_checkpoint=str(_of_trl(folder, step)) if step else None)
         step = trainer.state.global_step
     with policy.writing():
-        after = held_out.measure(max_searches=config.searches, label="reinforced")
+        after = held_out.measure(
+            max_searches=config.searches,
+            label="reinforced",
+            kept=folder.path / f"after-{step}.jsonl",
+            progress=True,
+        )
     adapter = folder.path / "adapter.safetensors"
     policy.save(adapter)
     gains = {

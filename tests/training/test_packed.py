@@ -61,3 +61,26 @@ def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> Non
         ]
     )
     torch.testing.assert_close(packed, alone, atol=1e-3, rtol=1e-3)
+
+
+def test_what_was_not_allowed_has_no_part_in_the_distribution(model: Any) -> None:
+    prompt, *completions = drawn(20, 4, 2)
+    generator = torch.Generator().manual_seed(1)
+    size = model.get_input_embeddings().weight.shape[0]
+    allowed = [torch.rand((len(one), size), generator=generator) < 0.3 for one in completions]
+    for mask, one in zip(allowed, completions, strict=True):
+        mask[torch.arange(len(one)), one] = True
+    allowed[1][0] = False
+    allowed[1][0, completions[1][0]] = True  # the grammar left no choice
+    with torch.no_grad():
+        scored = score_completions(model, prompt, completions, allowed=allowed)
+        for one, mask, found in zip(completions, allowed, scored, strict=True):
+            logits = model(input_ids=torch.tensor([[*prompt, *one]])).logits[0, len(prompt) - 1 : -1].float()
+            expected = torch.log_softmax(logits.masked_fill(~mask, float("-inf")), dim=-1)
+            chosen = expected.gather(1, torch.tensor(one).unsqueeze(1)).squeeze(1)
+            torch.testing.assert_close(found.logprobs, chosen, atol=1e-4, rtol=1e-4)
+            entropy = torch.stack(
+                [-(row[m].exp() * row[m]).sum() for row, m in zip(expected, mask, strict=True)]
+            )
+            torch.testing.assert_close(found.entropies, entropy, atol=1e-4, rtol=1e-4)
+    assert float(scored[1].logprobs[0]) == 0.0

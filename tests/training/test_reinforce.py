@@ -214,30 +214,33 @@ def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Op
 def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
     opened: Opened, tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradient of the first step, by hand: advantage times the gradient of the model's own words."""
+    """Gradient of the first step, by hand: advantage times that of the model's own words, under the grammar."""
     kept: dict[str, Any] = {}
     compute = EpisodeTrainer._compute_loss
 
     def seen(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss = compute(self, model, inputs)
         if not kept:
-            kept.update(inputs=inputs, loss=loss.detach(), longest=self.max_completion_length)
+            kept.update(inputs=inputs)
             pairs = [p for p in model.parameters() if p.requires_grad]
             kept["gradient"] = torch.autograd.grad(loss, pairs, retain_graph=True)
-            kept["expected"] = torch.autograd.grad(by_hand(model, inputs, self.max_completion_length), pairs)
+            kept["expected"] = torch.autograd.grad(by_hand(self, model, inputs), pairs)
         return loss
 
-    def by_hand(model: Any, inputs: dict[str, Any], longest: int) -> torch.Tensor:
+    def by_hand(trainer: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         total = torch.zeros(())
         own = inputs["completion_mask"] * inputs["tool_mask"]
         for row, advantage in enumerate(inputs["advantages"]):
             prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
             completion = inputs["completion_ids"][row][inputs["completion_mask"][row].bool()]
             logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
-            logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float(), dim=-1)
+            allowed = trainer.allowed[tuple(prompt.tolist()), tuple(completion.tolist())]
+            assert bool(allowed[torch.arange(len(completion)), completion].all())
+            logits = logits[0, len(prompt) - 1 : -1].float().masked_fill(~allowed, float("-inf"))
+            logprobs = torch.log_softmax(logits, dim=-1)
             chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
             total = total - advantage * (chosen * own[row][: len(completion)]).sum()
-        return total / (len(inputs["advantages"]) * longest)
+        return total / (len(inputs["advantages"]) * trainer.max_completion_length)
 
     monkeypatch.setattr(EpisodeTrainer, "_compute_loss", seen)
     train(opened, tmp_path / "run", start, replace(CONFIG, steps=1, kl_weight=0.0))
