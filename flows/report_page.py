@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.charts import CHART_STYLE, Bar, draw_bars, draw_decisions, draw_lines
-from flows.corpus_health import CorpusHealth
 from flows.curves import draw_curve, number
 from flows.gate_decisions import GateDecision
+from flows.health_page import render_health, share_of
 from flows.overview import Overview, Progress, helpful_trend, read_overview
 from flows.page import counted, frame_page, write_html
 from flows.registry import ModelVersion
@@ -31,9 +31,7 @@ PAGE = Path("reports") / "index.html"
 MAX_FAILURES = 12
 MAX_DAYS = 42
 MAX_DECISIONS_SHOWN = 100
-MAX_REJECTED = 20
 MAX_TRACE_CHARACTERS = 6000
-N_BARS = 24
 # Beside the headline, these say whether one thing was bought with another.
 _FIGURES = ("evidence_recall_in_budget", "f1", "citation_precision", "seconds_p95", "abstention_f1")
 MAX_FIGURES = 4
@@ -65,7 +63,7 @@ def render_overview(overview: Overview) -> str:
         ("serving", "What serves", _serving(overview)),
         ("failed", "Questions that failed", _failures(overview.usage)),
         ("use", "Use", _use(overview.usage)),
-        ("corpus", "Corpus", _corpus(overview.health)),
+        ("corpus", "Corpus", render_health(overview.health)),
     ]
     title = f"Diptych: {overview.name}"
     return frame_page(title, sections, lead=_lead(overview), style=CHART_STYLE + _STYLE)
@@ -79,8 +77,8 @@ def _lead(overview: Overview) -> str:
     details = "".join(f'<li dir="auto">{html_text(detail)}</li>' for detail in verdict.details)
     tiles = [
         ("Questions", f"{usage.n_asked:,}", _recent(usage)),
-        ("Marked as helpful", _share(usage.n_helpful, usage.n_rated), _trend(usage)),
-        ("Not answered", _share(usage.n_abstained, usage.n_asked), "the sources did not say"),
+        ("Marked as helpful", share_of(usage.n_helpful, usage.n_rated), _trend(usage)),
+        ("Not answered", share_of(usage.n_abstained, usage.n_asked), "the sources did not say"),
         (
             "Seconds an answer",
             _seconds(usage.seconds_p50),
@@ -346,86 +344,8 @@ def _sums(days: Sequence[Day], part: str, whole: str) -> tuple[int, int]:
     return sum(getattr(day, part) for day in days), sum(getattr(day, whole) for day in days)
 
 
-# Corpus
-
-
-def _corpus(health: CorpusHealth) -> str:
-    if health.generation is None:
-        return f'<p class="lead" dir="auto">{html_text(health.problem)}</p>'
-    over = (
-        "not known, its prep version is not here"
-        if health.n_over is None
-        else _share(health.n_over, health.n_chunks)
-    )
-    facts = [
-        ("Documents", f"{health.n_documents:,}"),
-        ("Rejected", "not noted" if health.rejected is None else f"{len(health.rejected):,}"),
-        ("Boilerplate, share of all tokens", f"{100 * health.boilerplate_share:.1f}%"),
-        ("Chunks over the limit", over if not health.n_over else f'<b class="out">{over}</b>'),
-        ("Chunks", f"{health.n_chunks:,}"),
-    ]
-    table = "".join(
-        f'<tr><th scope="row">{name}</th><td class="number">{value}</td></tr>' for name, value in facts
-    )
-    roles = _roles(health)
-    return (
-        f'<div class="charts">{_histogram(health)}<table class="facts"><tbody>{table}{roles}</tbody></table></div>\n'
-        f"{_rejected(health)}"
-    )
-
-
-def _roles(health: CorpusHealth) -> str:
-    """Return table rows: how many chunks there are of each role, with a bar for their share."""
-    rows = []
-    for role, n_chunks in sorted(health.roles.items(), key=lambda item: (-item[1], item[0])):
-        share = 100 * n_chunks / health.n_chunks
-        rows.append(
-            f'<tr class="role"><th scope="row">{html_text(role)}</th><td class="number">{n_chunks:,}'
-            f'<span class="bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></span></td></tr>'
-        )
-    return "".join(rows)
-
-
-def _histogram(health: CorpusHealth) -> str:
-    lengths = health.searched_lengths()
-    if not lengths:
-        return ""
-    longest = max(max(lengths), health.max_tokens or 0)
-    width = max(1, -(-longest // N_BARS))
-    bars = []
-    for low in range(0, longest, width):
-        n_chunks = sum(lengths[tokens] for tokens in range(low + 1, low + width + 1))
-        is_over = health.max_tokens is not None and low >= health.max_tokens
-        bars.append(Bar(f"{low + 1} to {low + width} tokens", (n_chunks,), is_over))
-    middle = sorted(lengths.elements())[lengths.total() // 2]
-    limit = None if health.max_tokens is None else (health.max_tokens / width, f"limit {health.max_tokens}")
-    return draw_bars(
-        bars, "Lengths of chunks that are searched", f"half have {middle} tokens or fewer", limit=limit
-    )
-
-
-def _rejected(health: CorpusHealth) -> str:
-    if not health.rejected:
-        return ""
-    rows = "\n".join(
-        f'<tr><th scope="row"><bdi>{html_text(row.path)}</bdi></th><td dir="auto">{html_text(row.reason)}</td></tr>'
-        for row in health.rejected[:MAX_REJECTED]
-    )
-    rest = len(health.rejected) - MAX_REJECTED
-    more = f"<p>{counted(rest, 'more file')} in the generation's manifest.</p>" if rest > 0 else ""
-    return (
-        f"<details><summary>{counted(len(health.rejected), 'file')} could not be read</summary>\n"
-        '<div class="wide"><table><thead><tr><th scope="col">File</th><th scope="col">Why</th></tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>{more}</details>"
-    )
-
-
 def _words(figure: str | None) -> str:
     return (figure or "").replace("_", " ").replace("seconds p95", "seconds, slowest")
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f}%" if whole else "—"
 
 
 def _seconds(value: float | None) -> str:

@@ -22,95 +22,22 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError, DataError, StoreError
 from retrieve.experience_config import ExperienceConfig, Redactor
+from retrieve.experience_row import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.experience_tables import SCHEMA, check_tables
-from retrieve.report import Quote, Report, dump_json
+from retrieve.report import Report, dump_json
 
 __all__ = ["ASKED_AGAIN", "FOLLOWED_UP", "SCHEMA", "Experience", "ExperienceLog", "Feedback", "Signal"]
-
-#: What a later question says of an earlier report.
-ASKED_AGAIN, FOLLOWED_UP = "asked again", "followed up"
 
 _LOGGER = logging.getLogger(__name__)
 _SAME_SHARE = 0.8  # of the words of two questions that say the same
 _PRUNE_EVERY = 64  # records of one process
 _WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What a person said of a report: whether it helped (None: not said), the right answer, whether a quote is right.
-
-    quote: its place among the report's quotes, counted from 1.
-    """
-
-    created: str
-    helpful: bool | None = None
-    answer: str | None = None
-    quote: int | None = None
-    quote_right: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """What somebody did after a report: the kind, and the report that came of it."""
-
-    kind: str
-    by_report: str
-
-
-@dataclass(frozen=True, slots=True)
-class Experience:
-    """One logged question: the trace of its episode, the report, feedback in the order it came, and signals."""
-
-    trace: list[Any]
-    report: Report
-    feedback: tuple[Feedback, ...] = ()
-    user: str | None = None
-    signals: tuple[Signal, ...] = ()
-
-    @property
-    def helpful(self) -> bool | None:
-        """The last verdict given; None if there is none."""
-        return next((item.helpful for item in reversed(self.feedback) if item.helpful is not None), None)
-
-    @property
-    def corrected_answer(self) -> str | None:
-        """The last answer someone gave instead; None if nobody did."""
-        return next((item.answer for item in reversed(self.feedback) if item.answer is not None), None)
-
-    def quotes(self, *, right: bool) -> list[Quote]:
-        """Return the quotes that were last said to be right, or wrong."""
-        said = {item.quote: item.quote_right for item in self.feedback if item.quote is not None}
-        return [
-            quote for number, quote in enumerate(self.report.quotes, start=1) if said.get(number) is right
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values: schema, report, trace, user, feedback, signals."""
-        return {
-            "schema": SCHEMA,
-            "report": self.report.to_dict(),
-            "trace": self.trace,
-            "user": self.user,
-            "feedback": [
-                {
-                    "created": item.created,
-                    "helpful": item.helpful,
-                    "answer": item.answer,
-                    "quote": item.quote,
-                    "quote_right": item.quote_right,
-                }
-                for item in self.feedback
-            ],
-            "signals": [{"kind": signal.kind, "by_report": signal.by_report} for signal in self.signals],
-        }
 
 
 class ExperienceLog:
