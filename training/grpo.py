@@ -19,6 +19,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
 from retrieve.base import compute_dtype, load_base
+from retrieve.decoding import Decoder
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
 from training.dataset import Question
@@ -49,7 +50,7 @@ class Policy:
         Raises ConfigError for another rank, WeightsError, BaseModelError.
         """
         manifest = read_retrieve_manifest(start)
-        self.serving = ServingConfig.from_json({**manifest["serving"], "none_offset": 0.0})
+        self.serving = ServingConfig.from_json(manifest["serving"])
         adapter = read_adapter(start / ADAPTER)
         source = base if base is not None else manifest["base"].get("source")
         model, tokenizer = load_base(source, dtype=compute_dtype(device), device=device)
@@ -92,10 +93,11 @@ class Policy:
 class EpisodeTrainer(GRPOTrainer):
     """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ.
 
-    allowed: (prompt, completion) → which tokens the grammar let be written, of the step at hand; set by `Rollouts`.
+    biases: (prompt, completion) → what was added to the logits when it was written, of the step at hand; set by
+    `Rollouts`.
     """
 
-    allowed: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
+    biases: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
@@ -138,7 +140,7 @@ class EpisodeTrainer(GRPOTrainer):
                 policy,
                 prompt,
                 [completions[row] for row in rows],
-                allowed=[self.allowed[prompt, tuple(completions[row])] for row in rows],
+                biases=[self.biases[prompt, tuple(completions[row])] for row in rows],
                 temperature=self.temperature,
             )
             for row, one in zip(rows, found, strict=True):
@@ -173,7 +175,7 @@ class Rollouts:
             "env_mask": [],
             "judged": [],
         }
-        trainer.allowed = {}
+        trainer.biases = {}
         with self.policy.writing():
             for number in dict.fromkeys(prompts):  # one question's episodes at a time: one prompt to read
                 asked: list[Question] = [self.practice.questions[int(number)]] * prompts.count(number)
@@ -186,8 +188,8 @@ class Rollouts:
                     ids, mask = _written(run, decoder)
                     first = next(i for i, (_, trained) in enumerate(run.episode.segments) if trained)
                     prompt = decoder.encode("".join(text for text, _ in run.episode.segments[:first]))
-                    allowed = _allowed(run, decoder, mask, self.practice.researcher.runner.action_limits)
-                    trainer.allowed[tuple(prompt), tuple(ids)] = allowed
+                    biases = _biases(run, decoder, mask, self.practice.researcher.runner.action_limits)
+                    trainer.biases[tuple(prompt), tuple(ids)] = biases
                     columns["prompt_ids"].append(prompt)
                     columns["completion_ids"].append(ids)
                     columns["env_mask"].append(mask)
@@ -214,21 +216,27 @@ class Rewarded:
         return [reward(row, self.prices) for row in judged]
 
 
-def _allowed(run: Any, decoder: Any, mask: Sequence[int], limits: ActionLimits) -> torch.Tensor:
-    """Return which tokens could be written at each place, bool (tokens, vocabulary); all where it was not the model."""
+def _biases(run: Any, decoder: Decoder, mask: Sequence[int], limits: ActionLimits) -> torch.Tensor:
+    """Return what was added to the logits at each place, (tokens, vocabulary); zeros where it was not the model."""
     grammar = decoder.grammar
     rows = iter(
         row
         for action, (n_sentences, may_search) in zip(run.actions, run.starts, strict=True)
-        for row in _places(grammar.start(n_sentences, may_search=may_search, limits=limits), action.token_ids)
+        for row in _places(
+            grammar.start(n_sentences, may_search=may_search, limits=limits), action.token_ids, decoder
+        )
     )
-    everything = torch.ones(grammar.size, dtype=torch.bool)
-    return torch.stack([next(rows) if trained else everything for trained in mask])
+    nothing = torch.zeros(grammar.size, dtype=torch.float16)
+    return torch.stack([next(rows) if trained else nothing for trained in mask])
 
 
-def _places(state: GrammarState, tokens: Sequence[int]) -> Iterator[torch.Tensor]:
+def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Iterator[torch.Tensor]:
     for token in tokens:
-        yield state.allowed()
+        bias = torch.zeros(decoder.grammar.size, dtype=torch.float16)
+        bias.masked_fill_(~state.allowed(), float("-inf"))
+        if state.decides_none:
+            bias[decoder.grammar.none[0]] += decoder.none_offset
+        yield bias
         state.advance(token)
 
 

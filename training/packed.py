@@ -29,14 +29,14 @@ def score_completions(
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
     *,
-    allowed: Sequence[torch.Tensor] | None = None,
+    biases: Sequence[torch.Tensor] | None = None,
     temperature: float = 1.0,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
-    allowed: for each completion which tokens might be written, bool (n_tokens, vocabulary); all by default. What was
-    drawn under a grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced
-    has a probability near nothing, and its gradient and distance are noise.
+    biases: for each completion what is added to the logits, (n_tokens, vocabulary), minus infinity where a token was
+    not allowed; nothing by default. What was drawn under a grammar must be scored under it: over the whole vocabulary,
+    a token that the grammar all but forced has a probability near nothing, and its gradient and distance are noise.
 
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
@@ -63,10 +63,10 @@ def score_completions(
         use_cache=False,
         logits_to_keep=torch.tensor(states, device=device),
     )
-    logits = output.logits[0].float() / temperature
-    if allowed is not None:
-        logits = logits.masked_fill(~torch.cat(list(allowed)).to(device), float("-inf"))
-    logprobs = torch.log_softmax(logits, dim=-1)
+    logits = output.logits[0].float()
+    if biases is not None:
+        logits = logits + torch.cat(list(biases)).to(logits)
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
     entropies = -torch.where(logprobs.isinf(), 0.0, logprobs.exp() * logprobs).sum(-1)
     chosen = logprobs.gather(1, ids[n_prompt:].unsqueeze(1)).squeeze(1)
     pairs = zip(torch.split(chosen, lengths), torch.split(entropies, lengths), strict=True)

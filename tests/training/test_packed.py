@@ -73,10 +73,12 @@ def test_what_was_not_allowed_has_no_part_in_the_distribution(model: Any) -> Non
     allowed[1][0] = False
     allowed[1][0, completions[1][0]] = True  # the grammar left no choice
     with torch.no_grad():
-        scored = score_completions(model, prompt, completions, allowed=allowed)
-        for one, mask, found in zip(completions, allowed, scored, strict=True):
+        biases = [torch.zeros(mask.shape).masked_fill(~mask, float("-inf")) for mask in allowed]
+        biases[0][1, completions[0][1]] = -2.0
+        scored = score_completions(model, prompt, completions, biases=biases)
+        for one, mask, bias, found in zip(completions, allowed, biases, scored, strict=True):
             logits = model(input_ids=torch.tensor([[*prompt, *one]])).logits[0, len(prompt) - 1 : -1].float()
-            expected = torch.log_softmax(logits.masked_fill(~mask, float("-inf")), dim=-1)
+            expected = torch.log_softmax(logits + bias, dim=-1)
             chosen = expected.gather(1, torch.tensor(one).unsqueeze(1)).squeeze(1)
             torch.testing.assert_close(found.logprobs, chosen, atol=1e-4, rtol=1e-4)
             entropy = torch.stack(

@@ -234,10 +234,9 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
             prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
             completion = inputs["completion_ids"][row][inputs["completion_mask"][row].bool()]
             logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
-            allowed = trainer.allowed[tuple(prompt.tolist()), tuple(completion.tolist())]
-            assert bool(allowed[torch.arange(len(completion)), completion].all())
-            logits = logits[0, len(prompt) - 1 : -1].float().masked_fill(~allowed, float("-inf"))
-            logprobs = torch.log_softmax(logits, dim=-1)
+            bias = trainer.biases[tuple(prompt.tolist()), tuple(completion.tolist())]
+            assert bool(bias[torch.arange(len(completion)), completion].isfinite().all())
+            logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float() + bias, dim=-1)
             chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
             total = total - advantage * (chosen * own[row][: len(completion)]).sum()
         return total / (len(inputs["advantages"]) * trainer.max_completion_length)
