@@ -50,7 +50,7 @@ QUESTIONS = (
     "Who won the football World Cup in 1998?",
 )
 #: Short, so that the demo shows the loop rather than a result: `diptych train` takes longer and gives more.
-PASS = PassSettings(n_examples=480, n_asked=16, minutes=1.2, prep_epochs=4, prep_pages=1)
+PASS = PassSettings(n_examples=480, n_asked=8, minutes=1.2, prep_epochs=4, prep_pages=1)
 N_MEASURED = 12
 N_SAMPLES = 3
 # A demo may run beside a browser and a compiler: an answer that takes longer is better than none.

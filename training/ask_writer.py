@@ -45,7 +45,7 @@ class AskWriter:
     """A version trained to ask, sampled at a temperature under the grammar."""
 
     def __init__(
-        self, model: RetrieveModel, *, temperature: float = 0.7, limits: AskLimits | None = None
+        self, model: RetrieveModel, *, temperature: float = 0.3, limits: AskLimits | None = None
     ) -> None:
         """temperature: 0 writes what is likeliest. Raises ConfigError where it is negative."""
         if temperature < 0:
@@ -56,7 +56,7 @@ class AskWriter:
         self.decoder = Decoder(model.model, model.tokenizer)
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, temperature: float = 0.7) -> AskWriter:
+    def load(cls, path: str | Path | None = None, *, temperature: float = 0.3) -> AskWriter:
         """Load a version's folder, or the one that comes with the package. Raises WeightsError, BaseModelError."""
         return cls(RetrieveModel.load(shipped_ask() if path is None else Path(path)), temperature=temperature)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from flows.candidates import ASKED_PAGE, PassSettings, synthesize_data
 from prep import PrepModel, Workspace, read_documents
 from prep.ingest import ingest
 from retrieve import Report, Researcher
+from training.dataset import load_set
 
 FILES = {
     "mill.md": (
@@ -84,3 +86,29 @@ def test_feedback_on_a_report_is_kept(researcher: Researcher, answered: list[Rep
     assert researcher.log is not None
     row = next(row for row in researcher.log.rows() if row.report.id == answered[0].id)
     assert (row.helpful, row.corrected_answer) == (True, "Anna Reed")
+
+
+def test_questions_are_written_on_the_documents_and_lead_back_to_them(researcher: Researcher) -> None:
+    """Without labels and without an outside model: the version that asks, and the one that answers as its judge."""
+    settings = PassSettings(n_examples=8, n_asked=3, held_out_every=3)
+    dataset = synthesize_data(researcher.workspace, settings)
+    about = dataset.asked
+    assert about["written"] == about["kept"] + sum(about["refused"].values())
+    training = dataset.training()
+    asked = [
+        question
+        for part in (training, load_set(dataset.held_out))
+        for question in part.questions
+        if question.kind == "asked"
+    ]
+    assert len(asked) == about["kept"] >= 1
+    for question in asked:
+        (span,) = question.evidence
+        assert (
+            " ".join(training.documents[span.document_id].text[span.start : span.end].split())
+            in question.answers
+        )
+        assert question.question.endswith("?")
+    assert "Kept, a sample" in (dataset.folder / ASKED_PAGE).read_text(encoding="utf-8")
+    assert synthesize_data(researcher.workspace, settings).reused
+    assert not list((researcher.workspace.path / "datasets").glob(".asked-*"))
