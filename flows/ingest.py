@@ -14,24 +14,34 @@ from prefect import flow, get_run_logger, task
 
 from flows.artifacts import Progress, publish_table
 from flows.serving import serving_prep
+from flows.spread import SpreadPrep, SpreadSettings, task_runner
 from flows.tasks import TASK, Receipt, writer_slot
 from prep.document import Document, Rejected
+from prep.ingest import IngestSettings, Preparer
 from prep.workspace import Workspace
 
-__all__ = ["build_generation", "check_generation", "ingest"]
+__all__ = ["build_generation", "build_spread", "check_generation", "ingest"]
 
 # A folder of scans can reject thousands of files: the table shows the first, the manifest has them all.
 MAX_REJECTED_SHOWN = 100
+
+# Workers of several machines are to have parts to prepare at once; a batch is held in memory.
+SPREAD_BATCH = IngestSettings(batch_documents=512, batch_characters=16_000_000)
 
 
 @flow(name="ingest", result_serializer="json", persist_result=False, validate_parameters=True)
 def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = False) -> Receipt:
     """Make a new current generation of the documents in `paths` and return its counts.
 
-    paths: files, folders or glob patterns. Raises the errors of `prep.ingest.ingest`.
+    paths: files, folders or glob patterns. Raises the errors of `prep.ingest.ingest`, ConfigError and
+    DependencyError where the task runner that the environment names cannot be used.
     """
+    spread = SpreadSettings.from_environment()
+    build = (
+        build_spread.with_options(task_runner=task_runner(spread)) if spread.is_spread else build_generation
+    )
     with writer_slot(workspace):
-        receipt = build_generation(workspace, paths, keep_missing)
+        receipt = build(workspace, paths, keep_missing)
     check_generation(workspace, receipt["generation"])
     rejected = receipt["rejected"]
     counts = {name: value for name, value in receipt.items() if name != "rejected"}
@@ -46,15 +56,29 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
 @task(name="read, prepare, write and swap", **TASK)
 def build_generation(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
     """Ingest `paths` into `workspace` with the prep model that serves there."""
+    place = Workspace(workspace)
+    return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
+
+
+@flow(name="ingest-spread", result_serializer="json", persist_result=False)
+def build_spread(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+    """Do the same with documents prepared by tasks, wherever the flow's task runner runs them."""
+    place = Workspace(workspace)
+    prep = SpreadPrep(place)
+    receipt = _build(place, paths, keep_missing, prep, SPREAD_BATCH)
+    return receipt | {"n_processes": len(prep.processes)}
+
+
+def _build(
+    place: Workspace, paths: list[str], keep_missing: bool, prep: Preparer, settings: IngestSettings
+) -> Receipt:
     from prep.ingest import ingest as ingest_documents
     from prep.readers import read_documents
 
     logger = get_run_logger()
-    place = Workspace(workspace)
-    prep = serving_prep(place)
     logger.info("preparing with prep %s", prep.version)
     documents = _counted(read_documents(*paths), Progress("ingest-progress", "Documents read and prepared"))
-    report = ingest_documents(place, documents, prep, remove_missing=not keep_missing)
+    report = ingest_documents(place, documents, prep, remove_missing=not keep_missing, settings=settings)
     logger.info("%s", report.summary())
     return asdict(report)
 
