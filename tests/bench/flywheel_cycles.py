@@ -14,6 +14,10 @@ that praise whatever quotes them. With either the gate should refuse both candid
 
 Whatever models serve in the workspace are trained (the shipped ones where there are none). A run that was cut short
 goes on where it was: what is done is in OUT/flywheel.json.
+
+As it is set, a run answers some 850 questions, at 1.2 s each on one core of ours, trains for at most 12 minutes and
+prepares new_wiki about six times, at a minute and a half: 35 to 40 minutes, by this reckoning. The gate sees little on
+so few questions and refuses more: with more time, raise --answers and --questions first. --asked costs 5 s each.
 """
 
 from __future__ import annotations
@@ -27,14 +31,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows.candidates import PassSettings
 from flows.cycle import retrain_workspace
 from flows.cycle_settings import CycleSettings
+from flows.gate import TrialSettings
 from flows.serving import serving_prep
 from flows.suites import SuiteSettings, run_suite
 from prep.document import Document
 from prep.ingest import ingest
 from prep.manifest import read_json, write_json
-from prep.workspace import Workspace
+from prep.workspace import MODEL_KINDS, Workspace
 from retrieve.report import Report
 from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample, save_set
@@ -45,6 +51,11 @@ FIGURES = ("EM", "F1", "cite P", "cite R", "abstain F1")
 FROZEN_EVERY = 6
 CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
 BLOCK = 64
+
+#: Cycles that end while one waits; for those in use see `CycleSettings`.
+BRIEF = CycleSettings(
+    training=PassSettings(n_examples=240, n_asked=0, minutes=3.0), trials=TrialSettings(n_answers=50)
+)
 
 
 @dataclass(frozen=True)
@@ -144,8 +155,19 @@ class Flywheel:
         self.stream = deal(self.labelled, options.seed)
         gate = self.place.path.parent / f"{self.place.path.name}-gate" / "gate"
         save_set(self.stream.frozen, gate)
-        settings = CycleSettings.from_toml(options.config) if options.config else CycleSettings()
-        self.settings = replace(settings, frozen=replace(settings.frozen, labelled=(str(gate),)))
+        settings = CycleSettings.from_toml(options.config) if options.config else BRIEF
+        self.settings = replace(
+            settings,
+            kinds=tuple(options.kinds or settings.kinds),
+            training=replace(
+                settings.training,
+                n_examples=options.examples or settings.training.n_examples,
+                n_asked=settings.training.n_asked if options.asked is None else options.asked,
+                minutes=options.minutes or settings.training.minutes,
+            ),
+            trials=replace(settings.trials, n_answers=options.answers or settings.trials.n_answers),
+            frozen=replace(settings.frozen, labelled=(str(gate),)),
+        )
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet, and return the figures and decisions by stage."""
@@ -172,7 +194,7 @@ class Flywheel:
     def stage(self, name: str, work: Callable[[], Any]) -> None:
         if name not in self.done:
             print(f"== {name}", flush=True)
-            self.done[name] = work()
+            self.done[name] = json.loads(json.dumps(work()))  # as a later run reads it
             os.replace(write_json(self.notes, self.done), self.notes)
         print(f"{name}: {json.dumps(self.done[name], ensure_ascii=False)}", flush=True)
 
@@ -222,8 +244,13 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--data", required=True, help="a labelled set with several questions a document")
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; `labelled` is set here")
-    parser.add_argument("--questions", type=int, default=400, help="asked before each cycle (400)")
-    parser.add_argument("--measured", type=int, default=150, help="measured on, of each topic, at most (150)")
+    parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")
+    parser.add_argument("--measured", type=int, default=40, help="measured on, of each topic, at most (40)")
+    parser.add_argument("--kinds", nargs="+", choices=MODEL_KINDS, help="the models trained (both)")
+    parser.add_argument("--examples", type=int, help="made of the documents for each cycle (240)")
+    parser.add_argument("--asked", type=int, help="of them, questions that the model writes (0)")
+    parser.add_argument("--minutes", type=float, help="of training, at most, for each candidate (3)")
+    parser.add_argument("--answers", type=int, help="of each model in the gate, at most (50)")
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
     parser.add_argument("--seed", type=int, default=0)

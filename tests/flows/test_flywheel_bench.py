@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 
 import pytest
 from bench import flywheel_cycles
@@ -13,7 +13,8 @@ from flows.candidates import document_formats, find_dataset
 from flows.cycle import cycles
 from prep.manifest import read_json
 from prep.workspace import Workspace
-from training.dataset import LabelledSet, save_set
+from retrieve.researcher import Researcher
+from training.dataset import LabelledSet, Question, load_set, save_set
 from training.synthesize import synthesize_cloze
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,7 @@ def options(workspace, tmp_path_factory):
     serve_tiny_model(Workspace(folder / "out"), folder / "model")
     (folder / "cycle.toml").write_text(TOML, encoding="utf-8")
     words = ["--data", folder / "mine", "--workspace", folder / "out", "--config", folder / "cycle.toml"]
-    return [str(word) for word in words] + "--questions 12 --measured 4 --flip 0.3 --poison 2".split()
+    return [str(word) for word in words] + "--questions 6 --measured 4 --flip 0.3 --poison 2".split()
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,22 @@ def test_two_cycles_run_and_every_stage_has_its_figures(done):
     assert [len(done[stage]) - 1 for stage in ("cycle 1", "cycle 2")] == [1, 1]
 
 
-def test_users_say_something_of_every_answer_and_some_of_it_is_turned_round(done):
-    said = done["questions of cycle 1"]
-    assert sum(count for what, count in said.items() if what != "flipped") == 12
-    assert 0 < said["flipped"] < 12
+def test_users_say_something_of_every_answer(done):
+    one, two = done["questions of cycle 1"], done["questions of cycle 2"]
+    assert [sum(said.values()) - said["flipped"] for said in (one, *two)] == [6, 1, 5]
+
+
+@pytest.mark.parametrize(("flip", "flipped"), [(0.0, range(1)), (0.3, range(15, 46)), (1.0, range(100, 101))])
+def test_that_share_of_what_users_say_is_turned_round(flip, flipped, workspace, tmp_path):
+    question = Question("q", "What is nowhere told?", ("a fifth of it",), (), True, "what")
+    place = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    users = flywheel_cycles.Users(flip, seed=0)
+    with Researcher.open(place.path) as researcher:
+        report = researcher.ask(question.question, deadline_s=60.0)
+        for _ in range(100):
+            users.say(researcher, question, report, ["something else"])
+    assert users.said["flipped"] in flipped
+    assert users.said["helpful"] == users.said["flipped"]
 
 
 def test_models_that_learned_nothing_are_refused(done):
@@ -64,9 +77,7 @@ def test_poisoned_copies_are_in_the_corpus_and_nothing_of_the_gate_is_trained_on
         copies = [document for document in generation.documents() if document.id.startswith("poison-")]
         assert all(copy.text != generation.document(copy.id.removeprefix("poison-")).text for copy in copies)
     assert len(copies) == 2
-    gate = {
-        row["id"] for row in map(json.loads, (place.path.parent / "out-gate/gate/documents.jsonl").open())
-    }
+    gate = load_set(place.path.parent / "out-gate" / "gate").documents.keys()
     for cycle in cycles(place):
         trained = find_dataset(place, read_json(cycle / "plan.json")["dataset"]).training()
         assert not gate & set(trained.documents)
