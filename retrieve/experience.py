@@ -86,6 +86,7 @@ class ExperienceLog:
             ConfigError,
             TypeError,
             ValueError,
+            OverflowError,
             RecursionError,
         ) as error:
             if not self._has_warned:
@@ -323,9 +324,14 @@ class ExperienceLog:
         return n_deleted
 
     def _forget(self) -> None:
-        """Empty the write-ahead log, or deleted words would stay in it."""
+        """Empty the write-ahead log, or deleted words would stay in it; say so where a reader is in the way."""
         with self._connection() as database:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                _LOGGER.warning(
+                    "rows are deleted from %s, but someone reads it, and their words stay in its write-ahead log "
+                    "until that ends; `prune` it then",
+                    self.path,
+                )
 
     def _unknown(self, report_id: str) -> str:
         why = "it was never kept, or was deleted" if self.enabled else "the log is switched off"

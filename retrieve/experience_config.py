@@ -13,20 +13,30 @@ from typing import Any
 from prep.errors import ConfigError, DataError
 from retrieve.report import Report
 
-__all__ = ["CONFIG_NAME", "ExperienceConfig", "Redactor"]
+__all__ = ["CONFIG_NAME", "MASK", "ExperienceConfig", "Redactor"]
 
 #: The file in a workspace that settings are read from, where there is one.
 CONFIG_NAME = "experience.toml"
+#: What stands for each character that is blacked out.
 MASK = "█"
+MAX_RETENTION_DAYS = 36_500
+MAX_AGAIN_S = 7 * 86_400
 # Not words: what rows are found by, and what offsets count in.
 _KEPT = frozenset({"id", "document_id", "created", "generation", "models", "schema"})
+_KINDS = (
+    ("enabled", (bool,), "true or false"),
+    ("retention_days", (int, float, type(None)), "a number"),
+    ("max_rows", (int, type(None)), "a whole number"),
+    ("again_within_s", (int, float), "a number"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperienceConfig:
     """Settings of the log.
 
-    enabled: the one switch. redact: regular expressions; what they match is blacked out in everything that is written.
+    enabled: the one switch. redact: regular expressions; what they match is blacked out in everything that is written,
+    within one text at a time (a sentence quoted, a statement, a passage of the trace).
     retention_days, max_rows: what is older or more goes, oldest first; None keeps it.
     again_within_s: a question that says the same as one before, so soon after, was asked again; one on the same
     documents by the same user follows it up.
@@ -40,12 +50,20 @@ class ExperienceConfig:
 
     def __post_init__(self) -> None:
         Redactor(self.redact)
-        if self.retention_days is not None and not self.retention_days > 0:
-            raise ConfigError(f"retention_days={self.retention_days!r} must be above 0, or left out")
+        # A text for a switch ("off") would be taken as true, and what should not be kept would be.
+        for name, kinds, wanted in _KINDS:
+            if type(value := getattr(self, name)) not in kinds:
+                raise ConfigError(f"{name}={value!r} is of the wrong type: it must be {wanted}")
+        # What no calendar holds would fail at every record.
+        if self.retention_days is not None and not 0 < self.retention_days <= MAX_RETENTION_DAYS:
+            raise ConfigError(
+                f"retention_days={self.retention_days!r} must lie above 0 and not above {MAX_RETENTION_DAYS}, "
+                "or be left out"
+            )
         if self.max_rows is not None and self.max_rows < 1:
             raise ConfigError(f"max_rows={self.max_rows!r} must be at least 1, or left out")
-        if self.again_within_s < 0:
-            raise ConfigError(f"again_within_s={self.again_within_s!r} must not be negative")
+        if not 0 <= self.again_within_s <= MAX_AGAIN_S:
+            raise ConfigError(f"again_within_s={self.again_within_s!r} must lie in 0..{MAX_AGAIN_S}")
 
     @classmethod
     def of(cls, workspace: str | Path) -> ExperienceConfig:
@@ -64,8 +82,8 @@ class ExperienceConfig:
             values["redact"] = tuple(values["redact"])
         try:
             return cls(**values)
-        except TypeError as error:
-            raise ConfigError(f"{path} holds a setting of the wrong type: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
 
 class Redactor:
@@ -73,7 +91,7 @@ class Redactor:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises ConfigError for a pattern that is no regular expression, or matches nothing at all."""
-        if isinstance(patterns, str):
+        if not isinstance(patterns, list | tuple):
             raise ConfigError(f"redact={patterns!r} must be a list of patterns")
         self._patterns = []
         for pattern in patterns:

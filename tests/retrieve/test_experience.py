@@ -126,6 +126,14 @@ def test_a_trace_that_is_not_json_costs_the_row_and_not_the_answer(
     assert [row.report.id for row in log.rows()] == ["r3"]
 
 
+def test_a_date_before_the_calendar_costs_the_row_and_not_the_answer(
+    log: ExperienceLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert not log.record(report("r1", created="0001-01-01T00:00:00+00:00"))
+    assert "cannot be written" in caplog.text
+
+
 def test_a_log_locked_by_another_writer_costs_the_row_and_not_the_answer(log: ExperienceLog) -> None:
     log.record(report("r1"))
     hasty = ExperienceLog(log.path, timeout_s=0.05)
@@ -218,6 +226,23 @@ def test_deleted_words_are_in_no_file_of_the_log(log: ExperienceLog) -> None:
     assert any(SECRET.encode() in path.read_bytes() for path in log.path.parent.iterdir())
     log.delete_document("safe.md")
     assert not any(SECRET.encode() in path.read_bytes() for path in log.path.parent.iterdir())
+
+
+def test_deletion_while_someone_reads_says_that_words_are_left(
+    log: ExperienceLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = ExperienceLog(log.path, timeout_s=0.1)
+    for report_id in ("r1", "r2"):
+        log.record(report(report_id), [SECRET])
+    rows = log.rows()
+    next(rows)
+    with caplog.at_level(logging.WARNING):
+        assert log.delete_document("safe.md") == 2
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert "someone reads it" in said
+    assert [row.report.id for row in rows] == ["r2"]
+    log.prune()
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in log.path.parent.iterdir())
 
 
 def test_only_the_owner_may_read_the_log(log: ExperienceLog) -> None:
@@ -444,6 +469,14 @@ def test_settings_are_read_from_the_workspace(tmp_path: Path) -> None:
         ("keep = true", "unknown settings"),
         ("enabled", "TOML"),
         ('max_rows = "many"', "wrong type"),
+        ("max_rows = 2.5", "wrong type"),
+        ('enabled = "off"', "true or false"),
+        ("retention_days = true", "wrong type"),
+        ("retention_days = inf", "not above 36500"),
+        ("retention_days = 800000", "not above 36500"),
+        ("again_within_s = nan", "again_within_s"),
+        ("again_within_s = 1e15", "again_within_s"),
+        ('redact = {a = "x"}', "list of patterns"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, content: str, match: str) -> None:
