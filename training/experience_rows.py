@@ -8,28 +8,33 @@
 
 Other rows teach nothing: an answer that did not help is no example of anything. Of what one person says later things
 replace earlier ones; where people contradict each other about one answer, nothing is learned. No user and no document
-gives more than a share of all the weight, so that nobody steers the training alone. Frozen questions and documents
-are left out (`training.frozen`): what candidates are judged by cannot be reached from here.
+gives more than a share of all the weight, so that nobody steers the training alone; refusals, which rest on no
+document, count as one. What the log blacked out is not taught. Frozen questions and documents are left out
+(`training.frozen`): what candidates are judged by cannot be reached from here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+import heapq
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prep.document import Document, Span
 from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, Experience
+from retrieve.experience_config import MASK
 from training.dataset import Question
 from training.frozen import FrozenSet
 from training.metrics_answers import normalise_answer
 
 __all__ = ["Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
 
+_SILENT = "nobody said anything"
 _OVER_SHARE = "more than the share of one"
+_NO_DOCUMENT = ("",)  # what refusals rest on; no document has this id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class LessonConfig:
         for name in ("user_share", "document_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie above 0 and not above 1")
-        if self.free < 0:
+        if not self.free >= 0:
             raise ConfigError(f"free={self.free!r} must not be negative")
 
 
@@ -108,7 +113,12 @@ def learnable(
     left_out: Counter[str] = Counter()
     of_question: dict[str, list[Experience]] = defaultdict(list)
     for row in rows:
-        of_question[normalise_answer(row.report.question) or row.report.question].append(row)
+        if row.feedback or row.signals:
+            # Traces are most of a row and teach nothing here: a long log need not fit into memory with them.
+            kept = replace(row, trace=[])
+            of_question[normalise_answer(row.report.question) or row.report.question].append(kept)
+        else:
+            left_out[_SILENT] += 1
     found: list[Lesson] = []
     for some in of_question.values():
         newest = _newest(some, left_out)
@@ -117,11 +127,7 @@ def learnable(
             found.append(outcome)
         else:
             left_out[outcome] += 1
-    kept = _capped(found, lambda lesson: [lesson.user] if lesson.user else [], config.user_share, config.free)
-    left_out[f"{_OVER_SHARE} user"] += len(found) - len(kept)
-    fewer = _capped(kept, lambda lesson: sorted(lesson.documents), config.document_share, config.free)
-    left_out[f"{_OVER_SHARE} document"] += len(kept) - len(fewer)
-    return Lessons(tuple(fewer), +left_out)
+    return Lessons(tuple(_within_shares(found, config, left_out)), +left_out)
 
 
 def chosen(lessons: Iterable[Lesson]) -> list[Question]:
@@ -135,14 +141,14 @@ def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | 
     signs = [row for row in rows if not _said(row).verdict and (row.signals or row.quotes(right=True))]
     if _contradicted(judged):
         left_out["people contradict each other"] += len(judged) - 1
-        left_out["nobody said anything"] += len(rows) - len(judged)
+        left_out[_SILENT] += len(rows) - len(judged)
         return "people contradict each other"
     candidates = judged or signs
     if not candidates:
-        left_out["nobody said anything"] += len(rows) - 1
-        return "nobody said anything"
-    left_out["judged again later" if judged else "nobody said anything"] += len(candidates) - 1
-    left_out["nobody said anything"] += len(rows) - len(candidates)
+        left_out[_SILENT] += len(rows) - 1
+        return _SILENT
+    left_out["judged again later" if judged else _SILENT] += len(candidates) - 1
+    left_out[_SILENT] += len(rows) - len(candidates)
     return candidates[-1]
 
 
@@ -179,6 +185,8 @@ def _lesson(
     report, said = row.report, _said(row)
     if frozen is not None and frozen.holds_question(report.question):
         return "a frozen question"
+    if MASK in report.question or MASK in (said.answer or report.answer or ""):
+        return "blacked out"
     signs = {signal.kind for signal in row.signals}
     name = f"log:{report.id}"
     again = config.asked_again if ASKED_AGAIN in signs else 1.0
@@ -192,11 +200,13 @@ def _lesson(
         missing = "no sentence shown holds the corrected answer"
     elif report.answer is None:
         if said.verdict != "helpful":
-            return "nobody said anything"
+            return _SILENT
         question = Question(name, report.question, answerable=False, kind="refused rightly")
         return Lesson(question, config.helpful * again, report.id, row.user)
     else:
         answer, evidence = report.answer, _quoted(row, documents)
+        if all(quote in row.quotes(right=False) for quote in report.quotes):
+            missing = "no quotes, or all said to be wrong"
         if said.verdict == "helpful":
             kind, weight = "helpful", config.helpful * again
         elif row.quotes(right=True):
@@ -217,7 +227,7 @@ def _lesson(
 
 
 def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
-    """Return the quotes that the documents still hold; none where one of them is said to be wrong and no other left."""
+    """Return the quotes that the documents still hold, but for those that are said to be wrong."""
     wrong = row.quotes(right=False)
     return tuple(
         Span(quote.document_id, quote.start, quote.end)
@@ -242,22 +252,56 @@ def _sentence_with(answer: str, row: Experience, documents: Mapping[str, Documen
     return ()
 
 
+def _within_shares(
+    lessons: Sequence[Lesson], config: LessonConfig, left_out: Counter[str]
+) -> Sequence[Lesson]:
+    """Leave out lessons until users and documents keep to their shares of what is left, and count them."""
+    while True:
+        of_users = _capped(
+            lessons, lambda lesson: [lesson.user] if lesson.user else [], config.user_share, config.free
+        )
+        left_out[f"{_OVER_SHARE} user"] += len(lessons) - len(of_users)
+        kept = _capped(
+            of_users,
+            lambda lesson: sorted(lesson.documents) or _NO_DOCUMENT,
+            config.document_share,
+            config.free,
+        )
+        left_out[f"{_OVER_SHARE} document"] += len(of_users) - len(kept)
+        if len(kept) == len(of_users):
+            return kept
+        lessons = kept  # less weight in all: a user's share of it may have grown
+
+
 def _capped(
     lessons: Sequence[Lesson], sources: Callable[[Lesson], Sequence[str]], share: float, free: float
 ) -> list[Lesson]:
-    """Leave out lessons until no source has more than its share of the weight that is left; the newest stay."""
-    kept = list(lessons)
-    while True:
-        total = sum(lesson.weight for lesson in kept)
-        of_source: dict[str, float] = defaultdict(float)
-        for lesson in kept:
-            for source in sources(lesson):
-                of_source[source] += lesson.weight
-        over = [source for source, weight in of_source.items() if weight > max(free, share * total) + 1e-9]
-        if not over:
-            return kept
-        worst = max(over, key=lambda source: (of_source[source], source))
-        kept.remove(next(lesson for lesson in kept if worst in sources(lesson)))
+    """Leave out lessons, one of the heaviest source at a time, until none is over its share; the newest stay."""
+    of_lesson = [sources(lesson) for lesson in lessons]
+    weights: dict[str, float] = defaultdict(float)
+    places: dict[str, deque[int]] = defaultdict(deque)
+    for place, lesson in enumerate(lessons):
+        for source in of_lesson[place]:
+            weights[source] += lesson.weight
+            places[source].append(place)
+    total = sum(lesson.weight for lesson in lessons)
+    heaviest = [(-weight, source) for source, weight in weights.items()]
+    heapq.heapify(heaviest)
+    gone: set[int] = set()
+    while heaviest:
+        weight, source = -heaviest[0][0], heaviest[0][1]
+        if weight != weights[source]:  # it has lost some since
+            heapq.heapreplace(heaviest, (-weights[source], source))
+            continue
+        if weight <= max(free, share * total) + 1e-9:
+            break
+        place = places[source].popleft()
+        if place not in gone:
+            gone.add(place)
+            total -= lessons[place].weight
+            for one in of_lesson[place]:
+                weights[one] -= lessons[place].weight
+    return [lesson for place, lesson in enumerate(lessons) if place not in gone]
 
 
 def _draw(name: str) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from prep.document import Document, Span
 from prep.errors import ConfigError
 from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
+from retrieve.experience_config import MASK
 from retrieve.report import Finding, Quote, Report, Source, Usage
 from training.experience_rows import LessonConfig, chosen, learnable
 from training.frozen import FrozenConfig, freeze
@@ -86,7 +89,7 @@ def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
         ((said(True), said(False)), "did not help, and nobody said what would"),
         ((said(True), said(answer="blue steel"), said(False)), "corrected"),
         ((said(answer="blue steel"), said(True)), "helpful"),
-        ((said(True), said(quote=1, quote_right=False)), "the documents do not say it any more"),
+        ((said(True), said(quote=1, quote_right=False)), "no quotes, or all said to be wrong"),
         ((said(quote=1, quote_right=True),), "quoted rightly"),
         ((said(quote=1, quote_right=True), said(quote=1, quote_right=False)), "nobody said anything"),
         ((), "nobody said anything"),
@@ -169,6 +172,42 @@ def test_no_user_and_no_document_has_more_than_its_share() -> None:
     assert len(learnable(rows, DOCUMENTS, config=FREE).lessons) == 60
 
 
+def test_a_user_keeps_to_the_share_of_what_documents_leave() -> None:
+    rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(20)]
+    rows += [row(f"p{n}", said(True), user=f"s{n}", document_id="d3") for n in range(100)]
+    found = learnable(rows, DOCUMENTS, config=LessonConfig(free=2.0))
+    by_user = Counter(lesson.user for lesson in found.lessons)
+    assert 0 < by_user["loud"] <= max(2.0, 0.2 * len(found.lessons))
+    assert len(found.lessons) + found.left_out.total() == len(rows)
+
+
+def test_refusals_together_have_no_more_than_the_share_of_a_document() -> None:
+    rows = [row(f"p{n}", said(True), words=None) for n in range(100)]
+    rows += [row(f"q{n}", said(True), document_id=f"d{n % 12}") for n in range(24)]
+    found = learnable(rows, DOCUMENTS, config=LessonConfig(free=2.0))
+    assert found.kinds == {"helpful": 24, "refused rightly": 6}
+    assert found.left_out == {"more than the share of one document": 94}
+
+
+def test_a_long_log_of_one_user_is_weighed_at_once() -> None:
+    """Leaving out 20,000 lessons one by one, each at the price of all others, took minutes."""
+    rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(20_000)]
+    started = time.process_time()
+    found = learnable(rows, DOCUMENTS)
+    assert time.process_time() - started < 20
+    assert [lesson.report_id for lesson in found.lessons] == [f"u{n}" for n in range(19_990, 20_000)]
+
+
+def test_what_was_blacked_out_is_not_taught() -> None:
+    hidden = row("a", said(True), question=f"What did {MASK * 4} open?")
+    answer = row("b", said(True))
+    answer = replace(answer, report=replace(answer.report, answer=f"{MASK * 4} turns"))
+    refused = row("c", said(True), question=f"Who is {MASK * 4}?", words=None)
+    corrected = row("d", said(False, f"{MASK * 4} steel"))
+    found = learnable([hidden, answer, refused, corrected], DOCUMENTS)
+    assert (found.lessons, found.left_out) == ((), {"blacked out": 4})
+
+
 def test_a_weight_is_the_chance_to_be_trained_on_and_always_the_same() -> None:
     lessons = learnable(
         [row(f"a{n}", signs=(FOLLOWED_UP,)) for n in range(300)], DOCUMENTS, config=FREE
@@ -195,7 +234,8 @@ def test_what_is_frozen_is_never_learned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"helpful": 1.5}, {"user_share": 0.0}, {"document_share": 2.0}, {"free": -1.0}]
+    "wrong",
+    [{"helpful": 1.5}, {"user_share": 0.0}, {"document_share": 2.0}, {"free": -1.0}, {"free": float("nan")}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
