@@ -90,7 +90,7 @@ def _log(arguments: argparse.Namespace) -> ExperienceLog:
 
 def _show(arguments: argparse.Namespace) -> int:
     log = _log(arguments)
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(reports=0)
     newest: list[Experience] = []
     for row in log.rows(document_id=arguments.document, user=arguments.user):
         counts["reports"] += 1

@@ -78,6 +78,8 @@ def test_pruning_goes_by_the_settings(place: Path, capsys: pytest.CaptureFixture
     assert run(place, "delete", "--document", "b.md") == 0
     assert run(place, "show") == 0
     assert "the log is switched off" in capsys.readouterr().out
+    assert run(place, "show", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"enabled": False, "reports": 0, "newest": []}
 
 
 @pytest.mark.parametrize(
