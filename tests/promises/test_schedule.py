@@ -97,7 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     with process(["server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui"], environment, home):
         wait = (
             "import os, time, urllib.request\n"
-            "give_up = time.monotonic() + 120\n"
+            "give_up = time.monotonic() + 300\n"
             "while True:\n"
             "    try:\n"
             "        urllib.request.urlopen(os.environ['PREFECT_API_URL'] + '/health', timeout=5); break\n"
@@ -137,7 +137,7 @@ def command(words: list[str], environment: dict[str, str]) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
