@@ -21,6 +21,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from flows.lineage import Lineage, note_lineage
+from prep.checks import check_counts
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.generation import Generation
@@ -87,9 +88,7 @@ class PassSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_examples", "prep_epochs", "prep_pages", "cut_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "n_examples", "prep_epochs", "prep_pages", "cut_steps")
         if self.n_asked < 0:
             raise ConfigError(f"n_asked={self.n_asked!r} must not be negative")
         if self.held_out_every < 2:

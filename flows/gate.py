@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, cast
 from flows.candidates import document_formats
 from flows.page import Curves, write_page
 from flows.suites import StoredPreparer, holding_generation, write_results
+from prep.checks import check_counts
 from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import json_digest, read_json, sync_folder, sync_tree, write_json
 from prep.workspace import ModelKind, Workspace
-from training.config_file import check_counts
 from training.dataset import LabelledSet
 from training.kept_rows import KeptRows
 

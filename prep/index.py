@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 import faiss
 import numpy as np
 
+from prep.checks import check_counts
 from prep.document import Floats, Ints
 from prep.errors import ConfigError, DimensionMismatch, StoreError
 
@@ -56,9 +57,7 @@ class IndexSettings:
             )
         if not 0 < self.target_recall <= 1:
             raise ConfigError(f"target_recall={self.target_recall!r} must lie above 0 and not above 1")
-        for name in ("hnsw_neighbours", "hnsw_build_depth", "recall_sample"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "hnsw_neighbours", "hnsw_build_depth", "recall_sample")
         if self.n_threads is not None and self.n_threads < 1:
             raise ConfigError(f"n_threads={self.n_threads!r} must be at least 1, or None")
 

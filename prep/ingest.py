@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias
 
 from tqdm import tqdm
 
+from prep.checks import check_counts
 from prep.chunk_table import TABLE_FORMAT
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
@@ -59,9 +60,7 @@ class IngestSettings:
     index: IndexSettings = field(default_factory=IndexSettings)
 
     def __post_init__(self) -> None:
-        for name in ("batch_documents", "batch_characters", "keep_generations"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "batch_documents", "batch_characters", "keep_generations")
         if self.lock_timeout_s < 0:
             raise ConfigError(f"lock_timeout_s={self.lock_timeout_s!r} must not be negative")
 

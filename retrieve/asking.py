@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from prep.checks import check_counts
 from prep.document import Span
-from prep.errors import ConfigError
 from retrieve.episode import EpisodeLimits, Passage, one_line, sentence_spans, show_passage
 from retrieve.grammar import Grammar
 from retrieve.tags import MAX_SENTENCES, escape, marker
@@ -36,9 +36,7 @@ class AskLimits:
     question_tokens: int = 40
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, *self.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from prep.checks import check_counts
 from prep.document import Chunk, Span
-from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from retrieve.tags import MAX_SENTENCES, escape, marker
 
@@ -54,9 +54,7 @@ class EpisodeLimits:
     max_heading_characters: int = 120
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, *self.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)

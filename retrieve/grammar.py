@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from prep.errors import ConfigError
+from prep.checks import check_counts
 from retrieve.episode import NONE
 from retrieve.tags import MARKERS, TAGS, escape
 
@@ -34,9 +34,7 @@ class ActionLimits:
     max_pointers: int = 3
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, *self.__dataclass_fields__)
 
     @property
     def max_tokens(self) -> int:

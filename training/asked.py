@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from prep.checks import check_counts
 from prep.document import Span
 from prep.errors import ConfigError
 from prep.manifest import json_digest
@@ -49,9 +50,7 @@ class AskConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n", "tries", "batch", "shortest_sentence"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be at least 1")
+        check_counts(self, "n", "tries", "batch", "shortest_sentence")
         if not 0 < self.kind_share <= 1:
             raise ConfigError(f"kind_share={self.kind_share!r} must lie above 0 and not above 1")
 

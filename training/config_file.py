@@ -1,4 +1,4 @@
-"""Settings of a training stage: from a TOML file, and the check that all of them share."""
+"""Settings of a training stage, from a TOML file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from prep.errors import ConfigError
 
-__all__ = ["check_counts", "read_config"]
+__all__ = ["read_config"]
 
 T = TypeVar("T")
 
@@ -33,10 +33,3 @@ def read_config(
         if name in values:
             values[name] = read(values[name])
     return kind(**values)
-
-
-def check_counts(settings: object, *names: str) -> None:
-    """Raise ConfigError where one of the settings' values is below 1."""
-    for name in names:
-        if getattr(settings, name) < 1:
-            raise ConfigError(f"{name}={getattr(settings, name)!r} must be at least 1")

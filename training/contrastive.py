@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from prep.checks import check_counts
 from prep.document import Floats
 from prep.encoder import like_lengths, pad_states
 from prep.errors import ConfigError, DataError
@@ -33,7 +34,7 @@ from prep.low_rank import Updates, layer_number, stack_updates
 from prep.model import PrepModel
 from prep.settings import Queries, Vectors
 from prep.version import save_version
-from training.config_file import check_counts, read_config
+from training.config_file import read_config
 from training.curves import draw_run
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.significance import Difference

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prep.checks import check_counts
 from prep.document import Floats
 from prep.errors import ConfigError, DataError
-from training.config_file import check_counts
 
 __all__ = ["Drift", "DriftConfig", "measure_drift"]
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from prep.checks import check_counts
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.kill_points import reached
 from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
-from training.config_file import check_counts
 from training.dataset import LabelledSet, Question, load_set, save_set
 from training.metrics_answers import normalise_answer
 from training.synthesize import synthesize_cloze

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prep.checks import check_counts
 from prep.errors import ConfigError, DataError
-from training.config_file import check_counts
 from training.evaluate import compare
 from training.results import AnswerRow, AnswersResult, RetrievalResult, score_answers
 from training.rewards import reward

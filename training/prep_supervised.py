@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from prep.checks import check_counts
 from prep.encoder import Precision
 from prep.errors import ConfigError
 from prep.heads import HeadsConfig, StructureHeads
@@ -29,7 +30,7 @@ from prep.low_rank import Updates
 from prep.model import PrepModel
 from prep.settings import PrepConfig
 from prep.version import SavedVersion, read_version, save_version
-from training.config_file import check_counts, read_config
+from training.config_file import read_config
 from training.curves import draw_run
 from training.prep_examples import Example, build_examples, make_pages, split_documents
 from training.prep_scores import Scores, evaluate_heads

@@ -27,10 +27,11 @@ from tqdm.auto import tqdm
 from transformers import ProgressCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
+from prep.checks import check_counts
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.model import ADAPTER
-from training.config_file import check_counts, read_config
+from training.config_file import read_config
 from training.episodes import Practice
 from training.evaluate import compare
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts

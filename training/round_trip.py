@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from prep.checks import check_counts
 from prep.document import Floats, Span
 from prep.errors import ConfigError
 from retrieve.asking import Asked
@@ -67,10 +68,7 @@ class RoundTripConfig:
     fewest_words: int = 4
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or self.fewest_words < 1:
-            raise ConfigError(
-                f"depth={self.depth!r} and fewest_words={self.fewest_words!r} must be at least 1"
-            )
+        check_counts(self, "depth", "fewest_words")
         for name in ("least_f1", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")

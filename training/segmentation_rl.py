@@ -27,12 +27,13 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from prep.checks import check_counts
 from prep.errors import ConfigError
 from prep.heads import StructureHeads
 from prep.model import PrepModel
 from prep.segment import segment
 from prep.version import save_version
-from training.config_file import check_counts, read_config
+from training.config_file import read_config
 from training.curves import draw_run
 from training.cut_rewards import (
     Doubles,

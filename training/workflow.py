@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from prep.checks import check_counts
 from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError, DependencyError
 from prep.text import split_sentences, strip_span
 from retrieve.report import Finding, Quote, Report, Source, Usage
-from training.config_file import check_counts
 from training.metrics_answers import normalise_answer
 from training.peers import Chunker, FrozenPreparer, peer_chunker
 
