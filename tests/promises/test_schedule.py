@@ -19,7 +19,7 @@ import pytest
 import yaml
 from fixture_causal_lm import serve_tiny_model
 from fixture_cycle import TOML, log_questions
-from fixture_prep import subprocess_environment
+from fixture_prep import free_port, subprocess_environment
 
 from flows import prefect_settings
 from flows.corpus import write_corpus
@@ -80,10 +80,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Start a server on a free port of loopback; gives the environment in which Prefect's commands reach it."""
     home = tmp_path_factory.mktemp("prefect")
-    ask = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
-    port = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    port = free_port()
     inherited = {k: v for k, v in subprocess_environment().items() if not k.startswith("PREFECT_")}
     environment = {
         **inherited,

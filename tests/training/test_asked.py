@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from fixture_causal_lm import make_causal_lm, make_retrieve_version
@@ -19,7 +20,7 @@ from retrieve.grammar import Grammar
 from retrieve.model import RetrieveModel
 from training.ask_traces import ask_traces
 from training.ask_writer import AskWriter, Place
-from training.asked import AskConfig, ask_corpus, places_of
+from training.asked import AskConfig, AskedQuestions, ask_corpus, places_of
 from training.asked_page import render_asked
 from training.dataset import Question
 from training.pool import PassagePool
@@ -126,6 +127,15 @@ def test_the_first_asking_word_is_the_kind(question: str, kind: str) -> None:
     assert kind_of(question) == kind
 
 
+def ask_for_years(
+    pool: PassagePool, config: AskConfig, notes: Path | None = None
+) -> tuple[AskedQuestions, int]:
+    """Ask and judge by the two above; returns what came of it and how many batches were written."""
+    writer = AsksForYears()
+    check = RoundTrip(pool, ReadsYears(), APART)
+    return ask_corpus(pool, writer, check, config, notes=notes, progress=False), writer.n_batches
+
+
 def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
     check = RoundTrip(pool, ReadsYears(), RoundTripConfig(depth=1, duplicate=0.99))
     reasons = check.judge(
@@ -168,13 +178,7 @@ def test_documents_take_turns_and_the_seed_decides(pool: PassagePool) -> None:
 
 
 def test_what_is_kept_is_a_question_with_its_evidence(pool: PassagePool) -> None:
-    found = ask_corpus(
-        pool,
-        AsksForYears(),
-        RoundTrip(pool, ReadsYears(), APART),
-        AskConfig(n=5, kind_share=1),
-        progress=False,
-    )
+    found, _ = ask_for_years(pool, AskConfig(n=5, kind_share=1))
     assert {question.answers for question in found.questions} == {(year,) for year in YEARS.values()}
     for question in found.questions:
         (span,) = question.evidence
@@ -189,39 +193,35 @@ def test_what_is_kept_is_a_question_with_its_evidence(pool: PassagePool) -> None
 
 
 def test_of_no_kind_there_are_more_than_its_share(pool: PassagePool) -> None:
-    found = ask_corpus(
-        pool,
-        AsksForYears(),
-        RoundTrip(pool, ReadsYears(), APART),
-        AskConfig(n=4, kind_share=0.5),
-        progress=False,
-    )
+    found, _ = ask_for_years(pool, AskConfig(n=4, kind_share=0.5))
     assert len(found.questions) == 2
     assert found.refused["enough of its kind"] == 2
 
 
 def test_a_run_goes_on_behind_what_it_noted_and_comes_to_the_same(pool: PassagePool, tmp_path: Path) -> None:
     config = AskConfig(n=4, batch=2, kind_share=1)
-    whole = ask_corpus(pool, AsksForYears(), RoundTrip(pool, ReadsYears(), APART), config, progress=False)
+    whole, n_batches = ask_for_years(pool, config)
     notes = tmp_path / "notes.jsonl"
-    first = AsksForYears()
-    ask_corpus(pool, first, RoundTrip(pool, ReadsYears(), APART), config, notes=notes, progress=False)
+    ask_for_years(pool, config, notes)
     lines = notes.read_text(encoding="utf-8").splitlines(keepends=True)
-    notes.write_text(
-        "".join(lines[:2]) + lines[2][:20], encoding="utf-8"
-    )  # killed while it wrote the second batch
-    again = AsksForYears()
-    resumed = ask_corpus(
-        pool, again, RoundTrip(pool, ReadsYears(), APART), config, notes=notes, progress=False
-    )
-    assert again.n_batches == first.n_batches - 1
+    assert len(lines) == 1 + n_batches > 2
+    # Killed while it wrote the second batch.
+    notes.write_text("".join(lines[:2]) + lines[2][:20], encoding="utf-8")
+    resumed, n_again = ask_for_years(pool, config, notes)
+    assert n_again == n_batches - 1
     assert resumed.questions == whole.questions
     assert resumed.refused == whole.refused
-    assert [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
-    other = AsksForYears()
-    settings = replace(config, seed=9)
-    ask_corpus(pool, other, RoundTrip(pool, ReadsYears(), APART), settings, notes=notes, progress=False)
-    assert other.n_batches == first.n_batches or other.n_batches > again.n_batches
+    assert len([json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]) == 1 + n_batches
+
+
+def test_notes_of_another_run_are_not_gone_on_with(pool: PassagePool, tmp_path: Path) -> None:
+    config = AskConfig(n=4, batch=2, kind_share=1)
+    notes = tmp_path / "notes.jsonl"
+    ask_for_years(pool, config, notes)
+    other = replace(config, seed=9)
+    alone, n_alone = ask_for_years(pool, other)
+    assert ask_for_years(pool, other, notes) == (replace(alone, seconds=ANY), n_alone)
+    assert json.loads(notes.read_text(encoding="utf-8").splitlines()[0])["config"]["seed"] == 9
 
 
 def test_the_real_writer_asks_about_the_sentence_it_is_given(model: RetrieveModel, pool: PassagePool) -> None:

@@ -16,7 +16,7 @@ from pydoc_data.topics import topics
 import pytest
 import torch
 from fixture_causal_lm import make_causal_lm
-from fixture_prep import LinePrep
+from fixture_prep import LinePrep, free_port
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from prep.document import Document, Span
@@ -47,19 +47,8 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=8192,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    )
+    wider = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32, "num_key_value_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig.from_pretrained(folder, tie_word_embeddings=False, **wider))
     reply = [*tokenizer.encode(REPLY, add_special_tokens=False), tokenizer.eos_token_id]
     prompt = tokenizer.encode(">", add_special_tokens=False)
     words = tokenizer.encode(" ".join(topics[name] for name in sorted(topics)[:20]), add_special_tokens=False)
@@ -83,10 +72,7 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeacherConfig]:
     """Start a server for the model; gives how it is reached."""
-    ask = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
-    port = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    port = free_port()
     log = tmp_path_factory.mktemp("server") / "log"
     words = ["serve", str(chat_model), "--host", "127.0.0.1", "--port", port, "--device", "cpu"]
     command = [str(Path(sys.executable).with_name("transformers")), *words]
