@@ -26,8 +26,7 @@ def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
 
     Both come with the package, so that nothing that was learned from use decides what is trained on.
     """
-    from retrieve.model import shipped_retrieve
-    from training.ask_writer import shipped_ask
+    from retrieve.model import shipped_ask, shipped_retrieve
 
     writer = read_manifest(shipped_ask())["version"] if teacher is None else f"{teacher.url} {teacher.model}"
     return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}

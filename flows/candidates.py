@@ -39,6 +39,7 @@ from training.dataset import LabelledSet, Question, load_set, save_set
 from training.frozen import read_frozen
 
 if TYPE_CHECKING:
+    from training.asked import AskedQuestions
     from training.teacher import TeacherConfig
     from training.traces import Trace
 
@@ -161,7 +162,6 @@ def synthesize_data(
     """
     from flows.asked_data import ask_documents, asked_by
     from flows.serving import serving_prep
-    from training.asked_page import write_asked_page
     from training.synthesize import synthesize_cloze
 
     frozen = read_frozen(frozen_path(workspace))
@@ -217,11 +217,26 @@ def synthesize_data(
     counts["lessons"] = len({lesson.id for lesson in kept} & {question.id for question in questions})
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     about["asked"] = asked.describe() if asked else {}
+    _write_dataset(folder, documents, parts, about, asked)
+    notes.unlink(missing_ok=True)
+    return _dataset(folder, reused=False)
+
+
+def _write_dataset(
+    folder: Path,
+    documents: Mapping[str, Document],
+    parts: Mapping[str, list[Question]],
+    about: Mapping[str, Any],
+    asked: AskedQuestions | None,
+) -> None:
+    """Write a data set under another name, its manifest last, and give it its own."""
+    from training.asked_page import write_asked_page
+
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         formats = document_formats(documents)
         for name, part in parts.items():
-            save_set(LabelledSet(documents, formats, part, name), temporary / name)
+            save_set(LabelledSet(dict(documents), formats, part, name), temporary / name)
         if asked:
             write_asked_page(temporary / ASKED_PAGE, asked, documents)
         write_manifest(temporary, about)
@@ -229,8 +244,6 @@ def synthesize_data(
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    notes.unlink(missing_ok=True)
-    return _dataset(folder, reused=False)
 
 
 def find_dataset(workspace: Workspace, digest: str) -> Dataset:

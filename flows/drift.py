@@ -14,11 +14,10 @@ import numpy as np
 
 from flows.candidates import find_dataset, frozen_path
 from flows.cycle import last_plan
-from flows.lessons import LOG_NAME
 from flows.serving import serving_prep
 from prep.document import Floats
 from prep.workspace import Workspace
-from retrieve.experience import ExperienceLog
+from retrieve.experience import LOG_NAME, ExperienceLog
 from training.drift import Drift, DriftConfig, measure_drift
 from training.frozen import read_frozen
 

@@ -6,14 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from prep.workspace import Workspace
-from retrieve.experience import ExperienceLog
+from retrieve.experience import LOG_NAME, ExperienceLog
 from training.dataset import Question
 from training.experience_rows import LessonConfig, chosen, learnable
 from training.frozen import FrozenSet
 
-__all__ = ["LOG_NAME", "LogLessons", "log_lessons"]
-
-LOG_NAME = "experience.sqlite"
+__all__ = ["LogLessons", "log_lessons"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,20 @@ from prep.workspace import Workspace
 if TYPE_CHECKING:
     from prep.model import PrepModel
 
-__all__ = ["serving_prep", "serving_retrieve_path"]
+__all__ = ["serving_prep", "serving_prep_path", "serving_retrieve_path"]
+
+
+def serving_prep_path(workspace: Workspace) -> Path | None:
+    """Return the folder of the prep version that serves, None for the one that ships. Raises StoreError."""
+    promoted = workspace.current().prep
+    return workspace.model_path("prep", promoted) if promoted is not None else None
 
 
 def serving_prep(workspace: Workspace) -> PrepModel:
     """Return the prep model that serves. Raises WeightsError, StoreError."""
     from prep.model import PrepModel
 
-    promoted = workspace.current().prep
-    return PrepModel.load(workspace.model_path("prep", promoted) if promoted is not None else None)
+    return PrepModel.load(serving_prep_path(workspace))
 
 
 def serving_retrieve_path(workspace: Workspace) -> Path:

@@ -23,6 +23,7 @@ from prefect import task
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.serving import serving_prep_path
 from flows.tasks import TASK
 from prep.document import Chunk, Document
 from prep.errors import ConfigError, DependencyError, VersionMismatch
@@ -113,8 +114,8 @@ class SpreadPrep:
 
     def __init__(self, workspace: Workspace) -> None:
         """Raises WeightsError, StoreError."""
-        promoted = workspace.current().prep
-        self._folder = None if promoted is None else str(workspace.model_path("prep", promoted).resolve())
+        folder = serving_prep_path(workspace)
+        self._folder = None if folder is None else str(folder.resolve())
         prep = _load(self._folder)
         self.version, self.dimension = prep.version, prep.dimension
         self.processes: set[tuple[str, int]] = set()

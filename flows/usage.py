@@ -15,12 +15,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from prep.errors import StoreError
 from prep.workspace import Workspace
-from retrieve.experience import Experience, ExperienceLog
+from retrieve.experience import LOG_NAME, Experience, ExperienceLog
 from training.metrics_answers import normalise_answer
 
 __all__ = ["AGAIN", "CORRECTED", "UNHELPFUL", "Day", "Failure", "Usage", "measure_usage", "read_usage"]
 
-LOG_NAME = "experience.sqlite"
 UNHELPFUL, CORRECTED, AGAIN = "marked as not helpful", "corrected", "asked again"
 #: What each sign of failure weighs.
 WEIGHTS = {UNHELPFUL: 1.0, CORRECTED: 1.0, AGAIN: 0.3}

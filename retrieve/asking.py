@@ -21,7 +21,7 @@ import torch
 
 from prep.checks import check_counts
 from prep.document import Span
-from retrieve.episode import EpisodeLimits, Passage, one_line, sentence_spans, show_passage
+from retrieve.episode import EpisodeLimits, Passage, one_line, sentence_spans, show_passage, show_sentence
 from retrieve.grammar import Grammar
 from retrieve.tags import MAX_SENTENCES, escape, marker
 
@@ -56,9 +56,9 @@ class AskPrompt:
     sentences: tuple[Span, ...]
 
     @classmethod
-    def of(cls, passage: Passage, limits: EpisodeLimits | None = None) -> AskPrompt:
+    def of(cls, passage: Passage) -> AskPrompt:
         """Return the prompt of a passage, which is cut off where an episode would cut it off."""
-        return cls(passage, tuple(sentence_spans(passage, limits or EpisodeLimits())[:MAX_SENTENCES]))
+        return cls(passage, tuple(sentence_spans(passage, EpisodeLimits())[:MAX_SENTENCES]))
 
     @property
     def text(self) -> str:
@@ -68,9 +68,7 @@ class AskPrompt:
 
     def sentence(self, number: int) -> str:
         """Return the sentence, counted from 1, as the model reads it after its marker."""
-        span = self.sentences[number - 1]
-        text = self.passage.text[span.start - self.passage.start : span.end - self.passage.start]
-        return f" {escape(one_line(text))}"
+        return show_sentence(self.passage, self.sentences[number - 1])
 
     def locate(self, number: int, answer: str) -> Span | None:
         """Return where the answer stands in the sentence, blanks aside; None where it does not."""

@@ -61,7 +61,7 @@ class Decoder:
 
         Whatever the base's own control tokens are, their text in a prompt is text.
         """
-        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False, split_special_tokens=True)
+        ids = self.grammar.encode(prompt)
         return ids if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id, *ids]
 
     @torch.inference_mode()

@@ -184,11 +184,16 @@ def show_passage(passage: Passage, spans: Sequence[Span], first: int, limits: Ep
     """Return a passage as the model reads it: its headings' line, then the sentences numbered from `first`."""
     heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
     heading = escape(one_line(heading))[: limits.max_heading_characters]
-    parts = []
-    for number, span in enumerate(spans, start=first):
-        text = passage.text[span.start - passage.start : span.end - passage.start]
-        parts.append(f"{marker(number)} {escape(one_line(text))}")
+    parts = [
+        f"{marker(number)}{show_sentence(passage, span)}" for number, span in enumerate(spans, start=first)
+    ]
     return f"{heading}\n{''.join(parts)}"
+
+
+def show_sentence(passage: Passage, span: Span) -> str:
+    """Return a sentence of a passage as the model reads it after its marker."""
+    text = passage.text[span.start - passage.start : span.end - passage.start]
+    return f" {escape(one_line(text))}"
 
 
 def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:

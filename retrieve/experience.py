@@ -32,8 +32,19 @@ from retrieve.experience_row import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedba
 from retrieve.experience_tables import SCHEMA, check_tables
 from retrieve.report import Report, dump_json
 
-__all__ = ["ASKED_AGAIN", "FOLLOWED_UP", "SCHEMA", "Experience", "ExperienceLog", "Feedback", "Signal"]
+__all__ = [
+    "ASKED_AGAIN",
+    "FOLLOWED_UP",
+    "LOG_NAME",
+    "SCHEMA",
+    "Experience",
+    "ExperienceLog",
+    "Feedback",
+    "Signal",
+]
 
+#: The file in a workspace.
+LOG_NAME = "experience.sqlite"
 _LOGGER = logging.getLogger(__name__)
 _SAME_SHARE = 0.8  # of the words of two questions that say the same
 _PRUNE_EVERY = 64  # records of one process
@@ -62,9 +73,7 @@ class ExperienceLog:
     @classmethod
     def of(cls, workspace: str | Path, *, enabled: bool = True) -> ExperienceLog:
         """Return the log of a workspace, with its settings. Raises ConfigError."""
-        return cls(
-            Path(workspace) / "experience.sqlite", enabled=enabled, config=ExperienceConfig.of(workspace)
-        )
+        return cls(Path(workspace) / LOG_NAME, enabled=enabled, config=ExperienceConfig.of(workspace))
 
     def __repr__(self) -> str:
         return f"ExperienceLog({str(self.path)!r}, enabled={self.enabled})"

@@ -7,7 +7,7 @@ import time
 
 from prep.errors import StoreError
 
-__all__ = ["SCHEMA", "check_tables", "make_tables"]
+__all__ = ["SCHEMA", "check_tables"]
 
 #: The version of the file's tables, kept in SQLite's user_version.
 SCHEMA = 2
@@ -64,7 +64,7 @@ def check_tables(database: sqlite3.Connection, path: object, timeout_s: float) -
     """Make the tables where there are none, and bring those of an older schema up. Raises StoreError, sqlite3.Error."""
     version, application, n_tables = _about(database)
     if n_tables == 0:
-        make_tables(database, timeout_s)
+        _make_tables(database, timeout_s)
     elif application == APPLICATION_ID and version == 1:
         _bring_up(database)
     elif version != SCHEMA or application != APPLICATION_ID:
@@ -74,7 +74,7 @@ def check_tables(database: sqlite3.Connection, path: object, timeout_s: float) -
         )
 
 
-def make_tables(database: sqlite3.Connection, timeout_s: float) -> None:
+def _make_tables(database: sqlite3.Connection, timeout_s: float) -> None:
     """Make the tables of an empty file, which others may do at the same time."""
     give_up = time.monotonic() + timeout_s
     while True:  # the switch to a write-ahead log does not wait for a lock by itself

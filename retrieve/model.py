@@ -23,11 +23,13 @@ __all__ = [
     "ServingConfig",
     "read_retrieve_manifest",
     "save_retrieve_version",
+    "shipped_ask",
     "shipped_retrieve",
 ]
 
 ADAPTER = "adapter.safetensors"
 MANIFEST = "manifest.json"
+_WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,15 @@ def save_retrieve_version(
 
 def shipped_retrieve() -> Path:
     """Return the folder of the version that comes with the package. Raises WeightsError where there is none."""
-    root = Path(__file__).resolve().parent / "weights"
+    return _current(_WEIGHTS)
+
+
+def shipped_ask() -> Path:
+    """Return the folder of the version that writes questions, likewise."""
+    return _current(_WEIGHTS / "ask")
+
+
+def _current(root: Path) -> Path:
     current = root / "CURRENT"
     if not current.is_file():
         raise WeightsError(f"the shipped retrieve weights are missing at {root}; reinstall diptych")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prep.model import PrepModel
@@ -56,28 +56,34 @@ def _trace(
     answer = " ".join(preferred_answer(question).split())
     if not question.expects_answer or not answer:
         return "no answer"
+    place = next(_places(question, answer, pool), None)
+    if place is None:
+        return "the answer stands in no sentence shown"
+    prompt, number = place
+    sentence = prompt.sentences[number - 1]
+    key = (sentence.document_id, sentence.start, answer)
+    if key in seen:
+        return "asked already"
+    tokens = grammar.encode(prompt.sentence(number))
+    for words in (f" {answer}", answer):  # a script without blanks has none before its answer
+        if _can_write(grammar.encode(words), AskState(grammar, number, tokens, limits)):
+            seen.add(key)
+            text = AskPrompt.target(number, words, question.question)
+            return Trace(question.id, "ask", ((prompt.text, False), (text, True)))
+    return "the answer is no run of whole tokens"
+
+
+def _places(question: Question, answer: str, pool: PassagePool) -> Iterator[tuple[AskPrompt, int]]:
+    """Yield the passages and the sentences' numbers in which evidence lies whole and the answer stands."""
     for span in question.evidence:
         for passage in pool.passages_of(span.document_id):
             if not (passage.start <= span.start and span.end <= passage.end):
                 continue
             prompt = AskPrompt.of(passage)
             for number, sentence in enumerate(prompt.sentences, start=1):
-                if not (sentence.start <= span.start and span.end <= sentence.end):
-                    continue
-                written = prompt.locate(number, answer)
-                if written is None:
-                    continue
-                key = (span.document_id, sentence.start, answer)
-                if key in seen:
-                    return "asked already"
-                tokens = grammar.encode(prompt.sentence(number))
-                for words in (f" {answer}", answer):  # a script without blanks has none before its answer
-                    if _can_write(grammar.encode(words), AskState(grammar, number, tokens, limits)):
-                        seen.add(key)
-                        text = AskPrompt.target(number, words, question.question)
-                        return Trace(question.id, "ask", ((prompt.text, False), (text, True)))
-                return "the answer is no run of whole tokens"
-    return "the answer stands in no sentence shown"
+                inside = sentence.start <= span.start and span.end <= sentence.end
+                if inside and prompt.locate(number, answer) is not None:
+                    yield prompt, number
 
 
 def _can_write(answer: Sequence[int], state: AskState) -> bool:

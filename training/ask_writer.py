@@ -9,13 +9,13 @@ from typing import Protocol
 
 import torch
 
-from prep.errors import ConfigError, WeightsError
+from prep.errors import ConfigError
 from retrieve.asking import Asked, AskLimits, AskPrompt, AskState
 from retrieve.decoding import Decoder
 from retrieve.episode import Passage
-from retrieve.model import RetrieveModel
+from retrieve.model import RetrieveModel, shipped_ask
 
-__all__ = ["AskWriter", "Place", "QuestionWriter", "shipped_ask"]
+__all__ = ["AskWriter", "Place", "QuestionWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,3 @@ class AskWriter:
             generator=generator,
         )
         return [place.prompt.asked(state) for place, state in zip(places, states, strict=True)]
-
-
-def shipped_ask() -> Path:
-    """Return the folder of the asking version that comes with the package. Raises WeightsError."""
-    import retrieve
-
-    root = Path(retrieve.__file__).resolve().parent / "weights" / "ask"
-    current = root / "CURRENT"
-    if not current.is_file():
-        raise WeightsError(
-            f"the shipped weights that write questions are missing at {root}; reinstall diptych"
-        )
-    return root / current.read_text(encoding="utf-8").strip()

@@ -28,11 +28,13 @@ from training.ask_writer import Place, QuestionWriter
 from training.dataset import Question
 from training.pool import PassagePool
 from training.round_trip import RoundTrip, kind_of
+from training.synthesize import is_prose
 
 __all__ = ["AskConfig", "AskedQuestions", "ask_corpus", "places_of"]
 
 _UNFINISHED = "not finished, or its answer is not in the text"
 _ENOUGH = "enough of its kind"
+_LETTERS = 0.7  # of a sentence that is asked about, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,9 @@ def places_of(pool: PassagePool, config: AskConfig) -> Iterator[Place]:
     for passage in pool.passages:
         prompt = AskPrompt.of(passage)
         for number, span in enumerate(prompt.sentences, start=1):
-            if span.end - span.start >= config.shortest_sentence and _is_prose(prompt.sentence(number)):
+            if span.end - span.start >= config.shortest_sentence and is_prose(
+                prompt.sentence(number), _LETTERS
+            ):
                 per_document.setdefault(passage.document_id, []).append(Place(prompt, number))
     order = sorted(per_document)
     rng.shuffle(order)
@@ -149,12 +153,6 @@ def places_of(pool: PassagePool, config: AskConfig) -> Iterator[Place]:
         for name in order:
             if turn < len(per_document[name]):
                 yield per_document[name][turn]
-
-
-def _is_prose(sentence: str) -> bool:
-    """Whether most of it is letters and it is no row of a table."""
-    letters = sum(character.isalpha() or character.isspace() for character in sentence)
-    return letters >= 0.7 * len(sentence) and "|" not in sentence
 
 
 def _outcomes(

@@ -249,7 +249,7 @@ def _written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:
         if trained:
             part = list(next(actions).token_ids)
         elif ids:  # results of a search the model asked for
-            part = decoder.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+            part = decoder.grammar.encode(text)
         else:
             continue
         ids += part

@@ -18,7 +18,7 @@ from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from training.dataset import Question
 
-__all__ = ["ClozeConfig", "synthesize_cloze"]
+__all__ = ["ClozeConfig", "is_prose", "synthesize_cloze"]
 
 GAP = "____"
 _CANDIDATE = re.compile(
@@ -77,7 +77,9 @@ def _questions(
     for number, (left, right) in enumerate(split_sentences(document.text)):
         start, end = strip_span(document.text, left, right)
         sentence = document.text[start:end]
-        if not config.min_sentence <= len(sentence) <= config.max_sentence or not _is_prose(sentence, config):
+        if not config.min_sentence <= len(sentence) <= config.max_sentence or not _is_sentence(
+            sentence, config
+        ):
             continue
         found = [match for match in _CANDIDATE.finditer(sentence) if sentence.count(match.group()) == 1]
         if not found:
@@ -94,13 +96,14 @@ def _questions(
         )
 
 
-def _is_prose(sentence: str, config: ClozeConfig) -> bool:
+def is_prose(sentence: str, least_letters: float) -> bool:
+    """Whether so large a share of it is letters and blanks, and it is no row of a table."""
     letters = sum(character.isalpha() or character.isspace() for character in sentence)
-    return (
-        letters >= config.min_letters_share * len(sentence)
-        and sentence[-1:] in ".!?:;"
-        and "|" not in sentence
-    )
+    return letters >= least_letters * len(sentence) and "|" not in sentence
+
+
+def _is_sentence(sentence: str, config: ClozeConfig) -> bool:
+    return sentence[-1:] in ".!?:;" and is_prose(sentence, config.min_letters_share)
 
 
 def _rarest(found: Sequence[re.Match[str]], frequency: Counter[str], rng: random.Random) -> re.Match[str]:
