@@ -12,10 +12,8 @@ from prep.generation import Generation
 from prep.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from training.ask_writer import QuestionWriter
     from training.asked import AskedQuestions
     from training.pool import PassagePool
-    from training.round_trip import Reader
     from training.teacher import TeacherConfig
 
 __all__ = ["ask_documents", "asked_by", "generation_pool"]
@@ -41,12 +39,10 @@ def ask_documents(
     seed: int,
     notes: Path,
     teacher: TeacherConfig | None = None,
-    writer: QuestionWriter | None = None,
-    reader: Reader | None = None,
 ) -> AskedQuestions:
     """Write n questions on those documents' chunks, as far as they give so many. Goes on with what `notes` holds.
 
-    encoder: of the prep version that cut the chunks. writer, reader: instead of those that ship.
+    encoder: of the prep version that cut the chunks.
     """
     from retrieve.model import RetrieveModel
     from training.ask_writer import AskWriter
@@ -55,9 +51,8 @@ def ask_documents(
     from training.teacher import Teacher
 
     pool = generation_pool(generation, documents, encoder)
-    if writer is None:
-        writer = AskWriter.load() if teacher is None else Teacher(teacher)
-    check = RoundTrip(pool, reader or Reader(RetrieveModel.load()))
+    writer = AskWriter.load() if teacher is None else Teacher(teacher)
+    check = RoundTrip(pool, Reader(RetrieveModel.load()))
     return ask_corpus(pool, writer, check, AskConfig(n=n, seed=seed), notes=notes)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from flows.curves import number, round_ticks, spread
+from flows.curves import number, round_ticks, value_range
 from flows.gate_decisions import GateDecision
 from retrieve.report_html import html_text
 
@@ -136,7 +136,7 @@ def draw_decisions(decisions: Sequence[GateDecision], figure: str, title: str) -
             *_interval(one, figure),
         )
     ]
-    frame = _Frame(-0.6, len(measured) - 0.4, round_ticks(*spread(min(values), max(values), pad=True)))
+    frame = _Frame(-0.6, len(measured) - 0.4, round_ticks(*value_range(min(values), max(values), pad=True)))
     frame.draw_grid()
     frame.draw_ends(measured[0].created[:10], measured[-1].created[:10])
     n_sets = 0
@@ -179,7 +179,7 @@ def draw_bars(
     if not bars:
         return ""
     highest = max(sum(bar.parts) for bar in bars)
-    frame = _Frame(0, len(bars), round_ticks(*spread(0, highest, pad=False)))
+    frame = _Frame(0, len(bars), round_ticks(*value_range(0, highest, pad=False)))
     frame.draw_grid()
     frame.draw_ends(bars[0].label, bars[-1].label)
     for place, bar in enumerate(bars):
@@ -214,7 +214,9 @@ def draw_lines(
     values = [value for _, some in lines for value in some if value is not None]
     if not values:
         return ""
-    frame = _Frame(*spread(0, len(labels) - 1, pad=False), round_ticks(*spread(0, max(values), pad=False)))
+    frame = _Frame(
+        *value_range(0, len(labels) - 1, pad=False), round_ticks(*value_range(0, max(values), pad=False))
+    )
     frame.draw_grid()
     frame.draw_ends(labels[0], labels[-1])
     for kind, (_, some) in zip("ab", lines, strict=False):

@@ -12,7 +12,7 @@ from itertools import pairwise
 from retrieve.report_html import html_text
 from training.curves import smooth
 
-__all__ = ["draw_curve", "number", "round_ticks", "spread"]
+__all__ = ["draw_curve", "number", "round_ticks", "value_range"]
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 26
@@ -37,8 +37,8 @@ def draw_curve(points: Sequence[tuple[float, float]], label: str) -> str:
     caption += f" <span>{number(trend[0])} → {number(trend[-1])}</span>"
 
     xs, ys = [x for x, _ in kept], [y for _, y in kept]
-    x_low, x_high = spread(min(xs), max(xs), pad=False)
-    y_ticks = round_ticks(*spread(min(ys), max(ys), pad=True))
+    x_low, x_high = value_range(min(xs), max(xs), pad=False)
+    y_ticks = round_ticks(*value_range(min(ys), max(ys), pad=True))
     y_low, y_high = min(*ys, y_ticks[0]), max(*ys, y_ticks[-1])
 
     def place(x: float, y: float) -> str:
@@ -82,7 +82,7 @@ def number(value: float) -> str:
     return f"{value:.0e}"
 
 
-def spread(low: float, high: float, *, pad: bool) -> tuple[float, float]:
+def value_range(low: float, high: float, *, pad: bool) -> tuple[float, float]:
     """Return a range that is never empty."""
     if low == high:
         room = abs(low) * 0.1 if pad and low else 1.0
