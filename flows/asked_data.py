@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prep.document import Document
 from prep.errors import DataError
 from prep.generation import Generation
 from prep.manifest import read_manifest
+from training.frozen import FrozenSet
 
 if TYPE_CHECKING:
-    from training.asked import AskedQuestions
+    from training.asked import Drafting
     from training.pool import PassagePool
     from training.teacher import TeacherConfig
 
-__all__ = ["ask_documents", "asked_by", "generation_pool"]
+__all__ = ["asked_by", "draft_here", "generation_pool", "unfrozen_documents"]
 
 
 def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
@@ -30,30 +30,23 @@ def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
     return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
 
 
-def ask_documents(
-    generation: Generation,
-    documents: Mapping[str, Document],
-    n: int,
-    *,
-    encoder: Any,
-    seed: int,
-    notes: Path,
-    teacher: TeacherConfig | None = None,
-) -> AskedQuestions:
-    """Write n questions on those documents' chunks, as far as they give so many. Goes on with what `notes` holds.
-
-    encoder: of the prep version that cut the chunks.
-    """
+def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> Drafting:
+    """Return what writes and judges questions on the pool's passages in this process. Raises BaseModelError."""
     from retrieve.model import RetrieveModel
     from training.ask_writer import AskWriter
-    from training.asked import AskConfig, ask_corpus
+    from training.asked import DraftHere
     from training.round_trip import Reader, RoundTrip
     from training.teacher import Teacher
 
-    pool = generation_pool(generation, documents, encoder)
     writer = AskWriter.load() if teacher is None else Teacher(teacher)
-    check = RoundTrip(pool, Reader(RetrieveModel.load()))
-    return ask_corpus(pool, writer, check, AskConfig(n=n, seed=seed), notes=notes)
+    return DraftHere(writer, RoundTrip(pool, Reader(RetrieveModel.load())))
+
+
+def unfrozen_documents(generation: Generation, frozen: FrozenSet) -> dict[str, Document]:
+    """Return a generation's documents that may be trained on, by id."""
+    return {
+        document.id: document for document in generation.documents() if not frozen.holds_document(document)
+    }
 
 
 def generation_pool(generation: Generation, documents: Mapping[str, Document], encoder: Any) -> PassagePool:

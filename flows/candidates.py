@@ -39,7 +39,7 @@ from training.dataset import LabelledSet, Question, load_set, save_set
 from training.frozen import read_frozen
 
 if TYPE_CHECKING:
-    from training.asked import AskedQuestions
+    from training.asked import AskedQuestions, Drafting
     from training.teacher import TeacherConfig
     from training.traces import Trace
 
@@ -152,16 +152,19 @@ def synthesize_data(
     *,
     lessons: Sequence[Question] = (),
     teacher: TeacherConfig | None = None,
+    spread: Callable[[str, TeacherConfig | None], Drafting] | None = None,
 ) -> Dataset:
     """Make questions with known evidence from the documents of the current generation; lessons join them.
 
     Frozen documents and questions (`training.frozen`) are left out, of the lessons too. lessons: questions from the
     experience log, their evidence in documents as they are now. teacher: an outside model that writes the questions
-    instead of our own. Goes on where it was interrupted.
-    Raises EmptyStore before anything was ingested, DataError where the documents give no question, TeacherError.
+    instead of our own. spread: gives what has them written elsewhere, for a generation's id. Goes on where it was
+    interrupted. Raises EmptyStore before anything was ingested, DataError where the documents give no question,
+    TeacherError.
     """
-    from flows.asked_data import ask_documents, asked_by
+    from flows.asked_data import asked_by, draft_here, generation_pool, unfrozen_documents
     from flows.serving import serving_prep
+    from training.asked import AskConfig, ask_corpus
     from training.synthesize import synthesize_cloze
 
     frozen = read_frozen(frozen_path(workspace))
@@ -183,23 +186,13 @@ def synthesize_data(
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
         if (folder / MANIFEST_NAME).is_file():
             return _dataset(folder, reused=True)
-        documents = {
-            document.id: document
-            for document in generation.documents()
-            if not frozen.holds_document(document)
-        }
+        documents = unfrozen_documents(generation, frozen)
         notes = folder.with_name(f".asked-{folder.name}.jsonl")
         asked = None
         if n_asked:
-            asked = ask_documents(
-                generation,
-                documents,
-                n_asked,
-                encoder=serving_prep(workspace).encoder,
-                seed=settings.seed,
-                notes=notes,
-                teacher=teacher,
-            )
+            pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
+            drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
+            asked = ask_corpus(pool, drafting, AskConfig(n=n_asked, seed=settings.seed), notes=notes)
     made = list(asked.questions) if asked else []
     made += synthesize_cloze(documents.values(), n=settings.n_examples - len(made), seed=settings.seed)
     kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]

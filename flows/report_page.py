@@ -234,8 +234,8 @@ def _failures(usage: Usage) -> str:
     open_ones = sum(not failure.is_mended for failure in usage.failures)
     lead = (
         f"{counted(len(usage.failures), 'question')} of {usage.n_asked:,} asked failed, {open_ones:,} without a good "
-        "answer since. Those that weigh most come first: a mark or a correction counts in full, asking again within "
-        "the hour in part."
+        "answer since. Those that weigh most come first: a mark or a correction counts in full, asking again soon "
+        "after in part."
     )
     shown = usage.failures[:MAX_FAILURES]
     rest = len(usage.failures) - len(shown)

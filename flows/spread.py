@@ -2,7 +2,7 @@
 
     DIPTYCH_TASK_RUNNER          threads, dask or ray
     DIPTYCH_TASK_RUNNER_ADDRESS  of a scheduler that is running; a cluster on this machine where it is empty
-    DIPTYCH_TASK_WORKERS         processes of that cluster; one for each processor where it is empty
+    DIPTYCH_TASK_WORKERS         processes of the cluster; one for each processor where it is empty
 
 Dask and Ray are extras (`pip install 'diptych[dask]'`, `diptych[ray]`). Workers tell a Prefect server how their tasks
 go, so PREFECT_API_URL has to name one that they reach. They read the prep version from the workspace, or the one that
@@ -64,6 +64,11 @@ class SpreadSettings:
         )
 
     @property
+    def n_workers(self) -> int:
+        """How many processes are taken to be there: what is set, or one for each processor."""
+        return self.workers or os.cpu_count() or 1
+
+    @property
     def is_spread(self) -> bool:
         """Whether tasks leave this process."""
         return self.runner != "threads"
@@ -90,16 +95,15 @@ def task_runner(settings: SpreadSettings) -> TaskRunner[Any]:
             f"DIPTYCH_TASK_RUNNER={settings.runner!r} needs a Prefect server that its workers reach: "
             "run `prefect server start` and set PREFECT_API_URL"
         )
-    workers = settings.workers or os.cpu_count() or 1
     here: dict[str, dict[str, Any]] = {
         "dask": {
             "cluster_kwargs": {
-                "n_workers": workers,
+                "n_workers": settings.n_workers,
                 "threads_per_worker": 1,
                 "dashboard_address": "127.0.0.1:0",
             }
         },
-        "ray": {"init_kwargs": {"num_cpus": workers}},
+        "ray": {"init_kwargs": {"num_cpus": settings.n_workers}},
     }
     options = {"address": settings.address} if settings.address else here[settings.runner]
     runner: TaskRunner[Any] = kind(**options)

@@ -1,18 +1,26 @@
 """The `synthesize` flow: prep labels and retrieve traces from the documents of the current generation.
 
-The work is `flows.candidates.synthesize_data`. Importing this module imports Prefect.
+The work is `flows.candidates.synthesize_data`; what the model asks is spread over a task runner's workers where the
+environment names one (`flows.spread`). Importing this module imports Prefect.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_table
-from flows.candidates import PassSettings, synthesize_data
+from flows.candidates import Dataset, PassSettings, synthesize_data
+from flows.spread import SpreadSettings, task_runner
+from flows.spread_asking import DraftByTasks
 from flows.tasks import TASK, Receipt, writer_slot
 from prep.workspace import Workspace
 
-__all__ = ["make_dataset", "synthesize"]
+if TYPE_CHECKING:
+    from training.teacher import TeacherConfig
+
+__all__ = ["make_dataset", "make_dataset_spread", "synthesize"]
 
 
 @flow(name="synthesize", result_serializer="json", persist_result=False)
@@ -23,10 +31,17 @@ def synthesize(
 
     n_asked: of the examples, questions that the model writes.
 
-    Returns its digest and counts. Raises EmptyStore before anything was ingested, DataError.
+    Returns its digest and counts. Raises EmptyStore before anything was ingested, DataError; ConfigError and
+    DependencyError where the task runner that the environment names cannot be used.
     """
+    spread = SpreadSettings.from_environment()
+    make = (
+        make_dataset_spread.with_options(task_runner=task_runner(spread))
+        if spread.is_spread
+        else make_dataset
+    )
     with writer_slot(workspace):
-        receipt = make_dataset(workspace, n_examples, seed, n_asked)
+        receipt = make(workspace, n_examples, seed, n_asked)
     publish_table("synthetic-data", [receipt], "Training data made from the documents")
     return receipt
 
@@ -34,9 +49,27 @@ def synthesize(
 @task(name="make training data", **TASK)
 def make_dataset(workspace: str, n_examples: int, seed: int, n_asked: int) -> Receipt:
     """Write the data set and return what it holds."""
-    dataset = synthesize_data(
-        Workspace(workspace), PassSettings(n_examples=n_examples, n_asked=n_asked, seed=seed)
-    )
+    settings = PassSettings(n_examples=n_examples, n_asked=n_asked, seed=seed)
+    return _receipt(synthesize_data(Workspace(workspace), settings))
+
+
+@flow(name="synthesize-spread", result_serializer="json", persist_result=False)
+def make_dataset_spread(workspace: str, n_examples: int, seed: int, n_asked: int) -> Receipt:
+    """Do the same with questions written by tasks, wherever the flow's task runner runs them."""
+    place = Workspace(workspace)
+    settings = PassSettings(n_examples=n_examples, n_asked=n_asked, seed=seed)
+    ahead = 2 * SpreadSettings.from_environment().n_workers
+    tasks: list[DraftByTasks] = []
+
+    def by_tasks(generation: str, teacher: TeacherConfig | None) -> DraftByTasks:
+        tasks.append(DraftByTasks(place, generation, teacher, ahead=ahead))
+        return tasks[-1]
+
+    receipt = _receipt(synthesize_data(place, settings, spread=by_tasks))
+    return receipt | {"n_processes": len(tasks[0].processes) if tasks else 0}
+
+
+def _receipt(dataset: Dataset) -> Receipt:
     get_run_logger().info(
         "%d questions from %d documents%s",
         dataset.n_questions,

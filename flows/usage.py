@@ -1,7 +1,7 @@
 """What the experience log says of a workspace's use: how many asked, how quickly answered, and what failed.
 
 A question fails where a person says so: marked as not helpful, answered otherwise, a quote marked as wrong. Asked
-again, word for word, within the hour counts too, but less: the first answer may not have served. Equal questions,
+again soon after, as the log notes it, counts too, but less: the first answer may not have served. Equal questions,
 apart from case, articles and punctuation, are one.
 """
 
@@ -15,15 +15,14 @@ from datetime import UTC, date, datetime, timedelta
 
 from prep.errors import StoreError
 from prep.workspace import Workspace
-from retrieve.experience import LOG_NAME, Experience, ExperienceLog
+from retrieve.experience import ASKED_AGAIN, LOG_NAME, Experience, ExperienceLog
 from training.metrics_answers import normalise_answer
 
-__all__ = ["AGAIN", "CORRECTED", "UNHELPFUL", "Day", "Failure", "Usage", "measure_usage", "read_usage"]
+__all__ = ["CORRECTED", "UNHELPFUL", "WRONG_QUOTE", "Day", "Failure", "Usage", "measure_usage", "read_usage"]
 
-UNHELPFUL, CORRECTED, AGAIN = "marked as not helpful", "corrected", "asked again"
+UNHELPFUL, CORRECTED, WRONG_QUOTE = "marked as not helpful", "corrected", "a quote marked as wrong"
 #: What each sign of failure weighs.
-WEIGHTS = {UNHELPFUL: 1.0, CORRECTED: 1.0, AGAIN: 0.3}
-_AGAIN_WITHIN = timedelta(hours=1)
+WEIGHTS = {UNHELPFUL: 1.0, CORRECTED: 1.0, WRONG_QUOTE: 1.0, ASKED_AGAIN: 0.3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,6 @@ def measure_usage(rows: Iterable[Experience]) -> Usage:
 class _Question:
     """What was seen so far of one question. is_told: `last` is an episode that somebody said is wrong."""
 
-    asked: datetime
     n_asked: int = 0
     signs: Counter[str] = field(default_factory=Counter)
     last: Experience | None = None
@@ -117,23 +115,24 @@ class _Tally:
         said = row.helpful if row.corrected_answer is None else False
         self.days[asked.date()].append((row.report.usage.seconds, row.report.abstained, said))
         name = normalise_answer(row.report.question) or row.report.question
-        question = self.questions.setdefault(name, _Question(asked))
+        question = self.questions.setdefault(name, _Question())
         signs = [
             sign
             for sign, holds in (
                 (UNHELPFUL, row.helpful is False),
                 (CORRECTED, row.corrected_answer is not None),
-                (AGAIN, question.n_asked > 0 and asked - question.asked <= _AGAIN_WITHIN),
+                (WRONG_QUOTE, bool(row.quotes(right=False))),
+                (ASKED_AGAIN, any(signal.kind == ASKED_AGAIN for signal in row.signals)),
             )
             if holds
         ]
-        question.asked = asked
+        is_told = said is False or WRONG_QUOTE in signs
         question.n_asked += 1
         question.signs.update(signs)
-        if said is False or (signs and not question.is_told):
+        if is_told or (signs and not question.is_told):
             question.last = row
-        question.is_told = question.is_told or said is False
-        question.is_mended = said is True or (question.is_mended and not signs)
+        question.is_told = question.is_told or is_told
+        question.is_mended = (said is True and not is_told) or (question.is_mended and not signs)
 
     def result(self, problem: str) -> Usage:
         answers = [answer for day in self.days.values() for answer in day]

@@ -1,8 +1,9 @@
 """Questions on a corpus without labels: written on its passages, kept where they lead back to where they came from.
 
 The documents take turns, and in each the sentences do, so that questions spread over the corpus. Of no kind (who, when,
-how many …) are there more than a share. Every batch is noted as soon as it is judged: a run that was
-interrupted goes on behind it, and comes to the same questions.
+how many …) are there more than a share. A batch is written and judged by itself, here or elsewhere (`Drafting`);
+what depends on the other questions, near-duplicates and kinds, is decided here, in order. Every batch is noted as soon
+as it is there: a run that was interrupted goes on behind it, and comes to the same questions.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 from tqdm.auto import tqdm
 
@@ -23,14 +24,23 @@ from prep.checks import check_counts
 from prep.document import Span
 from prep.errors import ConfigError
 from prep.manifest import json_digest
-from retrieve.asking import Asked, AskPrompt
+from retrieve.asking import AskPrompt
 from training.ask_writer import Place, QuestionWriter
 from training.dataset import Question
 from training.pool import PassagePool
-from training.round_trip import RoundTrip, kind_of
+from training.round_trip import DUPLICATE, Repeats, RoundTrip, kind_of
 from training.synthesize import is_prose
 
-__all__ = ["AskConfig", "AskedQuestions", "ask_corpus", "places_of"]
+__all__ = [
+    "AskBatch",
+    "AskConfig",
+    "AskedQuestions",
+    "DraftHere",
+    "Drafted",
+    "Drafting",
+    "ask_corpus",
+    "places_of",
+]
 
 _UNFINISHED = "not finished, or its answer is not in the text"
 _ENOUGH = "enough of its kind"
@@ -41,12 +51,14 @@ _LETTERS = 0.7  # of a sentence that is asked about, at least
 class AskConfig:
     """n: questions to keep. tries: written at most for each of them. kind_share: the most that one kind may be of n.
 
-    shortest_sentence: in characters; shorter ones are not asked about.
+    duplicate: cosine of two questions' vectors from which the later is left out. shortest_sentence: in characters;
+    shorter ones are not asked about.
     """
 
     n: int = 300
     tries: int = 6
     kind_share: float = 0.5
+    duplicate: float = 0.92
     batch: int = 16
     shortest_sentence: int = 40
     seed: int = 0
@@ -55,6 +67,8 @@ class AskConfig:
         check_counts(self, "n", "tries", "batch", "shortest_sentence")
         if not 0 < self.kind_share <= 1:
             raise ConfigError(f"kind_share={self.kind_share!r} must lie above 0 and not above 1")
+        if not 0 <= self.duplicate <= 1:
+            raise ConfigError(f"duplicate={self.duplicate!r} must lie in 0..1")
 
 
 @dataclass(slots=True)
@@ -85,49 +99,107 @@ class AskedQuestions:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class AskBatch:
+    """Sentences that are asked about in one go, and the seed their questions are drawn with."""
+
+    places: tuple[Place, ...]
+    seed: int
+
+
+class Drafted(TypedDict):
+    """What came of a batch: each sentence's question, answer and evidence with why it is left out, "" if it is not."""
+
+    outcomes: list[dict[str, Any]]
+    seconds: float
+
+
+class Drafting(Protocol):
+    """What writes questions and judges each by itself."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the outcomes depend on beside the sentences, as plain values."""
+
+    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
+        """Yield what came of each batch, in order; batches behind those that are asked for may be begun."""
+
+
+class DraftHere:
+    """Drafting in this process."""
+
+    def __init__(self, writer: QuestionWriter, check: RoundTrip) -> None:
+        self.writer = writer
+        self.check = check
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The writer, the reader and the checks."""
+        reader = self.check.reader.version
+        return {"writer": self.writer.name, "reader": reader, "round_trip": asdict(self.check.config)}
+
+    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
+        """Yield what came of each batch; none is begun before it is asked for."""
+        for batch in batches:
+            begun = time.monotonic()
+            outcomes = self._outcomes(batch)
+            yield {"outcomes": outcomes, "seconds": time.monotonic() - begun}
+
+    def _outcomes(self, batch: AskBatch) -> list[dict[str, Any]]:
+        written = self.writer.write(batch.places, batch.seed)
+        whole = [
+            (asked, place.passage)
+            for asked, place in zip(written, batch.places, strict=True)
+            if asked is not None
+        ]
+        reasons = iter(self.check.judge(whole))
+        return [
+            {"question": "", "reason": _UNFINISHED}
+            if asked is None
+            else {**asdict(asked), "reason": next(reasons)}
+            for asked in written
+        ]
+
+
 def ask_corpus(
     pool: PassagePool,
-    writer: QuestionWriter,
-    check: RoundTrip,
+    drafting: Drafting,
     config: AskConfig | None = None,
     *,
     notes: Path | None = None,
     progress: bool = True,
 ) -> AskedQuestions:
-    """Write and judge questions until there are enough, or every sentence was tried.
+    """Have questions written and judged until there are enough, or every sentence was tried.
 
     notes: a JSON Lines file; what it holds of the same run is not done again.
     """
     config = config or AskConfig()
     places = list(places_of(pool, config))[: config.n * config.tries]
     about = {
-        "writer": writer.name,
-        "reader": check.reader.version,
+        **drafting.about,
         "config": asdict(config),
-        "round_trip": asdict(check.config),
         "places": json_digest(
             [(place.passage.document_id, place.passage.start, place.number) for place in places]
         ),
     }
-    found = AskedQuestions()
-    batches = [places[at : at + config.batch] for at in range(0, len(places), config.batch)]
+    batches = [
+        AskBatch(tuple(places[at : at + config.batch]), config.seed * 1_000_003 + number)
+        for number, at in enumerate(range(0, len(places), config.batch))
+    ]
     done = _read_notes(notes, about)
+    fresh = drafting.draft(batches[len(done) :])
+    repeats = Repeats(pool.encoder.encode_queries, config.duplicate)
+    found = AskedQuestions()
     bar = tqdm(total=config.n, desc="ask", unit="question", disable=not progress)
-    for number, batch in enumerate(batches):
+    for number in range(len(batches)):
         if len(found.questions) >= config.n:
             break
         if number < len(done):
             row = done[number]
-            _take(found, row, config)
-            for outcome in row["outcomes"]:
-                if not outcome["reason"]:
-                    check.remember(outcome["question"])
         else:
-            begun = time.monotonic()
-            outcomes = _outcomes(writer.write(batch, config.seed * 1_000_003 + number), batch, check)
-            row = {"outcomes": outcomes, "seconds": time.monotonic() - begun}
-            _take(found, row, config)
+            row = next(fresh)
             _note(notes, about, number, row)
+        _take(found, row, config, repeats)
         bar.update(len(found.questions) - bar.n)
         bar.set_postfix(written=found.n_written)
     bar.close()
@@ -155,30 +227,18 @@ def places_of(pool: PassagePool, config: AskConfig) -> Iterator[Place]:
                 yield per_document[name][turn]
 
 
-def _outcomes(
-    written: Sequence[Asked | None], places: Sequence[Place], check: RoundTrip
-) -> list[dict[str, Any]]:
-    whole = [
-        (asked, place.passage) for asked, place in zip(written, places, strict=True) if asked is not None
-    ]
-    reasons = iter(check.judge(whole))
-    outcomes = []
-    for asked in written:
-        if asked is None:
-            outcomes.append({"question": "", "reason": _UNFINISHED})
-            continue
-        outcomes.append({**asdict(asked), "reason": next(reasons)})
-    return outcomes
-
-
-def _take(found: AskedQuestions, row: dict[str, Any], config: AskConfig) -> None:
+def _take(found: AskedQuestions, row: Drafted, config: AskConfig, repeats: Repeats) -> None:
     """Count a batch's outcomes and take its questions, as far as there are not enough of their kind."""
     found.seconds += row["seconds"]
+    sound = [outcome["question"] for outcome in row["outcomes"] if not outcome["reason"]]
+    repeated = iter(repeats.among(sound))
     for outcome in row["outcomes"]:
+        reason = outcome["reason"]
+        if not reason and next(repeated):
+            reason = DUPLICATE
         if len(found.questions) >= config.n:
             break
         found.n_written += 1
-        reason = outcome["reason"]
         kind = kind_of(outcome["question"])
         if not reason and found.kinds[kind] >= max(1, config.kind_share * config.n):
             reason = _ENOUGH
@@ -193,11 +253,11 @@ def _take(found: AskedQuestions, row: dict[str, Any], config: AskConfig) -> None
         found.questions.append(Question(name, question, (outcome["answer"],), (span,), kind="asked"))
 
 
-def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[dict[str, Any]]:
+def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[Drafted]:
     """Return the batches noted of this run, without a last line that was not finished; none of another run's."""
     if notes is None or not notes.is_file():
         return []
-    rows: list[dict[str, Any]] = []
+    rows: list[Any] = []
     for line in notes.read_text(encoding="utf-8").splitlines():
         try:
             rows.append(json.loads(line))
@@ -212,7 +272,7 @@ def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[dict[str, Any
     return rows[1:]
 
 
-def _note(notes: Path | None, about: dict[str, Any], number: int, row: dict[str, Any]) -> None:
+def _note(notes: Path | None, about: dict[str, Any], number: int, row: Drafted) -> None:
     if notes is None:
         return
     notes.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
 A question is kept where it is asked like a question, does not give its answer away or lean on a text that is not
 shown, finds its passage among the first results of the search, is answered alike by the answering model from that
-passage, pointing at the same sentence, and is no near-duplicate of one kept before (Alberti et al.,
-https://arxiv.org/abs/1906.05416, for reading; here for search as well).
+passage, pointing at the same sentence (Alberti et al., https://arxiv.org/abs/1906.05416, for reading; here for search
+as well), and is no near-duplicate of one kept before. Only the last depends on other questions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ from retrieve.model import RetrieveModel
 from training.metrics_answers import f1, has_cjk, normalise_answer
 from training.pool import PassagePool
 
-__all__ = ["DUPLICATE", "KINDS", "Reader", "RoundTrip", "RoundTripConfig", "form_problem", "kind_of"]
+__all__ = [
+    "DUPLICATE",
+    "KINDS",
+    "Reader",
+    "Repeats",
+    "RoundTrip",
+    "RoundTripConfig",
+    "form_problem",
+    "kind_of",
+]
 
 KINDS = ("who", "when", "where", "how many", "how", "why", "which", "what", "other")
 DUPLICATE = "nearly asked before"
@@ -59,19 +68,17 @@ _WORD = re.compile(r"\w+")
 class RoundTripConfig:
     """depth: the passage is among so many first results. least_f1: of the answer read back against that written.
 
-    duplicate: cosine of two questions' vectors from which the later is left out. fewest_words: of a question.
+    fewest_words: of a question.
     """
 
     depth: int = 10
     least_f1: float = 0.6
-    duplicate: float = 0.92
     fewest_words: int = 4
 
     def __post_init__(self) -> None:
         check_counts(self, "depth", "fewest_words")
-        for name in ("least_f1", "duplicate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")
+        if not 0 <= self.least_f1 <= 1:
+            raise ConfigError(f"least_f1={self.least_f1!r} must lie in 0..1")
 
 
 _Questions: TypeAlias = Sequence[tuple[Asked, Passage]]
@@ -110,25 +117,19 @@ class Reader:
 
 
 class RoundTrip:
-    """The checks, over one pool; it remembers the questions that it kept."""
+    """The checks of a question by itself, over one pool."""
 
     def __init__(self, pool: PassagePool, reader: Reader, config: RoundTripConfig | None = None) -> None:
         self.pool = pool
         self.reader = reader
         self.config = config or RoundTripConfig()
-        self._kept: list[Floats] = []
 
     def judge(self, asked: _Questions) -> list[str]:
         """Return for each question why it is left out, "" where it is kept. Cheap checks come first."""
         reasons = [form_problem(one, self.config) for one, _ in asked]
         self._where(reasons, asked, self._unfound)
         self._where(reasons, asked, self._misread)
-        self._where(reasons, asked, self._repeated)
         return reasons
-
-    def remember(self, question: str) -> None:
-        """Take a question as kept, so that near-duplicates of it are not."""
-        self._kept.append(self.pool.encoder.encode_queries([question])[0])
 
     @staticmethod
     def _where(reasons: list[str], asked: _Questions, check: Callable[[_Questions], list[str]]) -> None:
@@ -159,21 +160,34 @@ class RoundTrip:
             return "the model answers something else"
         return "" if any(span.overlaps(one.evidence) for span in spans) else "the model points elsewhere"
 
-    def _repeated(self, asked: _Questions) -> list[str]:
-        vectors = self.pool.encoder.encode_queries([one.question for one, _ in asked])
-        before = np.stack(self._kept) if self._kept else np.zeros((0, vectors.shape[1]), dtype=vectors.dtype)
+
+class Repeats:
+    """Finds questions that were nearly asked before; it remembers those that it let pass."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], Floats], cosine: float) -> None:
+        """encode: unit vectors of questions, (n, dimension). cosine: from which a later question is a repeat."""
+        self._encode = encode
+        self._cosine = cosine
+        self._passed: list[Floats] = []
+
+    def among(self, questions: Sequence[str]) -> list[bool]:
+        """Return for each question whether one that passed before, or an earlier one of these, is nearly the same."""
+        if not questions:
+            return []
+        vectors = self._encode(questions)
+        before = (
+            np.stack(self._passed) if self._passed else np.zeros((0, vectors.shape[1]), dtype=vectors.dtype)
+        )
         nearest = (vectors @ before.T).max(axis=1, initial=-1.0)
         fresh: list[Floats] = []
-        reasons = []
+        repeated = []
         for vector, cosine in zip(vectors, nearest, strict=True):
-            is_near = (
-                max([float(cosine), *(float(vector @ other) for other in fresh)]) >= self.config.duplicate
-            )
-            reasons.append(DUPLICATE if is_near else "")
-            if not is_near:
+            closest = max([float(cosine), *(float(vector @ other) for other in fresh)])
+            repeated.append(closest >= self._cosine)
+            if not repeated[-1]:
                 fresh.append(vector)
-        self._kept += fresh
-        return reasons
+        self._passed += fresh
+        return repeated
 
 
 def form_problem(one: Asked, config: RoundTripConfig) -> str:

@@ -22,12 +22,12 @@ from flows.gate_decisions import Gain, GateDecision
 from flows.overview import Progress, helpful_trend, read_overview
 from flows.registry import find_version
 from flows.report_page import MAX_FAILURES, MAX_TRACE_CHARACTERS, render_overview, write_report_page
-from flows.usage import AGAIN, CORRECTED, UNHELPFUL, Day, measure_usage, read_usage
+from flows.usage import CORRECTED, UNHELPFUL, WRONG_QUOTE, Day, measure_usage, read_usage
 from prep.document import Document, Rejected
 from prep.errors import StoreError
 from prep.ingest import ingest
 from prep.workspace import Workspace
-from retrieve.experience import ExperienceLog
+from retrieve.experience import ASKED_AGAIN, ExperienceLog
 from retrieve.report import Finding, Quote, Report, Source, Usage
 
 HOSTILE = '</pre></style></title><script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -279,7 +279,7 @@ def test_questions_that_failed_most_come_first_and_those_mended_last(
 ) -> None:
     asked = [
         ("The Vault?", 0, {"helpful": False}),
-        ("the vault", 30, {"answer": "with ten turns"}),
+        ("the vault", 10, {"answer": "with ten turns"}),
         ("Only repeated?", 100, {}),
         ("only repeated", 110, {}),
         ("Mended?", 200, {"helpful": False}),
@@ -287,6 +287,7 @@ def test_questions_that_failed_most_come_first_and_those_mended_last(
         ("Liked?", 700, {"helpful": True}),
         ("Asked a day later?", 800, {}),
         ("Asked a day later?", 800 + 24 * 60, {}),
+        ("A wrong quote?", 900, {"quote": 1, "quote_right": False}),
     ]
     for number, (question, minutes, said) in enumerate(asked):
         log.record(report(number, question, at=START + timedelta(minutes=minutes)), trace(f"answer {number}"))
@@ -295,17 +296,18 @@ def test_questions_that_failed_most_come_first_and_those_mended_last(
     failures = read_usage(place).failures
     assert [(one.question, one.n_asked, one.is_mended) for one in failures] == [
         ("the vault", 2, False),
-        ("only repeated", 2, False),
+        ("A wrong quote?", 1, False),
+        ("Only repeated?", 2, False),
         ("Mended?", 2, True),
     ]
-    assert failures[0].signs == {UNHELPFUL: 1, CORRECTED: 1, AGAIN: 1}
-    assert failures[0].last.report.id == "r1"
-    assert failures[2].last.report.id == "r4"
+    assert failures[0].signs == {UNHELPFUL: 1, CORRECTED: 1, ASKED_AGAIN: 1}
+    assert failures[1].signs == {WRONG_QUOTE: 1}
+    assert [one.last.report.id for one in failures] == ["r1", "r9", "r2", "r4"]
     page = render_overview(read_overview(place))
-    assert page.index("the vault") < page.index("only repeated") < page.index("Mended?")
+    assert page.index("the vault") < page.index("Only repeated?") < page.index("Mended?")
     assert "with ten turns" in page
     assert "<b>&lt;report&gt; answer 1&lt;/report&gt;</b>" in page
-    assert "3 questions of 9 asked failed, 2 without a good answer since" in page
+    assert "4 questions of 10 asked failed, 3 without a good answer since" in page
 
 
 def test_an_episode_that_was_marked_is_shown_rather_than_a_later_repeat(

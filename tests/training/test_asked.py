@@ -20,11 +20,19 @@ from retrieve.grammar import Grammar
 from retrieve.model import RetrieveModel
 from training.ask_traces import ask_traces
 from training.ask_writer import AskWriter, Place
-from training.asked import AskConfig, AskedQuestions, ask_corpus, places_of
+from training.asked import AskConfig, AskedQuestions, DraftHere, ask_corpus, places_of
 from training.asked_page import render_asked
 from training.dataset import Question
 from training.pool import PassagePool
-from training.round_trip import DUPLICATE, Reader, RoundTrip, RoundTripConfig, form_problem, kind_of
+from training.round_trip import (
+    DUPLICATE,
+    Reader,
+    Repeats,
+    RoundTrip,
+    RoundTripConfig,
+    form_problem,
+    kind_of,
+)
 
 YEARS = {"Barlin": "1893", "Tolgate": "1712", "Mermot": "1544", "Sudlin": "1231"}
 TEXTS = {
@@ -35,8 +43,6 @@ TEXTS = {
     for name, year in YEARS.items()
 }
 DOCUMENTS = {name: Document(name, name, text) for name, text in TEXTS.items()}
-
-APART = RoundTripConfig(duplicate=0.99)  # these questions differ in a name alone
 
 
 @pytest.fixture(scope="module")
@@ -132,18 +138,18 @@ def ask_for_years(
 ) -> tuple[AskedQuestions, int]:
     """Ask and judge by the two above; returns what came of it and how many batches were written."""
     writer = AsksForYears()
-    check = RoundTrip(pool, ReadsYears(), APART)
-    return ask_corpus(pool, writer, check, config, notes=notes, progress=False), writer.n_batches
+    drafting = DraftHere(writer, RoundTrip(pool, ReadsYears()))
+    apart = replace(config, duplicate=0.99)  # these questions differ in a name alone
+    return ask_corpus(pool, drafting, apart, notes=notes, progress=False), writer.n_batches
 
 
 def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
-    check = RoundTrip(pool, ReadsYears(), RoundTripConfig(depth=1, duplicate=0.99))
+    check = RoundTrip(pool, ReadsYears(), RoundTripConfig(depth=1))
     reasons = check.judge(
         [
             asked("When was the old bridge of Barlin opened?"),
             asked("When was the old bridge of Tolgate opened?"),  # about another town than its passage
             asked("What does everybody in Barlin know behind the market hall?", answer="blue fountain"),
-            asked("When was the old bridge of Barlin opened?"),
             asked("Who opened the old bridge of Barlin?", answer="its proud people"),
             asked("Barlin", answer="1893"),
         ]
@@ -152,10 +158,25 @@ def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
         "",
         "its passage is not found",
         "the model finds no answer",
-        DUPLICATE,
         "the model answers something else",
         "no question mark",
     ]
+
+
+def test_what_is_nearly_asked_before_is_a_repeat(pool: PassagePool) -> None:
+    repeats = Repeats(pool.encoder.encode_queries, 0.99)
+    barlin, tolgate = (f"When was the old bridge of {name} opened?" for name in ("Barlin", "Tolgate"))
+    assert repeats.among([]) == []
+    assert repeats.among([barlin, tolgate, barlin]) == [False, False, True]
+    assert repeats.among(["Who opened the market hall?", tolgate]) == [False, True]
+
+
+def test_of_two_that_are_nearly_the_same_the_first_is_kept(pool: PassagePool) -> None:
+    drafting = DraftHere(AsksForYears(), RoundTrip(pool, ReadsYears()))
+    config = AskConfig(n=4, batch=2, kind_share=1, duplicate=0.0)
+    found = ask_corpus(pool, drafting, config, progress=False)
+    assert len(found.questions) == 1
+    assert found.refused[DUPLICATE] == 3
 
 
 def test_the_real_reader_reports_what_stands_in_the_passage(model: RetrieveModel, pool: PassagePool) -> None:
@@ -237,7 +258,8 @@ def test_the_real_writer_asks_about_the_sentence_it_is_given(model: RetrieveMode
         assert sentence.start <= one.evidence.start < one.evidence.end <= sentence.end
         text = TEXTS[place.passage.document_id]
         assert " ".join(text[one.evidence.start : one.evidence.end].split()) == one.answer
-    found = ask_corpus(pool, writer, RoundTrip(pool, Reader(model)), AskConfig(n=2), progress=False)
+    drafting = DraftHere(writer, RoundTrip(pool, Reader(model)))
+    found = ask_corpus(pool, drafting, AskConfig(n=2), progress=False)
     assert found.n_written == len(found.questions) + found.refused.total() > 0
 
 
@@ -266,7 +288,7 @@ def test_traces_teach_what_people_asked(model: RetrieveModel, pool: PassagePool)
     }
 
 
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"kind_share": 0.0}, {"batch": 0}])
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"kind_share": 0.0}, {"batch": 0}, {"duplicate": 1.5}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AskConfig(**wrong)
