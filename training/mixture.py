@@ -4,7 +4,7 @@
 
 Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. `traces.html` shows
 counts, what was refused, and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
-development.
+development, and of the sets whose questions need several documents every third question with its evidence.
 """
 
 from __future__ import annotations
@@ -39,17 +39,19 @@ class Part:
 TARGET_TOKENS = (80, 60, 120)  # of the chunks; documents take turns
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
+_SEARCHING = TraceConfig(missed_share=0.12, persistent_share=0.6)  # when to search once more
 PARTS = (
-    Part(name="new_wiki", n=6_000),
+    Part(name="new_wiki", n=6_000, config=_SEARCHING),
     Part(name="amazon_reviews", n=800, config=TraceConfig(reading=True, most_passages=3)),
     Part(name="reddit", n=800, config=TraceConfig(reading=True, most_passages=3)),
-    Part(name="policyqa_dev", n=500, config=TraceConfig(title_in_question=True)),
+    Part(name="policyqa_dev", n=500, config=replace(_SEARCHING, title_in_question=True)),
     Part(name="clapnq_dev", n=600, config=TraceConfig(withheld_share=0.1, several=True)),
     Part(name="contractnli", n=400, config=TraceConfig(withheld_share=0.1, several=True)),
+    Part(name="qmsum_train", n=900, config=TraceConfig(withheld_share=0.1, several=True)),
     Part(name="hotpot_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
     Part(name="musique_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
-    Part(name="cloze", n=1_200, config=TraceConfig(withheld_share=0.15, again_share=0.0)),
-    Part(name="drcd_dev", n=700),
+    Part(name="cloze", n=1_200, config=replace(_SEARCHING, withheld_share=0.15)),
+    Part(name="drcd_dev", n=700, config=_SEARCHING),
     Part(name="cmrc_trial", n=300),
 )
 
@@ -62,8 +64,12 @@ def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
 def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:
     """Return the set with its held-out documents alone, or all others, and the questions on them.
 
-    Questions without evidence are trained on, never held out.
+    Questions without evidence are trained on, never held out. Where questions need several documents, questions are
+    held out instead: what is held out is searched among all documents, the others among those that no held-out question
+    needs.
     """
+    if any(question.kind == "multihop" for question in dataset.questions):
+        return _part_of_hops(dataset, held_out=held_out)
     held = held_out_documents(dataset)
     documents = {name: d for name, d in dataset.documents.items() if (name in held) == held_out}
     questions = [
@@ -76,6 +82,24 @@ def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:
         )
     ]
     return replace(dataset, documents=documents, questions=questions)
+
+
+def _part_of_hops(dataset: LabelledSet, *, held_out: bool, every: int = 3) -> LabelledSet:
+    ids = frozenset(sorted(question.id for question in dataset.questions)[::every])
+    needed = {
+        span.document_id for question in dataset.questions if question.id in ids for span in question.evidence
+    }
+    if held_out:
+        return replace(dataset, questions=[question for question in dataset.questions if question.id in ids])
+    return replace(
+        dataset,
+        documents={name: document for name, document in dataset.documents.items() if name not in needed},
+        questions=[
+            question
+            for question in dataset.questions
+            if question.id not in ids and not any(span.document_id in needed for span in question.evidence)
+        ],
+    )
 
 
 def build_part(

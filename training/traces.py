@@ -6,9 +6,9 @@ Kinds of trace
     reading     no search can find it (the question names nothing): its passage is put among others
     withheld    the evidence is kept away: report none
     unanswerable  the set says so: report none
-    again       the first results miss it, another query finds it: search, then report
+    again       the first results miss it, or it is kept out of them, and another query finds it: search, then report
     hop         the first results hold a part and name what the rest is about: search for that, then report
-    exhausted   other queries miss it too: search, then report none
+    exhausted   other queries miss it too, or it is kept away from them: search, then report none
 
 A share of the passages that hold no evidence is damaged, as text from scans is. A trace is refused (and counted) where
 its label would be wrong: nothing to point at, or a withheld answer that stands in another passage all the same.
@@ -20,7 +20,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from prep.document import Span
 from prep.errors import ConfigError
@@ -28,17 +28,12 @@ from retrieve.episode import NONE, Episode, EpisodeLimits, Passage, sentence_spa
 from retrieve.tags import escape, marker
 from training.damage import misread
 from training.dataset import Question
+from training.findings import content_words, findings_shown
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
 
 __all__ = ["Trace", "TraceConfig", "TraceCounts", "build_traces", "preferred_answer", "reworded"]
 
-_STOP = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
-    "which who whom whose when where why how many much that this these those it its as into than then there their "
-    "they he she his her him you your i we our us can could would should may might will not no any some".split()
-)
-_WORD = re.compile(r"\w[\w'’-]*")
 _MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
 _MOST_FINDINGS = 4
 
@@ -60,14 +55,18 @@ class Trace:
 class TraceConfig:
     """Shares of what is built from one set. The rest of the questions become direct traces.
 
-    again_share: of the questions whose evidence the first results miss. noisy_share: of the traces, one passage without
-    evidence damaged. several: the set's questions ask for more than a short answer.
+    again_share: of the questions whose evidence the first results miss. missed_share: of the others, it is kept out of
+    the first results, for another query to find. persistent_share: of the withheld, another search before none is
+    reported. noisy_share: of the traces, one passage without evidence damaged. several: the set's questions ask for
+    more than a short answer.
     """
 
     withheld_share: float = 0.2
     shuffled_share: float = 0.15
     noisy_share: float = 0.1
     again_share: float = 0.5
+    missed_share: float = 0.0
+    persistent_share: float = 0.0
     several: bool = False
     fewest_passages: int = 2
     most_passages: int = 5
@@ -78,7 +77,7 @@ class TraceConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share"):
+        for name in (field.name for field in fields(self) if field.name.endswith("_share")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")
         if not 1 <= self.fewest_passages <= self.most_passages:
@@ -126,8 +125,7 @@ def preferred_answer(question: Question) -> str:
 
 def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
     """Return other queries for a question: its content words, and those with the best documents' titles."""
-    words = [word for word in _WORD.findall(question) if word.lower() not in _STOP]
-    keywords = " ".join(words)
+    keywords = " ".join(content_words(question))
     titles = list(dict.fromkeys(passage.title for passage in passages[:3] if passage.title))
     queries = [keywords, *(f"{title} {keywords}" for title in titles)]
     return [query for query in dict.fromkeys(queries) if query and query != question]
@@ -142,9 +140,10 @@ def _other_results(
     questions: Sequence[Question], ranked: Sequence[list[Passage]], pool: PassagePool, config: TraceConfig
 ) -> list[dict[str, list[Passage]]]:
     """Return, for each question whose first results may miss evidence, what other queries find; one search."""
+    hides = config.missed_share > 0 or config.persistent_share > 0
     queries = [
-        _other_queries(question, passages[: config.fewest_passages], pool)
-        if config.again_share > 0 and not config.reading and question.answerable
+        _other_queries(question, passages[: config.fewest_passages], pool, hides=hides)
+        if (hides or config.again_share > 0) and not config.reading and question.answerable
         else []
         for question, passages in zip(questions, ranked, strict=True)
     ]
@@ -152,11 +151,18 @@ def _other_results(
     return [{query: next(found) for query in some} for some in queries]
 
 
-def _other_queries(question: Question, shown: Sequence[Passage], pool: PassagePool) -> list[str]:
-    """Return what to search for where the passages shown hold no evidence, or a part of it and name the rest."""
+def _other_queries(
+    question: Question, shown: Sequence[Passage], pool: PassagePool, *, hides: bool
+) -> list[str]:
+    """Return what to search for where the passages shown hold no evidence, or a part of it and name the rest.
+
+    hides: evidence that they hold may be kept out of them.
+    """
     missing = [span for span in question.evidence if not any(span.overlaps(passage) for passage in shown)]
     if len(missing) == len(question.evidence):
         return reworded(question.question, shown)
+    if hides and question.kind not in _MULTIHOP:
+        return reworded(question.question, _without(shown, question.evidence))
     text = " ".join(passage.text for passage in shown)
     named = []
     for span in missing:
@@ -183,8 +189,9 @@ def _trace(
         episode.give(_arranged(ranked[:n_passages], config, rng))
         return _finish(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        kept = [passage for passage in ranked if not _holds(passage, question.evidence)]
-        return _withheld(episode, question, _arranged(kept[:n_passages], config, rng))
+        shown = _arranged(_without(ranked, question.evidence)[:n_passages], config, rng)
+        persists = config.persistent_share > 0 and rng.random() < config.persistent_share
+        return _withheld(episode, question, shown, others if persists else {})
     if config.several:
         shown = _arranged(ranked[:n_passages], config, rng, question.evidence)
         return _several(episode, question, shown, config)
@@ -193,6 +200,10 @@ def _trace(
         return "answer missing or too long"
     spans = _evidence_of(question, answer, pool)
     top = ranked[:n_passages]
+    may_miss = config.missed_share > 0 and not config.reading and question.kind not in _MULTIHOP
+    misses = may_miss and rng.random() < config.missed_share
+    if misses:
+        top = _without(ranked, question.evidence)[:n_passages]
     missing = [span for span in spans if not any(_shows(passage, [span]) for passage in top)]
     if len(missing) < len(spans):
         if missing and question.kind in _MULTIHOP:
@@ -201,51 +212,37 @@ def _trace(
         return _finish(episode, question, "reading" if config.reading else "direct", answer, spans, config)
     if any(_mentions(passage.text, question.answers) for passage in top):
         return "answer stands elsewhere"
-    if rng.random() >= config.again_share:
+    if not misses and rng.random() >= config.again_share:
         return "evidence not found"
     return _second_search(episode, question, answer, spans, missing, top, others, config, kind="again")
 
 
-def _withheld(episode: Episode, question: Question, shown: Sequence[Passage]) -> Trace | str:
+def _withheld(
+    episode: Episode, question: Question, shown: Sequence[Passage], others: dict[str, list[Passage]]
+) -> Trace | str:
+    """Report none; after one more search where there are other queries."""
     if any(_mentions(passage.text, question.answers) for passage in shown):
         return "withheld answer stands elsewhere"
     episode.give(shown)
+    for query, found in others.items():
+        fresh = episode.unseen(_without(found, question.evidence))
+        if fresh and not any(_mentions(passage.text, question.answers) for passage in fresh):
+            episode.act(f"<search> {escape(query)}</search>")
+            episode.give(fresh)
+            return _finish(episode, question, "exhausted", NONE)
     return _finish(episode, question, "withheld", NONE)
 
 
 def _several(
     episode: Episode, question: Question, shown: Sequence[Passage], config: TraceConfig
 ) -> Trace | str:
-    """A finding for each piece of evidence shown: its first words as the statement, its sentences as pointers."""
     episode.give(shown)
-    findings: list[tuple[str, list[int]]] = []
-    for span in question.evidence:
-        numbers = [n for n, sentence in enumerate(episode.sentences, start=1) if sentence.overlaps(span)]
-        if numbers and not any(set(numbers) & set(other) for _, other in findings):
-            first = episode.sentences[numbers[0] - 1]
-            passage = episode.passages[episode.sentence_passage[numbers[0] - 1]]
-            words = passage.text[first.start - passage.start : first.end - passage.start]
-            findings.append((_brief(words), numbers[: config.max_pointers]))
+    findings = findings_shown(episode, question, config.max_pointers)[:_MOST_FINDINGS]
     if not findings:
         return "evidence not found"
-    lines = [
-        f" {statement}{''.join(map(marker, numbers))}" for statement, numbers in findings[:_MOST_FINDINGS]
-    ]
+    lines = [f" {statement}{''.join(map(marker, numbers))}" for statement, numbers in findings]
     episode.act("<report>" + "\n".join(lines) + "</report>")
     return Trace(question.id, "several", tuple(episode.segments))
-
-
-def _brief(words: str, longest: int = 140) -> str:
-    """Return a statement of the sentence's own words, cut at a clause or a word where it is long."""
-    joined = " ".join(words.split())
-    plain = escape(joined.lstrip(" )]}.,;:'\"”’") or joined)  # left over from the sentence before
-    if len(plain) <= longest:
-        return plain
-    head = plain[:longest]
-    cut = max(head.rfind(mark) for mark in (", ", "; ", ": ", " - ", "，", "；"))
-    return (head[:cut] if cut > longest // 2 else head[: max(head.rfind(" "), longest // 2)]).rstrip(
-        " ,;:-，；"
-    )
 
 
 def _second_search(
@@ -344,6 +341,10 @@ def _evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Spa
         and passage.text[span.start - passage.start : span.end - passage.start].strip() == answer.strip()
     ]
     return matching[:1] or list(question.evidence)
+
+
+def _without(passages: Iterable[Passage], evidence: Sequence[Span]) -> list[Passage]:
+    return [passage for passage in passages if not _holds(passage, evidence)]
 
 
 def _holds(passage: Passage, spans: Iterable[Span]) -> bool:

@@ -253,6 +253,31 @@ def test_a_broad_question_gets_a_finding_for_each_piece_of_evidence_that_is_show
         assert all(episode.sentences[pointer - 1].overlaps(span) for pointer in claim.pointers)
 
 
+def test_of_long_evidence_each_passage_gives_its_best_sentences() -> None:
+    paragraphs = [
+        f"So. Well then. The {what} was moved to May. Fine. They agreed that the {what} costs {price} marks. Right."
+        for what, price in (("launch", 30), ("party", 40))
+    ]
+    text = "\n".join([*paragraphs, "Somebody coughed."])
+    document = Document("m", "Meeting", text)
+    evidence = (Span("m", 0, len(text) - len("\nSomebody coughed.")),)
+    answer = "The launch and the party were moved to May; what each costs."
+    question = Question("q", "Summarise what they agreed on.", (answer,), evidence, kind="long")
+    config = TraceConfig(
+        several=True, withheld_share=0.0, shuffled_share=0.0, noisy_share=0.0, max_pointers=2
+    )
+    pool = PassagePool.build([document], [LinePrep()])
+    (trace,), _ = build_traces([question], pool, config)
+    episode = Episode(question.question, EpisodeLimits(passages_per_search=3))
+    episode.give(pool.search([question.question], 3)[0])
+    episode.act(trace.segments[-1][0])
+    assert len(episode.claims) == 2
+    for claim in episode.claims:
+        said = [text[s.start : s.end] for s in (episode.sentences[n - 1] for n in claim.pointers)]
+        assert ["moved to May" in said[0], "costs" in said[1]] == [True, True]
+        assert claim.statement == said[0].strip()
+
+
 def test_a_hop_searches_for_what_the_first_results_name() -> None:
     """The river stands with the question's words, its source in a document that only the first one names."""
     river = Document(
@@ -278,6 +303,36 @@ def test_a_hop_searches_for_what_the_first_results_name() -> None:
     assert build_traces([question], pool, config)[1].refused == {"evidence not found": 1}
 
 
+def test_evidence_kept_out_of_the_first_results_is_searched_for_again(pool: PassagePool) -> None:
+    questions = QUESTIONS[: len(NAMES) * len(THINGS)]
+    config = TraceConfig(withheld_share=0.0, again_share=0.0, missed_share=1.0, noisy_share=0.0)
+    traces, counts = build_traces(questions, pool, config, depth=len(pool.passages))
+    assert counts.built["again"] > len(questions) / 2
+    assert set(counts.built) <= {"again", "exhausted"}
+    for trace in traces:
+        episode = replayed(trace, pool)
+        evidence = BY_ID[trace.question_id].evidence
+        n_first = sum(block(passage) in NUMBER.sub("", trace.segments[1][0]) for passage in episode.passages)
+        assert n_first > 0
+        assert not any(span.overlaps(p) for p in episode.passages[:n_first] for span in evidence)
+        holds = any(span.overlaps(p) for p in episode.passages[n_first:] for span in evidence)
+        assert holds == (trace.kind == "again")
+
+
+def test_none_is_reported_after_another_search_where_it_persists(pool: PassagePool) -> None:
+    questions = QUESTIONS[: len(NAMES) * len(THINGS)]
+    config = TraceConfig(withheld_share=1.0, persistent_share=0.5, noisy_share=0.0)
+    traces, counts = build_traces(questions, pool, config, depth=len(pool.passages))
+    assert set(counts.built) == {"withheld", "exhausted"}
+    assert min(counts.built.values()) > len(traces) / 4
+    for trace in traces:
+        episode = replayed(trace, pool)
+        assert episode.abstained
+        assert len(episode.queries) == (2 if trace.kind == "exhausted" else 1)
+        for passage in episode.passages:
+            assert not any(span.overlaps(passage) for span in BY_ID[trace.question_id].evidence)
+
+
 def test_noise_spoils_only_what_holds_no_evidence(pool: PassagePool) -> None:
     config = TraceConfig(
         withheld_share=0.0, again_share=0.0, noisy_share=1.0, fewest_passages=3, most_passages=3
@@ -294,6 +349,6 @@ def test_noise_spoils_only_what_holds_no_evidence(pool: PassagePool) -> None:
 
 
 def test_shares_are_checked() -> None:
-    for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share"):
+    for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share", "missed_share"):
         with pytest.raises(ConfigError, match=name):
             TraceConfig(**{name: 1.5})

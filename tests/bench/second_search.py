@@ -1,0 +1,112 @@
+"""What a second search finds that the first did not. Not a test, not timed.
+
+    python tests/bench/second_search.py --data DIR --out OUT [--version VERSION] [--limit 200] [--json FILE]
+
+Each question is answered with one search at most, and again with as many as are served. Evidence recall is the share of a
+question's pieces of evidence that a passage shown touches. Sets: the held-out questions of hotpot and musique, whose
+answers need several documents, and those of new_wiki whose first results miss the evidence. Intervals are
+paired and resampled by question. Nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from prep.document import Span
+from prep.ingest import ingest
+from prep.model import PrepModel
+from retrieve.model import RetrieveModel
+from retrieve.report import Report
+from retrieve.researcher import Researcher
+from training.dataset import LabelledSet, Question, load_set, sample
+from training.metrics_answers import citation_recall, f1
+from training.mixture import DEVELOPMENT, part_of
+from training.significance import paired_bootstrap
+
+HOPS = ("hotpot_train100", "musique_train100")
+
+
+def evidence_shown(question: Question, report: Report) -> float:
+    """Return the share of the question's pieces of evidence that the report's sources touch."""
+    shown = [Span(source.document_id, source.start, source.end) for source in report.sources]
+    return citation_recall(shown, question.evidence, alternatives=False)
+
+
+def poorly_found(questions: Sequence[Question], researcher: Researcher) -> list[Question]:
+    """Return the questions whose first results, as many as are shown, miss the evidence."""
+    k = researcher.runner.episode_limits.passages_per_search
+    found = researcher.runner.search([one.question for one in questions], [()] * len(questions), k)
+    return [
+        question
+        for question, passages in zip(questions, found, strict=True)
+        if not any(span.overlaps(passage) for passage in passages[:k] for span in question.evidence)
+    ]
+
+
+def measure(
+    labelled: LabelledSet, prep: PrepModel, model: RetrieveModel, arguments: argparse.Namespace
+) -> Iterator[tuple[str, Any]]:
+    """Yield a set's figures by name."""
+    store = arguments.out / f"{labelled.name}-{prep.version}"
+    ingest(store, list(labelled.documents.values()), prep)
+    with Researcher.open(store, prep=prep, model=model, log=False) as researcher:
+        questions = list(labelled.questions)
+        if labelled.name == DEVELOPMENT:
+            questions = poorly_found(questions, researcher)
+        questions = sample(questions, arguments.limit)
+        asked = [question.question for question in questions]
+        one, more = (
+            researcher.ask_many(asked, max_searches=n, deadline_s=60.0, progress=True) for n in (1, 3)
+        )
+    yield "n", len(questions)
+    yield "searches", mean(len(report.searches) for report in more)
+    figures = {
+        "evidence_recall": evidence_shown,
+        "f1": lambda question, report: f1(report.answer or "", question.answers),
+    }
+    for name, figure in figures.items():
+        values = [
+            [figure(question, report) for question, report in zip(questions, reports, strict=True)]
+            for reports in (one, more)
+        ]
+        gain = paired_bootstrap(*values)
+        yield name, {"one": mean(values[0]), "more": mean(values[1]), "gain": asdict(gain)}
+    yield "reports", [report.to_dict() for report in more]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled sets")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the stores, kept")
+    parser.add_argument("--limit", type=int, default=200, help="questions of a set, evenly spread (200)")
+    parser.add_argument("--version", type=Path, help="a retrieve version; the shipped one by default")
+    parser.add_argument("--prep", default=None, help="a prep version; the shipped one by default")
+    parser.add_argument("--json", type=Path, help="write figures and reports there")
+    arguments = parser.parse_args()
+
+    prep, model = PrepModel.load(arguments.prep), RetrieveModel.load(arguments.version)
+    results = {}
+    for name in (*HOPS, DEVELOPMENT):
+        held = part_of(load_set(arguments.data / name), held_out=True)
+        results[name] = figures = dict(measure(held, prep, model, arguments))
+        print(f"{name}: {figures['n']} questions, {figures['searches']:.2f} searches where more are allowed")
+        for figure in ("evidence_recall", "f1"):
+            both, gain = figures[figure], figures[figure]["gain"]
+            interval = f"{gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+            print(
+                f"  {figure}: one search {both['one']:.3f}, more {both['more']:.3f}, {interval}", flush=True
+            )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What is held out of the mixture: documents, or questions where one needs several documents."""
+
+from __future__ import annotations
+
+from prep.document import Document, Span
+from training.dataset import LabelledSet, Question
+from training.mixture import held_out_documents, part_of
+
+DOCUMENTS = {name: Document(name, name, "Some text.") for name in map("d{:02}".format, range(24))}
+
+
+def labelled(questions: list[Question]) -> LabelledSet:
+    return LabelledSet(dict(DOCUMENTS), {}, questions, "set")
+
+
+def test_every_sixth_document_is_held_out_with_the_questions_on_it() -> None:
+    questions = [Question(name, "Who?", ("he",), (Span(name, 0, 4),)) for name in DOCUMENTS]
+    nothing = Question("none", "Why?", answerable=False)
+    held, rest = (part_of(labelled([*questions, nothing]), held_out=held) for held in (True, False))
+    assert held.documents.keys() == held_out_documents(labelled([])) == {"d00", "d06", "d12", "d18"}
+    assert {question.id for question in held.questions} == held.documents.keys()
+    assert rest.documents.keys() == DOCUMENTS.keys() - held.documents.keys()
+    assert {question.id for question in rest.questions} == {"none"} | rest.documents.keys()
+
+
+def test_of_questions_on_several_documents_every_third_is_held_out_with_what_it_needs() -> None:
+    names = list(DOCUMENTS)
+    questions = [
+        Question(
+            f"q{i}",
+            "Who?",
+            ("he",),
+            (Span(names[2 * i], 0, 4), Span(names[2 * i + 1], 0, 4)),
+            kind="multihop",
+        )
+        for i in range(9)
+    ]
+    shared = Question("q9x", "Who?", ("he",), (Span("d00", 0, 4), Span("d20", 0, 4)), kind="multihop")
+    held, rest = (part_of(labelled([*questions, shared]), held_out=held) for held in (True, False))
+    assert [question.id for question in held.questions] == ["q0", "q3", "q6", "q9x"]
+    assert held.documents.keys() == DOCUMENTS.keys()  # searched among all
+    needed = {span.document_id for question in held.questions for span in question.evidence}
+    assert rest.documents.keys() == DOCUMENTS.keys() - needed
+    assert [question.id for question in rest.questions] == ["q1", "q2", "q4", "q5", "q7", "q8"]

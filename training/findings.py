@@ -1,0 +1,68 @@
+"""What a report on a broad question finds in the passages shown: the findings of a supervised trace."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+from retrieve.episode import Episode
+from retrieve.tags import escape
+from training.dataset import Question
+
+__all__ = ["content_words", "findings_shown"]
+
+_STOP = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
+    "which who whom whose when where why how many much that this these those it its as into than then there their "
+    "they he she his her him you your i we our us can could would should may might will not no any some".split()
+)
+_WORD = re.compile(r"\w[\w'’-]*")
+
+
+def content_words(text: str) -> list[str]:
+    """Return the words of a text but for those that any English text has, in order."""
+    return [word for word in _WORD.findall(text) if word.lower() not in _STOP]
+
+
+def findings_shown(episode: Episode, question: Question, max_pointers: int) -> list[tuple[str, list[int]]]:
+    """Return a finding for each passage's share of each piece of evidence: a statement, the numbers of its sentences.
+
+    The statement is the first sentence's own words, cut short. Of a share with more than `max_pointers` sentences those
+    are taken that say most of the question and its answer.
+    """
+    wanted = _keys(" ".join((question.question, *question.answers[:1])))
+    findings: list[tuple[str, list[int]]] = []
+    used: set[int] = set()
+    for span in question.evidence:
+        touched = [n for n, sentence in enumerate(episode.sentences, start=1) if sentence.overlaps(span)]
+        for _, share in groupby(touched, key=lambda n: episode.sentence_passage[n - 1]):
+            numbers = [n for n in share if n not in used]
+            if len(numbers) > max_pointers:
+                says = {n: len(wanted & _keys(_sentence(episode, n))) for n in numbers}
+                numbers = sorted(sorted(numbers, key=lambda n: -says[n])[:max_pointers])
+            if numbers:
+                used.update(numbers)
+                findings.append((_brief(_sentence(episode, numbers[0])), numbers))
+    return findings
+
+
+def _keys(text: str) -> set[str]:
+    return {word.lower() for word in content_words(text)}
+
+
+def _sentence(episode: Episode, number: int) -> str:
+    sentence, passage = episode.sentences[number - 1], episode.passages[episode.sentence_passage[number - 1]]
+    return passage.text[sentence.start - passage.start : sentence.end - passage.start]
+
+
+def _brief(words: str, longest: int = 140) -> str:
+    """Return a statement of the sentence's own words, cut at a clause or a word where it is long."""
+    joined = " ".join(words.split())
+    plain = escape(joined.lstrip(" )]}.,;:'\"”’") or joined)  # left over from the sentence before
+    if len(plain) <= longest:
+        return plain
+    head = plain[:longest]
+    cut = max(head.rfind(mark) for mark in (", ", "; ", ": ", " - ", "，", "；"))
+    return (head[:cut] if cut > longest // 2 else head[: max(head.rfind(" "), longest // 2)]).rstrip(
+        " ,;:-，；"
+    )
