@@ -5,7 +5,8 @@
 A layer is a labelled set that never changes once it is written: every n-th document of the corpus with questions made
 from it, or a set of the user's own. Documents that come into the corpus later are drawn from by the same rule and make
 a new layer; what is frozen stays frozen. Nothing may be trained on a frozen document (by its id, or its text under
-another id) or on a frozen question (whatever its case and punctuation): `holds_document`, `holds_question`.
+another id) or on a frozen question (whatever its case and punctuation): `holds_document`, `holds_question`. Of a set
+of the user's own the questions alone can be frozen: then it judges what was learnt of the documents, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from prep.checks import check_counts
 from prep.document import Document
@@ -32,6 +34,7 @@ __all__ = ["FrozenConfig", "FrozenSet", "freeze", "read_frozen"]
 
 _LOG = logging.getLogger(__name__)
 _CORPUS = "corpus"
+_QUESTIONS = "questions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,14 @@ class FrozenConfig:
     """What is frozen of a corpus, and besides.
 
     held_out_every: every so many documents one is frozen. n_questions: made from those of one layer, at most.
-    labelled: folders of labelled sets of the user's own, each a layer of its own.
+    labelled: folders of labelled sets of the user's own, each a layer of its own. labelled_questions: folders of those
+    whose documents may be trained on, but for their questions.
     """
 
     held_out_every: int = 6
     n_questions: int = 200
     labelled: tuple[str, ...] = ()
+    labelled_questions: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,6 +64,7 @@ class FrozenSet:
 
     layers: tuple[LabelledSet, ...] = ()
     digests: tuple[str, ...] = ()
+    open_layers: frozenset[int] = frozenset()  # whose documents may be trained on
 
     @property
     def digest(self) -> str:
@@ -67,7 +73,7 @@ class FrozenSet:
 
     @cached_property
     def documents(self) -> dict[str, Document]:
-        """The frozen documents by id, as they were when they were frozen."""
+        """The documents of frozen questions by id, as they were when they were frozen."""
         return {name: document for layer in self.layers for name, document in layer.documents.items()}
 
     @property
@@ -86,15 +92,20 @@ class FrozenSet:
 
     def holds_document(self, document: Document) -> bool:
         """Whether nothing may be trained on this document."""
-        return document.id in self.documents or _plain(document.text) in self._texts
+        return document.id in self._kept or _plain(document.text) in self._texts
 
     def holds_question(self, question: str) -> bool:
         """Whether this question is a frozen one."""
         return normalise_answer(question) in self._asked
 
     @cached_property
+    def _kept(self) -> dict[str, Document]:
+        closed = [layer for number, layer in enumerate(self.layers) if number not in self.open_layers]
+        return {name: document for layer in closed for name, document in layer.documents.items()}
+
+    @cached_property
     def _texts(self) -> frozenset[str]:
-        return frozenset(_plain(document.text) for document in self.documents.values())
+        return frozenset(_plain(document.text) for document in self._kept.values())
 
     @cached_property
     def _asked(self) -> frozenset[str]:
@@ -109,7 +120,9 @@ def read_frozen(folder: str | Path) -> FrozenSet:
     found = sorted(path.parent for path in Path(folder).glob(f"[0-9]*/{MANIFEST_NAME}"))
     manifests = [verify_folder(path) for path in found]
     return FrozenSet(
-        tuple(load_set(path) for path in found), tuple(str(manifest["digest"]) for manifest in manifests)
+        tuple(load_set(path) for path in found),
+        tuple(str(manifest["digest"]) for manifest in manifests),
+        frozenset(n for n, manifest in enumerate(manifests) if manifest.get("freezes") == _QUESTIONS),
     )
 
 
@@ -130,17 +143,22 @@ def freeze(
     root = Path(folder)
     frozen = read_frozen(root)
     seen = _considered(root)
-    for named in config.labelled:
+    own = [(named, "documents") for named in config.labelled]
+    own += [(named, _QUESTIONS) for named in config.labelled_questions]
+    for named, freezes in own:
         labelled = load_set(named)
         texts = [[document.id, document.text] for document in labelled.documents.values()]
         digest = json_digest(
             [labelled.name, texts, [[q.id, q.question, q.answers] for q in labelled.questions]]
         )
         if digest not in seen:
-            _write_layer(root, len(frozen.layers), _own(labelled, frozen, documents), [digest], labelled.name)
+            layer = _own(labelled, frozen, documents)
+            _write_layer(root, len(frozen.layers), layer, [digest], labelled.name, freezes)
             frozen = read_frozen(root)
     new = [
-        name for name in sorted(documents) if name not in seen and not frozen.holds_document(documents[name])
+        name
+        for name, document in sorted(documents.items())
+        if name not in seen and name not in frozen.documents and not frozen.holds_document(document)
     ]
     chosen = _chosen(new, config.held_out_every, trained)
     questions = synthesize_cloze((documents[name] for name in chosen), n=config.n_questions, seed=config.seed)
@@ -198,14 +216,27 @@ def _considered(root: Path) -> frozenset[str]:
     return frozenset(name for path in found for name in verify_folder(path)["considered"])
 
 
-def _write_layer(root: Path, number: int, layer: LabelledSet, considered: Iterable[str], source: str) -> None:
+def _write_layer(
+    root: Path,
+    number: int,
+    layer: LabelledSet,
+    considered: Iterable[str],
+    source: str,
+    freezes: str = "documents",
+) -> None:
     root.mkdir(parents=True, exist_ok=True)
     temporary = root / f".partial-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         save_set(layer, temporary)
         counts = {"documents": len(layer.documents), "questions": len(layer.questions)}
         # What was looked at is part of the layer, so that it is not looked at again where the rest is killed.
-        about = {"kind": "frozen", "source": source, "counts": counts, "considered": list(considered)}
+        about: dict[str, Any] = {
+            "kind": "frozen",
+            "source": source,
+            "counts": counts,
+            "considered": list(considered),
+        }
+        about["freezes"] = freezes
         manifest = write_manifest(temporary, about)
         os.rename(temporary, root / f"{number:03d}-{manifest['digest'][:12]}")
         sync_folder(root)

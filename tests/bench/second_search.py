@@ -2,10 +2,10 @@
 
     python tests/bench/second_search.py --data DIR --out OUT [--version VERSION] [--limit 200] [--json FILE]
 
-Each question is answered with one search at most, and again with as many as are served. Evidence recall is the share of a
-question's pieces of evidence that a passage shown touches. Sets: the held-out questions of hotpot and musique, whose
-answers need several documents, and those of new_wiki whose first results miss the evidence. Intervals are
-paired and resampled by question. Nothing is drawn at random.
+Each question is answered with one search at most, and again with as many as are served. Evidence recall is the share
+of a question's pieces of evidence that a passage shown touches. Sets: the held-out questions of hotpot and musique,
+whose answers need several documents, and those of new_wiki whose first results miss the evidence. Intervals are paired
+and resampled by question. Nothing is drawn at random.
 """
 
 from __future__ import annotations

@@ -111,6 +111,19 @@ def test_a_labelled_set_of_the_users_own_is_frozen_as_it_is_now(tmp_path):
         freeze(tmp_path / "frozen", corpus(*range(9)), {}, config)
 
 
+def test_of_a_labelled_set_the_questions_alone_can_be_frozen(tmp_path):
+    documents = {**corpus(*range(9)), "key": Document("key", "", "Rhoda keeps the key.")}
+    config = FrozenConfig(held_out_every=3, n_questions=20, labelled_questions=(str(labelled(tmp_path)),))
+    frozen = freeze(tmp_path / "frozen", documents, {}, config)
+    assert frozen.holds_question("who keeps the key")
+    assert not frozen.holds_document(documents["key"])
+    assert frozen.holds_document(documents["doc00"])  # of the corpus documents are frozen all the same
+    assert frozen.documents["key"] == documents["key"]
+    assert read_frozen(tmp_path / "frozen").open_layers == {0}
+    closed = FrozenConfig(held_out_every=3, n_questions=20, labelled=(str(labelled(tmp_path / "b")),))
+    assert freeze(tmp_path / "closed", documents, {}, closed).holds_document(documents["key"])
+
+
 def test_a_labelled_document_that_differs_from_the_corpus_is_an_error_that_names_it(tmp_path):
     config = FrozenConfig(labelled=(str(labelled(tmp_path)),))
     with pytest.raises(DataError, match="'key' of the labelled set 'mine'"):
