@@ -120,7 +120,7 @@ def test_of_a_labelled_set_the_questions_alone_can_be_frozen(tmp_path):
     assert frozen.holds_document(documents["doc00"])  # of the corpus documents are frozen all the same
     assert frozen.documents["key"].text == documents["key"].text
     assert read_frozen(tmp_path / "frozen").open_layers == {0}
-    closed = FrozenConfig(held_out_every=3, n_questions=20, labelled=(str(labelled(tmp_path / "b")),))
+    closed = FrozenConfig(held_out_every=3, n_questions=20, labelled=(str(tmp_path / "mine"),))
     assert freeze(tmp_path / "closed", documents, {}, closed).holds_document(documents["key"])
 
 
