@@ -65,6 +65,8 @@ CORPUS = "corpus"
 HELD_OUT = "held-out"
 #: In a data set's folder: what was asked on the documents, to check by hand.
 ASKED_PAGE = "asked.html"
+# Of questions that a gap was made for, the retrieve model sees one to every so many others, or what makes up few.
+_GAP_EVERY, _FEW = 4, 60
 # What readers leave of a file: text formats as they are, all others in Markdown form.
 _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
 
@@ -323,10 +325,22 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: in
     from training.traces import TraceConfig, build_traces
 
     pool = generation_pool(generation, dataset.documents, encoder)
-    traces, counts = build_traces(dataset.questions, pool, TraceConfig(seed=seed))
+    traces, counts = build_traces(_few_gaps(dataset.questions), pool, TraceConfig(seed=seed))
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
     return traces
+
+
+def _few_gaps(questions: Sequence[Question]) -> list[Question]:
+    """Return the questions without most that have a gap, if there are others.
+
+    Their answers are a word or two: a model that is trained on many of them answers people's questions like that.
+    """
+    others = [question for question in questions if question.kind != "cloze"]
+    gaps = [question for question in questions if question.kind == "cloze"]
+    if not others:
+        return gaps
+    return others + gaps[: max(len(others) // _GAP_EVERY, _FEW - len(others))]
 
 
 def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozenset[str]:
