@@ -9,7 +9,9 @@
     <results>…only what was not shown before, numbered on…</results>
     <report> short answer⟦2⟧⟦7⟧</report>        or <report> none</report>
 
-A blank before every word makes a copied word the same token as its source; none before a marker saves one.
+A blank before every word makes a copied word the same token as its source; none before a marker saves one. A version
+may read the question after the first results instead of before (`EpisodeLimits.question_last`): then several questions
+on the same passages can be trained on while the passages are read once.
 
 The first search is the question itself, and free. An episode never runs a model or a search: it says what it waits
 for, and whoever runs it gives passages (`give`) or the model's words (`act`). Pointers are sentence numbers; code
@@ -44,8 +46,12 @@ class MalformedAction(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeLimits:
-    """How much an episode may show and ask. Sizes in characters, so that they need no tokenizer."""
+    """How much an episode may show and ask, and in which order. Sizes in characters, so that they need no tokenizer.
 
+    question_last: the question stands behind the first results.
+    """
+
+    question_last: bool = False
     max_searches: int = 3
     passages_per_search: int = 4
     max_sentence_characters: int = 400
@@ -54,7 +60,7 @@ class EpisodeLimits:
     max_heading_characters: int = 120
 
     def __post_init__(self) -> None:
-        check_counts(self, *self.__dataclass_fields__)
+        check_counts(self, *(name for name in self.__dataclass_fields__ if name != "question_last"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class Episode:
         storable = _SURROGATE.sub("\ufffd", self.question)
         shown = one_line(storable)[: self.limits.max_question_characters]
         self.queries = [shown]
-        self.segments = [(f"<question>{escape(shown)}</question>\n", False)]
+        self.segments = [] if self.limits.question_last else [self._asked()]
 
     @property
     def prompt(self) -> str:
@@ -142,6 +148,8 @@ class Episode:
                 blocks.append(block)
         body = "".join(f"{block}\n" for block in blocks)
         self.segments.append((f"<results>\n{body}</results>\n", False))
+        if self.limits.question_last and len(self.segments) == 1:
+            self.segments.append(self._asked())
         self.state = "act"
 
     def act(self, words: str) -> None:
@@ -165,6 +173,9 @@ class Episode:
         else:
             raise MalformedAction(f"neither a search nor a report: {words!r}")
         self.actions.append(words)
+
+    def _asked(self) -> tuple[str, bool]:
+        return f"<question>{escape(self.queries[0])}</question>\n", False
 
     def _render(self, passage: Passage) -> str | None:
         """Number the passage's sentences and return its block; None where it has none or no number is left."""

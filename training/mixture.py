@@ -20,6 +20,7 @@ from prep.document import Document
 from prep.model import PrepModel
 from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
+from training.sheets import SheetConfig, build_sheets
 from training.synthesize import synthesize_cloze
 from training.traces import Trace, TraceConfig, TraceCounts, build_traces
 from training.traces_page import write_traces_page
@@ -29,30 +30,35 @@ __all__ = ["PARTS", "Part", "held_out_documents", "part_of", "read_traces", "wri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One set's share: at most `n` traces, built with `config`."""
+    """One set's share: at most `n` traces, built with `config`, and `n_sheets` of several questions on one sheet."""
 
     name: str
     n: int
     config: TraceConfig = field(default_factory=TraceConfig)
+    n_sheets: int = 0
 
 
 TARGET_TOKENS = (80, 60, 120)  # of the chunks; documents take turns
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
-_SEARCHING = TraceConfig(missed_share=0.12, persistent_share=0.6)  # when to search once more
+_SHOWN = TraceConfig(question_last=True)
+_SEARCHING = replace(_SHOWN, missed_share=0.12, persistent_share=0.6)  # when to search once more
+_READING = replace(_SHOWN, reading=True, most_passages=3)
+_SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
+_HOPS = replace(_SHOWN, withheld_share=0.05, again_share=1.0)
 PARTS = (
-    Part(name="new_wiki", n=6_000, config=_SEARCHING),
-    Part(name="amazon_reviews", n=800, config=TraceConfig(reading=True, most_passages=3)),
-    Part(name="reddit", n=800, config=TraceConfig(reading=True, most_passages=3)),
-    Part(name="policyqa_dev", n=500, config=replace(_SEARCHING, title_in_question=True)),
-    Part(name="clapnq_dev", n=600, config=TraceConfig(withheld_share=0.1, several=True)),
-    Part(name="contractnli", n=400, config=TraceConfig(withheld_share=0.1, several=True)),
-    Part(name="qmsum_train", n=900, config=TraceConfig(withheld_share=0.1, several=True)),
-    Part(name="hotpot_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
-    Part(name="musique_train100", n=100, config=TraceConfig(withheld_share=0.05, again_share=1.0)),
-    Part(name="cloze", n=1_200, config=replace(_SEARCHING, withheld_share=0.15)),
-    Part(name="drcd_dev", n=700, config=_SEARCHING),
-    Part(name="cmrc_trial", n=300),
+    Part(name="new_wiki", n=2_500, config=_SEARCHING, n_sheets=12_000),
+    Part(name="amazon_reviews", n=300, config=_READING, n_sheets=6_000),
+    Part(name="reddit", n=300, config=_READING, n_sheets=6_000),
+    Part(name="policyqa_dev", n=300, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_000),
+    Part(name="clapnq_dev", n=600, config=_SEVERAL),
+    Part(name="contractnli", n=300, config=_SEVERAL),
+    Part(name="qmsum_train", n=600, config=_SEVERAL),
+    Part(name="hotpot_train100", n=100, config=_HOPS),
+    Part(name="musique_train100", n=100, config=_HOPS),
+    Part(name="cloze", n=500, config=replace(_SEARCHING, withheld_share=0.15)),
+    Part(name="drcd_dev", n=300, config=_SEARCHING, n_sheets=2_000),
+    Part(name="cmrc_trial", n=100, config=_SHOWN, n_sheets=600),
 )
 
 
@@ -109,11 +115,19 @@ def build_part(
     chosen = part_of(dataset, held_out=held_out)
     documents, questions = list(chosen.documents.values()), chosen.questions
     if part.config.reading:
-        documents, questions = _fewer(documents, questions, part.n, part.config.seed)
+        documents, questions = _fewer(documents, questions, part.n + part.n_sheets, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
     pool = PassagePool.build(documents, models)
     traces, counts = build_traces(questions[: round(part.n * 1.3)], pool, part.config)
-    return traces[: part.n], counts
+    traces = traces[: part.n]
+    if part.n_sheets:
+        shown = replace(part.config, fewest_passages=3, most_passages=4)
+        share = 0.0 if shown.reading else 0.3
+        config = SheetConfig(traces=shown, none_share=share)
+        more, of_sheets = build_sheets(questions, pool, config, n=part.n_sheets)
+        traces += more
+        counts = TraceCounts(counts.built + of_sheets.built, counts.refused + of_sheets.refused)
+    return traces, counts
 
 
 def _cloze_set(data: Path, part: Part) -> LabelledSet:
@@ -187,7 +201,7 @@ def main() -> None:
         traces, counts = build_part(dataset, part, models, held_out=False)
         print(part.name, len(traces), dict(counts.built), "refused", dict(counts.refused), flush=True)
         if part.name == DEVELOPMENT:
-            small = replace(part, n=200)
+            small = replace(part, n=200, n_sheets=0)
             write_traces(
                 arguments.out / "held_out.jsonl", build_part(dataset, small, models, held_out=True)[0]
             )

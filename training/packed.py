@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Scored", "score_completions"]
+__all__ = ["Layout", "Scored", "lay_out", "score_completions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,38 @@ class Scored:
 
     logprobs: torch.Tensor
     entropies: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A prompt and its completions as one sequence. ids: (n,); given: the mask and positions a model needs for it.
+
+    before: for each token of the completions, in order, where the state stands that predicts it.
+    """
+
+    ids: torch.Tensor
+    given: dict[str, Any]
+    before: list[int]
+
+
+def lay_out(model: Any, prompt: Sequence[int], completions: Sequence[Sequence[int]]) -> Layout:
+    """Lay completions out behind their prompt. Neither it nor one of them may be empty."""
+    device, n_prompt = model.device, len(prompt)
+    lengths = [len(completion) for completion in completions]
+    ids = torch.tensor([*prompt, *(token for one in completions for token in one)], device=device)
+    owner = torch.cat([torch.full((n,), i, device=device) for i, n in enumerate([n_prompt, *lengths])])
+    positions = torch.cat(
+        [torch.arange(n_prompt), *(torch.arange(n_prompt, n_prompt + n) for n in lengths)]
+    ).to(device)
+    # The state that predicts a completion's first token is the prompt's last, the others' is the token before.
+    starts = torch.tensor([n_prompt, *lengths[:-1]]).cumsum(0).tolist()
+    before = [
+        at
+        for start, n in zip(starts, lengths, strict=True)
+        for at in (n_prompt - 1, *range(start, start + n - 1))
+    ]
+    given = {"attention_mask": _masks(model, owner, positions), "position_ids": positions.unsqueeze(0)}
+    return Layout(ids, given, before)
 
 
 def score_completions(
@@ -41,34 +73,20 @@ def score_completions(
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
     """
-    device, n_prompt = model.device, len(prompt)
+    layout = lay_out(model, prompt, completions)
     lengths = [len(completion) for completion in completions]
-    flat = [token for completion in completions for token in completion]
-    ids = torch.tensor([*prompt, *flat], device=device)
-    owner = torch.cat([torch.full((n,), i, device=device) for i, n in enumerate([n_prompt, *lengths])])
-    positions = torch.cat(
-        [torch.arange(n_prompt), *(torch.arange(n_prompt, n_prompt + n) for n in lengths)]
-    ).to(device)
-    # The state that predicts a completion's first token is the prompt's last, the others' is the token before.
-    starts = torch.tensor([n_prompt, *lengths[:-1]]).cumsum(0).tolist()
-    states = [
-        at
-        for start, n in zip(starts, lengths, strict=True)
-        for at in (n_prompt - 1, *range(start, start + n - 1))
-    ]
     output = model(
-        input_ids=ids.unsqueeze(0),
-        attention_mask=_masks(model, owner, positions),
-        position_ids=positions.unsqueeze(0),
+        input_ids=layout.ids.unsqueeze(0),
         use_cache=False,
-        logits_to_keep=torch.tensor(states, device=device),
+        logits_to_keep=torch.tensor(layout.before, device=model.device),
+        **layout.given,
     )
     logits = output.logits[0].float()
     if biases is not None:
         logits = logits + torch.cat(list(biases)).to(logits)
     logprobs = torch.log_softmax(logits / temperature, dim=-1)
     entropies = -torch.where(logprobs.isinf(), 0.0, logprobs.exp() * logprobs).sum(-1)
-    chosen = logprobs.gather(1, ids[n_prompt:].unsqueeze(1)).squeeze(1)
+    chosen = logprobs.gather(1, layout.ids[len(prompt) :].unsqueeze(1)).squeeze(1)
     pairs = zip(torch.split(chosen, lengths), torch.split(entropies, lengths), strict=True)
     return [Scored(*pair) for pair in pairs]
 

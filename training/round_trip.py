@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from prep.document import Floats, Span
 from prep.errors import ConfigError
 from retrieve.asking import Asked
 from retrieve.decoding import Decoder
-from retrieve.episode import Episode, EpisodeLimits, Passage
+from retrieve.episode import Episode, Passage
 from retrieve.model import RetrieveModel
 from training.metrics_answers import f1, has_cjk, normalise_answer
 from training.pool import PassagePool
@@ -91,12 +91,13 @@ class Reader:
         self.version = model.version
         self._decoder = Decoder(model.model, model.tokenizer)
         self._action = model.serving.action
+        self._limits = replace(model.serving.episode, max_searches=1)
 
     def read(self, questions: Sequence[str], passages: Sequence[Passage]) -> list[tuple[str, list[Span]]]:
         """Return for each question, on its passage, the first statement and its sentences; "" where there is none."""
         episodes = []
         for question, passage in zip(questions, passages, strict=True):
-            episode = Episode(question, EpisodeLimits(max_searches=1))
+            episode = Episode(question, self._limits)
             episode.give([passage])
             episodes.append(episode)
         grammar = self._decoder.grammar

@@ -16,7 +16,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,6 +30,7 @@ from prep.manifest import file_digest
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.tags import MARKERS, TAGS
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
+from training.packs import Example, Pack, encode_trace, make_packs, pack_steps
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
@@ -38,7 +39,11 @@ __all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_trace", "train_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisedConfig:
-    """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md."""
+    """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md.
+
+    packed: traces with the same first segment share its reading (`training.packs`), packs as long as the last of
+    `lengths` at most; without padding, so nothing is compiled.
+    """
 
     rank: int = 32
     alpha: int = 64
@@ -53,6 +58,7 @@ class SupervisedConfig:
     checkpoint_every: int = 50
     evaluate_every: int = 100
     compile: Literal["auto", "never"] = "auto"
+    packed: bool = False
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
@@ -66,14 +72,6 @@ class SupervisedConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """Token ids of one trace, and which of them are labels (never the first)."""
-
-    ids: tuple[int, ...]
-    labelled: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class TrainResult:
     """What a run came to. `curve`: one row per logged step; `evaluations`: one per evaluation."""
 
@@ -84,17 +82,6 @@ class TrainResult:
     seconds: float
     curve: list[dict[str, float]]
     evaluations: list[dict[str, float]]
-
-
-def encode_trace(tokenizer: Any, trace: Trace) -> Example:
-    """Return the token ids of a trace; segments meet at tags, so tokenising them apart changes nothing."""
-    ids: list[int] = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    labelled = [False] * len(ids)
-    for text, trained in trace.segments:
-        part = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        ids += part
-        labelled += [trained] * len(part)
-    return Example(tuple(ids), tuple(labelled))
 
 
 def train_supervised(
@@ -124,12 +111,17 @@ def train_supervised(
     fitting = _fitting(examples, config)
     if not fitting:
         raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
-    batches = _batches(fitting, config)
+    packs = make_packs(traces, examples, tokenizer, config.lengths[-1]) if config.packed else []
+    batches = (
+        pack_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
+        if packs
+        else _batches(fitting, config)
+    )
     held = _fixed_batches(_fitting([encode_trace(tokenizer, trace) for trace in held_out], config), config)
     learner = _Learner(model, tokenizer, config)
     if start_from is not None:
         learner.start_from(start_from)
-    if config.compile == "auto" and _can_compile(device):
+    if config.compile == "auto" and not packs and _can_compile(device):
         learner.compile_layers()
     optimiser = torch.optim.AdamW(
         learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -164,8 +156,12 @@ def train_supervised(
             final_fraction=config.final_fraction,
             spent=elapsed / stop_after_s if stop_after_s else 0.0,
         )
-        batch = _tensors([fitting[index] for index in batches[step]], config, pad, device)
-        loss, norm = learner.update(*batch, optimiser, rate)
+        if packs:
+            losses = learner.packed_losses([packs[index] for index in batches[step]])
+        else:
+            batch = _tensors([fitting[index] for index in batches[step]], config, pad, device)
+            losses = iter([learner.loss(*batch)[0]])
+        loss, norm = learner.update(losses, optimiser, rate)
         step += 1
         running.append(loss)
         bar.update()
@@ -255,32 +251,50 @@ class _Learner:
 
         ids, labelled: (batch, length). Padding is at the right, so the causal mask alone is enough.
         """
-        row = self.row_of[ids]
-        own = (row >= 0).unsqueeze(-1)
-        scale = getattr(self.embedding, "embed_scale", None)
-        rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
-        embedded = torch.where(own, rows[row.clamp(min=0)], self.embedding(ids))
-        hidden = self.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False).last_hidden_state
         state = hidden[:, :-1][labelled[:, 1:]]
         target = ids[:, 1:][labelled[:, 1:]]
-        logits = (state @ self.head.T).index_copy(1, self.token_ids, state @ self.rows.T).float()
+        logits = self._logits(state)
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
+    def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
+        """Yield each pack's share of the mean cross-entropy at the labels of all of them."""
+        n_labels = sum(pack.n_labels for pack in packs)
+        for pack in packs:
+            layout, before, target = pack.lay_out(self.model)
+            embedded = self._embed(layout.ids.unsqueeze(0))
+            hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
+            logits = self._logits(hidden[0, before])
+            yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of ids, our tokens' rows being those in training."""
+        row = self.row_of[ids]
+        scale = getattr(self.embedding, "embed_scale", None)
+        rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
+        return torch.where((row >= 0).unsqueeze(-1), rows[row.clamp(min=0)], self.embedding(ids))
+
+    def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = states @ self.head.T
+        return logits.index_copy(1, self.token_ids, states @ self.rows.T).float()
+
     def update(
-        self, ids: torch.Tensor, labelled: torch.Tensor, optimiser: torch.optim.Optimizer, rate: float
+        self, losses: Iterable[torch.Tensor], optimiser: torch.optim.Optimizer, rate: float
     ) -> tuple[float, float]:
-        """Take one step at this learning rate; returns the loss and the gradient's norm before clipping."""
+        """Take one step on the sum of the losses; returns it and the gradient's norm before clipping."""
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, _ = self.loss(ids, labelled)
-        torch.autograd.backward(loss)
+        total = 0.0
+        for loss in losses:
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
         for name, parameter in self.trained.items():
             self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
         norm = nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
         optimiser.step()
         self.scatter_masters()
-        return float(loss.detach()), float(norm)
+        return total, float(norm)
 
     @torch.no_grad()
     def scatter_masters(self) -> None:
@@ -425,6 +439,9 @@ def main() -> None:
     parser.add_argument(
         "--lengths", type=int, nargs="+", default=defaults.lengths, help="padded to; longer is left out"
     )
+    parser.add_argument(
+        "--packed", action="store_true", help="read once what traces begin with, up to the longest length"
+    )
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -434,6 +451,7 @@ def main() -> None:
         alpha=2 * arguments.rank,
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,
+        packed=arguments.packed,
     )
     result = train_supervised(
         model,

@@ -32,7 +32,20 @@ from training.findings import content_words, findings_shown
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
 
-__all__ = ["Trace", "TraceConfig", "TraceCounts", "build_traces", "preferred_answer", "reworded"]
+__all__ = [
+    "Trace",
+    "TraceConfig",
+    "TraceCounts",
+    "arranged",
+    "build_traces",
+    "evidence_of",
+    "finished",
+    "mentions",
+    "named",
+    "preferred_answer",
+    "reworded",
+    "shows",
+]
 
 _MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
 _MOST_FINDINGS = 4
@@ -58,7 +71,7 @@ class TraceConfig:
     again_share: of the questions whose evidence the first results miss. missed_share: of the others, it is kept out of
     the first results, for another query to find. persistent_share: of the withheld, another search before none is
     reported. noisy_share: of the traces, one passage without evidence damaged. several: the set's questions ask for
-    more than a short answer.
+    more than a short answer. question_last: as `retrieve.episode.EpisodeLimits`.
     """
 
     withheld_share: float = 0.2
@@ -74,6 +87,7 @@ class TraceConfig:
     title_in_question: bool = False
     max_answer_characters: int = 200
     max_pointers: int = 3
+    question_last: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,7 +114,7 @@ def build_traces(
     """Return a trace for each question that allows a sound one, in order, with counts. Deterministic by seed."""
     rng = random.Random(config.seed)
     titles = {passage.document_id: passage.title for passage in pool.passages}
-    asked = [_named(question, titles) if config.title_in_question else question for question in questions]
+    asked = [named(question, titles) if config.title_in_question else question for question in questions]
     ranked = pool.search([question.question for question in asked], depth)
     others = _other_results(asked, ranked, pool, config)
     traces: list[Trace] = []
@@ -131,7 +145,7 @@ def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
     return [query for query in dict.fromkeys(queries) if query and query != question]
 
 
-def _named(question: Question, titles: dict[str, str]) -> Question:
+def named(question: Question, titles: dict[str, str]) -> Question:
     title = titles.get(question.evidence[0].document_id, "") if question.evidence else ""
     return replace(question, question=f"{title}: {question.question}") if title else question
 
@@ -182,35 +196,36 @@ def _trace(
     rng: random.Random,
 ) -> Trace | str:
     n_passages = rng.randint(config.fewest_passages, config.most_passages)
-    episode = Episode(question.question, EpisodeLimits(passages_per_search=n_passages, max_searches=2))
+    limits = EpisodeLimits(question_last=config.question_last, passages_per_search=n_passages, max_searches=2)
+    episode = Episode(question.question, limits)
     if config.reading:
         ranked = _around_evidence(question, ranked, pool, n_passages, rng)
     if not question.answerable:
-        episode.give(_arranged(ranked[:n_passages], config, rng))
-        return _finish(episode, question, "unanswerable", NONE)
+        episode.give(arranged(ranked[:n_passages], config, rng))
+        return finished(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        shown = _arranged(_without(ranked, question.evidence)[:n_passages], config, rng)
+        shown = arranged(_without(ranked, question.evidence)[:n_passages], config, rng)
         persists = config.persistent_share > 0 and rng.random() < config.persistent_share
         return _withheld(episode, question, shown, others if persists else {})
     if config.several:
-        shown = _arranged(ranked[:n_passages], config, rng, question.evidence)
+        shown = arranged(ranked[:n_passages], config, rng, question.evidence)
         return _several(episode, question, shown, config)
     answer = preferred_answer(question)
     if not answer.strip() or len(answer) > config.max_answer_characters or "\n" in answer:
         return "answer missing or too long"
-    spans = _evidence_of(question, answer, pool)
+    spans = evidence_of(question, answer, pool)
     top = ranked[:n_passages]
     may_miss = config.missed_share > 0 and not config.reading and question.kind not in _MULTIHOP
     misses = may_miss and rng.random() < config.missed_share
     if misses:
         top = _without(ranked, question.evidence)[:n_passages]
-    missing = [span for span in spans if not any(_shows(passage, [span]) for passage in top)]
+    missing = [span for span in spans if not any(shows(passage, [span]) for passage in top)]
     if len(missing) < len(spans):
         if missing and question.kind in _MULTIHOP:
             return _second_search(episode, question, answer, spans, missing, top, others, config, kind="hop")
-        episode.give(_arranged(top, config, rng, spans))
-        return _finish(episode, question, "reading" if config.reading else "direct", answer, spans, config)
-    if any(_mentions(passage.text, question.answers) for passage in top):
+        episode.give(arranged(top, config, rng, spans))
+        return finished(episode, question, "reading" if config.reading else "direct", answer, spans, config)
+    if any(mentions(passage.text, question.answers) for passage in top):
         return "answer stands elsewhere"
     if not misses and rng.random() >= config.again_share:
         return "evidence not found"
@@ -221,16 +236,16 @@ def _withheld(
     episode: Episode, question: Question, shown: Sequence[Passage], others: dict[str, list[Passage]]
 ) -> Trace | str:
     """Report none; after one more search where there are other queries."""
-    if any(_mentions(passage.text, question.answers) for passage in shown):
+    if any(mentions(passage.text, question.answers) for passage in shown):
         return "withheld answer stands elsewhere"
     episode.give(shown)
     for query, found in others.items():
         fresh = episode.unseen(_without(found, question.evidence))
-        if fresh and not any(_mentions(passage.text, question.answers) for passage in fresh):
+        if fresh and not any(mentions(passage.text, question.answers) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
-            return _finish(episode, question, "exhausted", NONE)
-    return _finish(episode, question, "withheld", NONE)
+            return finished(episode, question, "exhausted", NONE)
+    return finished(episode, question, "withheld", NONE)
 
 
 def _several(
@@ -260,22 +275,22 @@ def _second_search(
     episode.give(top)
     for query, found in others.items():
         fresh = episode.unseen(found)
-        if any(_shows(passage, missing) for passage in fresh):
+        if any(shows(passage, missing) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
-            return _finish(episode, question, kind, answer, spans, config)
+            return finished(episode, question, kind, answer, spans, config)
     if kind == "hop" or not others:
         return "evidence not found"
     query, found = next(iter(others.items()))
     fresh = episode.unseen(found)
-    if any(_mentions(p.text, question.answers) or _holds(p, question.evidence) for p in fresh):
+    if any(mentions(p.text, question.answers) or _holds(p, question.evidence) for p in fresh):
         return "answer stands elsewhere"
     episode.act(f"<search> {escape(query)}</search>")
     episode.give(fresh)
-    return _finish(episode, question, "exhausted", NONE)
+    return finished(episode, question, "exhausted", NONE)
 
 
-def _finish(
+def finished(
     episode: Episode,
     question: Question,
     kind: str,
@@ -297,7 +312,7 @@ def _finish(
     return Trace(question.id, kind, tuple(episode.segments))
 
 
-def _arranged(
+def arranged(
     passages: Iterable[Passage],
     config: TraceConfig,
     rng: random.Random,
@@ -330,7 +345,7 @@ def _around_evidence(
     return shown + others[n_passages:]
 
 
-def _evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Span]:
+def evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Span]:
     """Return the evidence spans whose text is the chosen answer; all of them where none is."""
     matching = [
         span
@@ -351,7 +366,7 @@ def _holds(passage: Passage, spans: Iterable[Span]) -> bool:
     return any(span.overlaps(passage) for span in spans)
 
 
-def _shows(passage: Passage, spans: Iterable[Span]) -> bool:
+def shows(passage: Passage, spans: Iterable[Span]) -> bool:
     """Whether a numbered sentence of the passage overlaps the evidence (a long passage is cut off)."""
     wanted = list(spans)
     return any(
@@ -359,6 +374,6 @@ def _shows(passage: Passage, spans: Iterable[Span]) -> bool:
     )
 
 
-def _mentions(text: str, answers: Iterable[str]) -> bool:
+def mentions(text: str, answers: Iterable[str]) -> bool:
     plain = f" {normalise_answer(text)} "
     return any(len(key := normalise_answer(answer)) > 1 and f" {key} " in plain for answer in answers)

@@ -1,0 +1,102 @@
+"""Sheets: traces of several questions on the same passages, every label right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
+
+import pytest
+from fixture_prep import LinePrep
+from fixture_towns import BY_ID, DOCUMENTS, NAMES, QUESTIONS, THINGS, replayed
+
+from prep.errors import ConfigError
+from training.metrics_answers import normalise_answer
+from training.pool import PassagePool
+from training.sheets import SheetConfig, build_sheets
+from training.traces import Trace, TraceConfig, TraceCounts
+
+SHOWN = TraceConfig(question_last=True, fewest_passages=3, most_passages=3, withheld_share=0.2)
+NAMED = QUESTIONS[: len(NAMES) * len(THINGS)]
+
+
+@pytest.fixture(scope="module")
+def pool() -> PassagePool:
+    return PassagePool.build(DOCUMENTS, [LinePrep()])
+
+
+@pytest.fixture(scope="module")
+def built(pool: PassagePool) -> tuple[list[Trace], TraceCounts]:
+    return build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, most_questions=6), n=10_000)
+
+
+def sheets(traces: list[Trace]) -> list[list[Trace]]:
+    return [list(some) for _, some in groupby(traces, key=lambda trace: trace.segments[0])]
+
+
+def test_traces_of_a_sheet_begin_with_the_same_passages(built: tuple[list[Trace], TraceCounts]) -> None:
+    traces, counts = built
+    assert sum(counts.built.values()) == len(traces) > len(NAMED)
+    sizes = [len(sheet) for sheet in sheets(traces)]
+    assert max(sizes) == 4  # three passages, one question each, and a near miss
+    assert sum(sizes) / len(sizes) > 2
+    for trace in traces:
+        assert trace.segments[0][0].startswith("<results>")
+        assert trace.segments[1][0] == f"<question>{BY_ID[trace.question_id].question}</question>\n"
+        assert [trained for _, trained in trace.segments] == [False, False, True]
+
+
+def test_labels_are_right(built: tuple[list[Trace], TraceCounts], pool: PassagePool) -> None:
+    kinds = Counter()
+    for trace in built[0]:
+        episode = replayed(trace, pool, question_last=True)
+        question = BY_ID[trace.question_id]
+        shown = " ".join(normalise_answer(passage.text) for passage in episode.passages)
+        if trace.kind == "withheld":
+            assert episode.abstained
+            assert question.answers[0] not in shown
+        else:
+            (claim,) = episode.claims
+            assert claim.statement == question.answers[0]
+            for pointer in claim.pointers:
+                assert any(episode.sentences[pointer - 1].overlaps(span) for span in question.evidence)
+        kinds[trace.kind] += 1
+    assert kinds == built[1].built
+    assert min(kinds.values()) > len(built[0]) / 10
+
+
+def test_no_question_is_asked_more_often_than_allowed(pool: PassagePool) -> None:
+    traces, _ = build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, often=1), n=10_000)
+    assert max(Counter(trace.question_id for trace in traces).values()) == 1
+    assert len(traces) > 0.8 * len(NAMED)
+
+
+def test_the_seed_decides_and_so_many_are_made(
+    pool: PassagePool, built: tuple[list[Trace], TraceCounts]
+) -> None:
+    again = build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, most_questions=6), n=10_000)
+    assert again == built
+    other = SheetConfig(traces=replace(SHOWN, seed=9), most_questions=6)
+    few = build_sheets(NAMED, pool, other, n=20)[0]
+    assert few != built[0][: len(few)]
+    assert 20 <= len(few) <= 26
+
+
+def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_misses(
+    pool: PassagePool,
+) -> None:
+    config = SheetConfig(traces=replace(SHOWN, reading=True))
+    traces, counts = build_sheets(NAMED, pool, config, n=10_000)
+    assert set(counts.built) == {"direct"}
+    for trace in traces:
+        episode = replayed(trace, pool, question_last=True)
+        assert {passage.document_id for passage in episode.passages} == {
+            BY_ID[trace.question_id].evidence[0].document_id
+        }
+
+
+def test_settings_that_make_no_sheets_are_refused() -> None:
+    with pytest.raises(ConfigError, match="question stands last"):
+        SheetConfig(traces=TraceConfig())
+    with pytest.raises(ConfigError, match="none_share"):
+        SheetConfig(none_share=1.5)

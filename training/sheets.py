@@ -1,0 +1,182 @@
+"""Traces of several questions on the same passages, so that training reads the passages once for all of them.
+
+A sheet is drawn as serving would show it: the first results of one question, with or without its evidence. The other
+questions whose evidence stands in them are asked as well, and so are near misses: questions that have some of them
+among their results, but no evidence there. Of sets whose questions name nothing a sheet shows one document, without
+near misses. The question stands behind the passages (`retrieve.episode.EpisodeLimits.question_last`), so all traces of
+a sheet begin alike, and `training.packs` reads what is alike once. Other searches are for `training.traces`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from prep.checks import check_counts
+from prep.errors import ConfigError
+from retrieve.episode import NONE, Episode, EpisodeLimits, Passage
+from training.dataset import Question
+from training.pool import PassagePool
+from training.traces import (
+    Trace,
+    TraceConfig,
+    TraceCounts,
+    arranged,
+    evidence_of,
+    finished,
+    mentions,
+    named,
+    preferred_answer,
+    shows,
+)
+
+__all__ = ["SheetConfig", "build_sheets"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetConfig:
+    """How sheets are drawn. traces: how many passages are shown, in which order, how often without the evidence.
+
+    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses. often: on how
+    many sheets a question is asked at most.
+    """
+
+    traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))
+    most_questions: int = 10
+    none_share: float = 0.3
+    often: int = 2
+
+    def __post_init__(self) -> None:
+        check_counts(self, "most_questions", "often")
+        if not 0 <= self.none_share < 1:
+            raise ConfigError(f"none_share={self.none_share!r} must lie in 0..1, below 1")
+        if not self.traces.question_last:
+            raise ConfigError("sheets need traces whose question stands last")
+
+
+def build_sheets(
+    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, n: int, depth: int = 20
+) -> tuple[list[Trace], TraceCounts]:
+    """Return about n traces, those of a sheet behind one another, with counts. Deterministic by seed."""
+    traces = config.traces
+    rng = random.Random(traces.seed)
+    titles = {passage.document_id: passage.title for passage in pool.passages}
+    asked = [named(question, titles) if traces.title_in_question else question for question in questions]
+    asked = [question for question in asked if question.answerable and _answer(question, traces)]
+    if traces.reading:
+        ranked: list[list[Passage]] = [[] for _ in asked]
+    else:
+        ranked = pool.search([question.question for question in asked], depth)
+    sheets = _Sheets(asked, ranked, pool, config, rng)
+    found: list[Trace] = []
+    for number in sheets.anchors():
+        if len(found) >= n:
+            break
+        found += sheets.of(number)
+    return found, sheets.counts
+
+
+class _Sheets:
+    """What is drawn from, and how often each question was asked so far."""
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        ranked: Sequence[list[Passage]],
+        pool: PassagePool,
+        config: SheetConfig,
+        rng: random.Random,
+    ) -> None:
+        self.questions, self.ranked, self.pool = questions, ranked, pool
+        self.config, self.rng = config, rng
+        self.spans = [evidence_of(one, _answer(one, config.traces), pool) for one in questions]
+        self.used: Counter[int] = Counter()
+        self.counts = TraceCounts(Counter(), Counter())
+        self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
+        for number, passages in enumerate(ranked):
+            own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
+            for passage in own:
+                self.by_passage[passage.document_id, passage.start].append(number)
+
+    def anchors(self) -> Iterator[int]:
+        """Yield questions to draw a sheet for: all once, then all again as far as they were not asked enough."""
+        for _ in range(self.config.often):
+            order = list(range(len(self.questions)))
+            self.rng.shuffle(order)
+            yield from (number for number in order if self.used[number] < self.config.often)
+
+    def of(self, anchor: int) -> list[Trace]:
+        """Return the traces of the sheet that this question's results make."""
+        config, traces = self.config, self.config.traces
+        n_passages = self.rng.randint(traces.fewest_passages, traces.most_passages)
+        shown = self._shown(anchor, n_passages)
+        answered: list[int] = []
+        missed: list[int] = []
+        for number in dict.fromkeys([anchor, *self._found_with(shown)]):
+            if self.used[number] >= config.often:
+                continue
+            if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
+                answered.append(number)
+            elif not traces.reading and not _says(shown, self.questions[number]):
+                missed.append(number)
+        self.rng.shuffle(missed)
+        answered = answered[: round((1 - config.none_share) * config.most_questions)]
+        n_missed = round(config.none_share / (1 - config.none_share) * len(answered))
+        chosen = [*answered, *missed[: max(1, n_missed)]]
+        self.rng.shuffle(chosen)
+        made = []
+        for number in chosen:
+            trace = self._trace(number, shown, n_passages, answers=number in answered)
+            if isinstance(trace, Trace):
+                made.append(trace)
+                self.used[number] += 1
+                self.counts.built[trace.kind] += 1
+            else:
+                self.counts.refused[trace] += 1
+        return made
+
+    def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
+        traces = self.config.traces
+        if traces.reading:
+            own = self.pool.passages_of(self.spans[anchor][0].document_id)
+            first = next((i for i, passage in enumerate(own) if shows(passage, self.spans[anchor])), 0)
+            return own[first : first + n_passages]
+        ranked = self.ranked[anchor]
+        if self.rng.random() < traces.withheld_share:
+            ranked = [
+                passage
+                for passage in ranked
+                if not any(span.overlaps(passage) for span in self.spans[anchor])
+            ]
+        return arranged(ranked[:n_passages], replace(traces, noisy_share=0.0), self.rng)
+
+    def _found_with(self, shown: Sequence[Passage]) -> list[int]:
+        """Return the questions that have one of the passages among their results, those with more of them first."""
+        hits = Counter(
+            number for passage in shown for number in self.by_passage[passage.document_id, passage.start]
+        )
+        order = sorted(hits)
+        self.rng.shuffle(order)
+        return sorted(order, key=lambda number: -hits[number])
+
+    def _trace(self, number: int, shown: Sequence[Passage], n_passages: int, *, answers: bool) -> Trace | str:
+        traces, question = self.config.traces, self.questions[number]
+        limits = EpisodeLimits(question_last=True, passages_per_search=n_passages, max_searches=2)
+        episode = Episode(question.question, limits)
+        episode.give(shown)
+        if not answers:
+            return finished(episode, question, "withheld", NONE)
+        return finished(episode, question, "direct", _answer(question, traces), self.spans[number], traces)
+
+
+def _answer(question: Question, config: TraceConfig) -> str:
+    """Return the answer that is taught, empty where none is fit for it."""
+    answer = preferred_answer(question)
+    fit = answer.strip() and len(answer) <= config.max_answer_characters and "\n" not in answer
+    return answer if fit else ""
+
+
+def _says(shown: Sequence[Passage], question: Question) -> bool:
+    return any(mentions(passage.text, question.answers) for passage in shown)
