@@ -41,7 +41,7 @@ from training.frozen import read_frozen
 if TYPE_CHECKING:
     from training.asked import AskedQuestions, Drafting
     from training.teacher import TeacherConfig
-    from training.traces import Trace
+    from training.traces import Trace, TraceConfig
 
 __all__ = [
     "Candidate",
@@ -268,6 +268,7 @@ def train_retrieve_candidate(
     from retrieve.adapter_stack import stack_adapters
     from retrieve.model import ADAPTER, RetrieveModel, save_retrieve_version
     from training.supervised import SupervisedConfig, train_supervised
+    from training.traces import TraceConfig
 
     start = serving_retrieve_path(workspace)
     config = SupervisedConfig(
@@ -279,13 +280,15 @@ def train_retrieve_candidate(
             "generation": generation.id,
             "start": read_json(start / MANIFEST_NAME)["version"],
             "config": asdict(config),
+            "gaps": [_GAP_EVERY, _FEW],
             "minutes": settings.minutes,
         }
         run = workspace.path / "runs" / f"retrieve-{json_digest(made_of)[:12]}"
         if (finished := finished_candidate(workspace, run)) is not None:
             return finished
-        traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, settings.seed)
-    begun = RetrieveModel.load(start)
+        begun = RetrieveModel.load(start)
+        trace_config = TraceConfig(question_last=begun.serving.episode.question_last, seed=settings.seed)
+        traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, trace_config)
     allowed_s = 60.0 * settings.minutes
     result = train_supervised(
         begun.model,
@@ -316,16 +319,16 @@ def train_retrieve_candidate(
     return keep_candidate(workspace, run, candidate, draft, lineage)
 
 
-def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, seed: int) -> list[Trace]:
+def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: TraceConfig) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
     Not shown is what the data set lacks: frozen documents, and those that changed since it was made.
     """
     from flows.asked_data import generation_pool
-    from training.traces import TraceConfig, build_traces
+    from training.traces import build_traces
 
     pool = generation_pool(generation, dataset.documents, encoder)
-    traces, counts = build_traces(_few_gaps(dataset.questions), pool, TraceConfig(seed=seed))
+    traces, counts = build_traces(_few_gaps(dataset.questions), pool, config)
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
     return traces

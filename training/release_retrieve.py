@@ -25,9 +25,10 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     if not tuning:
         raise DataError("the tuning file is empty; run training.tune_serving first")
     best = max(tuning, key=lambda row: float(row["best"]["f1"] + row["best"]["abstention_f1"]))
-    serving = ServingConfig(
-        none_offset=best["best"]["offset"], episode=EpisodeLimits(passages_per_search=best["passages"])
+    limits = EpisodeLimits(
+        passages_per_search=best["passages"], question_last=bool(best.get("question_last", False))
     )
+    serving = ServingConfig(none_offset=best["best"]["offset"], episode=limits)
     return serving, {"passages": best["passages"], **best["best"]}
 
 

@@ -20,7 +20,14 @@ from tqdm.auto import tqdm
 
 from prep.model import PrepModel
 from retrieve.episode import EpisodeLimits
-from retrieve.model import ADAPTER, MANIFEST, RetrieveModel, ServingConfig, save_retrieve_version
+from retrieve.model import (
+    ADAPTER,
+    MANIFEST,
+    RetrieveModel,
+    ServingConfig,
+    read_retrieve_manifest,
+    save_retrieve_version,
+)
 from training.dataset import load_set
 from training.episodes import Practice
 from training.mixture import part_of
@@ -65,11 +72,11 @@ def best_offset(rows: Sequence[Judged]) -> dict[str, float]:
     )
 
 
-def answer_all(practice: Practice, *, batch_size: int = 8) -> list[Judged]:
-    """Return each question answered by a model whose offset must never let it refuse."""
+def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[Judged]:
+    """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
     rows: list[Judged] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
-        for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=1):
+        for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
             rows.append(Judged(run.actions[-1].none_margin, row.f1, row.expects_answer))
     return rows
 
@@ -88,6 +95,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
+    parser.add_argument("--searches", type=int, default=1, help="most in an episode (1)")
+    parser.add_argument(
+        "--question-last", action="store_true", help="a run whose traces have the question last"
+    )
     parser.add_argument(
         "--target-tokens", type=int, help="another target size of chunks than the prep model's"
     )
@@ -96,17 +107,24 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
-        version = arguments.version
-        if not (version / MANIFEST).is_file():
+        version, trained_last = arguments.version, False
+        if (version / MANIFEST).is_file():
+            trained = ServingConfig.from_json(read_retrieve_manifest(version)["serving"])
+            trained_last = trained.episode.question_last
+        else:
             version = Path(folder) / "version"
             save_retrieve_version(version, arguments.version / ADAPTER, serving=ServingConfig())
         for n_passages in arguments.passages:
-            serving = ServingConfig(none_offset=_NEVER, episode=EpisodeLimits(passages_per_search=n_passages))
+            limits = EpisodeLimits(
+                passages_per_search=n_passages, question_last=arguments.question_last or trained_last
+            )
+            serving = ServingConfig(none_offset=_NEVER, episode=limits)
             model = RetrieveModel.load(version, serving=serving)
             store = Path(folder) / "store"
             with Practice.open(held, store, model, prep, limit=arguments.questions) as practice:
-                rows = answer_all(practice)
-            results.append({"passages": n_passages, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
+                rows = answer_all(practice, searches=arguments.searches)
+            shown = {"passages": n_passages, "question_last": limits.question_last}
+            results.append({**shown, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
             print(json.dumps(results[-1]), flush=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
