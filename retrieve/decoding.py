@@ -1,7 +1,8 @@
 """Decode the model's next action for a batch of episodes, under the grammar.
 
 Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once (equal ones together
-once), and extended token by token with a key-value cache. Log-probabilities are those of the constrained distribution.
+once, and what all begin with once), and extended token by token with a key-value cache. Log-probabilities are those of
+the constrained distribution.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
+from torch import nn
 
 from retrieve.grammar import Grammar
 
 __all__ = ["Action", "Constraint", "Decoder"]
+
+_LEAST_SHARED = 32  # tokens; fewer are not worth a pass of their own
 
 
 class Constraint(Protocol):
@@ -84,12 +88,13 @@ class Decoder:
         row_of = {prompt: row for row, prompt in enumerate(different)}
         source = torch.tensor([row_of[prompt] for prompt in prompts], device=device)
         encoded = [self.encode(prompt) for prompt in different]
+        cache = DynamicCache(config=self.model.config)
+        n_read = self._read_shared(encoded, cache)
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)[:, n_read:]
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, n_read:]
         written: list[list[int]] = [[] for _ in prompts]
         logprobs = [0.0] * len(prompts)
         none_margins = [float("nan")] * len(prompts)
@@ -138,6 +143,31 @@ class Decoder:
                 written, logprobs, none_margins, prompts, states, strict=True
             )
         ]
+
+    def _read_shared(self, prompts: Sequence[list[int]], cache: Any) -> int:
+        """Read what all prompts begin with into the cache, once, as if each were padded on the left to the longest.
+
+        Returns how many places of each are read then; 0 where too little is shared. What a sliding window would have
+        let go of is not shared: a shorter prompt still sees it.
+        """
+        first, last = min(prompts), max(prompts)
+        shorter = min(map(len, prompts)) - 1  # something is left to read of each
+        n_shared = next((n for n in range(shorter) if first[n] != last[n]), shorter)
+        config = self.model.config.get_text_config()
+        if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+            n_shared = min(n_shared, config.sliding_window - 1)
+        longest = max(map(len, prompts))
+        padding = [longest - len(prompt) for prompt in prompts]
+        if len(prompts) < 2 or n_shared - max(padding) < _LEAST_SHARED:
+            return 0
+        ids = torch.tensor([first[:n_shared]], device=self.model.device)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        for layer in cache.layers:
+            layer.keys, layer.values = (
+                torch.cat([nn.functional.pad(read, (0, 0, n, 0))[:, :, :n_shared] for n in padding])
+                for read in (layer.keys, layer.values)
+            )
+        return n_shared
 
     def _choose(
         self,

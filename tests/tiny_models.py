@@ -90,8 +90,8 @@ def gemma_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_gemma(folder: Path, *, seed: int = 3) -> Path:
-    """Write a random Gemma 3 of two layers, one of them with a sliding window shorter than its prompts."""
+def make_gemma(folder: Path, *, seed: int = 3, window: int = 32) -> Path:
+    """Write a random Gemma 3 of two layers, one of them with a sliding window, by default shorter than its prompts."""
     tokenizer = gemma_tokenizer()
     torch.manual_seed(seed)
     config = Gemma3TextConfig(
@@ -103,7 +103,7 @@ def make_gemma(folder: Path, *, seed: int = 3) -> Path:
         num_key_value_heads=1,
         head_dim=16,
         query_pre_attn_scalar=16,
-        sliding_window=32,
+        sliding_window=window,
         layer_types=["sliding_attention", "full_attention"],
         max_position_embeddings=4096,
         tie_word_embeddings=True,

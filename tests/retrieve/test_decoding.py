@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tiny_models import make_gemma, make_llama
 
 from retrieve.base import load_base
 from retrieve.decoding import Decoder
-from retrieve.episode import Episode, Passage
+from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits
 
 LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
@@ -92,6 +93,44 @@ def test_equal_prompts_are_read_once_and_go_their_own_ways(
         generator=torch.Generator().manual_seed(0),
     )
     assert len({action.token_ids for action in drawn}) > 1
+
+
+@pytest.mark.parametrize("window", [128, 2048, None])
+def test_what_prompts_begin_with_is_read_once(
+    window: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_llama(tmp_path) if window is None else make_gemma(tmp_path, window=window)
+    decoder = Decoder(*load_base(folder, dtype=torch.float32))
+    text = "Bees make honey. Wasps do not. " * 12
+    made = []
+    for question in ("what do bees make", "and wasps", "is there any honey left for the bears in the woods"):
+        episode = Episode(question, EpisodeLimits(question_last=True))
+        episode.give([Passage("d", "Bees", (), 0, len(text), text)])
+        made.append(episode)
+    prompts = [episode.prompt for episode in made]
+
+    def start() -> Any:
+        return decoder.grammar.start(len(made[0].sentences), may_search=False, limits=LIMITS)
+
+    alone = [decoder.decode([prompt], [start()])[0] for prompt in prompts]
+    shapes = []
+    forward = decoder.model.forward
+
+    def seen(*args: Any, **kwargs: Any) -> Any:
+        shapes.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(decoder.model, "forward", seen)
+    together = decoder.decode([prompts[0], *prompts], [start() for _ in range(4)])
+    assert [shape[0] for shape in shapes[:3]] == [1, 3, 4]
+    n_tokens = max(action.n_prompt_tokens for action in alone)
+    assert sum(n for _, n in shapes[:2]) == n_tokens
+    assert shapes[0][1] == (127 if window == 128 else shapes[0][1])
+    assert shapes[0][1] > n_tokens / 4
+    assert [action.token_ids for action in together[1:]] == [action.token_ids for action in alone]
+    assert together[0].n_prompt_tokens == together[1].n_prompt_tokens == alone[0].n_prompt_tokens
+    for one, other in zip(together[1:], alone, strict=True):
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
 
 
 def test_greedy_is_the_likeliest_allowed_token_of_a_plain_forward_pass(decoder: Decoder) -> None:
