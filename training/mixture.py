@@ -53,7 +53,7 @@ PARTS = (
     Part(name="policyqa_dev", n=100, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_000),
     Part(name="clapnq_dev", n=400, config=_SEVERAL),
     Part(name="contractnli", n=150, config=_SEVERAL),
-    Part(name="qmsum_train", n=350, config=_SEVERAL),
+    Part(name="qmsum_train", n=200, config=_SEVERAL),
     Part(name="hotpot_train100", n=100, config=_HOPS),
     Part(name="musique_train100", n=100, config=_HOPS),
     Part(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
@@ -114,7 +114,7 @@ def build_part(
     """Return the traces of one set: of its held-out documents, or of all the others."""
     chosen = part_of(dataset, held_out=held_out)
     documents, questions = list(chosen.documents.values()), chosen.questions
-    if part.config.reading:
+    if part.config.reading or part.config.several:
         documents, questions = _fewer(documents, questions, part.n + part.n_sheets, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
     pool = PassagePool.build(documents, models)
@@ -143,7 +143,7 @@ def _cloze_set(data: Path, part: Part) -> LabelledSet:
 def _fewer(
     documents: Sequence[Document], questions: Sequence[Question], n: int, seed: int
 ) -> tuple[list[Document], list[Question]]:
-    """Keep as many documents as give about n questions: a reading set needs no large pool."""
+    """Keep as many documents as give about n questions: no large pool is needed where little is searched."""
     order = sorted(documents, key=lambda document: document.id)
     random.Random(seed).shuffle(order)
     share = min(1.0, 1.5 * n / max(1, len(questions)))

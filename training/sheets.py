@@ -32,7 +32,7 @@ from training.traces import (
     shows,
 )
 
-__all__ = ["SheetConfig", "build_sheets"]
+__all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_sheets"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +56,19 @@ class SheetConfig:
             raise ConfigError("sheets need traces whose question stands last")
 
 
-def build_sheets(
-    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, n: int, depth: int = 20
-) -> tuple[list[Trace], TraceCounts]:
-    """Return about n traces, those of a sheet behind one another, with counts. Deterministic by seed."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Passages, and questions on them; near misses among these are marked as withheld."""
+
+    passages: tuple[Passage, ...]
+    questions: tuple[Question, ...]
+
+
+def draw_sheets(
+    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, depth: int = 20
+) -> Iterator[Sheet]:
+    """Yield sheets until every question was asked as often as it may be. Deterministic by seed."""
     traces = config.traces
-    rng = random.Random(traces.seed)
     titles = {passage.document_id: passage.title for passage in pool.passages}
     asked = [named(question, titles) if traces.title_in_question else question for question in questions]
     asked = [question for question in asked if question.answerable and _answer(question, traces)]
@@ -69,13 +76,38 @@ def build_sheets(
         ranked: list[list[Passage]] = [[] for _ in asked]
     else:
         ranked = pool.search([question.question for question in asked], depth)
-    sheets = _Sheets(asked, ranked, pool, config, rng)
+    sheets = _Sheets(asked, ranked, pool, config)
+    for anchor in sheets.anchors():
+        yield sheets.draw(anchor)
+
+
+def build_sheets(
+    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, n: int
+) -> tuple[list[Trace], TraceCounts]:
+    """Return about n traces, those of a sheet behind one another, with counts. Deterministic by seed."""
+    counts = TraceCounts(Counter(), Counter())
     found: list[Trace] = []
-    for number in sheets.anchors():
+    for sheet in draw_sheets(questions, pool, config):
+        for question in sheet.questions:
+            trace = _trace(sheet, question, pool, config.traces)
+            if isinstance(trace, Trace):
+                found.append(trace)
+                counts.built[trace.kind] += 1
+            else:
+                counts.refused[trace] += 1
         if len(found) >= n:
             break
-        found += sheets.of(number)
-    return found, sheets.counts
+    return found, counts
+
+
+def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+    limits = EpisodeLimits(question_last=True, passages_per_search=len(sheet.passages) or 1, max_searches=2)
+    episode = Episode(question.question, limits)
+    episode.give(sheet.passages)
+    if question.withheld:
+        return finished(episode, question, "withheld", NONE)
+    answer = _answer(question, config)
+    return finished(episode, question, "direct", answer, evidence_of(question, answer, pool), config)
 
 
 class _Sheets:
@@ -87,13 +119,11 @@ class _Sheets:
         ranked: Sequence[list[Passage]],
         pool: PassagePool,
         config: SheetConfig,
-        rng: random.Random,
     ) -> None:
         self.questions, self.ranked, self.pool = questions, ranked, pool
-        self.config, self.rng = config, rng
+        self.config, self.rng = config, random.Random(config.traces.seed)
         self.spans = [evidence_of(one, _answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
-        self.counts = TraceCounts(Counter(), Counter())
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
         for number, passages in enumerate(ranked):
             own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
@@ -107,8 +137,8 @@ class _Sheets:
             self.rng.shuffle(order)
             yield from (number for number in order if self.used[number] < self.config.often)
 
-    def of(self, anchor: int) -> list[Trace]:
-        """Return the traces of the sheet that this question's results make."""
+    def draw(self, anchor: int) -> Sheet:
+        """Return the sheet that this question's results make."""
         config, traces = self.config, self.config.traces
         n_passages = self.rng.randint(traces.fewest_passages, traces.most_passages)
         shown = self._shown(anchor, n_passages)
@@ -126,16 +156,9 @@ class _Sheets:
         n_missed = round(config.none_share / (1 - config.none_share) * len(answered))
         chosen = [*answered, *missed[: max(1, n_missed)]]
         self.rng.shuffle(chosen)
-        made = []
-        for number in chosen:
-            trace = self._trace(number, shown, n_passages, answers=number in answered)
-            if isinstance(trace, Trace):
-                made.append(trace)
-                self.used[number] += 1
-                self.counts.built[trace.kind] += 1
-            else:
-                self.counts.refused[trace] += 1
-        return made
+        self.used.update(chosen)
+        asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
+        return Sheet(tuple(shown), tuple(asked))
 
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
         traces = self.config.traces
@@ -160,15 +183,6 @@ class _Sheets:
         order = sorted(hits)
         self.rng.shuffle(order)
         return sorted(order, key=lambda number: -hits[number])
-
-    def _trace(self, number: int, shown: Sequence[Passage], n_passages: int, *, answers: bool) -> Trace | str:
-        traces, question = self.config.traces, self.questions[number]
-        limits = EpisodeLimits(question_last=True, passages_per_search=n_passages, max_searches=2)
-        episode = Episode(question.question, limits)
-        episode.give(shown)
-        if not answers:
-            return finished(episode, question, "withheld", NONE)
-        return finished(episode, question, "direct", _answer(question, traces), self.spans[number], traces)
 
 
 def _answer(question: Question, config: TraceConfig) -> str:

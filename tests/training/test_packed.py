@@ -9,7 +9,7 @@ import torch
 from tiny_models import make_gemma, make_llama
 
 from retrieve.base import load_base
-from training.packed import score_completions
+from training.packed import lay_out, score_completions
 
 
 @pytest.fixture(scope="module", params=["gemma", "llama"])
@@ -41,6 +41,18 @@ def test_packed_scores_are_those_of_every_completion_alone(model: Any, temperatu
             torch.testing.assert_close(one.logprobs, chosen, atol=1e-4, rtol=1e-4)
             entropy = -(expected.exp() * expected).sum(-1)
             torch.testing.assert_close(one.entropies, entropy, atol=1e-4, rtol=1e-4)
+
+
+def test_completions_behind_a_stem_are_scored_as_behind_prompt_and_stem(model: Any) -> None:
+    prompt, one, other, *completions = drawn(40, 6, 3, 4, 2, 5, 3)
+    stems = [one, other, one, []]
+    with torch.no_grad():
+        scored = score_completions(model, prompt, completions, stems=stems)
+        for completion, stem, found in zip(completions, stems, scored, strict=True):
+            expected = plain(model, [*prompt, *stem], completion, 1.0)
+            chosen = expected.gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
+            torch.testing.assert_close(found.logprobs, chosen, atol=1e-4, rtol=1e-4)
+    assert len(lay_out(model, prompt, completions, stems).ids) == 40 + 6 + 3 + sum(map(len, completions))
 
 
 def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> None:
