@@ -1,18 +1,20 @@
 """What trl's `GRPOTrainer` needs to train on episodes: the policy, how episodes are written, scored and paid.
 
-Made cheap, with the same numbers: a question's prompt is read once for all its episodes, when they are written
-(`retrieve.decoding`) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs
-are merged while episodes are written; episodes worth as much as the others of their question are not scored. Of trl's
-own switches for generation none is used: its engines know neither our grammar nor a search in the middle of an
-episode, so episodes come by `rollout_func`.
+Made cheap, with the same numbers: a question's prompt is read once for all its episodes, and a sheet's passages once
+for all its questions, when they are written (`retrieve.decoding`) and when they are scored (`training.packed`), both
+times under the grammar; the low-rank pairs are merged while episodes are written; episodes worth as much as the others
+of their question are not scored. Of trl's own switches for generation none is used: its engines know neither our
+grammar nor a search in the middle of an episode, so episodes come by `rollout_func`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from statistics import pstdev
+from typing import Any, Protocol, cast
 
 import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -22,14 +24,12 @@ from retrieve.base import compute_dtype, load_base
 from retrieve.decoding import Decoder
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
-from training.dataset import Question
-from training.episodes import Practice
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.packed import score_completions
 from training.results import AnswerRow
 from training.rewards import Prices, reward
 
-__all__ = ["EpisodeTrainer", "Policy", "Rewarded", "Rollouts"]
+__all__ = ["EpisodeTrainer", "Policy", "Practised", "Rewarded", "Rollouts"]
 
 
 class Policy:
@@ -93,11 +93,10 @@ class Policy:
 class EpisodeTrainer(GRPOTrainer):
     """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ.
 
-    biases: (prompt, completion) → what was added to the logits when it was written, of the step at hand; set by
-    `Rollouts`.
+    written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`.
     """
 
-    biases: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
+    written: dict[tuple[tuple[int, ...], tuple[int, ...]], _Written]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
@@ -136,69 +135,109 @@ class EpisodeTrainer(GRPOTrainer):
         policy = self.accelerator.unwrap_model(model).get_base_model()
         scored: list[Any] = [None] * len(completions)
         for prompt, rows in groups.items():
+            how = [self.written[prompt, tuple(completions[row])] for row in rows]
             found = score_completions(
                 policy,
                 prompt,
-                [completions[row] for row in rows],
-                biases=[self.biases[prompt, tuple(completions[row])] for row in rows],
+                [completions[row][one.n_stem :] for row, one in zip(rows, how, strict=True)],
+                stems=[completions[row][: one.n_stem] for row, one in zip(rows, how, strict=True)],
+                biases=[one.biases for one in how],
                 temperature=self.temperature,
             )
             for row, one in zip(rows, found, strict=True):
                 scored[row] = one
 
         def padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+            """Put zeros where the model did not write: in front, what it was asked; behind, padding."""
             return torch.stack(
-                [torch.nn.functional.pad(part, (0, logits_to_keep - len(part))) for part in parts]
+                [
+                    torch.nn.functional.pad(part, (n, logits_to_keep - n - len(part)))
+                    for part, n in zip(parts, stems, strict=True)
+                ]
             )
+
+        stems = [
+            len(completion) - len(one.logprobs) for completion, one in zip(completions, scored, strict=True)
+        ]
 
         entropies = padded([one.entropies for one in scored]).detach() if compute_entropy else None
         return padded([one.logprobs for one in scored]), entropies, None
 
 
+class Practised(Protocol):
+    """What episodes are of: questions, or sheets of them."""
+
+    def __len__(self) -> int: ...
+
+    def episodes(
+        self, number: int, n: int, *, searches: int, temperature: float, generator: torch.Generator
+    ) -> list[tuple[Any, AnswerRow]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How a completion was written. n_stem: tokens in front that the model did not write, shared by others.
+
+    biases: what was added to the logits at each of the other places, (n_tokens, vocabulary).
+    """
+
+    n_stem: int
+    biases: torch.Tensor
+
+
 class Rollouts:
-    """Writes the episodes of a step; trl calls it with the rows' prompts, which are numbers of questions."""
+    """Writes the episodes of a step; trl calls it with the rows' prompts, which are numbers of what is practised."""
 
     def __init__(
-        self, policy: Policy, practice: Practice, *, searches: int, temperature: float, seed: int
+        self,
+        policy: Policy,
+        practice: Practised,
+        decoder: Decoder,
+        *,
+        searches: int,
+        temperature: float,
+        seed: int,
     ) -> None:
-        """searches: most in an episode."""
-        self.policy, self.practice = policy, practice
+        """decoder: what writes. searches: most in an episode."""
+        self.policy, self.practice, self.decoder = policy, practice, decoder
         self.searches, self.temperature, self.seed = searches, temperature, seed
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        step = trainer.state.global_step
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        decoder = self.practice.researcher.runner.decoder
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + trainer.state.global_step)
         columns: dict[str, list[Any]] = {
-            "prompt_ids": [],
-            "completion_ids": [],
-            "env_mask": [],
-            "judged": [],
+            name: [] for name in ("prompt_ids", "completion_ids", "env_mask", "judged")
         }
-        trainer.biases = {}
+        trainer.written = {}
+        serving = self.policy.serving
         with self.policy.writing():
-            for number in dict.fromkeys(prompts):  # one question's episodes at a time: one prompt to read
-                asked: list[Question] = [self.practice.questions[int(number)]] * prompts.count(number)
-                for run, row in self.practice.run(
-                    asked,
-                    max_searches=self.searches,
+            for number in dict.fromkeys(prompts):  # together what has its prompt in common
+                for run, row in self.practice.episodes(
+                    int(number),
+                    prompts.count(number),
+                    searches=self.searches,
                     temperature=self.temperature,
                     generator=generator,
                 ):
-                    ids, mask = _written(run, decoder)
-                    first = next(i for i, (_, trained) in enumerate(run.episode.segments) if trained)
-                    prompt = decoder.encode("".join(text for text, _ in run.episode.segments[:first]))
-                    biases = _biases(run, decoder, mask, self.practice.researcher.runner.action_limits)
-                    trainer.biases[tuple(prompt), tuple(ids)] = biases
+                    segments = run.episode.segments
+                    first = next(i for i, (_, trained) in enumerate(segments) if trained)
+                    n_prompt = 1 if serving.episode.question_last else first
+                    prompt = self.decoder.encode("".join(text for text, _ in segments[:n_prompt]))
+                    stem = self.decoder.grammar.encode("".join(text for text, _ in segments[n_prompt:first]))
+                    ids, mask = _written(run, self.decoder)
+                    biases = _biases(run, self.decoder, mask, serving.action)
+                    trainer.written[tuple(prompt), (*stem, *ids)] = _Written(len(stem), biases)
                     columns["prompt_ids"].append(prompt)
-                    columns["completion_ids"].append(ids)
-                    columns["env_mask"].append(mask)
+                    columns["completion_ids"].append([*stem, *ids])
+                    columns["env_mask"].append([0] * len(stem) + mask)
                     columns["judged"].append(row)
         return {**columns, "logprobs": None}
 
 
 class Rewarded:
-    """The reward as trl calls it, which also logs what the episodes were like."""
+    """The reward as trl calls it, less the mean of its question's; it also logs what the episodes were like.
+
+    trl takes off the mean of a group, which is then nothing; on a sheet its group has several questions.
+    """
 
     __name__ = "reward"
 
@@ -213,7 +252,17 @@ class Rewarded:
         log_metric("abstention_right", sum(right) / len(right))
         log_metric("searches", sum(row.n_searches for row in judged) / len(judged))
         log_metric("tokens", sum(row.completion_tokens for row in judged) / len(judged))
-        return [reward(row, self.prices) for row in judged]
+        worth: dict[str, list[float]] = {}
+        for row in judged:
+            worth.setdefault(row.question_id, []).append(reward(row, self.prices))
+        log_metric("mean_reward", sum(map(sum, worth.values())) / len(judged))
+        log_metric("spread", sum(pstdev(some) for some in worth.values()) / len(worth))
+        log_metric("without_spread", sum(max(some) == min(some) for some in worth.values()) / len(worth))
+        return [
+            reward(row, self.prices) - sum(some) / len(some)
+            for row in judged
+            for some in [worth[row.question_id]]
+        ]
 
 
 def _biases(run: Any, decoder: Decoder, mask: Sequence[int], limits: ActionLimits) -> torch.Tensor:

@@ -32,7 +32,7 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.model import ADAPTER
 from training.config_file import read_config
-from training.episodes import Practice
+from training.episodes import Practice, SheetPractice
 from training.evaluate import compare
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.results import AnswersResult, score_answers
@@ -51,6 +51,8 @@ class ReinforceConfig:
 
     kl_weight: of the distance to the start, per token. frozen_layers: lowest layers left as they are. searches: most in
     an episode. prices: see `training.rewards`. evaluate_steps: held-out questions are answered greedily so often.
+    sheet_questions: so many questions are asked on the same passages (`training.sheets`), drawn instead of searched,
+    for versions that read the question last; 0 for each by its own search.
     """
 
     steps: int = 100
@@ -65,6 +67,7 @@ class ReinforceConfig:
     rank: int = 32
     alpha: int = 64
     searches: int = 2
+    sheet_questions: int = 0
     prices: Prices = field(default_factory=Prices)
     checkpoint_steps: int = 10
     evaluate_steps: int = 25
@@ -74,6 +77,10 @@ class ReinforceConfig:
         check_counts(self, "steps", "questions", "rank", "searches", "checkpoint_steps", "evaluate_steps")
         if self.episodes < 2:
             raise ConfigError(f"episodes={self.episodes!r} must be at least 2: each is judged by the others")
+        if self.sheet_questions < 0 or self.questions % (self.sheet_questions or 1):
+            raise ConfigError(
+                f"questions={self.questions!r} must be a multiple of sheet_questions={self.sheet_questions!r}"
+            )
         if min(self.learning_rate, self.temperature) <= 0 or min(self.kl_weight, self.frozen_layers) < 0:
             raise ConfigError(
                 "learning_rate and temperature must be positive, kl_weight and frozen_layers not negative"
@@ -102,7 +109,7 @@ class Reinforced:
 
 def reinforce(
     policy: Policy,
-    practice: Practice,
+    practice: Practice | SheetPractice,
     held_out: Practice,
     run: str | Path,
     config: ReinforceConfig,
@@ -117,7 +124,7 @@ def reinforce(
     """
     started = time.monotonic()
     digest = file_digest(start / ADAPTER)
-    folder = RunFolder(run, {"config": asdict(config), "start": digest, "questions": len(practice.questions)})
+    folder = RunFolder(run, {"config": asdict(config), "start": digest, "questions": len(practice)})
     with policy.writing():
         before = held_out.measure(
             max_searches=config.searches, label="start", kept=folder.path / "before.jsonl", progress=True
@@ -168,7 +175,7 @@ def _of_trl(folder: RunFolder, step: int) -> Path:
 
 def _trainer(
     policy: Policy,
-    practice: Practice,
+    practice: Practice | SheetPractice,
     held_out: Practice,
     folder: RunFolder,
     config: ReinforceConfig,
@@ -181,7 +188,7 @@ def _trainer(
     arguments = GRPOConfig(
         output_dir=str(folder.path / "trainer"),
         per_device_train_batch_size=config.questions * config.episodes,
-        num_generations=config.episodes,
+        num_generations=config.episodes * (config.sheet_questions or 1),
         max_steps=config.steps,
         learning_rate=config.learning_rate,
         lr_scheduler_type="constant_with_warmup",
@@ -207,11 +214,12 @@ def _trainer(
             model=policy.wrapped,
             reward_funcs=Rewarded(config.prices),
             args=arguments,
-            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(practice.questions))]}),
+            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(practice))]}),
             processing_class=policy.model.tokenizer,
             rollout_func=Rollouts(
                 policy,
                 practice,
+                held_out.researcher.runner.decoder,
                 searches=config.searches,
                 temperature=config.temperature,
                 seed=config.seed,
@@ -224,10 +232,12 @@ def _trainer(
 
 # What trl logs of a step → what our log calls it.
 _LOGGED = {
-    **{name: name for name in ("reward", "reward_std", "loss", "entropy", "kl")},
+    "mean_reward": "reward",
+    "spread": "reward_std",
+    "without_spread": "skipped",
+    **{name: name for name in ("loss", "entropy", "kl")},
     **{name: name for name in ("f1", "citation_precision", "citation_recall", "abstention_right")},
     **{name: name for name in ("searches", "tokens")},
-    "frac_reward_zero_std": "skipped",
     "grad_norm": "norm",
 }
 
@@ -261,7 +271,7 @@ class _Keeper(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the figures of a step."""
         logs = kwargs["logs"]
-        if "reward" in logs:
+        if "mean_reward" in logs:
             row = {ours: float(logs[theirs]) for theirs, ours in _LOGGED.items() if theirs in logs}
             self.folder.log({"step": state.global_step, **row, "seconds": time.monotonic() - self.started})
             self.bar.set_postfix(reward=f"{row['reward']:.3f}", skipped=f"{row['skipped']:.2f}")
@@ -356,8 +366,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         opened("practice", options.questions) as practice,
         opened("held_out", options.held_out) as held_out,
     ):
+        practised: Practice | SheetPractice = practice
+        if config.sheet_questions:
+            if not policy.serving.episode.question_last:
+                raise ConfigError(
+                    f"{start} reads the question first: sheets need a version that reads it last"
+                )
+            practised = SheetPractice.draw(practice, prep, config.sheet_questions, seed=config.seed)
         result = reinforce(
-            policy, practice, held_out, options.run, config, start=start, stop_after_s=options.stop_after_s
+            policy, practised, held_out, options.run, config, start=start, stop_after_s=options.stop_after_s
         )
     described = json.dumps(_describe(result, config.prices), indent=2)
     (options.run / "result.json").write_text(described + "\n", encoding="utf-8")

@@ -19,10 +19,11 @@ from fixture_stages import log_rows
 from prep.document import Document, Span
 from prep.errors import ConfigError
 from retrieve.adapter import read_adapter
+from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.dataset import LabelledSet, Question
-from training.episodes import Practice
+from training.episodes import Practice, SheetPractice
 from training.grpo import EpisodeTrainer, Policy, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, reinforce
 
@@ -67,6 +68,17 @@ def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def last(start: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The start as a version that reads the question last."""
+    folder = tmp_path_factory.mktemp("last") / "version"
+    limits = EpisodeLimits(question_last=True)
+    save_retrieve_version(
+        folder, start / ADAPTER, serving=ServingConfig(action=TERSE, episode=limits), source=str(base)
+    )
+    return folder
+
+
 Opened = Callable[..., Any]
 
 
@@ -76,8 +88,8 @@ def opened(base: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
     workspace = tmp_path_factory.mktemp("workspace")
 
     @contextmanager
-    def both(frozen_layers: int = 0) -> Iterator[tuple[Policy, Practice]]:
-        policy = Policy(start, rank=2, alpha=4, frozen_layers=frozen_layers, base=base)
+    def both(frozen_layers: int = 0, begin: Path = start) -> Iterator[tuple[Policy, Practice]]:
+        policy = Policy(begin, rank=2, alpha=4, frozen_layers=frozen_layers, base=base)
         with Practice.open(small_set(), workspace, policy.model, LinePrep(), withheld_every=4) as practice:
             yield policy, practice
 
@@ -87,8 +99,10 @@ def opened(base: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def train(
     opened: Opened, run: Path, start: Path, config: ReinforceConfig = CONFIG, **more: Any
 ) -> Reinforced:
-    with opened(config.frozen_layers) as (policy, practice):
-        return reinforce(policy, practice, practice, run, config, start=start, **more)
+    with opened(config.frozen_layers, start) as (policy, practice):
+        n = config.sheet_questions
+        practised = SheetPractice.draw(practice, LinePrep(), n) if n else practice
+        return reinforce(policy, practised, practice, run, config, start=start, **more)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +201,8 @@ class _State:
 
 def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Opened) -> None:
     with opened() as (policy, practice):
-        rollouts = Rollouts(policy, practice, searches=2, temperature=1.0, seed=0)
+        decoder = practice.researcher.runner.decoder
+        rollouts = Rollouts(policy, practice, decoder, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
         columns = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
         again = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
@@ -211,8 +226,41 @@ def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Op
     assert "iron is old" not in decode(columns["prompt_ids"][4])
 
 
+def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_them(
+    opened: Opened, last: Path
+) -> None:
+    with opened(0, last) as (policy, practice):
+        sheets = SheetPractice.draw(practice, LinePrep(), 2)
+        decoder = practice.researcher.runner.decoder
+        rollouts = Rollouts(policy, sheets, decoder, searches=2, temperature=1.0, seed=0)
+        trainer = type("Trainer", (), {"state": _State()})()
+        columns = rollouts(["0"] * 6 + ["1"] * 6, trainer)
+    decode = policy.model.tokenizer.decode
+    assert len({tuple(ids) for ids in columns["prompt_ids"]}) == 2
+    for row, number in enumerate([0] * 6 + [1] * 6):
+        sheet = sheets.sheets[number]
+        question = sheet.questions[row % 6 // 3]
+        ids, mask = columns["completion_ids"][row], columns["env_mask"][row]
+        shown = decode([token for token, own in zip(ids, mask, strict=True) if not own])
+        assert f"<question>{question.question}</question>" in shown
+        assert mask == sorted(mask)
+        prompt = decode(columns["prompt_ids"][row])
+        assert all(passage.text.split(".")[0] in prompt for passage in sheet.passages)
+        judged = columns["judged"][row]
+        assert (judged.question_id, judged.expects_answer) == (question.id, not question.withheld)
+        assert judged.n_searches == 1
+    kinds = {question.withheld for sheet in sheets.sheets for question in sheet.questions}
+    assert kinds == {False, True}
+
+
+@pytest.mark.parametrize("sheet_questions", [0, 2])
 def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
-    opened: Opened, tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+    sheet_questions: int,
+    opened: Opened,
+    tmp_path: Path,
+    start: Path,
+    last: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gradient of the first step, by hand: advantage times that of the model's own words, under the grammar."""
     kept: dict[str, Any] = {}
@@ -234,7 +282,9 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
             prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
             completion = inputs["completion_ids"][row][inputs["completion_mask"][row].bool()]
             logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
-            bias = trainer.biases[tuple(prompt.tolist()), tuple(completion.tolist())]
+            how = trainer.written[tuple(prompt.tolist()), tuple(completion.tolist())]
+            assert (how.n_stem > 0) == (sheet_questions > 0)
+            bias = torch.nn.functional.pad(how.biases, (0, 0, how.n_stem, 0))
             assert bool(bias[torch.arange(len(completion)), completion].isfinite().all())
             logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float() + bias, dim=-1)
             chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
@@ -242,7 +292,10 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
         return total / (len(inputs["advantages"]) * trainer.max_completion_length)
 
     monkeypatch.setattr(EpisodeTrainer, "_compute_loss", seen)
-    train(opened, tmp_path / "run", start, replace(CONFIG, steps=1, kl_weight=0.0))
+    if sheet_questions:  # where nothing is searched, all that so small a model says is equally wrong
+        monkeypatch.setattr("training.grpo.reward", lambda row, prices: len(row.prediction) % 3 / 3)
+    config = replace(CONFIG, steps=1, kl_weight=0.0, sheet_questions=sheet_questions)
+    train(opened, tmp_path / "run", last if sheet_questions else start, config)
     advantages = kept["inputs"]["advantages"]
     assert advantages.abs().max() > 0
     assert advantages.mean() == pytest.approx(0.0, abs=1e-6)
