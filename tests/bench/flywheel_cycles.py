@@ -1,23 +1,23 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
-    python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT [--flip 0.3] [--poison 6] [--json FILE]
+    python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
+                                          [--flip 0.3] [--poison 6] [--json FILE]
 
 The set's documents are dealt into old and new topics. The old ones are ingested and asked about, a cycle runs; then the
 new ones come, the questions are mostly about them, and a second cycle runs. Users are simulated from the labels: they
-say whether an answer helped, and half of them what it should have been. Half of each document's questions are never
-asked: what serves is measured on them, for old and new topics apart, with all documents ingested, before and after each
-cycle. On every sixth document the human questions are frozen for the gate, and nothing of it is asked or trained on.
+say whether an answer helped, and half of them what it should have been. Of each document half of the questions are
+asked by users. A quarter measures what serves, for old and new topics apart, with all documents ingested, before and
+after each cycle. A quarter is frozen for the gate, as labelled questions of the users' own: those on old topics from
+the first cycle on, those on new ones from the second.
 
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
 that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
+--documents held-out: of new_wiki, the articles that nothing shipped was trained on.
 
 Whatever models serve in the workspace are trained (the shipped ones where there are none). A run that was cut short
-goes on where it was: what is done is in OUT/flywheel.json.
-
-As it is set, a run answers some 850 questions, at 1.2 s each on one core of ours, trains for at most 12 minutes and
-prepares new_wiki about six times, at a minute and a half: 35 to 40 minutes, by this reckoning. The gate sees little on
-so few questions and refuses more: with more time, raise --answers and --questions first. --asked costs 5 s each.
+goes on where it was: what is done is in OUT/flywheel.json. The gate sees little on few questions and refuses more: with
+more time, raise --answers, --questions and --minutes first.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ from retrieve.report import Report
 from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample, save_set
 from training.metrics_answers import f1
+from training.mixture import part_of
 from training.results import CORRECT_F1
 
 FIGURES = ("EM", "F1", "cite P", "cite R", "abstain F1")
-FROZEN_EVERY = 6
 CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
 BLOCK = 64
+ALONE = 10**6  # of the corpus no documents are frozen: what the gate asks is given
 
 #: Cycles that end while one waits; for those in use see `CycleSettings`.
 BRIEF = CycleSettings(
@@ -60,35 +61,36 @@ BRIEF = CycleSettings(
 
 @dataclass(frozen=True)
 class Stream:
-    """The set, dealt: documents of each topic, questions to ask and to measure with, and those for the gate."""
+    """The set, dealt: for each topic its documents, and questions to ask, to measure with and for the gate."""
 
     documents: dict[str, list[Document]]
     asked: dict[str, list[Question]]
     measured: dict[str, list[Question]]
-    frozen: LabelledSet
+    gate: dict[str, LabelledSet]
 
 
 def deal(labelled: LabelledSet, seed: int) -> Stream:
-    """Deal documents in turn to old and new topics and to the gate; questions of a document in turn to users and us."""
+    """Deal documents in turn to old and new topics; of each one's questions two in four to users, one to the gate."""
     names = sorted({span.document_id for question in labelled.questions for span in question.evidence})
     random.Random(seed).shuffle(names)
-    held = set(names[::FROZEN_EVERY])
-    free = [name for name in names if name not in held]
-    topics = {"old": free[::2], "new": free[1::2]}
+    topics = {"old": sorted(names[::2]), "new": sorted(names[1::2])}
     of = {
         name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
         for name in names
     }
-    held_documents = {name: labelled.documents[name] for name in sorted(held)}
-    questions = [question for name in held_documents for question in of[name]]
     return Stream(
-        documents={
-            topic: [labelled.documents[name] for name in sorted([*some, *(sorted(held)[i::2])])]
-            for i, (topic, some) in enumerate(topics.items())
-        },
+        documents={topic: [labelled.documents[name] for name in some] for topic, some in topics.items()},
         asked={topic: [q for name in some for q in of[name][::2]] for topic, some in topics.items()},
-        measured={topic: [q for name in some for q in of[name][1::2]] for topic, some in topics.items()},
-        frozen=LabelledSet(held_documents, dict.fromkeys(held_documents, "text"), questions, "gate"),
+        measured={topic: [q for name in some for q in of[name][1::4]] for topic, some in topics.items()},
+        gate={
+            topic: LabelledSet(
+                {name: labelled.documents[name] for name in some},
+                dict.fromkeys(some, "text"),
+                [q for name in some for q in of[name][3::4]],
+                f"gate-{topic}",
+            )
+            for topic, some in topics.items()
+        },
     )
 
 
@@ -151,10 +153,12 @@ class Flywheel:
         self.place.path.mkdir(parents=True, exist_ok=True)
         self.notes = self.place.path / "flywheel.json"
         self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
-        self.labelled = load_set(options.data)
+        whole = load_set(options.data)
+        self.labelled = whole if options.documents == "all" else part_of(whole, held_out=True)
         self.stream = deal(self.labelled, options.seed)
-        gate = self.place.path.parent / f"{self.place.path.name}-gate" / "gate"
-        save_set(self.stream.frozen, gate)
+        self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
+        for topic, questions in self.stream.gate.items():
+            save_set(questions, self.beside / f"gate-{topic}")
         settings = CycleSettings.from_toml(options.config) if options.config else BRIEF
         self.settings = replace(
             settings,
@@ -166,7 +170,6 @@ class Flywheel:
                 minutes=options.minutes or settings.training.minutes,
             ),
             trials=replace(settings.trials, n_answers=options.answers or settings.trials.n_answers),
-            frozen=replace(settings.frozen, labelled=(str(gate),)),
         )
 
     def run(self) -> dict[str, Any]:
@@ -177,7 +180,7 @@ class Flywheel:
         self.stage("ingest old topics", lambda: self.ingest([*old, *poison]))
         self.stage("figures before", self.measure)
         self.stage("questions of cycle 1", lambda: self.ask("old", 0, self.options.questions))
-        self.stage("cycle 1", self.cycle)
+        self.stage("cycle 1", lambda: self.cycle("old"))
         self.stage("figures after cycle 1", self.measure)
         self.stage("ingest new topics", lambda: self.ingest([*old, *poison, *new]))
         self.stage(
@@ -187,7 +190,7 @@ class Flywheel:
                 self.ask("new", 0, self.options.questions - half // 2),
             ],
         )
-        self.stage("cycle 2", self.cycle)
+        self.stage("cycle 2", lambda: self.cycle("old", "new"))
         self.stage("figures after cycle 2", self.measure)
         return self.done
 
@@ -216,8 +219,12 @@ class Flywheel:
                     users.say(researcher, question, report, others)
         return users.said
 
-    def cycle(self) -> list[dict[str, Any]]:
-        outcome = retrain_workspace(self.place, self.settings, told=lambda said: print(said, flush=True))
+    def cycle(self, *topics: str) -> list[dict[str, Any]]:
+        """Retrain; the gate asks the questions that are frozen of these topics."""
+        gate = tuple(str(self.beside / f"gate-{topic}") for topic in topics)
+        frozen = replace(self.settings.frozen, held_out_every=ALONE, labelled_questions=gate)
+        settings = replace(self.settings, frozen=frozen)
+        outcome = retrain_workspace(self.place, settings, told=lambda said: print(said, flush=True))
         about = {"questions": outcome.n_questions, "lessons": outcome.lessons, "left out": outcome.left_out}
         return [about, *(asdict(step) for step in outcome.steps)]
 
@@ -225,7 +232,7 @@ class Flywheel:
         """Return the figures of what serves on questions that nobody asks, for each topic, all documents ingested."""
         found = {}
         for topic, questions in self.stream.measured.items():
-            folder = self.place.path.parent / f"{self.place.path.name}-gate" / topic
+            folder = self.beside / topic
             save_set(replace(self.labelled, questions=sample(questions, self.options.measured)), folder)
             (result,) = run_suite(
                 self.place, "answers", folder, SuiteSettings(deadline_s=60.0, progress=False)
@@ -242,6 +249,9 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="a labelled set with several questions a document")
+    parser.add_argument(
+        "--documents", default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
+    )
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; `labelled` is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")

@@ -71,16 +71,19 @@ def test_models_that_learned_nothing_are_refused(done):
     ]
 
 
-def test_poisoned_copies_are_in_the_corpus_and_nothing_of_the_gate_is_trained_on(done, options):
+def test_poisoned_copies_are_in_the_corpus_and_no_question_of_the_gate_is_trained_on(done, options):
     place = Workspace(options[3])
     with place.open_generation() as generation:
         copies = [document for document in generation.documents() if document.id.startswith("poison-")]
         assert all(copy.text != generation.document(copy.id.removeprefix("poison-")).text for copy in copies)
     assert len(copies) == 2
-    gate = load_set(place.path.parent / "out-gate" / "gate").documents.keys()
+    sets = [load_set(place.path.parent / "out-gate" / f"gate-{topic}") for topic in ("old", "new")]
+    gate = {question.question for labelled in sets for question in labelled.questions}
+    assert gate
     for cycle in cycles(place):
         trained = find_dataset(place, read_json(cycle / "plan.json")["dataset"]).training()
-        assert not gate & set(trained.documents)
+        assert set(trained.documents) >= {copy.id for copy in copies}
+        assert not gate & {question.question for question in trained.questions}
 
 
 def test_a_second_run_finds_everything_done(done, options, capsys):
