@@ -65,7 +65,7 @@ CORPUS = "corpus"
 HELD_OUT = "held-out"
 #: In a data set's folder: what was asked on the documents, to check by hand.
 ASKED_PAGE = "asked.html"
-# Of questions that a gap was made for, the retrieve model sees one to every so many others, or what makes up few.
+# Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
 # What readers leave of a file: text formats as they are, all others in Markdown form.
 _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
@@ -341,9 +341,10 @@ def _few_gaps(questions: Sequence[Question]) -> list[Question]:
     """
     others = [question for question in questions if question.kind != "cloze"]
     gaps = [question for question in questions if question.kind == "cloze"]
-    if not others:
-        return gaps
-    return others + gaps[: max(len(others) // _GAP_EVERY, _FEW - len(others))]
+    n_answered = sum(question.answerable for question in others)
+    if not n_answered:
+        return [*others, *gaps]
+    return [*others, *gaps[: max(n_answered // _GAP_EVERY, _FEW - n_answered)]]
 
 
 def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozenset[str]:

@@ -39,7 +39,8 @@ class DraftByTasks:
         self, workspace: Workspace, generation: str, teacher: TeacherConfig | None, *, ahead: int
     ) -> None:
         """ahead: batches that are written at a time; a run that has enough leaves at most so many unused."""
-        self._work = (str(workspace.path.resolve()), generation, teacher)
+        frozen = read_frozen(frozen_path(workspace)).digest
+        self._work = (str(workspace.path.resolve()), generation, frozen, teacher)
         self._by = asked_by(teacher)
         self._ahead = ahead
         self.processes: set[tuple[str, int]] = set()
@@ -69,9 +70,14 @@ class DraftByTasks:
 
 @task(name="ask a batch", **TASK)
 def draft_batch(
-    workspace: str, generation: str, teacher: TeacherConfig | None, by: dict[str, Any], batch: AskBatch
+    workspace: str,
+    generation: str,
+    frozen: str,
+    teacher: TeacherConfig | None,
+    by: dict[str, Any],
+    batch: AskBatch,
 ) -> tuple[Drafted, tuple[str, int]]:
-    """Write and judge the questions of a batch where this runs.
+    """Write and judge the questions of a batch where this runs. frozen: the digest of what is not asked about.
 
     Raises VersionMismatch where this worker's package writes or reads with other versions than `by` names.
     """
@@ -80,15 +86,15 @@ def draft_batch(
         raise VersionMismatch(
             f"this worker asks with {here}, and {by} is asked for: install the same Diptych on all"
         )
-    (drafted,) = _drafting(workspace, generation, teacher).draft([batch])
+    (drafted,) = _drafting(workspace, generation, frozen, teacher).draft([batch])
     return drafted, (os.uname().nodename, os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _drafting(workspace: str, generation: str, teacher: TeacherConfig | None) -> Drafting:
+def _drafting(workspace: str, generation: str, frozen: str, teacher: TeacherConfig | None) -> Drafting:
+    del frozen  # what is kept of another is not used
     place = Workspace(workspace)
-    frozen = read_frozen(frozen_path(place))
     with place.open_generation(generation) as opened:
-        documents = unfrozen_documents(opened, frozen)
+        documents = unfrozen_documents(opened, read_frozen(frozen_path(place)))
         pool = generation_pool(opened, documents, serving_prep(place).encoder)
     return draft_here(pool, teacher)

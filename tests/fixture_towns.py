@@ -39,8 +39,9 @@ def make_set() -> tuple[list[Document], list[Question]]:
         documents.append(Document(name, name, text))
     for number, name in enumerate(NAMES[:6]):
         questions.append(Question(f"no-{number}", f"Who painted {name}?", answerable=False))
-    for question in questions[: len(NAMES) * len(THINGS) : 3]:  # so vague that no words find the one meant
-        questions.append(Question(f"vague-{question.id}", "Since when?", question.answers, question.evidence))
+    for number, question in enumerate(questions[: len(NAMES) * len(THINGS) : 3]):
+        asked = f"Since when, {number}?"  # so vague that no words find the one meant
+        questions.append(Question(f"vague-{question.id}", asked, question.answers, question.evidence))
     return documents, questions
 
 

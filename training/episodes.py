@@ -18,6 +18,7 @@ import torch
 from prep.errors import DataError
 from prep.ingest import ingest
 from prep.model import PrepModel
+from retrieve.decoding import Decoder
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from retrieve.runner import EpisodeRunner, Run
@@ -64,6 +65,11 @@ class Practice:
         questions = withhold_every(sample(dataset.questions, limit), withheld_every)
         with Researcher.open(workspace, prep=prep, model=model, log=False) as researcher:
             yield cls(dataset, questions, withheld_every, researcher)
+
+    @property
+    def decoder(self) -> Decoder:
+        """What writes the episodes."""
+        return self.researcher.runner.decoder
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -132,11 +138,17 @@ class SheetPractice:
             question_last=True, fewest_passages=k, most_passages=k, withheld_share=0.1, seed=seed
         )
         config = SheetConfig(traces=shown, most_questions=n_questions, none_share=_NONE_SHARE, often=_OFTEN)
-        drawn = draw_sheets(practice.dataset.questions, pool, config)
+        questions = [replace(question, withheld=False) for question in practice.questions]
+        drawn = draw_sheets(questions, pool, config)
         sheets = [sheet for sheet in drawn if len(sheet.questions) >= n_questions]
         if not sheets:
             raise DataError(f"no passages have {n_questions} questions: take fewer to a sheet")
         return cls(practice, sheets, n_questions)
+
+    @property
+    def decoder(self) -> Decoder:
+        """What writes the episodes."""
+        return self.practice.decoder
 
     def __len__(self) -> int:
         return len(self.sheets)

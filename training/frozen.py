@@ -148,9 +148,8 @@ def freeze(
     for named, freezes in own:
         labelled = load_set(named)
         texts = [[document.id, document.text] for document in labelled.documents.values()]
-        digest = json_digest(
-            [labelled.name, texts, [[q.id, q.question, q.answers] for q in labelled.questions]]
-        )
+        content = [labelled.name, texts, [[q.id, q.question, q.answers] for q in labelled.questions]]
+        digest = json_digest([*content, freezes] if freezes == _QUESTIONS else content)
         if digest not in seen:
             layer = _own(labelled, frozen, documents)
             _write_layer(root, len(frozen.layers), layer, [digest], labelled.name, freezes)
@@ -205,7 +204,7 @@ def _own(labelled: LabelledSet, frozen: FrozenSet, documents: Mapping[str, Docum
     taken = {question.id for question in frozen.questions}
     if any(question.id in taken for question in questions):
         raise DataError(
-            f"a labelled set {labelled.name!r} is frozen already with other content: rename the folder"
+            f"a labelled set {labelled.name!r} is frozen already, with other content or otherwise: rename the folder"
         )
     return replace(labelled, questions=questions)
 
@@ -235,8 +234,8 @@ def _write_layer(
             "source": source,
             "counts": counts,
             "considered": list(considered),
+            "freezes": freezes,
         }
-        about["freezes"] = freezes
         manifest = write_manifest(temporary, about)
         os.rename(temporary, root / f"{number:03d}-{manifest['digest'][:12]}")
         sync_folder(root)

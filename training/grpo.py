@@ -96,14 +96,14 @@ class EpisodeTrainer(GRPOTrainer):
     written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`.
     """
 
-    written: dict[tuple[tuple[int, ...], tuple[int, ...]], _Written]
+    written: dict[tuple[tuple[int, ...], tuple[int, ...]], _Completion]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         n_rows = len(inputs["advantages"])
-        kept = inputs["advantages"].abs() > 1e-9
+        kept = inputs["advantages"].abs() > 1e-6
         if not kept.any():
             return sum(
                 (pair.sum() * 0.0 for pair in model.parameters() if pair.requires_grad), torch.zeros(())
@@ -167,6 +167,10 @@ class EpisodeTrainer(GRPOTrainer):
 class Practised(Protocol):
     """What episodes are of: questions, or sheets of them."""
 
+    @property
+    def decoder(self) -> Decoder:
+        """What writes."""
+
     def __len__(self) -> int: ...
 
     def episodes(
@@ -175,7 +179,7 @@ class Practised(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _Completion:
     """How a completion was written. n_stem: tokens in front that the model did not write, shared by others.
 
     biases: what was added to the logits at each of the other places, (n_tokens, vocabulary).
@@ -192,14 +196,13 @@ class Rollouts:
         self,
         policy: Policy,
         practice: Practised,
-        decoder: Decoder,
         *,
         searches: int,
         temperature: float,
         seed: int,
     ) -> None:
-        """decoder: what writes. searches: most in an episode."""
-        self.policy, self.practice, self.decoder = policy, practice, decoder
+        """searches: most in an episode."""
+        self.policy, self.practice = policy, practice
         self.searches, self.temperature, self.seed = searches, temperature, seed
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
@@ -208,7 +211,7 @@ class Rollouts:
             name: [] for name in ("prompt_ids", "completion_ids", "env_mask", "judged")
         }
         trainer.written = {}
-        serving = self.policy.serving
+        serving, decoder = self.policy.serving, self.practice.decoder
         with self.policy.writing():
             for number in dict.fromkeys(prompts):  # together what has its prompt in common
                 for run, row in self.practice.episodes(
@@ -221,11 +224,11 @@ class Rollouts:
                     segments = run.episode.segments
                     first = next(i for i, (_, trained) in enumerate(segments) if trained)
                     n_prompt = 1 if serving.episode.question_last else first
-                    prompt = self.decoder.encode("".join(text for text, _ in segments[:n_prompt]))
-                    stem = self.decoder.grammar.encode("".join(text for text, _ in segments[n_prompt:first]))
-                    ids, mask = _written(run, self.decoder)
-                    biases = _biases(run, self.decoder, mask, serving.action)
-                    trainer.written[tuple(prompt), (*stem, *ids)] = _Written(len(stem), biases)
+                    prompt = decoder.encode("".join(text for text, _ in segments[:n_prompt]))
+                    stem = decoder.grammar.encode("".join(text for text, _ in segments[n_prompt:first]))
+                    ids, mask = _tokens_written(run, decoder)
+                    biases = _biases(run, decoder, mask, serving.action)
+                    trainer.written[tuple(prompt), (*stem, *ids)] = _Completion(len(stem), biases)
                     columns["prompt_ids"].append(prompt)
                     columns["completion_ids"].append([*stem, *ids])
                     columns["env_mask"].append([0] * len(stem) + mask)
@@ -234,7 +237,7 @@ class Rollouts:
 
 
 class Rewarded:
-    """The reward as trl calls it, less the mean of its question's; it also logs what the episodes were like.
+    """The reward as trl calls it, less the mean of its question's on its prompt; it logs what the episodes were like.
 
     trl takes off the mean of a group, which is then nothing; on a sheet its group has several questions.
     """
@@ -244,7 +247,9 @@ class Rewarded:
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
 
-    def __call__(self, judged: Sequence[AnswerRow], log_metric: Any, **_: Any) -> list[float | None]:
+    def __call__(
+        self, prompts: Sequence[Any], judged: Sequence[AnswerRow], log_metric: Any, **_: Any
+    ) -> list[float | None]:
         expecting = [row for row in judged if row.expects_answer] or judged
         for name in ("f1", "citation_precision", "citation_recall"):
             log_metric(name, sum(getattr(row, name) for row in expecting) / len(expecting))
@@ -252,17 +257,15 @@ class Rewarded:
         log_metric("abstention_right", sum(right) / len(right))
         log_metric("searches", sum(row.n_searches for row in judged) / len(judged))
         log_metric("tokens", sum(row.completion_tokens for row in judged) / len(judged))
-        worth: dict[str, list[float]] = {}
-        for row in judged:
-            worth.setdefault(row.question_id, []).append(reward(row, self.prices))
-        log_metric("mean_reward", sum(map(sum, worth.values())) / len(judged))
-        log_metric("spread", sum(pstdev(some) for some in worth.values()) / len(worth))
+        of = [(str(prompt), row.question_id) for prompt, row in zip(prompts, judged, strict=True)]
+        rewards = [reward(row, self.prices) for row in judged]
+        worth: dict[tuple[str, str], list[float]] = {}
+        for key, one in zip(of, rewards, strict=True):
+            worth.setdefault(key, []).append(one)
+        log_metric("mean_reward", sum(rewards) / len(rewards))
+        log_metric("spread", sum(map(pstdev, worth.values())) / len(worth))
         log_metric("without_spread", sum(max(some) == min(some) for some in worth.values()) / len(worth))
-        return [
-            reward(row, self.prices) - sum(some) / len(some)
-            for row in judged
-            for some in [worth[row.question_id]]
-        ]
+        return [one - sum(worth[key]) / len(worth[key]) for key, one in zip(of, rewards, strict=True)]
 
 
 def _biases(run: Any, decoder: Decoder, mask: Sequence[int], limits: ActionLimits) -> torch.Tensor:
@@ -289,7 +292,7 @@ def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Ite
         state.advance(token)
 
 
-def _written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:
+def _tokens_written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:
     """Return what follows the first results: token ids, and 1 where the model wrote the token."""
     ids: list[int] = []
     mask: list[int] = []

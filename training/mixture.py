@@ -13,10 +13,11 @@ import argparse
 import json
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from prep.document import Document
+from prep.errors import ConfigError
 from prep.model import PrepModel
 from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
@@ -172,9 +173,9 @@ def read_traces(path: Path) -> list[Trace]:
     ]
 
 
-def _refusals(part: Path) -> Path:
-    """Where a part's refused traces are counted, by reason."""
-    return part.with_suffix(".refused.json")
+def _about(part: Path) -> Path:
+    """Where it is kept what a part was made of, and its refused traces counted by reason."""
+    return part.with_suffix(".about.json")
 
 
 def main() -> None:
@@ -193,7 +194,12 @@ def main() -> None:
     models = [PrepModel.load(arguments.prep, target_tokens=size) for size in TARGET_TOKENS]
     for part in PARTS:
         path = arguments.out / f"part-{part.name}.jsonl"
-        if part.name not in arguments.parts or path.exists():  # made by an earlier run
+        made_of = {"part": json.loads(json.dumps(asdict(part))), "prep": models[0].version}
+        if part.name not in arguments.parts:
+            continue
+        if path.exists():
+            if json.loads(_about(path).read_text(encoding="utf-8"))["made_of"] != made_of:
+                raise ConfigError(f"{path} was made of other settings: remove it, or choose another --out")
             continue
         dataset = (
             _cloze_set(arguments.data, part) if part.name == "cloze" else load_set(arguments.data / part.name)
@@ -205,12 +211,13 @@ def main() -> None:
             write_traces(
                 arguments.out / "held_out.jsonl", build_part(dataset, small, models, held_out=True)[0]
             )
-        _refusals(path).write_text(json.dumps(dict(counts.refused)), encoding="utf-8")
+        about = {"made_of": made_of, "refused": dict(counts.refused)}
+        _about(path).write_text(json.dumps(about), encoding="utf-8")
         write_traces(path, traces)
     paths = {part.name: arguments.out / f"part-{part.name}.jsonl" for part in PARTS}
     made = {name: read_traces(path) for name, path in paths.items() if path.exists()}
-    counted = {name: _refusals(paths[name]) for name in made}
-    refused = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in counted.items()}
+    told = {name: json.loads(_about(paths[name]).read_text(encoding="utf-8")) for name in made}
+    refused = {name: about["refused"] for name, about in told.items()}
     print(write_traces_page(arguments.out / "traces.html", made, refused))
     train = [trace for some in made.values() for trace in some]
     random.Random(arguments.seed).shuffle(train)

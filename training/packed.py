@@ -79,7 +79,7 @@ def lay_out(
         | (owners.unsqueeze(0) == stems_of.unsqueeze(1))
     )
     given = {"attention_mask": _masks(model, seen, at), "position_ids": at.unsqueeze(0)}
-    before = [at for number, _ in enumerate(completions) for at in place[number]]
+    before = [before for number, _ in enumerate(completions) for before in place[number]]
     return Layout(torch.tensor(ids, device=device), given, before)
 
 

@@ -219,7 +219,6 @@ def _trainer(
             rollout_func=Rollouts(
                 policy,
                 practice,
-                held_out.researcher.runner.decoder,
                 searches=config.searches,
                 temperature=config.temperature,
                 seed=config.seed,
@@ -332,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
     )
     parser.add_argument(
-        "--set", default=DEVELOPMENT, help="the labelled set: every sixth document is held out"
+        "--set", default=DEVELOPMENT, help="the labelled set; what is held out says training.mixture"
     )
     parser.add_argument("--start", type=Path, help="the version to start from; the shipped one by default")
     parser.add_argument("--base", help="causal LM of the version, by path (default: the embedded one)")

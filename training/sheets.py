@@ -30,6 +30,7 @@ from training.traces import (
     named,
     preferred_answer,
     shows,
+    with_twins,
 )
 
 __all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_sheets"]
@@ -67,7 +68,7 @@ class Sheet:
 def draw_sheets(
     questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, depth: int = 20
 ) -> Iterator[Sheet]:
-    """Yield sheets until every question was asked as often as it may be. Deterministic by seed."""
+    """Yield sheets, each question's once and again while it may be asked more. Deterministic by seed."""
     traces = config.traces
     titles = {passage.document_id: passage.title for passage in pool.passages}
     asked = [named(question, titles) if traces.title_in_question else question for question in questions]
@@ -122,6 +123,7 @@ class _Sheets:
     ) -> None:
         self.questions, self.ranked, self.pool = questions, ranked, pool
         self.config, self.rng = config, random.Random(config.traces.seed)
+        self.twins = with_twins(questions)
         self.spans = [evidence_of(one, _answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
@@ -144,17 +146,23 @@ class _Sheets:
         shown = self._shown(anchor, n_passages)
         answered: list[int] = []
         missed: list[int] = []
+        texts: set[str] = set()
         for number in dict.fromkeys([anchor, *self._found_with(shown)]):
-            if self.used[number] >= config.often:
+            question = self.questions[number]
+            if self.used[number] >= config.often or question.question in texts:
                 continue
+            texts.add(question.question)
             if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
-            elif not traces.reading and not _says(shown, self.questions[number]):
+            elif not traces.reading and not _answers(shown, self.twins[number]):
                 missed.append(number)
         self.rng.shuffle(missed)
-        answered = answered[: round((1 - config.none_share) * config.most_questions)]
-        n_missed = round(config.none_share / (1 - config.none_share) * len(answered))
-        chosen = [*answered, *missed[: max(1, n_missed)]]
+        n_none = round(config.none_share * config.most_questions)
+        answered = answered[: config.most_questions - n_none]
+        if len(answered) + n_none < config.most_questions:  # few are answered: fewer near misses, but one
+            n_none = min(n_none, max(1, round(config.none_share / (1 - config.none_share) * len(answered))))
+        missed = missed[:n_none]
+        chosen = [*answered, *missed]
         self.rng.shuffle(chosen)
         self.used.update(chosen)
         asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
@@ -171,7 +179,7 @@ class _Sheets:
             ranked = [
                 passage
                 for passage in ranked
-                if not any(span.overlaps(passage) for span in self.spans[anchor])
+                if not any(span.overlaps(passage) for span in self.twins[anchor].evidence)
             ]
         return arranged(ranked[:n_passages], replace(traces, noisy_share=0.0), self.rng)
 
@@ -192,5 +200,9 @@ def _answer(question: Question, config: TraceConfig) -> str:
     return answer if fit else ""
 
 
-def _says(shown: Sequence[Passage], question: Question) -> bool:
-    return any(mentions(passage.text, question.answers) for passage in shown)
+def _answers(shown: Sequence[Passage], question: Question) -> bool:
+    """Whether the passages touch the question's evidence or say one of its answers."""
+    return any(
+        any(span.overlaps(passage) for span in question.evidence) or mentions(passage.text, question.answers)
+        for passage in shown
+    )

@@ -29,7 +29,7 @@ from retrieve.tags import escape, marker
 from training.damage import misread
 from training.dataset import Question
 from training.findings import content_words, findings_shown
-from training.metrics_answers import normalise_answer
+from training.metrics_answers import has_cjk, normalise_answer
 from training.pool import PassagePool
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "preferred_answer",
     "reworded",
     "shows",
+    "with_twins",
 ]
 
 _MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
@@ -119,8 +120,8 @@ def build_traces(
     others = _other_results(asked, ranked, pool, config)
     traces: list[Trace] = []
     counts = TraceCounts(Counter(), Counter())
-    for question, passages, other in zip(asked, ranked, others, strict=True):
-        outcome = _trace(question, passages, other, pool, config, rng)
+    for question, twin, passages, other in zip(asked, with_twins(asked), ranked, others, strict=True):
+        outcome = _trace(question, twin, passages, other, pool, config, rng)
         if isinstance(outcome, Trace):
             traces.append(outcome)
             counts.built[outcome.kind] += 1
@@ -146,6 +147,7 @@ def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
 
 
 def named(question: Question, titles: dict[str, str]) -> Question:
+    """Return the question with its document's title in front."""
     title = titles.get(question.evidence[0].document_id, "") if question.evidence else ""
     return replace(question, question=f"{title}: {question.question}") if title else question
 
@@ -178,17 +180,18 @@ def _other_queries(
     if hides and question.kind not in _MULTIHOP:
         return reworded(question.question, _without(shown, question.evidence))
     text = " ".join(passage.text for passage in shown)
-    named = []
+    subjects = []
     for span in missing:
         title = next((passage.title for passage in pool.passages_of(span.document_id)), "")
         subject = re.sub(r"\s*\(.*?\)$", "", title)
         if len(subject) > 3 and subject in text:
-            named.append(subject)
-    return list(dict.fromkeys(named))
+            subjects.append(subject)
+    return list(dict.fromkeys(subjects))
 
 
 def _trace(
     question: Question,
+    twin: Question,
     ranked: list[Passage],
     others: dict[str, list[Passage]],
     pool: PassagePool,
@@ -204,9 +207,9 @@ def _trace(
         episode.give(arranged(ranked[:n_passages], config, rng))
         return finished(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        shown = arranged(_without(ranked, question.evidence)[:n_passages], config, rng)
+        shown = arranged(_without(ranked, twin.evidence)[:n_passages], config, rng)
         persists = config.persistent_share > 0 and rng.random() < config.persistent_share
-        return _withheld(episode, question, shown, others if persists else {})
+        return _withheld(episode, twin, shown, others if persists else {})
     if config.several:
         shown = arranged(ranked[:n_passages], config, rng, question.evidence)
         return _several(episode, question, shown, config)
@@ -218,18 +221,18 @@ def _trace(
     may_miss = config.missed_share > 0 and not config.reading and question.kind not in _MULTIHOP
     misses = may_miss and rng.random() < config.missed_share
     if misses:
-        top = _without(ranked, question.evidence)[:n_passages]
+        top = _without(ranked, twin.evidence)[:n_passages]
     missing = [span for span in spans if not any(shows(passage, [span]) for passage in top)]
     if len(missing) < len(spans):
         if missing and question.kind in _MULTIHOP:
-            return _second_search(episode, question, answer, spans, missing, top, others, config, kind="hop")
+            return _second_search(episode, twin, answer, spans, missing, top, others, config, kind="hop")
         episode.give(arranged(top, config, rng, spans))
         return finished(episode, question, "reading" if config.reading else "direct", answer, spans, config)
-    if any(mentions(passage.text, question.answers) for passage in top):
+    if any(mentions(passage.text, twin.answers) for passage in top):
         return "answer stands elsewhere"
     if not misses and rng.random() >= config.again_share:
         return "evidence not found"
-    return _second_search(episode, question, answer, spans, missing, top, others, config, kind="again")
+    return _second_search(episode, twin, answer, spans, missing, top, others, config, kind="again")
 
 
 def _withheld(
@@ -298,6 +301,7 @@ def finished(
     spans: Sequence[Span] = (),
     config: TraceConfig | None = None,
 ) -> Trace | str:
+    """Report the statement with the sentences shown that overlap the spans; or why that cannot be."""
     pointers: list[int] = []
     if config is not None:
         pointers = [
@@ -375,5 +379,26 @@ def shows(passage: Passage, spans: Iterable[Span]) -> bool:
 
 
 def mentions(text: str, answers: Iterable[str]) -> bool:
+    """Whether one of the answers stands in the text: as whole words, or as characters where it has no blanks."""
     plain = f" {normalise_answer(text)} "
-    return any(len(key := normalise_answer(answer)) > 1 and f" {key} " in plain for answer in answers)
+    keys = [normalise_answer(answer) for answer in answers]
+    return any(len(key) > 1 and (key if has_cjk(key) else f" {key} ") in plain for key in keys)
+
+
+def with_twins(questions: Sequence[Question]) -> list[Question]:
+    """Return each question with the answers and the evidence of all that ask the same in the same words.
+
+    Where none of these may be shown, none is right.
+    """
+    same: dict[str, list[Question]] = {}
+    for question in questions:
+        same.setdefault(normalise_answer(question.question), []).append(question)
+    return [
+        replace(
+            question,
+            answers=tuple(dict.fromkeys(answer for twin in twins for answer in twin.answers)),
+            evidence=tuple(dict.fromkeys(span for twin in twins for span in twin.evidence)),
+        )
+        for question in questions
+        for twins in [same[normalise_answer(question.question)]]
+    ]

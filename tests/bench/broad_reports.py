@@ -67,7 +67,7 @@ def figures(questions: Sequence[Question], reports: Sequence[Report], most: floa
 
 
 def _repeats(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    """Whether two findings rest on the same quotes."""
+    """Whether two findings share a quote."""
     places = [{(quote.document_id, quote.start, quote.end) for quote in some} for some in (first, second)]
     return bool(places[0] & places[1])
 

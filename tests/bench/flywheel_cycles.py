@@ -253,7 +253,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "--documents", default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
     )
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
-    parser.add_argument("--config", help="the cycles' settings as TOML; `labelled` is set here")
+    parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")
     parser.add_argument("--measured", type=int, default=40, help="measured on, of each topic, at most (40)")
     parser.add_argument("--kinds", nargs="+", choices=MODEL_KINDS, help="the models trained (both)")

@@ -8,6 +8,7 @@ import pytest
 
 from flows.candidates import (
     PassSettings,
+    _few_gaps,
     find_dataset,
     frozen_path,
     synthesize_data,
@@ -184,3 +185,13 @@ def test_nothing_frozen_is_trained_on_whatever_the_log_holds(workspace, tmp_path
         assert not any(frozen.holds_question(question.question) for question in part.questions)
     assert find_dataset(copy, dataset.digest).n_lessons == 2
     assert synthesize_data(copy, SETTINGS).digest != dataset.digest
+
+
+def test_questions_with_a_gap_are_few_where_there_are_others_with_an_answer() -> None:
+    gaps = [Question(f"g{i}", "____?", ("x",), kind="cloze") for i in range(100)]
+    asked = [Question(f"a{i}", "Who?", ("x",), kind="asked") for i in range(400)]
+    refusals = [Question("r", "Why?", answerable=False, kind="refused rightly")]
+    assert _few_gaps([*gaps, *refusals]) == [*refusals, *gaps]
+    assert _few_gaps([*gaps, *asked]) == [*asked, *gaps]  # one to four others
+    assert _few_gaps([*gaps, *asked[:80]]) == [*asked[:80], *gaps[:20]]
+    assert _few_gaps([*gaps, *asked[:10]]) == [*asked[:10], *gaps[:50]]

@@ -161,7 +161,7 @@ def test_a_worker_with_other_versions_says_so(tmp_path: Path) -> None:
     from flows.spread_asking import draft_batch
 
     with pytest.raises(VersionMismatch, match="install the same Diptych"):
-        draft_batch.fn(str(tmp_path), "g", None, {"writer": "other", "reader": "other"}, AskBatch((), 0))
+        draft_batch.fn(str(tmp_path), "g", "", None, {"writer": "other", "reader": "other"}, AskBatch((), 0))
 
 
 def test_threads_of_this_machine_are_what_runs_tasks_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

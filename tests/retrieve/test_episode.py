@@ -221,3 +221,16 @@ def test_pointers_said_twice_count_once() -> None:
 def test_limits_below_one_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_searches=0"):
         EpisodeLimits(max_searches=0)
+
+
+def test_the_question_may_stand_behind_the_first_results_and_only_there() -> None:
+    episode = Episode("Who?", EpisodeLimits(question_last=True))
+    assert episode.prompt == ""
+    episode.give([Passage("a", "", (), 0, 8, "Ada did.")])
+    assert episode.prompt.index("</results>") < episode.prompt.index("<question>Who?</question>")
+    episode.act("<search> else</search>")
+    episode.give([Passage("b", "", (), 0, 8, "Bo went.")])
+    assert episode.prompt.count("<question>") == 1
+    assert episode.prompt.endswith("</results>\n")
+    episode.act("<report> Bo⟦2⟧</report>")
+    assert episode.claims[0].pointers == (2,)

@@ -121,6 +121,8 @@ def test_of_a_labelled_set_the_questions_alone_can_be_frozen(tmp_path):
     assert frozen.documents["key"].text == documents["key"].text
     assert read_frozen(tmp_path / "frozen").open_layers == {0}
     closed = FrozenConfig(held_out_every=3, n_questions=20, labelled=(str(tmp_path / "mine"),))
+    with pytest.raises(DataError, match="frozen already"):
+        freeze(tmp_path / "frozen", documents, {}, closed)
     assert freeze(tmp_path / "closed", documents, {}, closed).holds_document(documents["key"])
 
 

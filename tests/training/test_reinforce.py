@@ -24,8 +24,9 @@ from retrieve.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.dataset import LabelledSet, Question
 from training.episodes import Practice, SheetPractice
-from training.grpo import EpisodeTrainer, Policy, Rollouts
+from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, reinforce
+from training.results import AnswerRow
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -40,6 +41,27 @@ CONFIG = ReinforceConfig(
     searches=2,
     checkpoint_steps=4,
     evaluate_steps=8,
+)
+ROW = AnswerRow(
+    question_id="",
+    document_id="",
+    kind="",
+    expects_answer=True,
+    withheld=False,
+    abstained=False,
+    prediction="",
+    exact_match=0.0,
+    f1=0.0,
+    citation_precision=0.0,
+    citation_recall=0.0,
+    n_quotes=0,
+    n_inexact_quotes=0,
+    quoted_characters=0,
+    supported=False,
+    prompt_tokens=1,
+    completion_tokens=1,
+    n_searches=1,
+    seconds=0.0,
 )
 WORDS = ("bees", "glass", "rain", "iron", "salt", "wool", "clay", "milk")
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
@@ -201,8 +223,7 @@ class _State:
 
 def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Opened) -> None:
     with opened() as (policy, practice):
-        decoder = practice.researcher.runner.decoder
-        rollouts = Rollouts(policy, practice, decoder, searches=2, temperature=1.0, seed=0)
+        rollouts = Rollouts(policy, practice, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
         columns = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
         again = rollouts(["0", "0", "0", "0", "3", "3", "3", "3"], trainer)
@@ -231,8 +252,7 @@ def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_t
 ) -> None:
     with opened(0, last) as (policy, practice):
         sheets = SheetPractice.draw(practice, LinePrep(), 2)
-        decoder = practice.researcher.runner.decoder
-        rollouts = Rollouts(policy, sheets, decoder, searches=2, temperature=1.0, seed=0)
+        rollouts = Rollouts(policy, sheets, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
         columns = rollouts(["0"] * 6 + ["1"] * 6, trainer)
     decode = policy.model.tokenizer.decode
@@ -301,6 +321,20 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
     assert advantages.mean() == pytest.approx(0.0, abs=1e-6)
     for found, expected in zip(kept["gradient"], kept["expected"], strict=True):
         torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-2)
+
+
+def test_a_reward_is_measured_against_those_of_its_question_on_its_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.grpo.reward", lambda row, prices: row.f1)
+    with_f1 = [("q", 1.0), ("q", 0.0), ("r", 0.5), ("r", 0.5), ("q", 0.5), ("q", 0.1)]
+    judged = [replace(ROW, question_id=name, f1=value) for name, value in with_f1]
+    logged: dict[str, float] = {}
+    prompts = ["0", "0", "0", "0", "1", "1"]
+    centred = Rewarded(CONFIG.prices)(prompts, judged, logged.__setitem__)
+    assert centred == pytest.approx([0.5, -0.5, 0.0, 0.0, 0.2, -0.2])
+    assert logged["mean_reward"] == pytest.approx(2.6 / 6)
+    assert logged["without_spread"] == pytest.approx(1 / 3)
 
 
 def test_a_step_without_spread_moves_nothing(

@@ -10,10 +10,11 @@ import pytest
 from fixture_prep import LinePrep
 from fixture_towns import BY_ID, DOCUMENTS, NAMES, QUESTIONS, THINGS, replayed
 
+from prep.document import Span
 from prep.errors import ConfigError
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
-from training.sheets import SheetConfig, build_sheets
+from training.sheets import SheetConfig, build_sheets, draw_sheets
 from training.traces import Trace, TraceConfig, TraceCounts
 
 SHOWN = TraceConfig(question_last=True, fewest_passages=3, most_passages=3, withheld_share=0.2)
@@ -93,6 +94,29 @@ def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_mis
         assert {passage.document_id for passage in episode.passages} == {
             BY_ID[trace.question_id].evidence[0].document_id
         }
+
+
+@pytest.mark.parametrize("most", range(1, 8))
+def test_a_sheet_holds_no_more_questions_than_allowed(pool: PassagePool, most: int) -> None:
+    shown = replace(SHOWN, fewest_passages=8, most_passages=8)
+    for share in (0.0, 0.25):
+        config = SheetConfig(traces=shown, most_questions=most, none_share=share)
+        drawn = list(draw_sheets(NAMED, pool, config, depth=len(pool.passages)))
+        assert max(len(sheet.questions) for sheet in drawn) == most
+        assert share or not any(question.withheld for sheet in drawn for question in sheet.questions)
+
+
+def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(pool: PassagePool) -> None:
+    twins = [replace(question, id=f"twin-{question.id}") for question in NAMED]
+    moved = [replace(question, answers=("1066",), evidence=(Span("Barlin", 0, 4),)) for question in twins]
+    config = SheetConfig(traces=SHOWN, most_questions=6)
+    for sheet in draw_sheets([*NAMED, *moved], pool, config):
+        texts = [question.question for question in sheet.questions]
+        assert len(set(texts)) == len(texts)
+        for question in sheet.questions:
+            evidence = BY_ID[question.id.removeprefix("twin-")].evidence
+            if question.withheld:
+                assert not any(span.overlaps(p) for p in sheet.passages for span in evidence)
 
 
 def test_settings_that_make_no_sheets_are_refused() -> None:

@@ -15,7 +15,15 @@ from training.dataset import Question
 from training.metrics_answers import normalise_answer
 from training.mixture import read_traces, write_traces
 from training.pool import PassagePool
-from training.traces import Trace, TraceConfig, TraceCounts, build_traces, preferred_answer, reworded
+from training.traces import (
+    Trace,
+    TraceConfig,
+    TraceCounts,
+    build_traces,
+    mentions,
+    preferred_answer,
+    reworded,
+)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +296,21 @@ def test_noise_spoils_only_what_holds_no_evidence(pool: PassagePool) -> None:
     assert spoilt > 0.9 * len(traces)
 
 
+def test_an_answer_stands_in_a_text_as_whole_words_or_as_characters() -> None:
+    assert mentions("It was built in 1893, they say.", ["1893"])
+    assert not mentions("It was built in 18931.", ["1893"])
+    assert mentions("这座桥建于清朝末年。", ["清朝"])
+    assert not mentions("这座桥很老。", ["清朝"])
+
+
 def test_shares_are_checked() -> None:
-    for name in ("withheld_share", "shuffled_share", "noisy_share", "again_share", "missed_share"):
+    for name in (
+        "withheld_share",
+        "shuffled_share",
+        "noisy_share",
+        "again_share",
+        "missed_share",
+        "persistent_share",
+    ):
         with pytest.raises(ConfigError, match=name):
             TraceConfig(**{name: 1.5})
