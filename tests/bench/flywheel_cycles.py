@@ -99,8 +99,10 @@ def poisoned(
 ) -> list[Document]:
     """Return copies of documents in which the answers to questions are exchanged for those to others."""
     rng = random.Random(f"{seed}/poison")
-    copies = []
-    for document in rng.sample(list(documents), min(n, len(documents))):
+    copies: list[Document] = []
+    for document in rng.sample(list(documents), len(documents)):
+        if len(copies) == n:
+            break
         answers = sorted(
             {q.answers[0] for q in questions if q.answers and q.evidence[0].document_id == document.id},
             key=len,

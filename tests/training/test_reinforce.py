@@ -251,15 +251,15 @@ def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_t
     opened: Opened, last: Path
 ) -> None:
     with opened(0, last) as (policy, practice):
-        sheets = SheetPractice.draw(practice, LinePrep(), 2)
+        sheets = SheetPractice.draw(practice, LinePrep(), 4)
         rollouts = Rollouts(policy, sheets, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
-        columns = rollouts(["0"] * 6 + ["1"] * 6, trainer)
+        columns = rollouts(["0"] * 8 + ["1"] * 8, trainer)
     decode = policy.model.tokenizer.decode
     assert len({tuple(ids) for ids in columns["prompt_ids"]}) == 2
-    for row, number in enumerate([0] * 6 + [1] * 6):
+    for row, number in enumerate([0] * 8 + [1] * 8):
         sheet = sheets.sheets[number]
-        question = sheet.questions[row % 6 // 3]
+        question = sheet.questions[row % 8 // 2]
         ids, mask = columns["completion_ids"][row], columns["env_mask"][row]
         shown = decode([token for token, own in zip(ids, mask, strict=True) if not own])
         assert f"<question>{question.question}</question>" in shown
