@@ -19,6 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 26
 # Past this many points the single steps hide the trend: they are drawn thin, with a running mean over them.
 MIN_POINTS_TO_SMOOTH = 40
 MAX_POINTS = 600
+_LEAST = 1e-300  # a range that is smaller cannot be divided into steps
 
 
 def draw_curve(points: Sequence[tuple[float, float]], label: str) -> str:
@@ -83,9 +84,9 @@ def number(value: float) -> str:
 
 
 def value_range(low: float, high: float, *, pad: bool) -> tuple[float, float]:
-    """Return a range that is never empty."""
-    if low == high:
-        room = abs(low) * 0.1 if pad and low else 1.0
+    """Return a range that is never empty, nor too small to be divided."""
+    if high - low < _LEAST:
+        room = abs(low) * 0.1 if pad and abs(low) > _LEAST else 1.0
         return low - room, high + room
     return low, high
 

@@ -147,6 +147,10 @@ class EpisodeTrainer(GRPOTrainer):
             for row, one in zip(rows, found, strict=True):
                 scored[row] = one
 
+        stems = [
+            len(completion) - len(one.logprobs) for completion, one in zip(completions, scored, strict=True)
+        ]
+
         def padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:
             """Put zeros where the model did not write: in front, what it was asked; behind, padding."""
             return torch.stack(
@@ -155,10 +159,6 @@ class EpisodeTrainer(GRPOTrainer):
                     for part, n in zip(parts, stems, strict=True)
                 ]
             )
-
-        stems = [
-            len(completion) - len(one.logprobs) for completion, one in zip(completions, scored, strict=True)
-        ]
 
         entropies = padded([one.entropies for one in scored]).detach() if compute_entropy else None
         return padded([one.logprobs for one in scored]), entropies, None

@@ -26,11 +26,12 @@ from training.traces import (
     arranged,
     evidence_of,
     finished,
-    mentions,
+    may_answer,
     named,
-    preferred_answer,
     shows,
+    taught_answer,
     with_twins,
+    without,
 )
 
 __all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_sheets"]
@@ -72,7 +73,7 @@ def draw_sheets(
     traces = config.traces
     titles = {passage.document_id: passage.title for passage in pool.passages}
     asked = [named(question, titles) if traces.title_in_question else question for question in questions]
-    asked = [question for question in asked if question.answerable and _answer(question, traces)]
+    asked = [question for question in asked if question.answerable and taught_answer(question, traces)]
     if traces.reading:
         ranked: list[list[Passage]] = [[] for _ in asked]
     else:
@@ -107,7 +108,7 @@ def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceCon
     episode.give(sheet.passages)
     if question.withheld:
         return finished(episode, question, "withheld", NONE)
-    answer = _answer(question, config)
+    answer = taught_answer(question, config)
     return finished(episode, question, "direct", answer, evidence_of(question, answer, pool), config)
 
 
@@ -124,7 +125,7 @@ class _Sheets:
         self.questions, self.ranked, self.pool = questions, ranked, pool
         self.config, self.rng = config, random.Random(config.traces.seed)
         self.twins = with_twins(questions)
-        self.spans = [evidence_of(one, _answer(one, config.traces), pool) for one in questions]
+        self.spans = [evidence_of(one, taught_answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
         for number, passages in enumerate(ranked):
@@ -151,11 +152,13 @@ class _Sheets:
             question = self.questions[number]
             if self.used[number] >= config.often or question.question in texts:
                 continue
-            texts.add(question.question)
             if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
-            elif not traces.reading and not _answers(shown, self.twins[number]):
+            elif not traces.reading and not may_answer(shown, self.twins[number]):
                 missed.append(number)
+            else:
+                continue
+            texts.add(question.question)
         self.rng.shuffle(missed)
         n_none = round(config.none_share * config.most_questions)
         answered = answered[: config.most_questions - n_none]
@@ -176,11 +179,7 @@ class _Sheets:
             return own[first : first + n_passages]
         ranked = self.ranked[anchor]
         if self.rng.random() < traces.withheld_share:
-            ranked = [
-                passage
-                for passage in ranked
-                if not any(span.overlaps(passage) for span in self.twins[anchor].evidence)
-            ]
+            ranked = without(ranked, self.twins[anchor].evidence)
         return arranged(ranked[:n_passages], replace(traces, noisy_share=0.0), self.rng)
 
     def _found_with(self, shown: Sequence[Passage]) -> list[int]:
@@ -191,18 +190,3 @@ class _Sheets:
         order = sorted(hits)
         self.rng.shuffle(order)
         return sorted(order, key=lambda number: -hits[number])
-
-
-def _answer(question: Question, config: TraceConfig) -> str:
-    """Return the answer that is taught, empty where none is fit for it."""
-    answer = preferred_answer(question)
-    fit = answer.strip() and len(answer) <= config.max_answer_characters and "\n" not in answer
-    return answer if fit else ""
-
-
-def _answers(shown: Sequence[Passage], question: Question) -> bool:
-    """Whether the passages touch the question's evidence or say one of its answers."""
-    return any(
-        any(span.overlaps(passage) for span in question.evidence) or mentions(passage.text, question.answers)
-        for passage in shown
-    )

@@ -40,12 +40,15 @@ __all__ = [
     "build_traces",
     "evidence_of",
     "finished",
+    "may_answer",
     "mentions",
     "named",
     "preferred_answer",
     "reworded",
     "shows",
+    "taught_answer",
     "with_twins",
+    "without",
 ]
 
 _MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
@@ -138,6 +141,13 @@ def preferred_answer(question: Question) -> str:
     return min(question.answers, key=lambda answer: (-votes[normalise_answer(answer)], len(answer), answer))
 
 
+def taught_answer(question: Question, config: TraceConfig) -> str:
+    """Return the preferred answer, empty where none is fit to be copied."""
+    answer = preferred_answer(question)
+    fit = answer.strip() and len(answer) <= config.max_answer_characters and "\n" not in answer
+    return answer if fit else ""
+
+
 def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
     """Return other queries for a question: its content words, and those with the best documents' titles."""
     keywords = " ".join(content_words(question))
@@ -178,7 +188,7 @@ def _other_queries(
     if len(missing) == len(question.evidence):
         return reworded(question.question, shown)
     if hides and question.kind not in _MULTIHOP:
-        return reworded(question.question, _without(shown, question.evidence))
+        return reworded(question.question, without(shown, question.evidence))
     text = " ".join(passage.text for passage in shown)
     subjects = []
     for span in missing:
@@ -207,21 +217,21 @@ def _trace(
         episode.give(arranged(ranked[:n_passages], config, rng))
         return finished(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        shown = arranged(_without(ranked, twin.evidence)[:n_passages], config, rng)
+        shown = arranged(without(ranked, twin.evidence)[:n_passages], config, rng)
         persists = config.persistent_share > 0 and rng.random() < config.persistent_share
         return _withheld(episode, twin, shown, others if persists else {})
     if config.several:
         shown = arranged(ranked[:n_passages], config, rng, question.evidence)
         return _several(episode, question, shown, config)
-    answer = preferred_answer(question)
-    if not answer.strip() or len(answer) > config.max_answer_characters or "\n" in answer:
+    answer = taught_answer(question, config)
+    if not answer:
         return "answer missing or too long"
     spans = evidence_of(question, answer, pool)
     top = ranked[:n_passages]
     may_miss = config.missed_share > 0 and not config.reading and question.kind not in _MULTIHOP
     misses = may_miss and rng.random() < config.missed_share
     if misses:
-        top = _without(ranked, twin.evidence)[:n_passages]
+        top = without(ranked, twin.evidence)[:n_passages]
     missing = [span for span in spans if not any(shows(passage, [span]) for passage in top)]
     if len(missing) < len(spans):
         if missing and question.kind in _MULTIHOP:
@@ -243,7 +253,7 @@ def _withheld(
         return "withheld answer stands elsewhere"
     episode.give(shown)
     for query, found in others.items():
-        fresh = episode.unseen(_without(found, question.evidence))
+        fresh = episode.unseen(without(found, question.evidence))
         if fresh and not any(mentions(passage.text, question.answers) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
@@ -286,7 +296,7 @@ def _second_search(
         return "evidence not found"
     query, found = next(iter(others.items()))
     fresh = episode.unseen(found)
-    if any(mentions(p.text, question.answers) or _holds(p, question.evidence) for p in fresh):
+    if may_answer(fresh, question):
         return "answer stands elsewhere"
     episode.act(f"<search> {escape(query)}</search>")
     episode.give(fresh)
@@ -362,7 +372,15 @@ def evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Span
     return matching[:1] or list(question.evidence)
 
 
-def _without(passages: Iterable[Passage], evidence: Sequence[Span]) -> list[Passage]:
+def may_answer(passages: Iterable[Passage], question: Question) -> bool:
+    """Whether a passage touches the question's evidence or says one of its answers."""
+    return any(
+        _holds(passage, question.evidence) or mentions(passage.text, question.answers) for passage in passages
+    )
+
+
+def without(passages: Iterable[Passage], evidence: Sequence[Span]) -> list[Passage]:
+    """Return the passages that touch none of the evidence."""
     return [passage for passage in passages if not _holds(passage, evidence)]
 
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from fixture_prep import LinePrep
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.charts import HEIGHT, WIDTH, Bar, draw_bars, draw_decisions, draw_lines
@@ -462,6 +462,8 @@ def test_any_decisions_stay_inside_their_frame(values):
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), min_size=1, max_size=50))
+@example([(0.0, 5e-324)])
+@example([(5e-324, 5e-324)])
 def test_any_bars_and_lines_stay_inside_their_frame(parts):
     figure = drawing(draw_bars([Bar("x", part) for part in parts], "bars", ""))
     for rect in figure.iter("rect"):

@@ -43,6 +43,19 @@ def states(decoder: Decoder, made: list[Episode]) -> list[Any]:
     ]
 
 
+def shapes_read(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Return a list that fills with the shape of what each forward pass is given from now on."""
+    shapes: list[tuple[int, ...]] = []
+    forward = decoder.model.forward
+
+    def seen(*args: Any, **options: Any) -> Any:
+        shapes.append(tuple(options["input_ids"].shape))
+        return forward(*args, **options)
+
+    monkeypatch.setattr(decoder.model, "forward", seen)
+    return shapes
+
+
 def test_a_batch_of_different_lengths_decodes_as_one_by_one(decoder: Decoder) -> None:
     made = episodes()
     prompts = [episode.prompt for episode in made]
@@ -67,14 +80,7 @@ def test_equal_prompts_are_read_once_and_go_their_own_ways(
 ) -> None:
     made = episodes()
     order = [2, 0, 2, 3, 2]
-    shapes = []
-    forward = decoder.model.forward
-
-    def seen(*args: Any, **options: Any) -> Any:
-        shapes.append(tuple(options["input_ids"].shape))
-        return forward(*args, **options)
-
-    monkeypatch.setattr(decoder.model, "forward", seen)
+    shapes = shapes_read(decoder, monkeypatch)
     prompts = [made[i].prompt for i in order]
     places = states(
         decoder, made
@@ -113,19 +119,13 @@ def test_what_prompts_begin_with_is_read_once(
         return decoder.grammar.start(len(made[0].sentences), may_search=False, limits=LIMITS)
 
     alone = [decoder.decode([prompt], [start()])[0] for prompt in prompts]
-    shapes = []
-    forward = decoder.model.forward
-
-    def seen(*args: Any, **kwargs: Any) -> Any:
-        shapes.append(tuple(kwargs["input_ids"].shape))
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(decoder.model, "forward", seen)
+    shapes = shapes_read(decoder, monkeypatch)
     together = decoder.decode([prompts[0], *prompts], [start() for _ in range(4)])
     assert [shape[0] for shape in shapes[:3]] == [1, 3, 4]
     n_tokens = max(action.n_prompt_tokens for action in alone)
     assert sum(n for _, n in shapes[:2]) == n_tokens
-    assert shapes[0][1] == (127 if window == 128 else shapes[0][1])
+    if window == 128:
+        assert shapes[0][1] == 127
     assert shapes[0][1] > n_tokens / 4
     assert [action.token_ids for action in together[1:]] == [action.token_ids for action in alone]
     assert together[0].n_prompt_tokens == together[1].n_prompt_tokens == alone[0].n_prompt_tokens

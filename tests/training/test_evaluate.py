@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixture_rows import answer_row
 
 from prep.document import Chunk, Document, Floats, Span
 from prep.encoder import Encoder
@@ -246,25 +247,15 @@ def row(number: int, **changes: Any) -> AnswerRow:
     values: dict[str, Any] = {
         "question_id": str(number),
         "document_id": f"d{number // 4}",
-        "kind": "factoid",
         "expects_answer": number % 5 != 4,
         "withheld": number % 5 == 4,
-        "abstained": False,
-        "prediction": "x",
-        "exact_match": 0.0,
         "f1": (number % 3) / 2,
-        "citation_precision": 1.0,
-        "citation_recall": 1.0,
-        "n_quotes": 1,
-        "n_inexact_quotes": 0,
         "quoted_characters": 10,
-        "supported": True,
         "prompt_tokens": 100,
         "completion_tokens": number,
-        "n_searches": 1,
         "seconds": float(number),
     }
-    return AnswerRow(**(values | changes))
+    return answer_row(**(values | changes))
 
 
 def test_quantiles_and_means_are_numpys() -> None:

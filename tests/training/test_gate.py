@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fixture_rows import answer_row
 
 from prep.errors import ConfigError, DataError
 from training.gate import Decision, GateConfig, Trial
@@ -33,21 +34,14 @@ def answer(number: int, *, right: bool = True, **changed: Any) -> AnswerRow:
         "expects_answer": expects,
         "withheld": not expects,
         "abstained": right and not expects,
-        "prediction": "x",
         "exact_match": f1,
         "f1": f1,
         "citation_precision": f1,
         "citation_recall": f1,
-        "n_quotes": 1,
-        "n_inexact_quotes": 0,
-        "quoted_characters": 9,
         "supported": f1 > 0,
-        "prompt_tokens": 300,
-        "completion_tokens": 12,
-        "n_searches": 1,
         "seconds": 1.0,
     }
-    return AnswerRow(**{**values, **changed})
+    return answer_row(**(values | changed))
 
 
 def trial(version: str, right: set[int], n: int = N, **changed: Any) -> Trial:

@@ -98,7 +98,7 @@ def test_every_pack_has_its_turn_in_each_epoch(base: Path) -> None:
     assert sum(map(len, half)) == 4
 
 
-def test_a_packed_run_learns_and_serves(base: Path, tmp_path: Path) -> None:
+def test_a_packed_run_learns_and_its_adapter_loads(base: Path, tmp_path: Path) -> None:
     model, tokenizer = load_base(base, dtype=torch.float32)
     config = replace(CONFIG, n_epochs=80, learning_rate=3e-2)
     result = train_supervised(model, tokenizer, TRACES, tmp_path / "run", config, progress=False)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from fixture_causal_lm import make_causal_lm, make_retrieve_version
 from fixture_prep import LinePrep
+from fixture_rows import answer_row
 from fixture_stages import log_rows
 
 from prep.document import Document, Span
@@ -26,7 +27,6 @@ from training.dataset import LabelledSet, Question
 from training.episodes import Practice, SheetPractice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, reinforce
-from training.results import AnswerRow
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -41,27 +41,6 @@ CONFIG = ReinforceConfig(
     searches=2,
     checkpoint_steps=4,
     evaluate_steps=8,
-)
-ROW = AnswerRow(
-    question_id="",
-    document_id="",
-    kind="",
-    expects_answer=True,
-    withheld=False,
-    abstained=False,
-    prediction="",
-    exact_match=0.0,
-    f1=0.0,
-    citation_precision=0.0,
-    citation_recall=0.0,
-    n_quotes=0,
-    n_inexact_quotes=0,
-    quoted_characters=0,
-    supported=False,
-    prompt_tokens=1,
-    completion_tokens=1,
-    n_searches=1,
-    seconds=0.0,
 )
 WORDS = ("bees", "glass", "rain", "iron", "salt", "wool", "clay", "milk")
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
@@ -328,7 +307,7 @@ def test_a_reward_is_measured_against_those_of_its_question_on_its_prompt(
 ) -> None:
     monkeypatch.setattr("training.grpo.reward", lambda row, prices: row.f1)
     with_f1 = [("q", 1.0), ("q", 0.0), ("r", 0.5), ("r", 0.5), ("q", 0.5), ("q", 0.1)]
-    judged = [replace(ROW, question_id=name, f1=value) for name, value in with_f1]
+    judged = [answer_row(question_id=name, f1=value) for name, value in with_f1]
     logged: dict[str, float] = {}
     prompts = ["0", "0", "0", "0", "1", "1"]
     centred = Rewarded(CONFIG.prices)(prompts, judged, logged.__setitem__)

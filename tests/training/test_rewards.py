@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fixture_rows import answer_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,31 +14,6 @@ from training.results import AnswerRow
 from training.rewards import MALFORMED, Prices, reward
 
 SHARE = st.floats(0, 1)
-
-
-def row(**changed: Any) -> AnswerRow:
-    values: dict[str, Any] = {
-        "question_id": "q",
-        "document_id": "d",
-        "kind": "factoid",
-        "expects_answer": True,
-        "withheld": False,
-        "abstained": False,
-        "prediction": "x",
-        "exact_match": 0.0,
-        "f1": 1.0,
-        "citation_precision": 1.0,
-        "citation_recall": 1.0,
-        "n_quotes": 1,
-        "n_inexact_quotes": 0,
-        "quoted_characters": 9,
-        "supported": True,
-        "prompt_tokens": 300,
-        "completion_tokens": 12,
-        "n_searches": 1,
-        "seconds": 0.1,
-    }
-    return AnswerRow(**{**values, **changed})
 
 
 def band(one: AnswerRow) -> int:
@@ -50,7 +26,7 @@ def band(one: AnswerRow) -> int:
 
 
 ROWS = st.builds(
-    row,
+    answer_row,
     expects_answer=st.booleans(),
     abstained=st.booleans(),
     f1=SHARE,
@@ -69,9 +45,9 @@ def test_a_better_kind_of_answer_is_always_worth_more(one: AnswerRow, other: Ans
 
 @given(ROWS)
 def test_words_and_searches_cost_and_citations_pay(one: AnswerRow) -> None:
-    terse = row(**{**fields(one), "completion_tokens": 1, "n_searches": 1})
+    terse = answer_row(**{**fields(one), "completion_tokens": 1, "n_searches": 1})
     assert reward(terse) >= reward(one)
-    cited = row(**{**fields(one), "citation_precision": 1.0, "citation_recall": 1.0})
+    cited = answer_row(**{**fields(one), "citation_precision": 1.0, "citation_recall": 1.0})
     assert reward(cited) >= reward(one)
 
 
@@ -81,13 +57,13 @@ def fields(one: AnswerRow) -> dict[str, Any]:
 
 def test_the_worth_of_plain_cases() -> None:
     free = Prices(token=0.0, search=0.0)
-    assert reward(row(), free) == pytest.approx(1.0)
-    assert reward(row(f1=0.5, citation_recall=0.0), free) == pytest.approx(0.8)
-    assert reward(row(f1=0.3, citation_recall=0.0), free) == pytest.approx(0.4)
-    assert reward(row(abstained=True, f1=0.0), free) == pytest.approx(0.3)
-    assert reward(row(f1=0.0), free) == pytest.approx(0.2)
-    assert reward(row(expects_answer=False), free) == pytest.approx(0.1)
-    assert reward(row(completion_tokens=20, n_searches=2)) == pytest.approx(1.0 - 0.01 - 0.02)
+    assert reward(answer_row(), free) == pytest.approx(1.0)
+    assert reward(answer_row(f1=0.5, citation_recall=0.0), free) == pytest.approx(0.8)
+    assert reward(answer_row(f1=0.3, citation_recall=0.0), free) == pytest.approx(0.4)
+    assert reward(answer_row(abstained=True, f1=0.0), free) == pytest.approx(0.3)
+    assert reward(answer_row(f1=0.0), free) == pytest.approx(0.2)
+    assert reward(answer_row(expects_answer=False), free) == pytest.approx(0.1)
+    assert reward(answer_row(completion_tokens=20, n_searches=2)) == pytest.approx(1.0 - 0.01 - 0.02)
 
 
 def test_prices_that_could_cross_a_band_are_refused() -> None:
