@@ -113,17 +113,18 @@ class Decoder:
                 cache.reorder_cache(cast(torch.LongTensor, source))
                 mask, positions = mask[source], positions[source]
                 output.logits = output.logits[source]
-            logits = output.logits[:, -1].float().cpu()
-            step = []
-            for row, state in enumerate(states):
-                if state.done:
-                    step.append(pad)
-                    continue
-                token, logprob = self._choose(logits[row], state, temperature, generator, row, none_margins)
-                state.advance(token)
+            going = [row for row, state in enumerate(states) if not state.done]
+            step = [pad] * len(states)
+            chosen = self._choose(
+                output.logits[going, -1].float(), [states[row] for row in going], temperature, generator
+            )
+            for row, token, logprob, margin in zip(going, *chosen, strict=True):
+                if states[row].decides_none:
+                    none_margins[row] = margin
+                states[row].advance(token)
                 written[row].append(token)
                 logprobs[row] += logprob
-                step.append(token)
+                step[row] = token
             late = deadline is not None and time.monotonic() > deadline
             if late or all(state.done for state in states):
                 break
@@ -172,25 +173,32 @@ class Decoder:
     def _choose(
         self,
         logits: torch.Tensor,
-        state: Constraint,
+        states: Sequence[Constraint],
         temperature: float,
         generator: torch.Generator | None,
-        row: int,
-        none_margins: list[float],
-    ) -> tuple[int, float]:
-        allowed = state.allowed()
-        if state.decides_none:
+    ) -> tuple[list[int], list[float], list[float]]:
+        """Return each row's token, its log-probability, and the margin of none, where that is decided.
+
+        logits: (rows, vocabulary), changed here. Where they lie, the choice is made; what is drawn is drawn on the CPU,
+        one number a row, so that a seed means the same on every device.
+        """
+        allowed = torch.stack([state.allowed() for state in states]).to(logits.device)
+        scores = logits.masked_fill(~allowed, float("-inf"))
+        margins = [float("nan")] * len(states)
+        if any(state.decides_none for state in states):
             none = self.grammar.none[0]
-            others = allowed.clone()
-            others[none] = False
-            best = logits.masked_fill(~others, float("-inf")).max()
-            none_margins[row] = float(logits[none] - best)
-            logits = logits.clone()
-            logits[none] += self.none_offset
-        scores = torch.log_softmax(logits.masked_fill(~allowed, float("-inf")), dim=-1)
+            others = scores.clone()
+            others[:, none] = float("-inf")
+            margins = (logits[:, none] - others.max(dim=-1).values).tolist()
+            deciding = torch.tensor([state.decides_none for state in states], device=logits.device)
+            scores[:, none] += torch.where(deciding, self.none_offset, 0.0)
+        scores = torch.log_softmax(scores, dim=-1)
         if temperature > 0:
-            weights = torch.softmax(scores / temperature, dim=-1)
-            token = int(torch.multinomial(weights, 1, generator=generator))
+            up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)
+            drawn = torch.rand(len(states), 1, generator=generator, dtype=torch.float64).to(logits.device)
+            tokens = torch.searchsorted(up_to, drawn * up_to[:, -1:], right=True).clamp(
+                max=scores.shape[1] - 1
+            )
         else:
-            token = int(scores.argmax())
-        return token, float(scores[token])
+            tokens = scores.argmax(dim=-1, keepdim=True)
+        return tokens[:, 0].tolist(), scores.gather(1, tokens)[:, 0].tolist(), margins

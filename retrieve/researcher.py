@@ -8,8 +8,7 @@ versions in one answer.
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,10 +19,11 @@ from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.workspace import Workspace
 from retrieve.decoding import Decoder
-from retrieve.episode import Claim, Episode, Passage
+from retrieve.episode import Passage
 from retrieve.experience import ExperienceLog
 from retrieve.model import RetrieveModel
-from retrieve.report import Finding, Quote, Report, Source, Usage
+from retrieve.report import Report
+from retrieve.reporting import report_of
 from retrieve.runner import EpisodeRunner, Run
 
 if TYPE_CHECKING:
@@ -135,34 +135,12 @@ class Researcher:
         assert self._generation is not None
         assert self._model is not None
         assert self._prep is not None
-        episode = run.episode
-        findings = [Finding(claim.statement, list(expand_quotes(claim, episode))) for claim in episode.claims]
-        quotes = [quote for finding in findings for quote in finding.quotes]
-        sources = [
-            Source(
-                passage.document_id,
-                passage.title,
-                passage.headings,
-                passage.start,
-                passage.end,
-                passage.score,
-                any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
-            )
-            for passage in episode.passages
-        ]
-        answer = "; ".join(dict.fromkeys(finding.statement for finding in findings)) or None
-        return Report(
-            id=uuid.uuid4().hex,
-            question=question,
-            answer=answer,
-            abstained=answer is None,
-            findings=findings,
-            searches=list(episode.queries),
-            sources=sources,
-            usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
+        return report_of(
+            question,
+            run,
             models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
             generation=self._generation.id,
-            note=run.note,
+            seconds=seconds,
         )
 
     def feedback(
@@ -278,12 +256,3 @@ class Researcher:
                 ]
             )
         return results
-
-
-def expand_quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:
-    """Expand a claim's pointers into exact quotes of the passages shown."""
-    for pointer in claim.pointers:
-        span = episode.sentences[pointer - 1]
-        passage = episode.passages[episode.sentence_passage[pointer - 1]]
-        text = passage.text[span.start - passage.start : span.end - passage.start]
-        yield Quote(span.document_id, span.start, span.end, text)

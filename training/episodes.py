@@ -1,8 +1,7 @@
 """Questions to practise on: a store of their documents, episodes on it by the serving code, and how they went.
 
 The episode, the search, the grammar and the judging are those of serving and of evaluation; nothing is done here a
-second time. On sheets (`training.sheets`) the passages shown are drawn instead of searched, so that several questions
-are asked on the same.
+second time. Without a store, on passages drawn beforehand, `training.sheet_practice` does the same.
 """
 
 from __future__ import annotations
@@ -15,25 +14,18 @@ from pathlib import Path
 
 import torch
 
-from prep.errors import DataError
 from prep.ingest import ingest
 from prep.model import PrepModel
 from retrieve.decoding import Decoder
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
-from retrieve.runner import EpisodeRunner, Run
+from retrieve.runner import Run
 from training.dataset import LabelledSet, Question, sample, withhold_every
 from training.evaluate import evaluate_answers, judge
 from training.kept_rows import KeptRows
-from training.pool import PassagePool
 from training.results import AnswerRow, AnswersResult
-from training.sheets import Sheet, SheetConfig, draw_sheets
-from training.traces import TraceConfig
 
-__all__ = ["Practice", "SheetPractice"]
-
-_NONE_SHARE = 0.25  # of a sheet's questions, near misses
-_OFTEN = 3  # sheets a question is on, at most
+__all__ = ["Practice"]
 
 
 @dataclass(slots=True)
@@ -75,10 +67,16 @@ class Practice:
         return len(self.questions)
 
     def episodes(
-        self, number: int, n: int, *, searches: int, temperature: float, generator: torch.Generator
+        self,
+        numbers: Sequence[int],
+        n: int,
+        *,
+        searches: int,
+        temperature: float,
+        generator: torch.Generator,
     ) -> list[tuple[Run, AnswerRow]]:
-        """Run n episodes of one question, together. searches: most in an episode."""
-        asked = [self.questions[number]] * n
+        """Run n episodes of each question, together. searches: most in an episode."""
+        asked = [self.questions[number] for number in numbers for _ in range(n)]
         return self.run(asked, max_searches=searches, temperature=temperature, generator=generator)
 
     def run(
@@ -119,68 +117,3 @@ class Practice:
             max_searches=max_searches,
             deadline_s=math.inf,
         )
-
-
-@dataclass(slots=True)
-class SheetPractice:
-    """Sheets of `n_questions` questions each, asked to a model through the serving code but for the search."""
-
-    practice: Practice
-    sheets: list[Sheet]
-    n_questions: int
-
-    @classmethod
-    def draw(cls, practice: Practice, prep: PrepModel, n_questions: int, *, seed: int = 0) -> SheetPractice:
-        """Draw the sheets of a practice's questions. Raises DataError where none holds so many."""
-        pool = PassagePool.build(practice.dataset.documents.values(), [prep])
-        k = practice.researcher.runner.episode_limits.passages_per_search
-        shown = TraceConfig(
-            question_last=True, fewest_passages=k, most_passages=k, withheld_share=0.1, seed=seed
-        )
-        config = SheetConfig(traces=shown, most_questions=n_questions, none_share=_NONE_SHARE, often=_OFTEN)
-        questions = [replace(question, withheld=False) for question in practice.questions]
-        drawn = draw_sheets(questions, pool, config)
-        sheets = [sheet for sheet in drawn if len(sheet.questions) >= n_questions]
-        if not sheets:
-            raise DataError(f"no passages have {n_questions} questions: take fewer to a sheet")
-        return cls(practice, sheets, n_questions)
-
-    @property
-    def decoder(self) -> Decoder:
-        """What writes the episodes."""
-        return self.practice.decoder
-
-    def __len__(self) -> int:
-        return len(self.sheets)
-
-    def episodes(
-        self, number: int, n: int, *, searches: int, temperature: float, generator: torch.Generator
-    ) -> list[tuple[Run, AnswerRow]]:
-        """Run n episodes on one sheet, together, as many of each question. searches: without meaning here."""
-        del searches
-        sheet = self.sheets[number]
-        questions = [
-            question for question in sheet.questions[: self.n_questions] for _ in range(n // self.n_questions)
-        ]
-        serving = self.practice.researcher.runner
-        runner = EpisodeRunner(
-            serving.decoder,
-            lambda queries, withheld, wanted: [list(sheet.passages) for _ in queries],
-            serving.episode_limits,
-            serving.action_limits,
-        )
-        runs = runner.run(
-            [question.question for question in questions],
-            max_searches=1,
-            temperature=temperature,
-            generator=generator,
-        )
-        return [
-            (
-                run,
-                judge(
-                    question, self.practice.researcher.report(question.question, run), self.practice.dataset
-                ),
-            )
-            for question, run in zip(questions, runs, strict=True)
-        ]

@@ -53,7 +53,9 @@ class Policy:
         self.serving = ServingConfig.from_json(manifest["serving"])
         adapter = read_adapter(start / ADAPTER)
         source = base if base is not None else manifest["base"].get("source")
-        model, tokenizer = load_base(source, dtype=compute_dtype(device), device=device)
+        # On CUDA too in float32: episodes are few and short, and what is scored must be what has written them.
+        dtype = torch.float32 if torch.device(device).type == "cuda" else compute_dtype(device)
+        model, tokenizer = load_base(source, dtype=dtype, device=device)
         apply_rows(model, tokenizer, adapter)
         self.tokens, self.rows = list(adapter.rows), torch.stack(list(adapter.rows.values()))
         self.scale = alpha / rank
@@ -174,8 +176,15 @@ class Practised(Protocol):
     def __len__(self) -> int: ...
 
     def episodes(
-        self, number: int, n: int, *, searches: int, temperature: float, generator: torch.Generator
-    ) -> list[tuple[Any, AnswerRow]]: ...
+        self,
+        numbers: Sequence[int],
+        n: int,
+        *,
+        searches: int,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> list[tuple[Any, AnswerRow]]:
+        """Run n episodes of each; those of one behind one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +222,10 @@ class Rollouts:
         trainer.written = {}
         serving, decoder = self.policy.serving, self.practice.decoder
         with self.policy.writing():
-            for number in dict.fromkeys(prompts):  # together what has its prompt in common
+            for numbers in self._together(prompts):
                 for run, row in self.practice.episodes(
-                    int(number),
-                    prompts.count(number),
+                    numbers,
+                    prompts.count(str(numbers[0])),
                     searches=self.searches,
                     temperature=self.temperature,
                     generator=generator,
@@ -234,6 +243,12 @@ class Rollouts:
                     columns["env_mask"].append([0] * len(stem) + mask)
                     columns["judged"].append(row)
         return {**columns, "logprobs": None}
+
+    def _together(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return what is written together: on a CPU what has its prompt in common, on CUDA everything."""
+        numbers = [int(number) for number in dict.fromkeys(prompts)]
+        on_cuda = self.policy.model.model.device.type == "cuda"
+        return [numbers] if on_cuda else [[number] for number in numbers]
 
 
 class Rewarded:

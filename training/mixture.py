@@ -48,17 +48,17 @@ _READING = replace(_SHOWN, reading=True, most_passages=3)
 _SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
 _HOPS = replace(_SHOWN, withheld_share=0.05, again_share=1.0)
 PARTS = (
-    Part(name="new_wiki", n=1_000, config=_SEARCHING, n_sheets=12_000),
-    Part(name="amazon_reviews", n=100, config=_READING, n_sheets=6_000),
-    Part(name="reddit", n=100, config=_READING, n_sheets=6_000),
-    Part(name="policyqa_dev", n=100, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_000),
+    Part(name="new_wiki", n=1_500, config=_SEARCHING, n_sheets=20_000),
+    Part(name="amazon_reviews", n=100, config=_READING, n_sheets=12_000),
+    Part(name="reddit", n=100, config=_READING, n_sheets=12_000),
+    Part(name="policyqa_dev", n=100, config=replace(_SEARCHING, title_in_question=True), n_sheets=3_000),
     Part(name="clapnq_dev", n=400, config=_SEVERAL),
     Part(name="contractnli", n=150, config=_SEVERAL),
     Part(name="qmsum_train", n=200, config=_SEVERAL),
     Part(name="hotpot_train100", n=100, config=_HOPS),
     Part(name="musique_train100", n=100, config=_HOPS),
     Part(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
-    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=2_000),
+    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=3_000),
     Part(name="cmrc_trial", n=50, config=_SHOWN, n_sheets=600),
 )
 

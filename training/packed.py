@@ -8,13 +8,13 @@ completions begin with (a question, asked several times) can be laid out once fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-__all__ = ["Layout", "Scored", "lay_out", "score_completions"]
+__all__ = ["Layout", "Scored", "lay_out", "lay_out_many", "score_completions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,25 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A prompt, stems and completions as one sequence. ids: (n,); given: the mask and positions a model needs for it.
+    """Prompts, each with its stems and completions as one sequence, a row each. ids: (rows, n), padded at the right.
 
-    before: for each token of the completions, in their order, where the state stands that predicts it.
+    given: the masks and positions a model needs for it. before: for each token of the completions, in their order,
+    where the state stands that predicts it, the rows' states behind one another.
     """
 
     ids: torch.Tensor
     given: dict[str, Any]
+    before: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One prompt's sequence. owner: of each place, 0 the prompt, else a stem or completion; stem_of: whose it sees."""
+
+    ids: list[int]
+    owner: list[int]
+    stem_of: list[int]
+    positions: list[int]
     before: list[int]
 
 
@@ -47,7 +59,18 @@ def lay_out(
 
     stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one.
     """
-    device, n_prompt = model.device, len(prompt)
+    return _layout(model, [_row(prompt, completions, stems)])
+
+
+def lay_out_many(model: Any, groups: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> Layout:
+    """Lay out several prompts, each with its completions, as rows of one batch."""
+    return _layout(model, [_row(prompt, completions, None) for prompt, completions in groups])
+
+
+def _row(
+    prompt: Sequence[int], completions: Sequence[Sequence[int]], stems: Sequence[Sequence[int]] | None
+) -> _Row:
+    n_prompt = len(prompt)
     of_stem: dict[tuple[int, ...], list[int]] = {}
     for number, _ in enumerate(completions):
         of_stem.setdefault(tuple(stems[number]) if stems is not None else (), []).append(number)
@@ -71,16 +94,26 @@ def lay_out(
             owner += [node] * len(tokens)
             stem_of += [parent] * len(tokens)
             positions += range(begins, begins + len(tokens))
-    at = torch.tensor(positions, device=device)
-    owners, stems_of = torch.tensor(owner, device=device), torch.tensor(stem_of, device=device)
+    before = [at for number, _ in enumerate(completions) for at in place[number]]
+    return _Row(ids, owner, stem_of, positions, before)
+
+
+def _layout(model: Any, rows: Sequence[_Row]) -> Layout:
+    width = max(len(row.ids) for row in rows)
+
+    def padded(parts: Iterable[list[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([part + [fill] * (width - len(part)) for part in parts], device=model.device)
+
+    ids, positions = padded((row.ids for row in rows), 0), padded((row.positions for row in rows), 0)
+    owner, stem_of = padded((row.owner for row in rows), -1), padded((row.stem_of for row in rows), -1)
     seen = (
-        (owners.unsqueeze(0) == owners.unsqueeze(1))
-        | (owners == 0).unsqueeze(0)
-        | (owners.unsqueeze(0) == stems_of.unsqueeze(1))
+        (owner.unsqueeze(1) == owner.unsqueeze(2))
+        | (owner == 0).unsqueeze(1)
+        | (owner.unsqueeze(1) == stem_of.unsqueeze(2))
     )
-    given = {"attention_mask": _masks(model, seen, at), "position_ids": at.unsqueeze(0)}
-    before = [before for number, _ in enumerate(completions) for before in place[number]]
-    return Layout(torch.tensor(ids, device=device), given, before)
+    given = {"attention_mask": _masks(model, seen, positions), "position_ids": positions}
+    before = [number * width + at for number, row in enumerate(rows) for at in row.before]
+    return Layout(ids, given, before)
 
 
 def score_completions(
@@ -105,7 +138,7 @@ def score_completions(
     layout = lay_out(model, prompt, completions, stems)
     lengths = [len(completion) for completion in completions]
     output = model(
-        input_ids=layout.ids.unsqueeze(0),
+        input_ids=layout.ids,
         use_cache=False,
         logits_to_keep=torch.tensor(layout.before, device=model.device),
         **layout.given,
@@ -122,11 +155,11 @@ def score_completions(
 
 
 def _masks(model: Any, seen: torch.Tensor, positions: torch.Tensor) -> Any:
-    """Return what is added to attention scores: (1, 1, n, n), one for each kind of layer where there are kinds.
+    """Return what is added to attention scores: (rows, 1, n, n), one for each kind of layer where there are kinds.
 
-    seen: which places a place may see, (n, n), but for those behind it.
+    seen: which places a place may see, (rows, n, n), but for those behind it.
     """
-    distance = positions.unsqueeze(1) - positions.unsqueeze(0)
+    distance = positions.unsqueeze(2) - positions.unsqueeze(1)
     full = _added(seen & (distance >= 0), model.dtype)
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -137,7 +170,5 @@ def _masks(model: Any, seen: torch.Tensor, positions: torch.Tensor) -> Any:
 
 
 def _added(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    barred = torch.finfo(dtype).min
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, barred)[
-        None, None
-    ]
+    nothing = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return nothing.masked_fill(~allowed, torch.finfo(dtype).min).unsqueeze(1)

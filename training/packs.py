@@ -13,18 +13,19 @@ from typing import Any
 
 import torch
 
-from training.packed import Layout, lay_out
+from training.packed import Layout, lay_out_many
 from training.traces import Trace
 
-__all__ = ["Example", "Pack", "encode_trace", "make_packs", "pack_steps"]
+__all__ = ["Example", "Pack", "encode_traces", "in_batches", "lay_out_packs", "make_packs", "pack_steps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of one trace, and which of them are labels (never the first)."""
+    """Token ids of one trace, and which of them are labels (never the first). n_first: of its first segment."""
 
     ids: tuple[int, ...]
     labelled: tuple[bool, ...]
+    n_first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +43,66 @@ class Pack:
     def n_labels(self) -> int:
         return sum(sum(part.labelled) for part in self.parts)
 
-    def lay_out(self, model: Any) -> tuple[Layout, torch.Tensor, torch.Tensor]:
-        """Return the layout, where the states stand that predict labels, and the labels, both (n_labels,)."""
-        layout = lay_out(model, self.prompt, [part.ids for part in self.parts])
-        labelled = [label for part in self.parts for label in part.labelled]
-        before = [at for at, label in zip(layout.before, labelled, strict=True) if label]
-        mask = torch.tensor(labelled, device=model.device)
-        return layout, torch.tensor(before, device=model.device), layout.ids[len(self.prompt) :][mask]
+
+def lay_out_packs(model: Any, packs: Sequence[Pack]) -> tuple[Layout, torch.Tensor, torch.Tensor]:
+    """Return packs as rows of one batch, where the states stand that predict labels, and the labels, both (n_labels,).
+
+    The places are those of the rows' states behind one another.
+    """
+    layout = lay_out_many(model, [(pack.prompt, [part.ids for part in pack.parts]) for pack in packs])
+    parts = [part for pack in packs for part in pack.parts]
+    written = [token for part in parts for token in part.ids]
+    labelled = [label for part in parts for label in part.labelled]
+    before = [at for at, label in zip(layout.before, labelled, strict=True) if label]
+    target = [token for token, label in zip(written, labelled, strict=True) if label]
+    return layout, torch.tensor(before, device=model.device), torch.tensor(target, device=model.device)
 
 
-def encode_trace(tokenizer: Any, trace: Trace) -> Example:
-    """Return the token ids of a trace; segments meet at tags, so tokenising them apart changes nothing."""
-    ids: list[int] = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    labelled = [False] * len(ids)
-    for text, trained in trace.segments:
-        part = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        ids += part
-        labelled += [trained] * len(part)
-    return Example(tuple(ids), tuple(labelled))
+def in_batches(packs: Sequence[Pack], most_tokens: int) -> list[list[Pack]]:
+    """Put packs of like length together, up to `most_tokens` with their padding; each alone where that is 0."""
+    batches: list[list[Pack]] = []
+    for pack in sorted(packs, key=lambda pack: pack.n_tokens, reverse=True):
+        if batches and (len(batches[-1]) + 1) * batches[-1][0].n_tokens <= most_tokens:
+            batches[-1].append(pack)
+        else:
+            batches.append([pack])
+    return batches
 
 
-def make_packs(
-    traces: Sequence[Trace], examples: Sequence[Example], tokenizer: Any, longest: int
-) -> list[Pack]:
+def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[Example]:
+    """Return the token ids of traces; segments meet at tags, so tokenising them apart changes nothing.
+
+    Equal segments are read once.
+    """
+    texts = list(dict.fromkeys(text for trace in traces for text, _ in trace.segments))
+    encoded = (
+        tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
+    )
+    ids_of = dict(zip(texts, encoded, strict=True))
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    examples = []
+    for trace in traces:
+        ids, labelled = [*begin], [False] * len(begin)
+        for text, trained in trace.segments:
+            ids += ids_of[text]
+            labelled += [trained] * len(ids_of[text])
+        n_first = len(begin) + len(ids_of[trace.segments[0][0]])
+        examples.append(Example(tuple(ids), tuple(labelled), n_first))
+    return examples
+
+
+def make_packs(examples: Sequence[Example], longest: int) -> list[Pack]:
     """Put traces with the same first segment behind one prompt, packs of at most `longest` tokens, in their order.
 
     examples: the traces' token ids. A trace that is longer alone is left out.
     """
-    groups: dict[str, list[Example]] = {}
-    for trace, example in zip(traces, examples, strict=True):
+    groups: dict[tuple[int, ...], list[Example]] = {}
+    for example in examples:
         if len(example.ids) <= longest:
-            groups.setdefault(trace.segments[0][0], []).append(example)
+            groups.setdefault(example.ids[: example.n_first], []).append(example)
     packs: list[Pack] = []
-    for first, members in groups.items():
-        n_prompt = len(encode_trace(tokenizer, Trace("", "", ((first, False),))).ids)
-        prompt = members[0].ids[:n_prompt]
+    for prompt, members in groups.items():
+        n_prompt = len(prompt)
         parts: list[Example] = []
         n_tokens = n_prompt
         for member in members:

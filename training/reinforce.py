@@ -1,6 +1,7 @@
 """Stage two of the retrieve model: reinforced on its own episodes, by trl's `GRPOTrainer`.
 
     python -m training.reinforce --data DATA --run RUN [--start VERSION] [--config FILE.toml] [--stop-after-s S]
+    python -m training.reinforce --sheets FOLDER --held-out-sheets FOLDER --run RUN …
 
 Every step asks some questions several times each, through the code that serves (`training.episodes`), and pays the
 reports by `training.rewards`. The advantage of an episode is its reward less the mean of its question's (Shao et al.,
@@ -18,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,16 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.model import ADAPTER
 from training.config_file import read_config
-from training.episodes import Practice, SheetPractice
+from training.episodes import Practice
 from training.evaluate import compare
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.results import AnswersResult, score_answers
 from training.rewards import Prices, reward
 from training.run_folder import RunFolder
+from training.sheet_practice import SheetPractice, Sheets
 from training.significance import Difference, paired_bootstrap
 
-__all__ = ["ReinforceConfig", "Reinforced", "reinforce"]
+__all__ = ["ReinforceConfig", "Reinforced", "figures_of", "gains_of", "reinforce"]
 
 _HEADLINE = ("f1", "citation_precision", "citation_recall", "abstention_f1")
 
@@ -110,7 +112,7 @@ class Reinforced:
 def reinforce(
     policy: Policy,
     practice: Practice | SheetPractice,
-    held_out: Practice,
+    held_out: Practice | SheetPractice,
     run: str | Path,
     config: ReinforceConfig,
     *,
@@ -148,15 +150,23 @@ def reinforce(
         )
     adapter = folder.path / "adapter.safetensors"
     policy.save(adapter)
-    gains = {
-        "reward": paired_bootstrap(
-            [reward(row, config.prices) for row in before.rows],
-            [reward(row, config.prices) for row in after.rows],
-            groups=[row.document_id for row in before.rows],
-        ),
-        **{name: compare(before, after, name) for name in _HEADLINE},
-    }
+    gains = gains_of(before, after, config.prices)
     return Reinforced(adapter, step, time.monotonic() - started, before, after, gains)
+
+
+def gains_of(first: AnswersResult, second: AnswersResult, prices: Prices) -> dict[str, Difference]:
+    """Return how much the second gains on the first in mean reward and in the figures that must not fall.
+
+    Both must have answered the same questions; resampled by document.
+    """
+    return {
+        "reward": paired_bootstrap(
+            [reward(row, prices) for row in first.rows],
+            [reward(row, prices) for row in second.rows],
+            groups=[row.document_id for row in first.rows],
+        ),
+        **{name: compare(first, second, name) for name in _HEADLINE},
+    }
 
 
 @contextmanager
@@ -176,7 +186,7 @@ def _of_trl(folder: RunFolder, step: int) -> Path:
 def _trainer(
     policy: Policy,
     practice: Practice | SheetPractice,
-    held_out: Practice,
+    held_out: Practice | SheetPractice,
     folder: RunFolder,
     config: ReinforceConfig,
     started: float,
@@ -200,7 +210,7 @@ def _trainer(
         scale_rewards="none",
         max_completion_length=policy.serving.action.max_tokens,
         activation_checkpointing=False,
-        bf16=on_cuda,
+        bf16=False,  # the policy is float32 where it is trained on CUDA, and says itself what it is elsewhere
         use_cpu=not on_cuda,
         logging_steps=1,
         save_strategy="steps",
@@ -247,7 +257,7 @@ class _Keeper(TrainerCallback):
     def __init__(
         self,
         policy: Policy,
-        held_out: Practice,
+        held_out: Practice | SheetPractice,
         folder: RunFolder,
         config: ReinforceConfig,
         started: float,
@@ -281,7 +291,7 @@ class _Keeper(TrainerCallback):
         if state.global_step % self.config.evaluate_steps == 0 and state.global_step < self.config.steps:
             with self.policy.writing():
                 result = self.held_out.measure(max_searches=self.config.searches)
-            held = {f"held_{name}": value for name, value in _figures(result, self.config.prices).items()}
+            held = {f"held_{name}": value for name, value in figures_of(result, self.config.prices).items()}
             self.folder.log({"step": state.global_step, **held})
         if self.stop_after_s is not None and time.monotonic() - self.started > self.stop_after_s:
             control.should_training_stop = control.should_save = True
@@ -291,7 +301,7 @@ class _Keeper(TrainerCallback):
         self.folder.checkpoint(state.global_step, self.policy.pairs)
 
 
-def _figures(result: AnswersResult, prices: Prices) -> dict[str, float]:
+def figures_of(result: AnswersResult, prices: Prices) -> dict[str, float]:
     """Return the mean reward and the figures that must not fall."""
     scores = score_answers(result.rows)
     rewards = [reward(row, prices) for row in result.rows]
@@ -307,54 +317,21 @@ def _describe(result: Reinforced, prices: Prices) -> dict[str, Any]:
         "steps": result.n_steps,
         "seconds": round(result.seconds),
         "held_out_questions": len(result.before.rows),
-        "before": _figures(result.before, prices),
-        "after": _figures(result.after, prices),
+        "before": figures_of(result.before, prices),
+        "after": figures_of(result.after, prices),
         "gains": {name: asdict(gain) for name, gain in result.gains.items()},
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train from the command line."""
-    import argparse
-
+def _with_store(options: Any, policy: Policy, config: ReinforceConfig, start: Path) -> Reinforced:
+    """Practise and measure on stores of a labelled set's documents."""
     from prep.model import PrepModel
-    from retrieve.model import shipped_retrieve
-    from training.curves import draw_run
     from training.dataset import load_set
-    from training.mixture import DEVELOPMENT, part_of
+    from training.mixture import part_of
 
-    parser = argparse.ArgumentParser(
-        description="reinforce the retrieve model on its own episodes; resumes by itself"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of labelled sets")
-    parser.add_argument(
-        "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
-    )
-    parser.add_argument(
-        "--set", default=DEVELOPMENT, help="the labelled set; what is held out says training.mixture"
-    )
-    parser.add_argument("--start", type=Path, help="the version to start from; the shipped one by default")
-    parser.add_argument("--base", help="causal LM of the version, by path (default: the embedded one)")
-    parser.add_argument("--prep", help="a prep model version; the shipped one by default")
-    parser.add_argument("--questions", type=int, help="practise on so many questions; all by default")
-    parser.add_argument("--held-out", type=int, default=400, help="measure on so many held-out questions")
-    parser.add_argument("--config", help="TOML file with settings")
-    parser.add_argument("--stop-after-s", type=float, help="end by then, at a checkpoint")
-    options = parser.parse_args(argv)
-    config = ReinforceConfig.from_toml(options.config) if options.config else ReinforceConfig()
-    start = options.start or shipped_retrieve()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = load_set(options.data / options.set)
     if not dataset.questions:
         raise DataError(f"the set {options.set!r} has no questions to practise on")
-    policy = Policy(
-        start,
-        rank=config.rank,
-        alpha=config.alpha,
-        frozen_layers=config.frozen_layers,
-        base=options.base,
-        device=device,
-    )
     prep = PrepModel.load(options.prep)
 
     def opened(name: str, limit: int | None) -> AbstractContextManager[Practice]:
@@ -367,14 +344,86 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         practised: Practice | SheetPractice = practice
         if config.sheet_questions:
-            if not policy.serving.episode.question_last:
-                raise ConfigError(
-                    f"{start} reads the question first: sheets need a version that reads it last"
-                )
-            practised = SheetPractice.draw(practice, prep, config.sheet_questions, seed=config.seed)
-        result = reinforce(
+            asked = replace(practice.dataset, questions=practice.questions)
+            k = policy.serving.episode.passages_per_search
+            drawn = Sheets.draw(asked, prep, config.sheet_questions, n_passages=k, seed=config.seed)
+            practised = SheetPractice(drawn, policy.model)
+        return reinforce(
             policy, practised, held_out, options.run, config, start=start, stop_after_s=options.stop_after_s
         )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train from the command line."""
+    import argparse
+
+    from retrieve.model import shipped_retrieve
+    from training.curves import draw_run
+    from training.mixture import DEVELOPMENT
+
+    parser = argparse.ArgumentParser(
+        description="reinforce the retrieve model on its own episodes; resumes by itself"
+    )
+    parser.add_argument("--data", type=Path, help="folder of labelled sets")
+    parser.add_argument(
+        "--set", default=DEVELOPMENT, help="the labelled set; what is held out says training.mixture"
+    )
+    parser.add_argument(
+        "--sheets",
+        type=Path,
+        help="practise on sheets drawn before (training.sheet_practice), without a store",
+    )
+    parser.add_argument(
+        "--held-out-sheets", type=Path, help="with --sheets: measure on these, each question on one sheet"
+    )
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
+    )
+    parser.add_argument("--start", type=Path, help="the version to start from; the shipped one by default")
+    parser.add_argument("--base", help="causal LM of the version, by path (default: the embedded one)")
+    parser.add_argument("--prep", help="a prep model version; the shipped one by default")
+    parser.add_argument("--questions", type=int, help="practise on so many questions; all by default")
+    parser.add_argument("--held-out", type=int, default=400, help="measure on so many held-out questions")
+    parser.add_argument("--config", help="TOML file with settings")
+    parser.add_argument("--stop-after-s", type=float, help="end by then, at a checkpoint")
+    options = parser.parse_args(argv)
+    if (options.sheets is None) == (options.data is None) or (options.sheets is None) != (
+        options.held_out_sheets is None
+    ):
+        parser.error("give --data, or --sheets with --held-out-sheets")
+    config = ReinforceConfig.from_toml(options.config) if options.config else ReinforceConfig()
+    start = options.start or shipped_retrieve()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+    policy = Policy(
+        start,
+        rank=config.rank,
+        alpha=config.alpha,
+        frozen_layers=config.frozen_layers,
+        base=options.base,
+        device=device,
+    )
+    if (config.sheet_questions or options.sheets) and not policy.serving.episode.question_last:
+        raise ConfigError(f"{start} reads the question first: sheets need a version that reads it last")
+    if options.sheets is not None:
+        drawn, held = Sheets.load(options.sheets), Sheets.load(options.held_out_sheets)
+        held.sheets = held.sheets[: max(1, options.held_out // held.n_questions)]
+        if drawn.n_questions != config.sheet_questions:
+            raise ConfigError(
+                f"{options.sheets} has {drawn.n_questions} questions a sheet: say so in the settings"
+            )
+        result = reinforce(
+            policy,
+            SheetPractice(drawn, policy.model),
+            SheetPractice(held, policy.model),
+            options.run,
+            config,
+            start=start,
+            stop_after_s=options.stop_after_s,
+        )
+    else:
+        result = _with_store(options, policy, config, start)
     described = json.dumps(_describe(result, config.prices), indent=2)
     (options.run / "result.json").write_text(described + "\n", encoding="utf-8")
     print(described)

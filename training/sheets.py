@@ -48,7 +48,7 @@ class SheetConfig:
     traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))
     most_questions: int = 10
     none_share: float = 0.3
-    often: int = 2
+    often: int = 3
 
     def __post_init__(self) -> None:
         check_counts(self, "most_questions", "often")

@@ -16,6 +16,7 @@ import math
 import random
 import shutil
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,11 +31,21 @@ from prep.manifest import file_digest
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.tags import MARKERS, TAGS
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
-from training.packs import Example, Pack, encode_trace, make_packs, pack_steps
+from training.packs import (
+    Example,
+    Pack,
+    encode_traces,
+    in_batches,
+    lay_out_packs,
+    make_packs,
+    pack_steps,
+)
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
-__all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_trace", "train_supervised"]
+__all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_traces", "train_supervised"]
+
+_CUDA_TOKENS = 16_384  # of one batch of packs, padding and all: about 40 GB with the embedded base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +118,17 @@ def train_supervised(
     started = time.monotonic()
     torch.manual_seed(config.seed)
     device, pad = model.device, tokenizer.pad_token_id
-    examples = [encode_trace(tokenizer, trace) for trace in traces]
+    examples = encode_traces(tokenizer, traces)
     fitting = _fitting(examples, config)
     if not fitting:
         raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
-    packs = make_packs(traces, examples, tokenizer, config.lengths[-1]) if config.packed else []
+    packs = make_packs(examples, config.lengths[-1]) if config.packed else []
     batches = (
         pack_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
         if packs
         else _batches(fitting, config)
     )
-    held = _fixed_batches(_fitting([encode_trace(tokenizer, trace) for trace in held_out], config), config)
+    held = _fixed_batches(_fitting(encode_traces(tokenizer, held_out), config), config)
     learner = _Learner(model, tokenizer, config)
     if start_from is not None:
         learner.start_from(start_from)
@@ -220,6 +231,7 @@ class _Learner:
             name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
         }
         self.clip_norm = config.clip_norm
+        self.at_once = _CUDA_TOKENS if self.head.device.type == "cuda" else 0
         if config.frozen_layers:
             self._freeze(config.frozen_layers)
 
@@ -258,13 +270,16 @@ class _Learner:
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
     def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
-        """Yield each pack's share of the mean cross-entropy at the labels of all of them."""
+        """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them.
+
+        On a CPU a batch is one pack, for padding is work; on CUDA launching is.
+        """
         n_labels = sum(pack.n_labels for pack in packs)
-        for pack in packs:
-            layout, before, target = pack.lay_out(self.model)
-            embedded = self._embed(layout.ids.unsqueeze(0))
+        for batch in in_batches(packs, self.at_once):
+            layout, before, target = lay_out_packs(self.model, batch)
+            embedded = self._embed(layout.ids)
             hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
-            logits = self._logits(hidden[0, before])
+            logits = self._logits(hidden.flatten(0, 1)[before])
             yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
 
     def _embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -311,7 +326,7 @@ class _Learner:
 def _digest(examples: Sequence[Example]) -> str:
     data = hashlib.sha256()
     for example in examples:
-        data.update(repr((example.ids, example.labelled)).encode())
+        data.update(array("i", example.ids).tobytes() + bytes(example.labelled))
     return data.hexdigest()[:16]
 
 
@@ -403,6 +418,7 @@ def main() -> None:
     import argparse
 
     from retrieve.base import load_base
+    from training.dataset import load_set
     from training.mixture import read_traces
 
     parser = argparse.ArgumentParser(
@@ -413,6 +429,11 @@ def main() -> None:
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
+    )
+    parser.add_argument(
+        "--leave-out",
+        type=Path,
+        help="no traces of this labelled set's questions: kept for reinforcement (training.sheet_practice)",
     )
     parser.add_argument(
         "--base", default=None, help="causal LM by path or hub name (default: the embedded one)"
@@ -431,6 +452,7 @@ def main() -> None:
         "frozen_layers",
         "batch_tokens",
         "evaluate_every",
+        "checkpoint_every",
         "seed",
     )
     for name in options:
@@ -444,6 +466,10 @@ def main() -> None:
     )
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
+    traces = read_traces(arguments.traces / "train.jsonl")
+    if arguments.leave_out is not None:
+        kept = {question.id for question in load_set(arguments.leave_out).questions}
+        traces = [trace for trace in traces if trace.question_id not in kept]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = load_base(arguments.base, device=device)
     config = SupervisedConfig(
@@ -456,7 +482,7 @@ def main() -> None:
     result = train_supervised(
         model,
         tokenizer,
-        read_traces(arguments.traces / "train.jsonl"),
+        traces,
         arguments.out,
         config,
         held_out=read_traces(arguments.traces / "held_out.jsonl"),

@@ -52,7 +52,7 @@ def test_completions_behind_a_stem_are_scored_as_behind_prompt_and_stem(model: A
             expected = plain(model, [*prompt, *stem], completion, 1.0)
             chosen = expected.gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
             torch.testing.assert_close(found.logprobs, chosen, atol=1e-4, rtol=1e-4)
-    assert len(lay_out(model, prompt, completions, stems).ids) == 40 + 6 + 3 + sum(map(len, completions))
+    assert lay_out(model, prompt, completions, stems).ids.numel() == 40 + 6 + 3 + sum(map(len, completions))
 
 
 def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_gemma
 
 from retrieve.base import load_base
-from training.packs import encode_trace, make_packs, pack_steps
+from training.packs import encode_traces, make_packs, pack_steps
 from training.supervised import SupervisedConfig, _Learner, train_supervised
 from training.traces import Trace
 
@@ -51,21 +51,23 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_begins_alike_is_read_once(base: Path) -> None:
     _, tokenizer = load_base(base, dtype=torch.float32)
-    examples = [encode_trace(tokenizer, trace) for trace in TRACES]
-    first, second = make_packs([*TRACES[::2], TRACES[1]], [*examples[::2], examples[1]], tokenizer, 200)
+    examples = encode_traces(tokenizer, TRACES)
+    first, second = make_packs([*examples[::2], examples[1]], 200)
     assert [len(pack.parts) for pack in (first, second)] == [2, 1]
     for example, part in zip((examples[0], examples[1]), first.parts, strict=True):
         assert first.prompt + part.ids == example.ids
         assert not any(example.labelled[: len(first.prompt)])
         assert example.labelled[len(first.prompt) :] == part.labelled
     assert first.n_tokens == len(examples[0].ids) + len(examples[1].ids) - len(first.prompt)
-    alone = make_packs(TRACES, examples, tokenizer, max(len(example.ids) for example in examples))
+    alone = make_packs(examples, max(len(example.ids) for example in examples))
     assert [len(pack.parts) for pack in alone] == [1, 1, 1]
     short = min(len(example.ids) for example in examples)
-    assert len(make_packs(TRACES, examples, tokenizer, short)) == 1
+    assert len(make_packs(examples, short)) == 1
 
 
-def test_losses_are_those_of_the_traces_alone(base: Path) -> None:
+@pytest.mark.parametrize(("at_once", "n_batches"), [(0, 2), (1_000, 1)])
+def test_losses_are_those_of_the_traces_alone(base: Path, at_once: int, n_batches: int) -> None:
+    """One pack at a time, and packs of different lengths as rows of one batch."""
     model, tokenizer = load_base(base, dtype=torch.float32)
     torch.manual_seed(0)
     learner = _Learner(model, tokenizer, CONFIG)
@@ -73,9 +75,12 @@ def test_losses_are_those_of_the_traces_alone(base: Path) -> None:
         for master in learner.masters.values():
             master.add_(0.05 * torch.randn_like(master))
     learner.scatter_masters()
-    examples = [encode_trace(tokenizer, trace) for trace in TRACES]
-    packs = make_packs(TRACES, examples, tokenizer, 200)
-    packed = float(sum(learner.packed_losses(packs)).detach())
+    examples = encode_traces(tokenizer, TRACES)
+    packs = make_packs(examples, 200)
+    learner.at_once = at_once
+    losses = list(learner.packed_losses(packs))
+    assert len(losses) == n_batches
+    packed = float(sum(losses).detach())
     total, n_labels = 0.0, 0
     for example in examples:
         ids, labelled = torch.tensor([example.ids]), torch.tensor([example.labelled])
@@ -87,8 +92,8 @@ def test_losses_are_those_of_the_traces_alone(base: Path) -> None:
 
 def test_every_pack_has_its_turn_in_each_epoch(base: Path) -> None:
     _, tokenizer = load_base(base, dtype=torch.float32)
-    examples = [encode_trace(tokenizer, trace) for trace in TRACES]
-    packs = make_packs(TRACES, examples, tokenizer, 200) * 4
+    examples = encode_traces(tokenizer, TRACES)
+    packs = make_packs(examples, 200) * 4
     steps = pack_steps(packs, 120, seed=1, n_epochs=2)
     assert sorted(number for step in steps for number in step) == sorted([*range(8), *range(8)])
     assert all(sum(packs[number].n_tokens for number in step) <= 120 for step in steps)
@@ -107,7 +112,7 @@ def test_a_packed_run_learns_and_its_adapter_loads(base: Path, tmp_path: Path) -
     again, _ = load_base(base, dtype=torch.float32)
     learner = _Learner(again, tokenizer, config)
     learner.start_from(result.adapter)
-    example = encode_trace(tokenizer, TRACES[0])
+    example = encode_traces(tokenizer, TRACES[:1])[0]
     loss, hits = learner.loss(torch.tensor([example.ids]), torch.tensor([example.labelled]))
     assert float(loss.detach()) < 0.5 * losses[0]
     assert hits.float().mean() > 0.5

@@ -18,15 +18,16 @@ from fixture_rows import answer_row
 from fixture_stages import log_rows
 
 from prep.document import Document, Span
-from prep.errors import ConfigError
+from prep.errors import ConfigError, DataError
 from retrieve.adapter import read_adapter
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.dataset import LabelledSet, Question
-from training.episodes import Practice, SheetPractice
+from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, reinforce
+from training.sheet_practice import SheetPractice, Sheets, practice_part
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -102,7 +103,7 @@ def train(
 ) -> Reinforced:
     with opened(config.frozen_layers, start) as (policy, practice):
         n = config.sheet_questions
-        practised = SheetPractice.draw(practice, LinePrep(), n) if n else practice
+        practised = SheetPractice(Sheets.draw(small_set(), LinePrep(), n), policy.model) if n else practice
         return reinforce(policy, practised, practice, run, config, start=start, **more)
 
 
@@ -229,15 +230,15 @@ def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Op
 def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_them(
     opened: Opened, last: Path
 ) -> None:
-    with opened(0, last) as (policy, practice):
-        sheets = SheetPractice.draw(practice, LinePrep(), 4)
+    with opened(0, last) as (policy, _):
+        sheets = SheetPractice(Sheets.draw(small_set(), LinePrep(), 4), policy.model)
         rollouts = Rollouts(policy, sheets, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
         columns = rollouts(["0"] * 8 + ["1"] * 8, trainer)
     decode = policy.model.tokenizer.decode
     assert len({tuple(ids) for ids in columns["prompt_ids"]}) == 2
     for row, number in enumerate([0] * 8 + [1] * 8):
-        sheet = sheets.sheets[number]
+        sheet = sheets.drawn.sheets[number]
         question = sheet.questions[row % 8 // 2]
         ids, mask = columns["completion_ids"][row], columns["env_mask"][row]
         shown = decode([token for token, own in zip(ids, mask, strict=True) if not own])
@@ -248,7 +249,7 @@ def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_t
         judged = columns["judged"][row]
         assert (judged.question_id, judged.expects_answer) == (question.id, not question.withheld)
         assert judged.n_searches == 1
-    kinds = {question.withheld for sheet in sheets.sheets for question in sheet.questions}
+    kinds = {question.withheld for sheet in sheets.drawn.sheets for question in sheet.questions}
     assert kinds == {False, True}
 
 
@@ -327,3 +328,41 @@ def test_a_step_without_spread_moves_nothing(
     for name, (a, b) in before.updates.items():
         assert torch.equal(after.updates[name][0], a)
         assert torch.equal(after.updates[name][1], b)
+
+
+def test_sheets_are_kept_in_a_folder_and_measured_without_a_store(
+    last: Path, base: Path, tmp_path: Path
+) -> None:
+    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
+    drawn.save(tmp_path / "sheets")
+    again = Sheets.load(tmp_path / "sheets")
+    assert again.sheets == drawn.sheets
+    asked = {question.id for sheet in drawn.sheets for question in sheet.questions}
+    assert {question.id for question in again.dataset.questions} == asked
+    practice = SheetPractice(again, Policy(last, rank=2, alpha=4, base=base).model)
+    first = practice.measure(kept=tmp_path / "rows.jsonl")
+    assert len(first.rows) == 4 * len(drawn.sheets) == len(asked)
+    assert practice.measure(kept=tmp_path / "rows.jsonl").rows == first.rows
+    several = Sheets(again.dataset, [*again.sheets, again.sheets[0]])
+    with pytest.raises(DataError, match="on several sheets"):
+        SheetPractice(several, Policy(last, rank=2, alpha=4, base=base).model).measure()
+    (tmp_path / "sheets" / "sheets.jsonl").write_text('{"passages": []}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 1: not a sheet"):
+        Sheets.load(tmp_path / "sheets")
+
+
+def test_sheets_of_two_sets_take_turns() -> None:
+    drawn = Sheets.draw(small_set(), LinePrep(), 2)
+    other = replace(drawn, sheets=drawn.sheets[:2])
+    joined = drawn.joined(other)
+    assert len(joined.sheets) == len(drawn.sheets) + 2
+    assert joined.sheets[:2] == [drawn.sheets[0], other.sheets[0]]
+
+
+def test_what_is_kept_for_practice_is_by_question_or_by_document() -> None:
+    whole = small_set()
+    by_question, by_document = (practice_part(whole, reading=reading) for reading in (False, True))
+    kept = {question.id for question in by_question.questions}
+    assert 0 < len(kept) < len(WORDS)
+    assert kept == {question.id for question in by_document.questions} == set(by_document.documents)
+    assert by_question.documents == whole.documents

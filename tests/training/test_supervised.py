@@ -24,7 +24,7 @@ from retrieve.decoding import Decoder
 from retrieve.episode import Episode, Passage
 from retrieve.tags import MARKERS, TAGS
 from training.mixture import write_traces
-from training.supervised import SupervisedConfig, encode_trace, train_supervised
+from training.supervised import SupervisedConfig, encode_traces, train_supervised
 from training.traces import Trace
 
 CONFIG = SupervisedConfig(
@@ -136,7 +136,7 @@ def test_what_is_saved_serves_as_it_trained(base: Path, whole: tuple[Path, Any])
     apply_adapter(model, tokenizer, whole[1].adapter)
     losses = []
     for trace in TRACES[:8]:
-        example = encode_trace(tokenizer, trace)
+        example = encode_traces(tokenizer, [trace])[0]
         ids = torch.tensor([example.ids])
         with torch.inference_mode():
             scores = torch.log_softmax(model(ids).logits[0, :-1].float(), dim=-1)
@@ -269,7 +269,7 @@ def test_a_base_of_another_kind_is_trained_and_served_the_same_way(tmp_path: Pat
     assert result.evaluations
     model, tokenizer = load_base(path, dtype=torch.float32)
     apply_adapter(model, tokenizer, result.adapter)
-    example = encode_trace(tokenizer, TRACES[0])
+    example = encode_traces(tokenizer, TRACES[:1])[0]
     with torch.inference_mode():
         scores = torch.log_softmax(model(torch.tensor([example.ids])).logits[0, :-1], dim=-1)
     own = {tokenizer.convert_tokens_to_ids(token) for token in (*TAGS, *MARKERS)}
@@ -286,7 +286,7 @@ def test_a_trace_is_encoded_as_its_episode_is_read(base: Path) -> None:
     episode.act("<search> glass</search>")
     episode.give([])
     episode.act("<report> none</report>")
-    example = encode_trace(tokenizer, Trace("q", "direct", tuple(episode.segments)))
+    example = encode_traces(tokenizer, [Trace("q", "direct", tuple(episode.segments))])[0]
     assert list(example.ids) == decoder.encode(episode.prompt)
     written = [token for token, label in zip(example.ids, example.labelled, strict=True) if label]
     assert tokenizer.decode(written) == "<search> glass</search><report> none</report>"
@@ -295,7 +295,7 @@ def test_a_trace_is_encoded_as_its_episode_is_read(base: Path) -> None:
 
 def test_traces_too_long_are_counted_and_none_that_fits_is_an_error(base: Path, tmp_path: Path) -> None:
     tokenizer = gemma_tokenizer()
-    longest = max(len(encode_trace(tokenizer, trace).ids) for trace in TRACES)
+    longest = max(len(encode_traces(tokenizer, [trace])[0].ids) for trace in TRACES)
     assert longest > 32
     short = replace(CONFIG, lengths=(longest - 1,), n_epochs=0.25)
     result = train(base, tmp_path / "some", config=short)

@@ -1,0 +1,296 @@
+"""Sheets to practise on: passages drawn beforehand, several questions on each, and how their episodes go.
+
+    python -m training.sheet_practice --data DATA --out FOLDER [--held-out]
+
+Nothing is searched, so that neither a store nor a prep model is needed where episodes are run: sheets are drawn on one
+machine (this command) and practised on, on another (`training.reinforce --sheets`). A folder of sheets is a labelled
+set of their questions with `sheets.jsonl` beside it. `training.supervised --leave-out FOLDER` keeps its questions out
+of the supervised stage: what a model knows by heart it cannot practise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from prep.errors import DataError
+from prep.model import PrepModel
+from retrieve.decoding import Decoder
+from retrieve.episode import Passage
+from retrieve.model import RetrieveModel
+from retrieve.reporting import report_of
+from retrieve.runner import EpisodeRunner, Run
+from training.dataset import LabelledSet, Question, load_set, save_set
+from training.evaluate import judge
+from training.kept_rows import KeptRows
+from training.mixture import DEVELOPMENT, part_of
+from training.pool import PassagePool
+from training.results import AnswerRow, AnswersResult
+from training.sheets import Sheet, SheetConfig, draw_sheets
+from training.traces import TraceConfig
+
+__all__ = ["SheetPractice", "Sheets", "kept_for_practice", "practice_part"]
+
+SETS = {
+    DEVELOPMENT: False,
+    "amazon_reviews": True,
+    "reddit": True,
+}  # set → whether its questions name nothing
+EVERY = 4  # so many-th question of them, or document of those to read, is kept for practice
+READING_SHARE = 0.33  # sheets of a set to read, to those that are searched
+_NONE_SHARE = 0.25  # of a sheet's questions, near misses
+_AT_ONCE = {"cpu": 4, "cuda": 32}  # sheets, when measured
+
+
+@dataclass(slots=True)
+class Sheets:
+    """Sheets of the same number of questions each, and the documents of their passages."""
+
+    dataset: LabelledSet
+    sheets: list[Sheet]
+
+    @property
+    def n_questions(self) -> int:
+        """How many questions are on a sheet."""
+        return len(self.sheets[0].questions)
+
+    @classmethod
+    def draw(
+        cls,
+        dataset: LabelledSet,
+        prep: PrepModel,
+        n_questions: int,
+        *,
+        n_passages: int = 3,
+        reading: bool = False,
+        often: int = 3,
+        seed: int = 0,
+    ) -> Sheets:
+        """Draw sheets of `n_questions` questions of a set. Raises DataError where no passages have so many.
+
+        reading: a sheet shows one document, for questions that name nothing. often: on how many sheets a question is.
+        """
+        pool = PassagePool.build(dataset.documents.values(), [prep])
+        shown = TraceConfig(
+            question_last=True,
+            fewest_passages=n_passages,
+            most_passages=n_passages,
+            withheld_share=0.1,
+            reading=reading,
+            seed=seed,
+        )
+        config = SheetConfig(
+            traces=shown,
+            most_questions=n_questions,
+            none_share=0.0 if reading else _NONE_SHARE,
+            often=often,
+        )
+        drawn = draw_sheets([replace(one, withheld=False) for one in dataset.questions], pool, config)
+        sheets = [sheet for sheet in drawn if len(sheet.questions) == n_questions]
+        if not sheets:
+            raise DataError(f"no passages have {n_questions} questions: take fewer to a sheet")
+        return cls(dataset, sheets)
+
+    def joined(self, other: Sheets) -> Sheets:
+        """Return the sheets of both, those of either in turn as far as there are. Ids must differ."""
+        n = max(len(self.sheets), len(other.sheets))
+        order = sorted(
+            [
+                (at * n / len(some), sheet)
+                for some in (self.sheets, other.sheets)
+                for at, sheet in enumerate(some)
+            ],
+            key=lambda pair: pair[0],
+        )
+        dataset = replace(
+            self.dataset,
+            documents=self.dataset.documents | other.dataset.documents,
+            formats=self.dataset.formats | other.dataset.formats,
+            questions=self.dataset.questions + other.dataset.questions,
+        )
+        return Sheets(dataset, [sheet for _, sheet in order])
+
+    def save(self, folder: Path) -> None:
+        """Write the sheets with their questions and documents, and no others."""
+        questions = {one.id: replace(one, withheld=False) for sheet in self.sheets for one in sheet.questions}
+        shown = {passage.document_id for sheet in self.sheets for passage in sheet.passages}
+        needed = shown | {span.document_id for one in questions.values() for span in one.evidence}
+        documents = {name: one for name, one in self.dataset.documents.items() if name in needed}
+        save_set(
+            replace(self.dataset, documents=documents, questions=list(questions.values()), topics={}), folder
+        )
+        with (folder / "sheets.jsonl").open("w", encoding="utf-8") as file:
+            for sheet in self.sheets:
+                asked = [(one.id, one.withheld) for one in sheet.questions]
+                row = {"passages": [asdict(passage) for passage in sheet.passages], "asked": asked}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Sheets:
+        """Read what `save` wrote. Raises DataError."""
+        path = folder / "sheets.jsonl"
+        if not path.is_file():
+            raise DataError(f"{folder} holds no sheets.jsonl: python -m training.sheet_practice writes it")
+        dataset = load_set(folder)
+        question = {one.id: one for one in dataset.questions}
+        sheets = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                passages = [Passage(**{**one, "headings": tuple(one["headings"])}) for one in row["passages"]]
+                asked = [replace(question[name], withheld=withheld) for name, withheld in row["asked"]]
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{path}, line {number}: not a sheet ({error!r})") from error
+            sheets.append(Sheet(tuple(passages), tuple(asked)))
+        if not sheets:
+            raise DataError(f"{path} is empty")
+        return cls(dataset, sheets)
+
+
+class SheetPractice:
+    """Sheets, asked to a model through the serving code but for the search."""
+
+    def __init__(self, drawn: Sheets, model: RetrieveModel) -> None:
+        self.drawn, self.serving = drawn, model.serving
+        self.versions = {"retrieve": model.version}
+        self.decoder = Decoder(model.model, model.tokenizer, none_offset=model.serving.none_offset)
+
+    def __len__(self) -> int:
+        return len(self.drawn.sheets)
+
+    def episodes(
+        self,
+        numbers: Sequence[int],
+        n: int,
+        *,
+        searches: int,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> list[tuple[Run, AnswerRow]]:
+        """Run n episodes on each sheet, all together, as many of each question. searches: without meaning here."""
+        del searches
+        each = n // self.drawn.n_questions
+        asked = [
+            (sheet, question)
+            for sheet in (self.drawn.sheets[number] for number in numbers)
+            for question in sheet.questions
+            for _ in range(each)
+        ]
+        return self._run(asked, temperature, generator)
+
+    def measure(
+        self,
+        *,
+        max_searches: int = 1,
+        label: str = "",
+        kept: Path | None = None,
+        progress: bool = False,
+    ) -> AnswersResult:
+        """Answer every question of every sheet greedily. max_searches: without meaning here.
+
+        kept: a file for the rows as they come; questions that it holds are not asked again. Raises DataError where a
+        question is on several sheets.
+        """
+        del max_searches
+        asked = [(sheet, question) for sheet in self.drawn.sheets for question in sheet.questions]
+        if len({question.id for _, question in asked}) < len(asked):
+            raise DataError("a question is on several sheets: draw them with often=1 to measure")
+        file = None if kept is None else KeptRows(kept)
+        rows = {} if file is None else file.read()
+        waiting = [pair for pair in asked if pair[1].id not in rows]
+        size = _AT_ONCE.get(self.decoder.model.device.type, 4) * self.drawn.n_questions
+        for at in tqdm(range(0, len(waiting), size), desc=label or "answers", disable=not progress):
+            new = [row for _, row in self._run(waiting[at : at + size], 0.0, None)]
+            rows.update((row.question_id, row) for row in new)
+            if file is not None:
+                file.add(new)
+        ordered = tuple(rows[question.id] for _, question in asked)
+        return AnswersResult(self.drawn.dataset.name, label or "sheets", 0, ordered)
+
+    def _run(
+        self, asked: Sequence[tuple[Sheet, Question]], temperature: float, generator: torch.Generator | None
+    ) -> list[tuple[Run, AnswerRow]]:
+        runner = EpisodeRunner(
+            self.decoder,
+            lambda queries, withheld, wanted: [list(sheet.passages) for sheet, _ in asked],
+            self.serving.episode,
+            self.serving.action,
+        )
+        runs = runner.run(
+            [question.question for _, question in asked],
+            max_searches=1,
+            temperature=temperature,
+            generator=generator,
+        )
+        return [
+            (
+                run,
+                judge(question, report_of(question.question, run, models=self.versions), self.drawn.dataset),
+            )
+            for (_, question), run in zip(asked, runs, strict=True)
+        ]
+
+
+def kept_for_practice(name: str, every: int = EVERY) -> bool:
+    """Whether a question or document is one of every so many, by its id alone."""
+    return zlib.crc32(name.encode()) % every == 0
+
+
+def practice_part(dataset: LabelledSet, *, reading: bool) -> LabelledSet:
+    """Return the set with the questions kept for practice: of reading sets whole documents, the others left out."""
+    if not reading:
+        return replace(dataset, questions=[one for one in dataset.questions if kept_for_practice(one.id)])
+    documents = {name: one for name, one in dataset.documents.items() if kept_for_practice(name)}
+    questions = [
+        one for one in dataset.questions if one.evidence and one.evidence[0].document_id in documents
+    ]
+    return replace(dataset, documents=documents, questions=questions)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per labelled set")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the sheets")
+    parser.add_argument(
+        "--held-out", action="store_true", help=f"of {DEVELOPMENT}'s held-out documents, each question once"
+    )
+    parser.add_argument("--questions", type=int, default=4, help="on a sheet")
+    parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    prep = PrepModel.load(arguments.prep)
+    drawn: Sheets | None = None
+    most = 0
+    for name, reading in SETS.items():
+        if arguments.held_out and name != DEVELOPMENT:
+            continue
+        part = part_of(load_set(arguments.data / name), held_out=arguments.held_out)
+        chosen = part if arguments.held_out else practice_part(part, reading=reading)
+        more = Sheets.draw(
+            chosen,
+            prep,
+            arguments.questions,
+            reading=reading,
+            often=1 if arguments.held_out else 3,
+            seed=arguments.seed,
+        )
+        print(name, len(chosen.questions), "questions,", len(more.sheets), "sheets", flush=True)
+        if drawn is None:
+            drawn, most = more, round(READING_SHARE * len(more.sheets))
+        else:
+            drawn = drawn.joined(replace(more, sheets=more.sheets[:most]))
+    assert drawn is not None
+    drawn.save(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
