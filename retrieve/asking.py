@@ -22,7 +22,7 @@ import torch
 from prep.checks import check_counts
 from prep.document import Span
 from retrieve.episode import EpisodeLimits, Passage, one_line, sentence_spans, show_passage, show_sentence
-from retrieve.grammar import Grammar
+from retrieve.grammar import Decision, Grammar
 from retrieve.tags import MAX_SENTENCES, escape, marker
 
 __all__ = ["AskLimits", "AskPrompt", "AskState", "Asked"]
@@ -124,9 +124,9 @@ class AskState:
         self._next = [at for at, token in enumerate(self.sentence) if self._begins[at] and bool(words[token])]
 
     @property
-    def decides_none(self) -> bool:
-        """Never: a question is always written."""
-        return False
+    def decides(self) -> Decision | None:
+        """Nothing: a question is always written."""
+        return None
 
     @property
     def answer_may_end(self) -> bool:

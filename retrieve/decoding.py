@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import nn
 
-from retrieve.grammar import Grammar
+from retrieve.grammar import Decision, Grammar
 
 __all__ = ["Action", "Constraint", "Decoder"]
 
@@ -29,8 +29,8 @@ class Constraint(Protocol):
     def done(self) -> bool: ...
 
     @property
-    def decides_none(self) -> bool:
-        """Whether the next token decides if none is reported."""
+    def decides(self) -> Decision | None:
+        """What the next token decides, if anything that has an offset."""
 
     def allowed(self) -> torch.Tensor: ...
 
@@ -39,13 +39,17 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What the model wrote. `complete` is False where the deadline cut it off; `none_margin`: the
-    logit of reporting none less that of the best other first word, before the offset (nan for a search)."""
+    """What the model wrote. `complete` is False where the deadline cut it off.
+
+    none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
+    search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
+    """
 
     text: str
     token_ids: tuple[int, ...]
     logprob: float
     none_margin: float
+    search_margin: float
     n_prompt_tokens: int
     complete: bool
 
@@ -53,11 +57,16 @@ class Action:
 class Decoder:
     """A causal LM with its tokenizer and grammar."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, none_offset: float = 0.0) -> None:
-        """none_offset: added to the logit of reporting none; tuned on held-out questions, kept in the manifest."""
+    def __init__(
+        self, model: Any, tokenizer: Any, *, none_offset: float = 0.0, search_offset: float = 0.0
+    ) -> None:
+        """Offsets are added to the logits of reporting none and of searching once more.
+
+        They are tuned on held-out questions and kept in the manifest.
+        """
         self.model = model
         self.tokenizer = tokenizer
-        self.none_offset = none_offset
+        self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
     def encode(self, prompt: str) -> list[int]:
@@ -97,7 +106,7 @@ class Decoder:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, n_read:]
         written: list[list[int]] = [[] for _ in prompts]
         logprobs = [0.0] * len(prompts)
-        none_margins = [float("nan")] * len(prompts)
+        margins: dict[Decision, list[float]] = {name: [float("nan")] * len(prompts) for name in self.offsets}
         padded = width != min(map(len, encoded))
         step_ids = ids
         while True:
@@ -119,8 +128,8 @@ class Decoder:
                 output.logits[going, -1].float(), [states[row] for row in going], temperature, generator
             )
             for row, token, logprob, margin in zip(going, *chosen, strict=True):
-                if states[row].decides_none:
-                    none_margins[row] = margin
+                if (decision := states[row].decides) is not None:
+                    margins[decision][row] = margin
                 states[row].advance(token)
                 written[row].append(token)
                 logprobs[row] += logprob
@@ -137,11 +146,12 @@ class Decoder:
                 tuple(tokens),
                 logprob,
                 none,
+                search,
                 len(encoded[row_of[prompt]]),
                 state.done,
             )
-            for tokens, logprob, none, prompt, state in zip(
-                written, logprobs, none_margins, prompts, states, strict=True
+            for tokens, logprob, none, search, prompt, state in zip(
+                written, logprobs, margins["none"], margins["search"], prompts, states, strict=True
             )
         ]
 
@@ -177,7 +187,7 @@ class Decoder:
         temperature: float,
         generator: torch.Generator | None,
     ) -> tuple[list[int], list[float], list[float]]:
-        """Return each row's token, its log-probability, and the margin of none, where that is decided.
+        """Return each row's token, its log-probability, and the margin of what is decided, where something is.
 
         logits: (rows, vocabulary), changed here. Where they lie, the choice is made; what is drawn is drawn on the CPU,
         one number a row, so that a seed means the same on every device.
@@ -185,13 +195,18 @@ class Decoder:
         allowed = torch.stack([state.allowed() for state in states]).to(logits.device)
         scores = logits.masked_fill(~allowed, float("-inf"))
         margins = [float("nan")] * len(states)
-        if any(state.decides_none for state in states):
-            none = self.grammar.none[0]
-            others = scores.clone()
-            others[:, none] = float("-inf")
-            margins = (logits[:, none] - others.max(dim=-1).values).tolist()
-            deciding = torch.tensor([state.decides_none for state in states], device=logits.device)
-            scores[:, none] += torch.where(deciding, self.none_offset, 0.0)
+        for decision, offset in self.offsets.items():
+            rows = [row for row, state in enumerate(states) if state.decides == decision]
+            if not rows:
+                continue
+            token = self.grammar.deciding(decision)
+            others = scores[rows]
+            others[:, token] = float("-inf")
+            for row, margin in zip(
+                rows, (logits[rows, token] - others.max(dim=-1).values).tolist(), strict=True
+            ):
+                margins[row] = margin
+            scores[rows, token] += offset
         scores = torch.log_softmax(scores, dim=-1)
         if temperature > 0:
             up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,7 +21,9 @@ from prep.checks import check_counts
 from retrieve.episode import NONE
 from retrieve.tags import MARKERS, TAGS, escape
 
-__all__ = ["ActionLimits", "Grammar", "GrammarState"]
+__all__ = ["ActionLimits", "Decision", "Grammar", "GrammarState"]
+
+Decision = Literal["search", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,10 @@ class Grammar:
         self._tokenizer = tokenizer
         own = [self.search, self.end_search, self.report, self.end_report, *self.markers]
         self._literal = dict(zip(own, [*TAGS[4:8], *MARKERS], strict=True)) | {self.newline: "\n"}
+
+    def deciding(self, decision: Decision) -> int:
+        """Return the token that decides for it."""
+        return self.search if decision == "search" else self.none[0]
 
     def start(
         self, n_sentences: int, *, may_search: bool, limits: ActionLimits | None = None
@@ -141,9 +147,11 @@ class GrammarState:
     n_findings: int = 0
 
     @property
-    def decides_none(self) -> bool:
-        """Whether the next token is the first of a report, which may be none."""
-        return self.place == "statement" and not self.written and self.n_findings == 0
+    def decides(self) -> Decision | None:
+        """What the next token decides: whether to search once more, or, first in a report, whether it is none."""
+        if self.place == "start" and self.may_search:
+            return "search"
+        return "none" if self.place == "statement" and not self.written and self.n_findings == 0 else None
 
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next: bool (vocabulary,). Never all False before `done`."""

@@ -15,6 +15,7 @@ from typing import Any
 from prep.errors import WeightsError
 from prep.manifest import file_digest
 from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
+from retrieve.decoding import Decoder
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 
@@ -34,9 +35,10 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """What a version is served with. `none_offset` is added to the logit of reporting none (tuned, see the card)."""
+    """What a version is served with. Offsets are added to the logits of none and of a search (tuned, see the card)."""
 
     none_offset: float = 0.0
+    search_offset: float = 0.0
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
 
@@ -49,6 +51,7 @@ class ServingConfig:
                 raise TypeError(f"unknown settings {sorted(unknown)}")
             return cls(
                 none_offset=float(content.get("none_offset", 0.0)),
+                search_offset=float(content.get("search_offset", 0.0)),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
             )
@@ -102,6 +105,16 @@ class RetrieveModel:
         model.to(compute_dtype(device)).eval()
         return cls(
             manifest["version"], model, tokenizer, serving or ServingConfig.from_json(manifest["serving"])
+        )
+
+    def decoder(self) -> Decoder:
+        """Return what writes this version's actions, with its offsets."""
+        serving = self.serving
+        return Decoder(
+            self.model,
+            self.tokenizer,
+            none_offset=serving.none_offset,
+            search_offset=serving.search_offset,
         )
 
     @classmethod

@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.workspace import Workspace
-from retrieve.decoding import Decoder
 from retrieve.episode import Passage
 from retrieve.experience import ExperienceLog
 from retrieve.model import RetrieveModel
@@ -186,7 +185,7 @@ class Researcher:
             self._prep = (current.prep, self._fixed_prep or self._load_prep(current.prep))
         if self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve):
             model = self._fixed_model or self._load_model(current.retrieve)
-            decoder = Decoder(model.model, model.tokenizer, none_offset=model.serving.none_offset)
+            decoder = model.decoder()
             runner = EpisodeRunner(decoder, self._search, model.serving.episode, model.serving.action)
             self._model = (current.retrieve, model, runner)
         open_one = self._generation

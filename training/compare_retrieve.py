@@ -60,12 +60,13 @@ def main() -> None:
                     progress=True,
                 )
             )
+    first, second = results
     prices = Prices()
     told = {
-        "questions": len(results[0].rows),
-        "first": {"version": results[0].label, **figures_of(results[0], prices)},
-        "second": {"version": results[1].label, **figures_of(results[1], prices)},
-        "gains": {name: asdict(gain) for name, gain in gains_of(*results, prices).items()},
+        "questions": len(first.rows),
+        "first": {"version": first.label, **figures_of(first, prices)},
+        "second": {"version": second.label, **figures_of(second, prices)},
+        "gains": {name: asdict(gain) for name, gain in gains_of(first, second, prices).items()},
     }
     text = json.dumps(told, indent=2)
     (options.out / "result.json").write_text(text + "\n", encoding="utf-8")

@@ -301,8 +301,8 @@ def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Ite
     for token in tokens:
         bias = torch.zeros(decoder.grammar.size, dtype=torch.float16)
         bias.masked_fill_(~state.allowed(), float("-inf"))
-        if state.decides_none:
-            bias[decoder.grammar.none[0]] += decoder.none_offset
+        if state.decides is not None:
+            bias[decoder.grammar.deciding(state.decides)] += decoder.offsets[state.decides]
         yield bias
         state.advance(token)
 

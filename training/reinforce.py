@@ -44,6 +44,10 @@ from training.significance import Difference, paired_bootstrap
 
 __all__ = ["ReinforceConfig", "Reinforced", "figures_of", "gains_of", "reinforce"]
 
+# transformers has renamed it.
+_NO_CHECKPOINTING: dict[str, Any] = {
+    name: False for name in ("activation_checkpointing",) if name in GRPOConfig.__dataclass_fields__
+} or {"gradient_checkpointing": False}
 _HEADLINE = ("f1", "citation_precision", "citation_recall", "abstention_f1")
 
 
@@ -209,7 +213,7 @@ def _trainer(
         loss_type="dr_grpo",
         scale_rewards="none",
         max_completion_length=policy.serving.action.max_tokens,
-        activation_checkpointing=False,
+        **_NO_CHECKPOINTING,
         bf16=False,  # the policy is float32 where it is trained on CUDA, and says itself what it is elsewhere
         use_cpu=not on_cuda,
         logging_steps=1,

@@ -28,7 +28,10 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     limits = EpisodeLimits(
         passages_per_search=best["passages"], question_last=bool(best.get("question_last", False))
     )
-    serving = ServingConfig(none_offset=best["best"]["offset"], episode=limits)
+    again = best["best"].get("search_offset")  # None: a second search did not pay where it was tried
+    serving = ServingConfig(
+        none_offset=best["best"]["offset"], search_offset=0.0 if again is None else again, episode=limits
+    )
     return serving, {"passages": best["passages"], **best["best"]}
 
 

@@ -22,7 +22,6 @@ from tqdm.auto import tqdm
 
 from prep.errors import DataError
 from prep.model import PrepModel
-from retrieve.decoding import Decoder
 from retrieve.episode import Passage
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
@@ -160,7 +159,7 @@ class SheetPractice:
     def __init__(self, drawn: Sheets, model: RetrieveModel) -> None:
         self.drawn, self.serving = drawn, model.serving
         self.versions = {"retrieve": model.version}
-        self.decoder = Decoder(model.model, model.tokenizer, none_offset=model.serving.none_offset)
+        self.decoder = model.decoder()
 
     def __len__(self) -> int:
         return len(self.drawn.sheets)

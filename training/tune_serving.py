@@ -1,18 +1,20 @@
-"""Choose how a trained adapter is served: how many passages it reads, and when it refuses.
+"""Choose how a trained adapter is served: how many passages it reads, when it searches again, when it refuses.
 
     python -m training.tune_serving --data DIR/new_wiki --version RUN --out tuning.json
 
 Runs over the held-out documents of a set that may be trained on (`training.mixture.part_of`), every
 fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
-refusal is kept; every offset is then judged without running the model again.
+refusal is kept; every offset is then judged without running the model again. With `--second-search` it does so twice,
+told never and always to search once more, and the margin of that is kept as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,56 +30,88 @@ from retrieve.model import (
     read_retrieve_manifest,
     save_retrieve_version,
 )
+from retrieve.runner import Run
 from training.dataset import load_set
 from training.episodes import Practice
 from training.mixture import part_of
+from training.rewards import Prices
 
-__all__ = ["Judged", "best_offset", "judge"]
+__all__ = ["Judged", "Tried", "best_offsets", "judge"]
 
-_NEVER = -1e4  # an offset that no margin outweighs
+_NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
+_GRID = tuple(step / 4 for step in range(-24, 25))
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question answered by force. `margin`: the refusal's logit less the best other's."""
+    """One question answered by force. margin: of the refusal, see `retrieve.decoding.Action`."""
 
     margin: float
     f1: float
     expects_answer: bool
 
 
-def judge(offset: float, rows: Sequence[Judged]) -> dict[str, float]:
-    """Return what an offset would give: F1 on answerable questions, abstention precision, recall and F1."""
-    refused = [row.margin + offset > 0 for row in rows]
-    answerable = [(row, no) for row, no in zip(rows, refused, strict=True) if row.expects_answer]
-    right = sum(no and not row.expects_answer for row, no in zip(rows, refused, strict=True))
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One question without and, where that was tried, with a second search. search_margin: of that, likewise."""
+
+    first: Judged
+    search_margin: float = math.nan
+    second: Judged | None = None
+
+    def taken(self, search_offset: float | None) -> Judged:
+        """Return what an offset leads to; None searches once."""
+        again = search_offset is not None and self.search_margin + search_offset > 0
+        return self.second if again and self.second is not None else self.first
+
+
+def judge(
+    offset: float, rows: Sequence[Tried], search_offset: float | None = None
+) -> dict[str, float | None]:
+    """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
+
+    search_offset: None for one search.
+    """
+    taken = [row.taken(search_offset) for row in rows]
+    refused = [row.margin + offset > 0 for row in taken]
+    answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
+    right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
     n_unanswerable = len(rows) - len(answerable)
     precision = right / max(1, sum(refused))
     recall = right / max(1, n_unanswerable)
+    again = sum(one is row.second for one, row in zip(taken, rows, strict=True))
     return {
         "offset": offset,
+        "search_offset": search_offset,
         "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
         "abstention_precision": precision,
         "abstention_recall": recall,
         "abstention_f1": 2 * precision * recall / max(1e-9, precision + recall),
+        "searches": 1 + again / max(1, len(rows)),
     }
 
 
-def best_offset(rows: Sequence[Judged]) -> dict[str, float]:
-    """Return the judgement of the offset with the greatest sum of answer F1 and abstention F1; ties: nearest 0."""
-    grid = [step / 4 for step in range(-24, 25)]
-    return max(
-        (judge(offset, rows) for offset in grid),
-        key=lambda row: (row["f1"] + row["abstention_f1"], -abs(row["offset"])),
-    )
+def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
+    """Return the judgement of the offsets with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
+
+    A second search has its price (`training.rewards.Prices`). Without rows that have one, none is made.
+    """
+    searching: Sequence[float | None] = _GRID if any(row.second is not None for row in rows) else (None,)
+    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
+    return max(judged, key=lambda row: (_worth(row), -abs(row["offset"] or 0.0)))
 
 
-def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[Judged]:
+def _worth(row: Mapping[str, float | None]) -> float:
+    f1, abstention, searches = (float(row[name] or 0.0) for name in ("f1", "abstention_f1", "searches"))
+    return f1 + abstention - Prices().search * (searches - 1)
+
+
+def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[tuple[Run, Judged]]:
     """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
-    rows: list[Judged] = []
+    rows: list[tuple[Run, Judged]] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
         for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
-            rows.append(Judged(run.actions[-1].none_margin, row.f1, row.expects_answer))
+            rows.append((run, Judged(run.actions[-1].none_margin, row.f1, row.expects_answer)))
     return rows
 
 
@@ -95,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
-    parser.add_argument("--searches", type=int, default=1, help="most in an episode (1)")
+    parser.add_argument("--second-search", action="store_true", help="choose when to search once more, too")
     parser.add_argument(
         "--question-last", action="store_true", help="a run whose traces have the question last"
     )
@@ -118,13 +152,20 @@ def main() -> None:
             limits = EpisodeLimits(
                 passages_per_search=n_passages, question_last=arguments.question_last or trained_last
             )
-            serving = ServingConfig(none_offset=_NEVER, episode=limits)
-            model = RetrieveModel.load(version, serving=serving)
             store = Path(folder) / "store"
-            with Practice.open(held, store, model, prep, limit=arguments.questions) as practice:
-                rows = answer_all(practice, searches=arguments.searches)
+            answered = []
+            for search_offset in (_NEVER, _ALWAYS)[: 1 + arguments.second_search]:
+                serving = ServingConfig(none_offset=_NEVER, search_offset=search_offset, episode=limits)
+                model = RetrieveModel.load(version, serving=serving)
+                with Practice.open(held, store, model, prep, limit=arguments.questions) as practice:
+                    answered.append(answer_all(practice, searches=1 + arguments.second_search))
+            first, second = answered[0], answered[-1] if arguments.second_search else None
+            rows = [
+                Tried(one, run.actions[0].search_margin, None if second is None else second[number][1])
+                for number, (run, one) in enumerate(first)
+            ]
             shown = {"passages": n_passages, "question_last": limits.question_last}
-            results.append({**shown, "best": best_offset(rows), "at_zero": judge(0.0, rows)})
+            results.append({**shown, "best": best_offsets(rows), "at_zero": judge(0.0, rows)})
             print(json.dumps(results[-1]), flush=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

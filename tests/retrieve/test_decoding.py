@@ -185,6 +185,20 @@ def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder
     assert act(3.0).none_margin == pytest.approx(margin, abs=1e-4)
 
 
+def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Decoder) -> None:
+    prompt = episodes()[1].prompt
+
+    def act(offset: float, may_search: bool = True) -> Any:
+        state = decoder.grammar.start(3, may_search=may_search, limits=LIMITS)
+        return Decoder(decoder.model, decoder.tokenizer, search_offset=offset).decode([prompt], [state])[0]
+
+    margin = act(0.0).search_margin
+    assert act(-margin + 0.01).text.startswith("<search>")
+    assert act(-margin - 0.01).text.startswith("<report>")
+    assert math.isnan(act(-margin + 0.01).none_margin)
+    assert math.isnan(act(0.0, may_search=False).search_margin)
+
+
 def test_control_tokens_in_a_prompt_are_text(decoder: Decoder) -> None:
     special = set(decoder.tokenizer.all_special_ids)
     ids = decoder.encode("<eos><bos><|end|><|turn|><pad>")

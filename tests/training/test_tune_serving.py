@@ -1,0 +1,66 @@
+"""Tuning of what a version is served with: offsets are judged from margins, without running the model again."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.release_retrieve import chosen_serving
+from training.tune_serving import Judged, Tried, best_offsets, judge
+
+
+def tried(
+    margin: float, f1: float, expects: bool, search: float = -9.0, second: tuple[float, float] | None = None
+) -> Tried:
+    """A question; second: margin and F1 after a second search."""
+    after = None if second is None else Judged(*second, expects)
+    return Tried(Judged(margin, f1, expects), search, after)
+
+
+def test_an_offset_refuses_where_the_margin_says_so() -> None:
+    rows = [tried(-2.0, 1.0, True), tried(1.0, 0.5, True), tried(2.0, 0.0, False), tried(-1.0, 0.0, False)]
+    at_zero = judge(0.0, rows)
+    assert at_zero["f1"] == pytest.approx(0.5)  # the second is refused, though it is half right
+    assert (at_zero["abstention_precision"], at_zero["abstention_recall"]) == (0.5, 0.5)
+    assert judge(-1.5, rows)["f1"] == pytest.approx(0.75)
+    assert judge(-1.5, rows)["abstention_precision"] == 1.0
+    assert judge(9.0, rows)["abstention_recall"] == 1.0
+
+
+def test_the_best_offset_has_the_greatest_sum_and_lies_nearest_to_nothing() -> None:
+    rows = [tried(-2.0, 1.0, True), tried(1.0, 1.0, True), tried(2.0, 0.0, False)]
+    best = best_offsets(rows)
+    assert best["offset"] == -1.0
+    assert best["search_offset"] is None
+    assert best["searches"] == 1.0
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+
+
+def test_a_second_search_is_made_where_it_pays() -> None:
+    """The first finds its answer only by searching again, the second loses its own by it, the third is not there."""
+    rows = [
+        tried(2.0, 0.0, True, 1.0, (-3.0, 1.0)),
+        tried(-3.0, 1.0, True, -2.0, (1.0, 0.0)),
+        tried(2.0, 0.0, False, 1.5, (2.0, 0.0)),
+    ]
+    best = best_offsets(rows)
+    assert best["search_offset"] is not None
+    assert -1.0 < best["search_offset"] <= 2.0
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["searches"] == pytest.approx(1 + 2 / 3)
+    never = judge(0.0, rows, -6.0)
+    assert never["f1"] == pytest.approx(0.5)
+    assert never["searches"] == 1.0
+
+
+def test_what_was_tuned_is_what_is_served() -> None:
+    judged = {"offset": -1.5, "search_offset": 2.0, "f1": 0.6, "abstention_f1": 0.7}
+    worse = {"offset": 0.0, "search_offset": None, "f1": 0.6, "abstention_f1": 0.6}
+    tuning = [
+        {"passages": 4, "question_last": True, "best": worse},
+        {"passages": 3, "question_last": True, "best": judged},
+    ]
+    serving, kept = chosen_serving(tuning)
+    assert (serving.none_offset, serving.search_offset) == (-1.5, 2.0)
+    assert (serving.episode.passages_per_search, serving.episode.question_last) == (3, True)
+    assert kept["f1"] == 0.6
+    assert chosen_serving(tuning[:1])[0].search_offset == 0.0
