@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import torch
@@ -17,7 +17,7 @@ from torch import nn
 
 from retrieve.grammar import Decision, Grammar
 
-__all__ = ["Action", "Constraint", "Decoder"]
+__all__ = ["Action", "Constraint", "Decoder", "Reading"]
 
 _LEAST_SHARED = 32  # tokens; fewer are not worth a pass of their own
 
@@ -54,6 +54,18 @@ class Action:
     complete: bool
 
 
+@dataclass(slots=True)
+class Reading:
+    """What a model has read of one episode, so that its next action reads on from there.
+
+    ids: of the prompt and of what the model wrote then, all but the last in the cache. text: the same.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    cache: Any = None
+
+
 class Decoder:
     """A causal LM with its tokenizer and grammar."""
 
@@ -86,19 +98,32 @@ class Decoder:
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
         deadline: float | None = None,
+        reading: Reading | None = None,
     ) -> list[Action]:
-        """Return one action per prompt. deadline: `time.monotonic()` value after which decoding stops."""
+        """Return one action per prompt. deadline: `time.monotonic()` value after which decoding stops.
+
+        reading: of a single prompt, what was read of it before; what is read now is added.
+        """
         if not prompts:
             return []
+        if reading is not None and len(prompts) > 1:
+            raise ValueError("a reading belongs to one prompt")
         from transformers import DynamicCache
 
         device = self.model.device
         different = list(dict.fromkeys(prompts))
         row_of = {prompt: row for row, prompt in enumerate(different)}
         source = torch.tensor([row_of[prompt] for prompt in prompts], device=device)
-        encoded = [self.encode(prompt) for prompt in different]
-        cache = DynamicCache(config=self.model.config)
-        n_read = self._read_shared(encoded, cache)
+        goes_on = reading is not None and bool(reading.text) and prompts[0].startswith(reading.text)
+        if reading is not None and goes_on:
+            encoded = [[*reading.ids, *self.grammar.encode(prompts[0][len(reading.text) :])]]
+        else:
+            encoded = [self.encode(prompt) for prompt in different]
+        if reading is not None and goes_on:
+            cache, n_read = reading.cache, len(reading.ids) - 1
+        else:
+            cache = DynamicCache(config=self.model.config)
+            n_read = self._read_shared(encoded, cache)
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)[:, n_read:]
@@ -140,6 +165,9 @@ class Decoder:
             step_ids = torch.tensor(step, device=device).unsqueeze(1)
             mask = torch.cat([mask, torch.ones((len(prompts), 1), dtype=mask.dtype, device=device)], dim=1)
             positions = positions[:, -1:] + 1
+        if reading is not None:
+            reading.ids, reading.cache = [*encoded[0], *written[0]], cache
+            reading.text = prompts[0] + self.grammar.text(written[0])
         return [
             Action(
                 self.grammar.text(tokens),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from prep.document import Span
-from retrieve.decoding import Action, Decoder
+from retrieve.decoding import Action, Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits
 
@@ -31,13 +31,15 @@ Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Pass
 class Run:
     """One episode as it was run. `note` says why it ended early, if it did.
 
-    starts: for each action, how many sentences could be pointed at, and whether it could be a search.
+    starts: for each action, how many sentences could be pointed at, and whether it could be a search. reading: what the
+    model has read, kept while the episode is run by itself.
     """
 
     episode: Episode
     actions: list[Action] = field(default_factory=list)
     note: str = ""
     starts: list[tuple[int, bool]] = field(default_factory=list)
+    reading: Reading = field(default_factory=Reading, repr=False)
 
     @property
     def n_prompt_tokens(self) -> int:
@@ -104,7 +106,9 @@ class EpisodeRunner:
     ) -> None:
         """Let the model take one action in each episode, as far as the deadline allows."""
         prompts = [run.episode.prompt for run in runs]
-        n_tokens = sum(map(len, prompts)) / _CHARACTERS_PER_TOKEN
+        reading = runs[0].reading if len(runs) == 1 else None
+        n_read = 0 if reading is None else len(reading.text)
+        n_tokens = (sum(map(len, prompts)) - n_read) / _CHARACTERS_PER_TOKEN
         begun = time.monotonic()
         if deadline is not None and begun + n_tokens / self._tokens_per_s > deadline:
             for run in runs:
@@ -119,7 +123,12 @@ class EpisodeRunner:
             for n_sentences, may_search in starts
         ]
         actions = self.decoder.decode(
-            prompts, states, temperature=temperature, generator=generator, deadline=deadline
+            prompts,
+            states,
+            temperature=temperature,
+            generator=generator,
+            deadline=deadline,
+            reading=reading,
         )
         took = max(1e-3, time.monotonic() - begun)
         self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
@@ -130,3 +139,5 @@ class EpisodeRunner:
                 run.episode.act(action.text)
             else:
                 run.note = DEADLINE_NOTE
+            if run.note or run.episode.state == "done":
+                run.reading = Reading()

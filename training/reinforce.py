@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tqdm.auto import tqdm
@@ -48,6 +48,7 @@ __all__ = ["ReinforceConfig", "Reinforced", "figures_of", "gains_of", "reinforce
 _NO_CHECKPOINTING: dict[str, Any] = {
     name: False for name in ("activation_checkpointing",) if name in GRPOConfig.__dataclass_fields__
 } or {"gradient_checkpointing": False}
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear"}
 _HEADLINE = ("f1", "citation_precision", "citation_recall", "abstention_f1")
 
 
@@ -57,6 +58,7 @@ class ReinforceConfig:
 
     kl_weight: of the distance to the start, per token. frozen_layers: lowest layers left as they are. searches: most in
     an episode. prices: see `training.rewards`. evaluate_steps: held-out questions are answered greedily so often.
+    schedule: the learning rate stays after the warm-up, or falls to nothing at the last step.
     sheet_questions: so many questions are asked on the same passages (`training.sheets`), drawn instead of searched,
     for versions that read the question last; 0 for each by its own search.
     """
@@ -67,6 +69,7 @@ class ReinforceConfig:
     temperature: float = 1.0
     learning_rate: float = 5e-5
     warmup_steps: int = 5
+    schedule: Literal["constant", "linear"] = "constant"
     clip_norm: float = 1.0
     kl_weight: float = 0.02
     frozen_layers: int = 9
@@ -87,6 +90,8 @@ class ReinforceConfig:
             raise ConfigError(
                 f"questions={self.questions!r} must be a multiple of sheet_questions={self.sheet_questions!r}"
             )
+        if self.schedule not in _SCHEDULES:
+            raise ConfigError(f"schedule={self.schedule!r} must be one of {', '.join(_SCHEDULES)}")
         if min(self.learning_rate, self.temperature) <= 0 or min(self.kl_weight, self.frozen_layers) < 0:
             raise ConfigError(
                 "learning_rate and temperature must be positive, kl_weight and frozen_layers not negative"
@@ -205,7 +210,7 @@ def _trainer(
         num_generations=config.episodes * (config.sheet_questions or 1),
         max_steps=config.steps,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type=_SCHEDULES[config.schedule],
         warmup_steps=config.warmup_steps,
         max_grad_norm=config.clip_norm,
         beta=config.kl_weight,

@@ -12,7 +12,7 @@ import torch
 from tiny_models import make_gemma, make_llama
 
 from retrieve.base import load_base
-from retrieve.decoding import Decoder
+from retrieve.decoding import Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits
 
@@ -197,6 +197,43 @@ def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Dec
     assert act(-margin - 0.01).text.startswith("<report>")
     assert math.isnan(act(-margin + 0.01).none_margin)
     assert math.isnan(act(0.0, may_search=False).search_margin)
+
+
+def test_an_episode_is_read_on_where_its_last_action_ended(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompt and results are longer than the tiny Gemma's sliding window; a query of one token is read as written."""
+    limits = ActionLimits(query_tokens=1, statement_tokens=8)
+    searching = Decoder(decoder.model, decoder.tokenizer, search_offset=1e4)
+    results = f"\n<results>\nWasps\n⟦61⟧{' Wasps make paper.' * 20}\n</results>\n"
+    shapes = shapes_read(decoder, monkeypatch)
+    told = {}
+    for name, reading in (("anew", None), ("on", Reading())):
+        prompt = episodes()[2].prompt
+        for step in range(2):
+            state = decoder.grammar.start(60, may_search=step == 0, limits=limits)
+            shapes.clear()
+            action = searching.decode([prompt], [state], reading=reading)[0]
+            told[name, step] = (action.text, shapes[0][1])
+            prompt += action.text + results
+    assert told["anew", 0] == told["on", 0]
+    assert told["anew", 1][0] == told["on", 1][0]
+    assert told["on", 1][1] <= 1 + len(decoder.grammar.encode(results))
+    assert told["anew", 1][1] > told["anew", 0][1] + len(decoder.grammar.encode(results))
+
+
+def test_a_reading_of_something_else_is_not_gone_on_from(decoder: Decoder) -> None:
+    first, second = episodes()[2:]
+    state = decoder.grammar.start(12, may_search=False, limits=LIMITS)
+    reading = Reading()
+    decoder.decode(
+        [first.prompt], [decoder.grammar.start(60, may_search=False, limits=LIMITS)], reading=reading
+    )
+    assert reading.text.startswith(first.prompt)
+    expected = decoder.decode([second.prompt], [decoder.grammar.start(12, may_search=False, limits=LIMITS)])
+    assert decoder.decode([second.prompt], [state], reading=reading)[0].token_ids == expected[0].token_ids
+    with pytest.raises(ValueError, match="one prompt"):
+        decoder.decode(["a", "b"], [state, state], reading=reading)
 
 
 def test_control_tokens_in_a_prompt_are_text(decoder: Decoder) -> None:

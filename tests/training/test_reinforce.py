@@ -178,7 +178,13 @@ def test_frozen_layers_stay_and_settings_are_checked(opened: Opened, start: Path
     assert all(".layers.1." in name for name in trained)
     with pytest.raises(ConfigError, match="rank 3"):
         Policy(start, rank=3, alpha=6, base=base)
-    for wrong in ({"episodes": 1}, {"steps": 0}, {"learning_rate": 0.0}, {"kl_weight": -1.0}):
+    for wrong in (
+        {"episodes": 1},
+        {"steps": 0},
+        {"learning_rate": 0.0},
+        {"kl_weight": -1.0},
+        {"schedule": "cosine"},
+    ):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)
 
