@@ -1,7 +1,8 @@
 """Decode the model's next action for a batch of episodes, under the grammar.
 
 Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once (equal ones together
-once, and what all begin with once), and extended token by token with a key-value cache. Log-probabilities are those of
+once, and what all begin with once), and extended token by token with a key-value cache, which can be kept between the
+actions of one episode. Log-probabilities are those of
 the constrained distribution.
 """
 
@@ -65,6 +66,10 @@ class Reading:
     text: str = ""
     cache: Any = None
 
+    def n_characters_of(self, prompt: str) -> int:
+        """Return how many characters of a prompt are read; 0 where it begins otherwise, as with a rewritten query."""
+        return len(self.text) if prompt.startswith(self.text) else 0
+
 
 class Decoder:
     """A causal LM with its tokenizer and grammar."""
@@ -114,12 +119,12 @@ class Decoder:
         different = list(dict.fromkeys(prompts))
         row_of = {prompt: row for row, prompt in enumerate(different)}
         source = torch.tensor([row_of[prompt] for prompt in prompts], device=device)
-        goes_on = reading is not None and bool(reading.text) and prompts[0].startswith(reading.text)
-        if reading is not None and goes_on:
-            encoded = [[*reading.ids, *self.grammar.encode(prompts[0][len(reading.text) :])]]
+        n_known = 0 if reading is None else reading.n_characters_of(prompts[0])
+        if reading is not None and n_known:
+            encoded = [[*reading.ids, *self.grammar.encode(prompts[0][n_known:])]]
         else:
             encoded = [self.encode(prompt) for prompt in different]
-        if reading is not None and goes_on:
+        if reading is not None and n_known:
             cache, n_read = reading.cache, len(reading.ids) - 1
         else:
             cache = DynamicCache(config=self.model.config)
@@ -217,7 +222,7 @@ class Decoder:
     ) -> tuple[list[int], list[float], list[float]]:
         """Return each row's token, its log-probability, and the margin of what is decided, where something is.
 
-        logits: (rows, vocabulary), changed here. Where they lie, the choice is made; what is drawn is drawn on the CPU,
+        logits: (rows, vocabulary). Where they lie, the choice is made; what is drawn is drawn on the CPU,
         one number a row, so that a seed means the same on every device.
         """
         allowed = torch.stack([state.allowed() for state in states]).to(logits.device)

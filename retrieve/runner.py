@@ -1,7 +1,7 @@
 """Run episodes: give them passages and actions until they are done or the deadline has come.
 
 The one loop around the state machine. Serving runs it greedily; training samples with it, several episodes of the
-same question at a time.
+same question at a time. An episode that is run by itself is read on from where its last action ended.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ class EpisodeRunner:
         """Let the model take one action in each episode, as far as the deadline allows."""
         prompts = [run.episode.prompt for run in runs]
         reading = runs[0].reading if len(runs) == 1 else None
-        n_read = 0 if reading is None else len(reading.text)
+        n_read = 0 if reading is None else reading.n_characters_of(prompts[0])
         n_tokens = (sum(map(len, prompts)) - n_read) / _CHARACTERS_PER_TOKEN
         begun = time.monotonic()
         if deadline is not None and begun + n_tokens / self._tokens_per_s > deadline:
             for run in runs:
-                run.note = DEADLINE_NOTE
+                run.note, run.reading = DEADLINE_NOTE, Reading()
             # Nothing was measured: without this, one slow moment would refuse every later question.
             hoped = min(_FIRST_GUESS_TOKENS_PER_S, 1.5 * self._tokens_per_s)
             self._tokens_per_s = max(self._tokens_per_s, hoped)
@@ -131,7 +131,8 @@ class EpisodeRunner:
             reading=reading,
         )
         took = max(1e-3, time.monotonic() - begun)
-        self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
+        if n_read == 0:  # else it was writing that took the time
+            self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
         for run, start, action in zip(runs, starts, actions, strict=True):
             run.starts.append(start)
             run.actions.append(action)

@@ -17,8 +17,8 @@ from prep.model import PrepModel
 from retrieve.model import RetrieveModel
 from training.dataset import load_set
 from training.episodes import Practice
+from training.gains import figures_of, gains_of
 from training.mixture import DEVELOPMENT, part_of
-from training.reinforce import figures_of, gains_of
 from training.results import AnswersResult
 from training.rewards import Prices
 
@@ -50,13 +50,14 @@ def main() -> None:
         model = RetrieveModel.load(folder, base=options.base)
         if options.offsets:
             model.serving = replace(model.serving, none_offset=options.offsets[number])
-        name = f"{model.version}-{model.serving.none_offset:g}-{options.searches}-{options.questions}"
+        name = f"{model.version}-{model.serving.none_offset:g}-{model.serving.search_offset:g}-{options.searches}"
         with Practice.open(held_out, options.out / "store", model, prep, limit=options.questions) as practice:
+            measured = f"{name}-{prep.version}-{practice.digest[:8]}"
             results.append(
                 practice.measure(
                     max_searches=options.searches,
                     label=model.version,
-                    kept=options.out / f"{name}.jsonl",
+                    kept=options.out / f"{measured}.jsonl",
                     progress=True,
                 )
             )

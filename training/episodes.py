@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from prep.ingest import ingest
+from prep.manifest import json_digest
 from prep.model import PrepModel
 from retrieve.decoding import Decoder
 from retrieve.model import RetrieveModel
@@ -62,6 +63,11 @@ class Practice:
     def decoder(self) -> Decoder:
         """What writes the episodes."""
         return self.researcher.runner.decoder
+
+    @property
+    def digest(self) -> str:
+        """Says which questions these are, and which of them are withheld."""
+        return json_digest([(question.id, question.withheld) for question in self.questions])
 
     def __len__(self) -> int:
         return len(self.questions)

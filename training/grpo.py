@@ -1,10 +1,11 @@
 """What trl's `GRPOTrainer` needs to train on episodes: the policy, how episodes are written, scored and paid.
 
-Made cheap, with the same numbers: a question's prompt is read once for all its episodes, and a sheet's passages once
-for all its questions, when they are written (`retrieve.decoding`) and when they are scored (`training.packed`), both
-times under the grammar; the low-rank pairs are merged while episodes are written; episodes worth as much as the others
-of their question are not scored. Of trl's own switches for generation none is used: its engines know neither our
-grammar nor a search in the middle of an episode, so episodes come by `rollout_func`.
+Made cheap, with the same numbers: a question's prompt is read once for all its episodes, and on a CPU a sheet's
+passages once for all its questions, when they are written (`retrieve.decoding`; on CUDA all episodes of a step are
+written together) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs are
+merged while episodes are written; episodes worth as much as the others of their question are not scored. Of trl's own
+switches for generation none is used: its engines know neither our grammar nor a search in the middle of an episode, so
+episodes come by `rollout_func`.
 """
 
 from __future__ import annotations
@@ -172,6 +173,10 @@ class Practised(Protocol):
     @property
     def decoder(self) -> Decoder:
         """What writes."""
+
+    @property
+    def digest(self) -> str:
+        """Says what is practised."""
 
     def __len__(self) -> int: ...
 

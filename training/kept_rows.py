@@ -23,7 +23,7 @@ class KeptRows:
         rows: dict[str, AnswerRow] = {}
         if not self.path.exists():
             return rows
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 row = AnswerRow(**json.loads(line))
             except (ValueError, TypeError):

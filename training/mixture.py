@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from prep.document import Document
-from prep.errors import ConfigError
+from prep.errors import ConfigError, DataError
 from prep.model import PrepModel
+from retrieve.episode import one_line
+from retrieve.tags import escape
 from training.dataset import LabelledSet, Question, load_set
 from training.pool import PassagePool
 from training.sheets import SheetConfig, build_sheets
@@ -26,7 +29,7 @@ from training.synthesize import synthesize_cloze
 from training.traces import Trace, TraceConfig, TraceCounts, build_traces
 from training.traces_page import write_traces_page
 
-__all__ = ["PARTS", "Part", "held_out_documents", "part_of", "read_traces", "write_traces"]
+__all__ = ["PARTS", "Part", "held_out_documents", "left_out", "part_of", "read_traces", "write_traces"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +174,24 @@ def read_traces(path: Path) -> list[Trace]:
         Trace(row["question_id"], row["kind"], tuple((text, trained) for text, trained in row["segments"]))
         for row in rows
     ]
+
+
+def left_out(traces: Sequence[Trace], questions: Iterable[Question]) -> list[Trace]:
+    """Return the traces that ask none of the questions, nor the same in the same words.
+
+    Raises DataError where that leaves out nothing.
+    """
+    kept = list(questions)
+    ids, words = {one.id for one in kept}, {escape(one_line(one.question)).lower() for one in kept}
+    found = [trace for trace in traces if trace.question_id not in ids and not words & set(_asked(trace))]
+    if len(found) == len(traces):
+        raise DataError(f"none of {len(traces)} traces asks one of the {len(kept)} questions to leave out")
+    return found
+
+
+def _asked(trace: Trace) -> list[str]:
+    shown = "".join(text for text, trained in trace.segments if not trained)
+    return [question.lower() for question in re.findall("<question>(.*?)</question>", shown)]
 
 
 def _about(part: Path) -> Path:

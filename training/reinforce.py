@@ -34,22 +34,21 @@ from prep.manifest import file_digest
 from retrieve.model import ADAPTER
 from training.config_file import read_config
 from training.episodes import Practice
-from training.evaluate import compare
+from training.gains import figures_of, gains_of
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
-from training.results import AnswersResult, score_answers
-from training.rewards import Prices, reward
+from training.results import AnswersResult
+from training.rewards import Prices
 from training.run_folder import RunFolder
 from training.sheet_practice import SheetPractice, Sheets
-from training.significance import Difference, paired_bootstrap
+from training.significance import Difference
 
-__all__ = ["ReinforceConfig", "Reinforced", "figures_of", "gains_of", "reinforce"]
+__all__ = ["ReinforceConfig", "Reinforced", "reinforce"]
 
 # transformers has renamed it.
 _NO_CHECKPOINTING: dict[str, Any] = {
     name: False for name in ("activation_checkpointing",) if name in GRPOConfig.__dataclass_fields__
 } or {"gradient_checkpointing": False}
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear"}
-_HEADLINE = ("f1", "citation_precision", "citation_recall", "abstention_f1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +134,15 @@ def reinforce(
     """
     started = time.monotonic()
     digest = file_digest(start / ADAPTER)
-    folder = RunFolder(run, {"config": asdict(config), "start": digest, "questions": len(practice)})
+    identity = {"config": asdict(config), "start": digest, "practice": practice.digest}
+    folder = RunFolder(run, {**identity, "held_out": held_out.digest})
+    measured = f"{digest[:8]}-{held_out.digest[:8]}"
     with policy.writing():
         before = held_out.measure(
-            max_searches=config.searches, label="start", kept=folder.path / "before.jsonl", progress=True
+            max_searches=config.searches,
+            label="start",
+            kept=folder.path / f"before-{measured}.jsonl",
+            progress=True,
         )
     checkpoint = folder.resume()
     step = 0 if checkpoint is None else checkpoint.step
@@ -154,28 +158,13 @@ def reinforce(
         after = held_out.measure(
             max_searches=config.searches,
             label="reinforced",
-            kept=folder.path / f"after-{step}.jsonl",
+            kept=folder.path / f"after-{step}-{measured}.jsonl",
             progress=True,
         )
     adapter = folder.path / "adapter.safetensors"
     policy.save(adapter)
     gains = gains_of(before, after, config.prices)
     return Reinforced(adapter, step, time.monotonic() - started, before, after, gains)
-
-
-def gains_of(first: AnswersResult, second: AnswersResult, prices: Prices) -> dict[str, Difference]:
-    """Return how much the second gains on the first in mean reward and in the figures that must not fall.
-
-    Both must have answered the same questions; resampled by document.
-    """
-    return {
-        "reward": paired_bootstrap(
-            [reward(row, prices) for row in first.rows],
-            [reward(row, prices) for row in second.rows],
-            groups=[row.document_id for row in first.rows],
-        ),
-        **{name: compare(first, second, name) for name in _HEADLINE},
-    }
 
 
 @contextmanager
@@ -310,16 +299,6 @@ class _Keeper(TrainerCallback):
         self.folder.checkpoint(state.global_step, self.policy.pairs)
 
 
-def figures_of(result: AnswersResult, prices: Prices) -> dict[str, float]:
-    """Return the mean reward and the figures that must not fall."""
-    scores = score_answers(result.rows)
-    rewards = [reward(row, prices) for row in result.rows]
-    return {
-        "reward": sum(rewards) / len(rewards),
-        **{name: float(getattr(scores, name)) for name in _HEADLINE},
-    }
-
-
 def _describe(result: Reinforced, prices: Prices) -> dict[str, Any]:
     """Return what is printed and kept of a run."""
     return {
@@ -362,6 +341,15 @@ def _with_store(options: Any, policy: Policy, config: ReinforceConfig, start: Pa
         )
 
 
+def _read_sheets(practised: Path, held_out: Path, n_held_out: int) -> tuple[Sheets, Sheets]:
+    """Return both, of the held-out ones as many as have so many questions. Raises DataError where they share one."""
+    drawn, held = Sheets.load(practised), Sheets.load(held_out)
+    if shared := {one.id for one in drawn.dataset.questions} & {one.id for one in held.dataset.questions}:
+        raise DataError(f"{len(shared)} questions of {held_out} are in {practised}, too")
+    held.sheets = held.sheets[: max(1, n_held_out // held.n_questions)]
+    return drawn, held
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train from the command line."""
     import argparse
@@ -382,9 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         help="practise on sheets drawn before (training.sheet_practice), without a store",
     )
-    parser.add_argument(
-        "--held-out-sheets", type=Path, help="with --sheets: measure on these, each question on one sheet"
-    )
+    parser.add_argument("--held-out-sheets", type=Path, help="with --sheets: measure on these")
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
     )
@@ -400,7 +386,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.held_out_sheets is None
     ):
         parser.error("give --data, or --sheets with --held-out-sheets")
+    if options.sheets is not None and (options.questions is not None or options.prep is not None):
+        parser.error("--questions and --prep are for --data: sheets are drawn already")
     config = ReinforceConfig.from_toml(options.config) if options.config else ReinforceConfig()
+    sheets: tuple[Sheets, Sheets] | None = None
+    if options.sheets is not None:
+        sheets = _read_sheets(options.sheets, options.held_out_sheets, options.held_out)
+        n_questions = sheets[0].n_questions
+        if config.sheet_questions not in (0, n_questions):
+            raise ConfigError(f"{options.sheets} wants sheet_questions = {n_questions} in the settings")
+        config = replace(config, sheet_questions=n_questions)
     start = options.start or shipped_retrieve()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
@@ -413,19 +408,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         base=options.base,
         device=device,
     )
-    if (config.sheet_questions or options.sheets) and not policy.serving.episode.question_last:
+    if config.sheet_questions and not policy.serving.episode.question_last:
         raise ConfigError(f"{start} reads the question first: sheets need a version that reads it last")
-    if options.sheets is not None:
-        drawn, held = Sheets.load(options.sheets), Sheets.load(options.held_out_sheets)
-        held.sheets = held.sheets[: max(1, options.held_out // held.n_questions)]
-        if drawn.n_questions != config.sheet_questions:
-            raise ConfigError(
-                f"{options.sheets} has {drawn.n_questions} questions a sheet: say so in the settings"
-            )
+    if sheets is not None:
         result = reinforce(
             policy,
-            SheetPractice(drawn, policy.model),
-            SheetPractice(held, policy.model),
+            SheetPractice(sheets[0], policy.model),
+            SheetPractice(sheets[1], policy.model),
             options.run,
             config,
             start=start,

@@ -16,6 +16,7 @@ from typing import Any
 from prep.errors import DataError
 from retrieve.episode import EpisodeLimits
 from retrieve.model import ServingConfig, save_retrieve_version
+from training.tune_serving import worth
 
 __all__ = ["chosen_serving", "release"]
 
@@ -24,11 +25,13 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     """Return the serving settings with the best sum of answer F1 and abstention F1, and that judgement."""
     if not tuning:
         raise DataError("the tuning file is empty; run training.tune_serving first")
-    best = max(tuning, key=lambda row: float(row["best"]["f1"] + row["best"]["abstention_f1"]))
+    best = max(tuning, key=lambda row: worth(row["best"]))
+    again = best["best"].get("search_offset")  # None: one search was best, or no other tried
     limits = EpisodeLimits(
-        passages_per_search=best["passages"], question_last=bool(best.get("question_last", False))
+        passages_per_search=best["passages"],
+        question_last=bool(best.get("question_last", False)),
+        max_searches=1 if again is None else 2,  # what was tuned
     )
-    again = best["best"].get("search_offset")  # None: a second search did not pay where it was tried
     serving = ServingConfig(
         none_offset=best["best"]["offset"], search_offset=0.0 if again is None else again, episode=limits
     )

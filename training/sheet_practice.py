@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from prep.errors import DataError
+from prep.errors import ConfigError, DataError
+from prep.manifest import json_digest
 from prep.model import PrepModel
 from retrieve.episode import Passage
 from retrieve.model import RetrieveModel
@@ -45,7 +46,7 @@ SETS = {
 EVERY = 4  # so many-th question of them, or document of those to read, is kept for practice
 READING_SHARE = 0.33  # sheets of a set to read, to those that are searched
 _NONE_SHARE = 0.25  # of a sheet's questions, near misses
-_AT_ONCE = {"cpu": 4, "cuda": 32}  # sheets, when measured
+_AT_ONCE = {"cpu": 1, "cuda": 32}  # sheets, when measured: of one sheet the passages are read once
 
 
 @dataclass(slots=True)
@@ -140,7 +141,9 @@ class Sheets:
         dataset = load_set(folder)
         question = {one.id: one for one in dataset.questions}
         sheets = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            if not line:
+                continue
             try:
                 row = json.loads(line)
                 passages = [Passage(**{**one, "headings": tuple(one["headings"])}) for one in row["passages"]]
@@ -157,9 +160,22 @@ class SheetPractice:
     """Sheets, asked to a model through the serving code but for the search."""
 
     def __init__(self, drawn: Sheets, model: RetrieveModel) -> None:
+        """Raises ConfigError where a sheet has more passages than the model is shown."""
+        shown = model.serving.episode.passages_per_search
+        if (most := max(len(sheet.passages) for sheet in drawn.sheets)) > shown:
+            raise ConfigError(f"sheets have {most} passages, and {model.version} reads {shown}")
         self.drawn, self.serving = drawn, model.serving
         self.versions = {"retrieve": model.version}
         self.decoder = model.decoder()
+
+    @property
+    def digest(self) -> str:
+        """Says which sheets these are."""
+        shown = [
+            [(one.document_id, one.start, one.end) for one in sheet.passages] for sheet in self.drawn.sheets
+        ]
+        asked = [[(one.id, one.withheld) for one in sheet.questions] for sheet in self.drawn.sheets]
+        return json_digest([shown, asked])
 
     def __len__(self) -> int:
         return len(self.drawn.sheets)
@@ -260,9 +276,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder per labelled set")
     parser.add_argument("--out", type=Path, required=True, help="folder for the sheets")
     parser.add_argument(
-        "--held-out", action="store_true", help=f"of {DEVELOPMENT}'s held-out documents, each question once"
+        "--held-out",
+        action="store_true",
+        help=f"of {DEVELOPMENT}'s held-out documents, a question once at most",
     )
     parser.add_argument("--questions", type=int, default=4, help="on a sheet")
+    parser.add_argument("--passages", type=int, default=3, help="on a sheet; as many as the version is shown")
     parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -278,11 +297,16 @@ def main() -> None:
             chosen,
             prep,
             arguments.questions,
+            n_passages=arguments.passages,
             reading=reading,
             often=1 if arguments.held_out else 3,
             seed=arguments.seed,
         )
-        print(name, len(chosen.questions), "questions,", len(more.sheets), "sheets", flush=True)
+        asked = {question.id for sheet in more.sheets for question in sheet.questions}
+        print(
+            f"{name}: {len(asked)} of {len(chosen.questions)} questions, {len(more.sheets)} sheets",
+            flush=True,
+        )
         if drawn is None:
             drawn, most = more, round(READING_SHARE * len(more.sheets))
         else:

@@ -419,7 +419,7 @@ def main() -> None:
 
     from retrieve.base import load_base
     from training.dataset import load_set
-    from training.mixture import read_traces
+    from training.mixture import left_out, read_traces
 
     parser = argparse.ArgumentParser(
         description="Train the retrieve model's adapter on written traces; resumes by itself."
@@ -468,8 +468,9 @@ def main() -> None:
     arguments = parser.parse_args()
     traces = read_traces(arguments.traces / "train.jsonl")
     if arguments.leave_out is not None:
-        kept = {question.id for question in load_set(arguments.leave_out).questions}
-        traces = [trace for trace in traces if trace.question_id not in kept]
+        n_built = len(traces)
+        traces = left_out(traces, load_set(arguments.leave_out).questions)
+        print(f"{n_built - len(traces)} of {n_built} traces left out", flush=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = load_base(arguments.base, device=device)
     config = SupervisedConfig(

@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -36,7 +36,7 @@ from training.episodes import Practice
 from training.mixture import part_of
 from training.rewards import Prices
 
-__all__ = ["Judged", "Tried", "best_offsets", "judge"]
+__all__ = ["Judged", "Tried", "best_offsets", "judge", "worth"]
 
 _NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 _GRID = tuple(step / 4 for step in range(-24, 25))
@@ -94,15 +94,18 @@ def judge(
 def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
     """Return the judgement of the offsets with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
 
-    A second search has its price (`training.rewards.Prices`). Without rows that have one, none is made.
+    A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
     """
-    searching: Sequence[float | None] = _GRID if any(row.second is not None for row in rows) else (None,)
-    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
-    return max(judged, key=lambda row: (_worth(row), -abs(row["offset"] or 0.0)))
+    tried = any(row.second is not None for row in rows)
+    searching: Sequence[float | None] = (None, *sorted(_GRID, key=abs)) if tried else (None,)
+    judged = [judge(offset, rows, again) for again in searching for offset in sorted(_GRID, key=abs)]
+    return max(judged, key=worth)  # of equals the first
 
 
-def _worth(row: Mapping[str, float | None]) -> float:
-    f1, abstention, searches = (float(row[name] or 0.0) for name in ("f1", "abstention_f1", "searches"))
+def worth(row: Mapping[str, float | None]) -> float:
+    """Return what a judgement is chosen by: answer F1 and abstention F1, less what its searches cost."""
+    f1, abstention, searches = (float(row.get(name) or 0.0) for name in ("f1", "abstention_f1", "searches"))
+    searches = searches or 1.0
     return f1 + abstention - Prices().search * (searches - 1)
 
 
@@ -164,9 +167,11 @@ def main() -> None:
                 Tried(one, run.actions[0].search_margin, None if second is None else second[number][1])
                 for number, (run, one) in enumerate(first)
             ]
+            at_zero = judge(0.0, rows, None if second is None else 0.0)
             shown = {"passages": n_passages, "question_last": limits.question_last}
-            results.append({**shown, "best": best_offsets(rows), "at_zero": judge(0.0, rows)})
+            results.append({**shown, "best": best_offsets(rows), "at_zero": at_zero})
             print(json.dumps(results[-1]), flush=True)
+            results[-1]["rows"] = [asdict(row) for row in rows]
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

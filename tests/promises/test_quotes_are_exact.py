@@ -12,7 +12,7 @@ from tiny_models import gemma_tokenizer
 from prep.text import split_lines
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits, Grammar
-from retrieve.researcher import expand_quotes
+from retrieve.reporting import expand_quotes
 from retrieve.tags import MARKERS, TAGS
 
 N_EPISODES = 2_000

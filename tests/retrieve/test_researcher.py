@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -165,6 +166,31 @@ def test_a_deadline_that_cannot_be_kept_gives_the_sources_and_says_so(researcher
         assert (report.note, report.abstained, report.answer) == (DEADLINE_NOTE, True, None)
         assert report.sources
         assert report.usage.completion_tokens == 0
+
+
+def test_searching_again_by_itself_leaves_the_guess_of_the_speed_of_reading(
+    workspace: Path, base: Path
+) -> None:
+    """The second action reads a few tokens and writes for as long: that says nothing of how fast it reads."""
+    searching = model(base, search_bias=ALWAYS)
+    with Researcher.open(workspace, prep=LinePrep(), model=searching, log=False) as researcher:
+        runner = researcher.runner
+        guesses: list[float] = []
+        decode = runner.decoder.decode
+
+        def noted(*given: Any, **options: Any) -> Any:
+            guesses.append(runner._tokens_per_s)
+            return decode(*given, **options)
+
+        runner.decoder.decode = noted  # type: ignore[method-assign]
+        grammar, text = runner.decoder.grammar, runner.decoder.grammar.text
+        grammar.text = lambda tokens: (  # type: ignore[method-assign]  # as written by a model that was trained
+            "<search> honey</search>" if tokens[0] == grammar.search else text(tokens)
+        )
+        runs = runner.run([QUESTIONS[0]], max_searches=3)
+    assert len(runs[0].actions) == len(guesses) == 3
+    assert guesses[0] != guesses[1] == guesses[2] == runner._tokens_per_s
+    assert runs[0].reading.cache is None
 
 
 def test_a_deadline_that_comes_while_the_model_writes_cuts_it_off(workspace: Path, base: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from prep.document import Document, Span
+from prep.errors import DataError
 from training.dataset import LabelledSet, Question
-from training.mixture import held_out_documents, part_of
+from training.mixture import held_out_documents, left_out, part_of
+from training.traces import Trace
 
 DOCUMENTS = {name: Document(name, name, "Some text.") for name in map("d{:02}".format, range(24))}
 
@@ -42,3 +46,16 @@ def test_of_questions_on_several_documents_every_third_is_held_out_with_what_it_
     needed = {span.document_id for question in held.questions for span in question.evidence}
     assert rest.documents.keys() == DOCUMENTS.keys() - needed
     assert [question.id for question in rest.questions] == ["q1", "q2", "q4", "q5", "q7", "q8"]
+
+
+def test_traces_of_questions_to_leave_out_and_of_the_same_words_go() -> None:
+    def trace(name: str, asked: str) -> Trace:
+        return Trace(
+            name, "direct", ((f"<question>{asked}</question>\n", False), ("<report> a⟦1⟧</report>", True))
+        )
+
+    traces = [trace("a", "Who  built it?"), trace("b", "who built it?"), trace("c", "Who paid?")]
+    kept = [Question("a", "Who built\nit?")]
+    assert [one.question_id for one in left_out(traces, kept)] == ["c"]
+    with pytest.raises(DataError, match="none of 1 traces asks"):
+        left_out(traces[2:], kept)

@@ -26,7 +26,7 @@ from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
-from training.reinforce import ReinforceConfig, Reinforced, reinforce
+from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
 from training.sheet_practice import SheetPractice, Sheets, practice_part
 
 CONFIG = ReinforceConfig(
@@ -355,6 +355,57 @@ def test_sheets_are_kept_in_a_folder_and_measured_without_a_store(
     (tmp_path / "sheets" / "sheets.jsonl").write_text('{"passages": []}\n', encoding="utf-8")
     with pytest.raises(DataError, match="line 1: not a sheet"):
         Sheets.load(tmp_path / "sheets")
+
+
+def test_sheets_are_practised_on_from_the_command_line(
+    last: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = small_set()
+    for name, some in (("practice", whole.questions[:6]), ("held", whole.questions[6:])):
+        Sheets.draw(replace(whole, questions=some), LinePrep(), 1, often=1).save(tmp_path / name)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        "steps = 2\nquestions = 2\nepisodes = 2\nfrozen_layers = 0\nrank = 2\nalpha = 4\nwarmup_steps = 0\n"
+        'schedule = "linear"\n'
+    )
+    given = [
+        "--run",
+        str(tmp_path / "run"),
+        "--start",
+        str(last),
+        "--base",
+        str(base),
+        "--config",
+        str(settings),
+    ]
+    sheets = ["--sheets", str(tmp_path / "practice"), "--held-out-sheets", str(tmp_path / "held")]
+    assert main([*given, *sheets]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["held_out_questions"] == len(
+        Sheets.load(tmp_path / "held").sheets
+    )
+    assert [row["step"] for row in log_rows(tmp_path / "run") if "reward" in row] == [1, 2]
+    with pytest.raises(DataError, match="are in"):
+        main([*given, *sheets[:3], str(tmp_path / "practice")])
+    shutil.copytree(tmp_path / "practice", tmp_path / "other")
+    lines = (tmp_path / "other" / "sheets.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "other" / "sheets.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(ConfigError, match=r"other settings or data \(practice\)"):
+        main([*given, "--sheets", str(tmp_path / "other"), *sheets[2:]])
+    for wrong in (sheets[:2], [*sheets, "--questions", "3"], ["--data", "x", *sheets]):
+        with pytest.raises(SystemExit):
+            main([*given, *wrong])
+    assert "held-out-sheets" in capsys.readouterr().err
+
+
+def test_a_version_must_be_shown_all_passages_of_a_sheet(base: Path, tmp_path: Path) -> None:
+    make_retrieve_version(tmp_path / "version", base)
+    serving = ServingConfig(episode=EpisodeLimits(question_last=True, passages_per_search=2))
+    save_retrieve_version(tmp_path / "two", tmp_path / "version" / ADAPTER, serving=serving, source=str(base))
+    with pytest.raises(ConfigError, match="sheets have 3 passages"):
+        SheetPractice(
+            Sheets.draw(small_set(), LinePrep(), 2),
+            Policy(tmp_path / "two", rank=2, alpha=4, base=base).model,
+        )
 
 
 def test_sheets_of_two_sets_take_turns() -> None:

@@ -52,6 +52,11 @@ def test_a_second_search_is_made_where_it_pays() -> None:
     assert never["searches"] == 1.0
 
 
+def test_one_search_is_chosen_where_a_second_gains_nothing() -> None:
+    rows = [tried(-2.0, 1.0, True, 9.0, (-2.0, 1.0)), tried(2.0, 0.0, False, 9.0, (2.0, 0.0))]
+    assert (best_offsets(rows)["search_offset"], best_offsets(rows)["offset"]) == (None, 0.0)
+
+
 def test_what_was_tuned_is_what_is_served() -> None:
     judged = {"offset": -1.5, "search_offset": 2.0, "f1": 0.6, "abstention_f1": 0.7}
     worse = {"offset": 0.0, "search_offset": None, "f1": 0.6, "abstention_f1": 0.6}
@@ -62,5 +67,7 @@ def test_what_was_tuned_is_what_is_served() -> None:
     serving, kept = chosen_serving(tuning)
     assert (serving.none_offset, serving.search_offset) == (-1.5, 2.0)
     assert (serving.episode.passages_per_search, serving.episode.question_last) == (3, True)
+    assert serving.episode.max_searches == 2
     assert kept["f1"] == 0.6
-    assert chosen_serving(tuning[:1])[0].search_offset == 0.0
+    once = chosen_serving(tuning[:1])[0]
+    assert (once.search_offset, once.episode.max_searches) == (0.0, 1)
