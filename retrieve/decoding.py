@@ -2,8 +2,7 @@
 
 Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once (equal ones together
 once, and what all begin with once), and extended token by token with a key-value cache, which can be kept between the
-actions of one episode. Log-probabilities are those of
-the constrained distribution.
+actions of one episode. Log-probabilities are those of the constrained distribution.
 """
 
 from __future__ import annotations
@@ -122,11 +121,9 @@ class Decoder:
         n_known = 0 if reading is None else reading.n_characters_of(prompts[0])
         if reading is not None and n_known:
             encoded = [[*reading.ids, *self.grammar.encode(prompts[0][n_known:])]]
-        else:
-            encoded = [self.encode(prompt) for prompt in different]
-        if reading is not None and n_known:
             cache, n_read = reading.cache, len(reading.ids) - 1
         else:
+            encoded = [self.encode(prompt) for prompt in different]
             cache = DynamicCache(config=self.model.config)
             n_read = self._read_shared(encoded, cache)
         width = max(map(len, encoded))

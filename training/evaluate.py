@@ -51,6 +51,7 @@ from training.significance import Difference, paired_bootstrap, paired_bootstrap
 __all__ = [
     "Answerer",
     "Preparer",
+    "answer_blocks",
     "compare",
     "evaluate_answers",
     "evaluate_chunking",
@@ -212,35 +213,53 @@ def evaluate_answers(
     """
     _check_questions(dataset)
     questions = mark_withheld(sample(dataset.questions, limit), withhold_every)
+
+    def answer(block: Sequence[Question]) -> list[AnswerRow]:
+        reports = system.ask_many(
+            [question.question for question in block],
+            withheld=[question.evidence if question.withheld else () for question in block],
+            **options,
+        )
+        if len(reports) != len(block):
+            raise DataError(f"the system gave {len(reports)} reports for {len(block)} questions")
+        return [judge(question, report, dataset) for question, report in zip(block, reports, strict=True)]
+
+    return AnswersResult(
+        dataset=dataset.name,
+        label=label or type(system).__name__,
+        withhold_every=withhold_every,
+        rows=answer_blocks(
+            questions, answer, size=_BLOCK_QUESTIONS, label=label or "answers", progress=progress, kept=kept
+        ),
+    )
+
+
+def answer_blocks(
+    questions: Sequence[Question],
+    answer: Callable[[Sequence[Question]], list[AnswerRow]],
+    *,
+    size: int,
+    label: str,
+    progress: bool = False,
+    kept: KeptRows | None = None,
+) -> tuple[AnswerRow, ...]:
+    """Return each question's row, `size` questions answered at a time; those that `kept` holds are not asked again."""
     rows = kept.read() if kept is not None else {}
     waiting = [question for question in questions if question.id not in rows]
     with tqdm(
         total=len(questions),
         initial=len(questions) - len(waiting),
-        desc=label or "answers",
+        desc=label,
         unit="question",
         disable=not progress,
     ) as bar:
-        for start in range(0, len(waiting), _BLOCK_QUESTIONS):
-            block = waiting[start : start + _BLOCK_QUESTIONS]
-            reports = system.ask_many(
-                [question.question for question in block],
-                withheld=[question.evidence if question.withheld else () for question in block],
-                **options,
-            )
-            if len(reports) != len(block):
-                raise DataError(f"the system gave {len(reports)} reports for {len(block)} questions")
-            new = [judge(question, report, dataset) for question, report in zip(block, reports, strict=True)]
+        for start in range(0, len(waiting), size):
+            new = answer(waiting[start : start + size])
             rows.update((row.question_id, row) for row in new)
             if kept is not None:
                 kept.add(new)
-            bar.update(len(block))
-    return AnswersResult(
-        dataset=dataset.name,
-        label=label or type(system).__name__,
-        withhold_every=withhold_every,
-        rows=tuple(rows[question.id] for question in questions),
-    )
+            bar.update(len(new))
+    return tuple(rows[question.id] for question in questions)
 
 
 def judge(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow:

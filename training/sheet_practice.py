@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
 from prep.manifest import json_digest
@@ -28,7 +27,7 @@ from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
 from retrieve.runner import EpisodeRunner, Run
 from training.dataset import LabelledSet, Question, load_set, save_set
-from training.evaluate import judge
+from training.evaluate import answer_blocks, judge
 from training.kept_rows import KeptRows
 from training.mixture import DEVELOPMENT, part_of
 from training.pool import PassagePool
@@ -214,20 +213,19 @@ class SheetPractice:
         question is on several sheets.
         """
         del max_searches
-        asked = [(sheet, question) for sheet in self.drawn.sheets for question in sheet.questions]
-        if len({question.id for _, question in asked}) < len(asked):
+        sheet_of = {question.id: sheet for sheet in self.drawn.sheets for question in sheet.questions}
+        asked = [question for sheet in self.drawn.sheets for question in sheet.questions]
+        if len(sheet_of) < len(asked):
             raise DataError("a question is on several sheets: draw them with often=1 to measure")
-        file = None if kept is None else KeptRows(kept)
-        rows = {} if file is None else file.read()
-        waiting = [pair for pair in asked if pair[1].id not in rows]
-        size = _AT_ONCE.get(self.decoder.model.device.type, 4) * self.drawn.n_questions
-        for at in tqdm(range(0, len(waiting), size), desc=label or "answers", disable=not progress):
-            new = [row for _, row in self._run(waiting[at : at + size], 0.0, None)]
-            rows.update((row.question_id, row) for row in new)
-            if file is not None:
-                file.add(new)
-        ordered = tuple(rows[question.id] for _, question in asked)
-        return AnswersResult(self.drawn.dataset.name, label or "sheets", 0, ordered)
+        rows = answer_blocks(
+            asked,
+            lambda some: [row for _, row in self._run([(sheet_of[one.id], one) for one in some], 0.0, None)],
+            size=_AT_ONCE.get(self.decoder.model.device.type, 1) * self.drawn.n_questions,
+            label=label or "answers",
+            progress=progress,
+            kept=None if kept is None else KeptRows(kept),
+        )
+        return AnswersResult(self.drawn.dataset.name, label or "sheets", 0, rows)
 
     def _run(
         self, asked: Sequence[tuple[Sheet, Question]], temperature: float, generator: torch.Generator | None

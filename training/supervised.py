@@ -45,7 +45,7 @@ from training.traces import Trace
 
 __all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_traces", "train_supervised"]
 
-_CUDA_TOKENS = 16_384  # of one batch of packs, padding and all: about 40 GB with the embedded base
+_CUDA_TOKENS = 16_384  # of one batch of packs, padding and all; it fitted 80 GB with the embedded base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from training.rewards import Prices
 __all__ = ["Judged", "Tried", "best_offsets", "judge", "worth"]
 
 _NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
-_GRID = tuple(step / 4 for step in range(-24, 25))
+_GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,15 @@ def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
     A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
     """
     tried = any(row.second is not None for row in rows)
-    searching: Sequence[float | None] = (None, *sorted(_GRID, key=abs)) if tried else (None,)
-    judged = [judge(offset, rows, again) for again in searching for offset in sorted(_GRID, key=abs)]
+    searching: Sequence[float | None] = (None, *_GRID) if tried else (None,)
+    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
     return max(judged, key=worth)  # of equals the first
 
 
 def worth(row: Mapping[str, float | None]) -> float:
     """Return what a judgement is chosen by: answer F1 and abstention F1, less what its searches cost."""
-    f1, abstention, searches = (float(row.get(name) or 0.0) for name in ("f1", "abstention_f1", "searches"))
-    searches = searches or 1.0
+    f1, abstention = (float(row[name] or 0.0) for name in ("f1", "abstention_f1"))
+    searches = row.get("searches") or 1.0  # files of before do not say: one
     return f1 + abstention - Prices().search * (searches - 1)
 
 
