@@ -37,6 +37,10 @@ class Difference:
     n_groups: int
     confidence: float
 
+    def __str__(self) -> str:
+        """The difference with its interval, as in +0.010 (-0.004 to +0.021)."""
+        return f"{self.difference:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
     @property
     def is_gain(self) -> bool:
         """Whether the whole interval lies above zero."""

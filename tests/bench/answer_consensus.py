@@ -69,6 +69,7 @@ RULES: dict[str, Callable[[Sequence[Answered]], AnswerRow]] = {
     "agreed": agreed,
     "best, by the labels": best,
 }
+WITHOUT_LABELS = ("likeliest", "agreed")  # of them, what could serve instead of the greedy answer
 
 
 def draw(practice: SheetPractice, n_sheets: int, n_draws: int, seed: int) -> list[list[Answered]]:
@@ -113,15 +114,13 @@ def main() -> None:
     ]
     figures = {name: figures_of(result, PRICES) for name, result in results.items()}
     figures["single draws"] = {name: sum(one[name] for one in single) / len(single) for name in single[0]}
-    gains = {name: gains_of(results["greedy"], result, PRICES) for name, result in results.items()}
+    gains = {name: gains_of(results["greedy"], results[name], PRICES) for name in WITHOUT_LABELS}
     print(f"{len(answers)} questions, {arguments.draws} draws each, version {practice.versions['retrieve']}")
     for name, shown in figures.items():
         print(f"{name:20}", " ".join(f"{metric} {value:.3f}" for metric, value in shown.items()))
-    for name in ("likeliest", "agreed"):
-        for metric, gain in gains[name].items():
-            print(
-                f"{name} less greedy, {metric}: {gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-            )
+    for name, of in gains.items():
+        for metric, gain in of.items():
+            print(f"{name} less greedy, {metric}: {gain}")
     if arguments.json is not None:
         kept = {name: {metric: asdict(gain) for metric, gain in of.items()} for name, of in gains.items()}
         arguments.json.write_text(json.dumps({"figures": figures, "gains": kept}, indent=2), "utf-8")

@@ -117,8 +117,7 @@ def main() -> None:
             first, second = ([row[figure] for row in cut[f"{name}, cut"]] for name in ("workflow", "ours"))
             gain = paired_bootstrap(first, second, groups=documents)
             summary[f"gain in {figure}"] = asdict(gain)
-            interval = f"({gain.low:+.3f} to {gain.high:+.3f})"
-            print(f"{figure}: ours less the workflow's {gain.difference:+.3f} {interval}")
+            print(f"{figure}: ours less the workflow's {gain}")
     if arguments.json:
         told = {name: [report.to_dict() for report in some] for name, some in reports.items()}
         content = {"most": most, "figures": summary, "reports": told}

@@ -75,7 +75,7 @@ def show(name: str, rows: list[BoundaryScores], first: list[BoundaryScores] | No
     text = "  ".join(f"{mean:.3f}" for mean in means)
     if first is not None:
         found = paired_bootstrap([row.pk for row in first], [row.pk for row in rows])
-        text += f"   Pk {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+        text += f"   Pk {found}"
     print(f"{name:44s} {text}", flush=True)
 
 

@@ -78,10 +78,7 @@ def main() -> None:
         for result in results[1:]:
             for metric in HEADLINE[arguments.suite]:
                 found = compare(result, results[0], metric, by_document=many)
-                print(
-                    f"{metric}: prep model minus {result.label}: {found.difference:+.3f} "
-                    f"({found.low:+.3f} to {found.high:+.3f})"
-                )
+                print(f"{metric}: prep model minus {result.label}: {found}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([result.to_dict() for result in results]), "utf-8")
 

@@ -79,7 +79,7 @@ def main() -> None:
             print(f"  {who}  " + "  ".join(f"{name} {getattr(scores, name):.3f}" for name in SHOWN))
         for name in ("section_f1", "heading_f1"):
             found = gain(ours, rules, labels, name)
-            print(f"  {name} by document {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+            print(f"  {name} by document {found}")
 
 
 if __name__ == "__main__":

@@ -77,3 +77,9 @@ def test_unequal_or_empty_sides_and_bad_settings_are_refused() -> None:
         paired_bootstrap([0.0], [0.0], n_resamples=0)
     with pytest.raises(ConfigError, match=r"confidence=1\.0"):
         paired_bootstrap([0.0], [0.0], confidence=1.0)
+
+
+def test_a_difference_is_shown_with_its_interval() -> None:
+    found = paired_bootstrap([0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 1.0, 1.0], n_resamples=200)
+    assert str(found) == f"+0.188 ({found.low:+.3f} to {found.high:+.3f})"
+    assert found.low < found.difference < found.high
