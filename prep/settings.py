@@ -44,7 +44,7 @@ class PrepConfig:
     or by the encoder that was trained with the vectors, where one was.
     """
 
-    limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=80, max_tokens=200))
+    limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=95, max_tokens=200))
     prior: LengthPrior = field(default_factory=lambda: LengthPrior(short=1.0, long=2.0))
     weights: BreakWeights = field(default_factory=BreakWeights)
     heads: HeadsConfig = field(default_factory=HeadsConfig)

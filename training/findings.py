@@ -8,6 +8,7 @@ from itertools import groupby
 from retrieve.episode import Episode
 from retrieve.tags import escape
 from training.dataset import Question
+from training.metrics_answers import has_cjk
 
 __all__ = ["content_words", "findings_shown"]
 
@@ -17,6 +18,7 @@ _STOP = frozenset(
     "they he she his her him you your i we our us can could would should may might will not no any some".split()
 )
 _WORD = re.compile(r"\w[\w'’-]*")
+_REMARK = re.compile(r"\{\w+\}")  # of who wrote a meeting down, such as {laugh}
 
 
 def content_words(text: str) -> list[str]:
@@ -27,8 +29,8 @@ def content_words(text: str) -> list[str]:
 def findings_shown(episode: Episode, question: Question, max_pointers: int) -> list[tuple[str, list[int]]]:
     """Return a finding for each passage's share of each piece of evidence: a statement, the numbers of its sentences.
 
-    The statement is the first sentence's own words, cut short. Of a share with more than `max_pointers` sentences those
-    are taken that say most of the question and its answer.
+    Of a share with more than `max_pointers` sentences those are taken that say most of the question and its answer. The
+    statement is the words of the one that says most, cut short; not a question or a few words where there is another.
     """
     wanted = _keys(" ".join((question.question, *question.answers[:1])))
     findings: list[tuple[str, list[int]]] = []
@@ -37,13 +39,20 @@ def findings_shown(episode: Episode, question: Question, max_pointers: int) -> l
         touched = [n for n, sentence in enumerate(episode.sentences, start=1) if sentence.overlaps(span)]
         for _, share in groupby(touched, key=lambda n: episode.sentence_passage[n - 1]):
             numbers = [n for n in share if n not in used]
+            says = {n: len(wanted & _keys(_sentence(episode, n))) for n in numbers}
             if len(numbers) > max_pointers:
-                says = {n: len(wanted & _keys(_sentence(episode, n))) for n in numbers}
                 numbers = sorted(sorted(numbers, key=lambda n: -says[n])[:max_pointers])
             if numbers:
                 used.update(numbers)
-                findings.append((_brief(_sentence(episode, numbers[0])), numbers))
+                best = max(numbers, key=lambda n: (_states(_sentence(episode, n)), says[n]))  # of equals the first
+                findings.append((_brief(_sentence(episode, best)), numbers))
     return findings
+
+
+def _states(sentence: str, fewest_words: int = 5) -> bool:
+    return not sentence.rstrip().endswith(("?", "？")) and (
+        has_cjk(sentence) or len(content_words(sentence)) >= fewest_words
+    )
 
 
 def _keys(text: str) -> set[str]:
@@ -55,9 +64,9 @@ def _sentence(episode: Episode, number: int) -> str:
     return passage.text[sentence.start - passage.start : sentence.end - passage.start]
 
 
-def _brief(words: str, longest: int = 140) -> str:
+def _brief(words: str, longest: int = 110) -> str:
     """Return a statement of the sentence's own words, cut at a clause or a word where it is long."""
-    joined = " ".join(words.split())
+    joined = " ".join(_REMARK.sub(" ", words).split()) or " ".join(words.split())
     plain = escape(joined.lstrip(" )]}.,;:'\"”’") or joined)  # left over from the sentence before
     if len(plain) <= longest:
         return plain

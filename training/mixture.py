@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,34 +35,43 @@ __all__ = ["PARTS", "Part", "held_out_documents", "left_out", "part_of", "read_t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One set's share: at most `n` traces, built with `config`, and `n_sheets` of several questions on one sheet."""
+    """One set's share: at most `n` traces, built with `config`, and `n_sheets` of several questions on one sheet.
+
+    rounds: how often each question is built on, each time with other draws.
+    """
 
     name: str
     n: int
     config: TraceConfig = field(default_factory=TraceConfig)
     n_sheets: int = 0
+    rounds: int = 1
 
 
-TARGET_TOKENS = (80, 60, 120)  # of the chunks; documents take turns
+TARGET_TOKENS = (100, 75, 130)  # of the chunks; documents take turns
+SEARCH_SHARE = 0.75  # of a sheet's near misses
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
-_SHOWN = TraceConfig(question_last=True)
-_SEARCHING = replace(_SHOWN, missed_share=0.12, persistent_share=0.6)  # when to search once more
+_SHOWN = TraceConfig(question_last=True, most_passages=4)
+_SEARCHING = replace(
+    _SHOWN, missed_share=0.3, persistent_share=0.75, again_share=1.0
+)  # when to search once more
 _READING = replace(_SHOWN, reading=True, most_passages=3)
 _SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
+_BROAD = replace(_SEVERAL, more_share=0.8)
 _HOPS = replace(_SHOWN, withheld_share=0.05, again_share=1.0)
 PARTS = (
-    Part(name="new_wiki", n=1_500, config=_SEARCHING, n_sheets=20_000),
-    Part(name="amazon_reviews", n=100, config=_READING, n_sheets=12_000),
-    Part(name="reddit", n=100, config=_READING, n_sheets=12_000),
-    Part(name="policyqa_dev", n=100, config=replace(_SEARCHING, title_in_question=True), n_sheets=3_000),
+    Part(name="new_wiki", n=4_000, config=_SEARCHING, n_sheets=14_000),
+    Part(name="amazon_reviews", n=50, config=_READING, n_sheets=6_000),
+    Part(name="reddit", n=50, config=_READING, n_sheets=6_000),
+    Part(name="policyqa_dev", n=300, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_500),
     Part(name="clapnq_dev", n=400, config=_SEVERAL),
-    Part(name="contractnli", n=150, config=_SEVERAL),
-    Part(name="qmsum_train", n=200, config=_SEVERAL),
-    Part(name="hotpot_train100", n=100, config=_HOPS),
-    Part(name="musique_train100", n=100, config=_HOPS),
+    Part(name="contractnli", n=300, config=_BROAD),
+    Part(name="qmsum_train", n=1_200, config=_BROAD, rounds=2),
+    Part(name="medquad", n=500, config=_BROAD),
+    Part(name="hotpot_train100", n=400, config=_HOPS, rounds=4),
+    Part(name="musique_train100", n=400, config=_HOPS, rounds=4),
     Part(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
-    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=3_000),
+    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=2_500),
     Part(name="cmrc_trial", n=50, config=_SHOWN, n_sheets=600),
 )
 
@@ -122,13 +132,18 @@ def build_part(
         documents, questions = _fewer(documents, questions, part.n + part.n_sheets, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
     pool = PassagePool.build(documents, models)
-    traces, counts = build_traces(questions[: round(part.n * 1.3)], pool, part.config)
+    traces, counts = [], TraceCounts(Counter(), Counter())
+    for turn in range(part.rounds):
+        config = replace(part.config, seed=part.config.seed + turn)
+        more, of_turn = build_traces(questions[: round(part.n * 1.3)], pool, config)
+        traces += more
+        counts = TraceCounts(counts.built + of_turn.built, counts.refused + of_turn.refused)
     traces = traces[: part.n]
     if part.n_sheets:
-        shown = replace(part.config, fewest_passages=3, most_passages=4)
+        shown = replace(part.config, fewest_passages=2, most_passages=4)
         share = 0.0 if shown.reading else 0.3
-        config = SheetConfig(traces=shown, none_share=share)
-        more, of_sheets = build_sheets(questions, pool, config, n=part.n_sheets)
+        sheets = SheetConfig(traces=shown, none_share=share, search_share=SEARCH_SHARE)
+        more, of_sheets = build_sheets(questions, pool, sheets, n=part.n_sheets)
         traces += more
         counts = TraceCounts(counts.built + of_sheets.built, counts.refused + of_sheets.refused)
     return traces, counts

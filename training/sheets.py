@@ -4,7 +4,8 @@ A sheet is drawn as serving would show it: the first results of one question, wi
 questions whose evidence stands in them are asked as well, and so are near misses: questions that have some of them
 among their results, but no evidence there. Of sets whose questions name nothing a sheet shows one document, without
 near misses. The question stands behind the passages (`retrieve.episode.EpisodeLimits.question_last`), so all traces of
-a sheet begin alike, and `training.packs` reads what is alike once. Other searches are for `training.traces`.
+a sheet begin alike, and `training.packs` reads what is alike once. Of the near misses some are searched for again; what
+such a search finds is for `training.traces`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from prep.checks import check_counts
 from prep.errors import ConfigError
 from retrieve.episode import NONE, Episode, EpisodeLimits, Passage
+from retrieve.tags import escape
 from training.dataset import Question
 from training.pool import PassagePool
 from training.traces import (
@@ -28,6 +30,7 @@ from training.traces import (
     finished,
     may_answer,
     named,
+    reworded,
     shows,
     taught_answer,
     with_twins,
@@ -41,19 +44,22 @@ __all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_sheets"]
 class SheetConfig:
     """How sheets are drawn. traces: how many passages are shown, in which order, how often without the evidence.
 
-    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses. often: on how
-    many sheets a question is asked at most.
+    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses. search_share:
+    of these, the trace is another search and ends there. often: on how many sheets a question is asked at most.
     """
 
     traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))
     most_questions: int = 10
     none_share: float = 0.3
+    search_share: float = 0.0
     often: int = 3
 
     def __post_init__(self) -> None:
         check_counts(self, "most_questions", "often")
         if not 0 <= self.none_share < 1:
             raise ConfigError(f"none_share={self.none_share!r} must lie in 0..1, below 1")
+        if not 0 <= self.search_share <= 1:
+            raise ConfigError(f"search_share={self.search_share!r} must lie in 0..1")
         if not self.traces.question_last:
             raise ConfigError("sheets need traces whose question stands last")
 
@@ -89,9 +95,12 @@ def build_sheets(
     """Return about n traces, those of a sheet behind one another, with counts. Deterministic by seed."""
     counts = TraceCounts(Counter(), Counter())
     found: list[Trace] = []
+    rng = random.Random(config.traces.seed)
     for sheet in draw_sheets(questions, pool, config):
         for question in sheet.questions:
-            trace = _trace(sheet, question, pool, config.traces)
+            searches = question.withheld and rng.random() < config.search_share
+            build = _search if searches else _trace
+            trace = build(sheet, question, pool, config.traces)
             if isinstance(trace, Trace):
                 found.append(trace)
                 counts.built[trace.kind] += 1
@@ -102,10 +111,27 @@ def build_sheets(
     return found, counts
 
 
-def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+def _begun(sheet: Sheet, question: Question) -> Episode:
     limits = EpisodeLimits(question_last=True, passages_per_search=len(sheet.passages) or 1, max_searches=2)
     episode = Episode(question.question, limits)
     episode.give(sheet.passages)
+    return episode
+
+
+def _search(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+    """Search with the first query that finds the evidence, with the content words where none does; the trace ends."""
+    episode = _begun(sheet, question)
+    queries = reworded(question.question, sheet.passages)
+    if not queries:
+        return "no other query"
+    found = dict(zip(queries, pool.search(queries, 12), strict=True))
+    finds = (q for q, some in found.items() if any(shows(p, question.evidence) for p in episode.unseen(some)))
+    episode.act(f"<search> {escape(next(finds, queries[0]))}</search>")
+    return Trace(question.id, "search", tuple(episode.segments))
+
+
+def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+    episode = _begun(sheet, question)
     if question.withheld:
         return finished(episode, question, "withheld", NONE)
     answer = taught_answer(question, config)

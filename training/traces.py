@@ -2,7 +2,8 @@
 
 Kinds of trace
     direct      the evidence is among the first results: report it
-    several     it asks for more than a short answer: a finding for each piece of evidence, its words as the statement
+    several     it asks for more than a short answer: a finding for each piece of evidence, its words as the statement;
+                of some, once another query has found more of it
     reading     no search can find it (the question names nothing): its passage is put among others
     withheld    the evidence is kept away: report none
     unanswerable  the set says so: report none
@@ -75,7 +76,8 @@ class TraceConfig:
     again_share: of the questions whose evidence the first results miss. missed_share: of the others, it is kept out of
     the first results, for another query to find. persistent_share: of the withheld, another search before none is
     reported. noisy_share: of the traces, one passage without evidence damaged. several: the set's questions ask for
-    more than a short answer. question_last: as `retrieve.episode.EpisodeLimits`.
+    more than a short answer. more_share: of these, another search before the report where that finds more evidence.
+    question_last: as `retrieve.episode.EpisodeLimits`.
     """
 
     withheld_share: float = 0.2
@@ -85,6 +87,7 @@ class TraceConfig:
     missed_share: float = 0.0
     persistent_share: float = 0.0
     several: bool = False
+    more_share: float = 0.0
     fewest_passages: int = 2
     most_passages: int = 5
     reading: bool = False
@@ -168,7 +171,9 @@ def _other_results(
     """Return, for each question whose first results may miss evidence, what other queries find; one search."""
     hides = config.missed_share > 0 or config.persistent_share > 0
     queries = [
-        _other_queries(question, passages[: config.fewest_passages], pool, hides=hides)
+        reworded(question.question, passages[: config.fewest_passages])
+        if config.several and config.more_share > 0
+        else _other_queries(question, passages[: config.fewest_passages], pool, hides=hides)
         if (hides or config.again_share > 0) and not config.reading and question.answerable
         else []
         for question, passages in zip(questions, ranked, strict=True)
@@ -222,7 +227,8 @@ def _trace(
         return _withheld(episode, twin, shown, others if persists else {})
     if config.several:
         shown = arranged(ranked[:n_passages], config, rng, question.evidence)
-        return _several(episode, question, shown, config)
+        more = config.more_share > 0 and rng.random() < config.more_share
+        return _several(episode, question, shown, others if more else {}, config)
     answer = taught_answer(question, config)
     if not answer:
         return "answer missing or too long"
@@ -262,9 +268,21 @@ def _withheld(
 
 
 def _several(
-    episode: Episode, question: Question, shown: Sequence[Passage], config: TraceConfig
+    episode: Episode,
+    question: Question,
+    shown: Sequence[Passage],
+    others: dict[str, list[Passage]],
+    config: TraceConfig,
 ) -> Trace | str:
     episode.give(shown)
+    found = {query: episode.unseen(passages) for query, passages in others.items()}
+    more = {
+        query: sum(shows(passage, question.evidence) for passage in fresh) for query, fresh in found.items()
+    }
+    best = max(more, key=lambda query: more[query], default="")  # of equals the first
+    if more.get(best):
+        episode.act(f"<search> {escape(best)}</search>")
+        episode.give(found[best])
     findings = findings_shown(episode, question, config.max_pointers)[:_MOST_FINDINGS]
     if not findings:
         return "evidence not found"

@@ -66,6 +66,23 @@ def test_labels_are_right(built: tuple[list[Trace], TraceCounts], pool: PassageP
     assert min(kinds.values()) > len(built[0]) / 10
 
 
+def test_a_near_miss_may_be_searched_for_again_and_the_trace_ends_there(pool: PassagePool) -> None:
+    config = SheetConfig(traces=SHOWN, most_questions=6, search_share=0.5)
+    traces, counts = build_sheets(NAMED, pool, config, n=10_000)
+    assert sum(counts.built.values()) == len(traces)
+    assert min(counts.built["search"], counts.built["withheld"]) > len(traces) / 20
+    finds = 0
+    for trace in (trace for trace in traces if trace.kind == "search"):
+        episode = replayed(trace, pool, question_last=True)
+        assert episode.state == "search"
+        question, query = BY_ID[trace.question_id], episode.query
+        assert query != question.question
+        assert not any(span.overlaps(p) for span in question.evidence for p in episode.passages)
+        found = episode.unseen(pool.search([query], 12)[0])
+        finds += any(span.overlaps(p) for span in question.evidence for p in found)
+    assert finds > 0.8 * counts.built["search"]
+
+
 def test_no_question_is_asked_more_often_than_allowed(pool: PassagePool) -> None:
     traces, _ = build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, often=1), n=10_000)
     assert max(Counter(trace.question_id for trace in traces).values()) == 1
@@ -120,6 +137,8 @@ def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(
 
 
 def test_settings_that_make_no_sheets_are_refused() -> None:
+    with pytest.raises(ConfigError, match="search_share"):
+        SheetConfig(search_share=1.5)
     with pytest.raises(ConfigError, match="question stands last"):
         SheetConfig(traces=TraceConfig())
     with pytest.raises(ConfigError, match="none_share"):

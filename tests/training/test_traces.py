@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,35 @@ def test_a_broad_question_gets_a_finding_for_each_piece_of_evidence_that_is_show
         assert all(episode.sentences[pointer - 1].overlaps(span) for pointer in claim.pointers)
 
 
+def test_a_broad_question_is_searched_for_again_where_that_finds_more() -> None:
+    """The second query, the question's content words, shows the two parts that the first results had no room for."""
+    parts = [f"The dam was built in stage {i}." for i in range(4)]
+    text = "\n".join([*parts, *(f"Ducks come in winter {i}." for i in range(4))])
+    document = Document("dam", "Works", text)
+    evidence = tuple(Span("dam", text.index(part), text.index(part) + len(part)) for part in parts)
+    question = Question("q", "In which stages was the dam built?", ("four",), evidence, kind="long")
+    config = TraceConfig(
+        several=True,
+        more_share=1.0,
+        withheld_share=0.0,
+        shuffled_share=0.0,
+        noisy_share=0.0,
+        fewest_passages=2,
+        most_passages=2,
+    )
+    pool = PassagePool.build([document], [LinePrep()])
+    (trace,), counts = build_traces([question], pool, config)
+    assert counts.built == {"several": 1}
+    assert trace.text.count("<search>") == 1
+    assert trace.text.count("<results>") == 2
+    report = trace.segments[-1][0]
+    assert report.count("\n") == 3
+    assert all(f" {part}⟦" in report for part in parts)
+    (once,), _ = build_traces([question], pool, replace(config, more_share=0.0))
+    assert once.text.count("<results>") == 1
+    assert once.segments[-1][0].count("\n") == 1
+
+
 def test_of_long_evidence_each_passage_gives_its_best_sentences() -> None:
     paragraphs = [
         f"So. Well then. The {what} was moved to May. Fine. They agreed that the {what} costs {price} marks. Right."
@@ -223,7 +253,20 @@ def test_of_long_evidence_each_passage_gives_its_best_sentences() -> None:
     for claim in episode.claims:
         said = [text[s.start : s.end] for s in (episode.sentences[n - 1] for n in claim.pointers)]
         assert ["moved to May" in said[0], "costs" in said[1]] == [True, True]
-        assert claim.statement == said[0].strip()
+        assert claim.statement == said[1].strip()  # it says more of what is asked
+
+
+def test_a_finding_states_rather_than_asks_and_without_remarks_on_how_it_was_said() -> None:
+    text = "What did they agree on for the launch?\n{laugh} They {pause} moved the launch to the first of May.\n"
+    document = Document("m", "Meeting", text)
+    question = Question("q", "What did they agree on?", ("to move",), (Span("m", 0, len(text)),), kind="long")
+    config = TraceConfig(several=True, withheld_share=0.0, noisy_share=0.0)
+    passage = Passage("m", "Meeting", (), 0, len(text), text)
+    prep = LinePrep()
+    pool = PassagePool([passage], prep.vector(text)[None], prep)
+    (trace,), _ = build_traces([question], pool, config)
+    assert trace.segments[-1][0] == "<report> They moved the launch to the first of May.⟦1⟧⟦2⟧</report>"
+
 
 
 def test_a_hop_searches_for_what_the_first_results_name() -> None:
