@@ -129,6 +129,11 @@ class AskState:
         return None
 
     @property
+    def unsaid(self) -> float:
+        """Nothing: there is no question yet."""
+        return 0.0
+
+    @property
     def answer_may_end(self) -> bool:
         """Whether the answer may end as it is: it says something, and no word is cut in two."""
         if not any(bool(self.grammar.solid[token]) for token in self.answer):

@@ -32,6 +32,10 @@ class Constraint(Protocol):
     def decides(self) -> Decision | None:
         """What the next token decides, if anything that has an offset."""
 
+    @property
+    def unsaid(self) -> float:
+        """How little of the question the passages say, see `retrieve.episode.Episode.unsaid`."""
+
     def allowed(self) -> torch.Tensor: ...
 
     def advance(self, token: int, /) -> None: ...
@@ -74,16 +78,29 @@ class Decoder:
     """A causal LM with its tokenizer and grammar."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, none_offset: float = 0.0, search_offset: float = 0.0
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        none_offset: float = 0.0,
+        unsaid_offset: float = 0.0,
+        search_offset: float = 0.0,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
-        They are tuned on held-out questions and kept in the manifest.
+        unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
+        held-out questions and kept in the manifest.
         """
         self.model = model
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
+        self.unsaid_offset = unsaid_offset
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
+
+    def offset(self, decision: Decision, state: Constraint) -> float:
+        """Return what is added to the logit of the token that decides."""
+        unsaid = self.unsaid_offset * state.unsaid if decision == "none" else 0.0
+        return self.offsets[decision] + unsaid
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt, the beginning-of-text token in front.
@@ -225,7 +242,7 @@ class Decoder:
         allowed = torch.stack([state.allowed() for state in states]).to(logits.device)
         scores = logits.masked_fill(~allowed, float("-inf"))
         margins = [float("nan")] * len(states)
-        for decision, offset in self.offsets.items():
+        for decision in self.offsets:
             rows = [row for row, state in enumerate(states) if state.decides == decision]
             if not rows:
                 continue
@@ -236,7 +253,9 @@ class Decoder:
                 rows, (logits[rows, token] - others.max(dim=-1).values).tolist(), strict=True
             ):
                 margins[row] = margin
-            scores[rows, token] += offset
+            scores[rows, token] += torch.tensor(
+                [self.offset(decision, states[row]) for row in rows], device=scores.device
+            )
         scores = torch.log_softmax(scores, dim=-1)
         if temperature > 0:
             up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)

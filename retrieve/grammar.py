@@ -88,10 +88,18 @@ class Grammar:
         return self.search if decision == "search" else self.none[0]
 
     def start(
-        self, n_sentences: int, *, may_search: bool, limits: ActionLimits | None = None
+        self,
+        n_sentences: int,
+        *,
+        may_search: bool,
+        limits: ActionLimits | None = None,
+        unsaid: float = 0.0,
     ) -> GrammarState:
-        """Return the state at the beginning of an action, with `n_sentences` sentences to point at."""
-        return GrammarState(self, n_sentences, may_search, limits or ActionLimits())
+        """Return the state at the beginning of an action, with `n_sentences` sentences to point at.
+
+        unsaid: see `retrieve.episode.Episode.unsaid`; it moves no mask, but what refusing is given.
+        """
+        return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), unsaid)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of text that comes after other text; control tokens in it are text."""
@@ -140,6 +148,7 @@ class GrammarState:
     n_sentences: int
     may_search: bool
     limits: ActionLimits
+    unsaid: float = 0.0
     place: str = "start"
     done: bool = False
     written: list[int] = field(default_factory=list)  # tokens of the query or statement at hand

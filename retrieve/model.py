@@ -35,9 +35,10 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """What a version is served with. Offsets are added to the logits of none and of a search (tuned, see the card)."""
+    """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card."""
 
     none_offset: float = 0.0
+    unsaid_offset: float = 0.0
     search_offset: float = 0.0
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
@@ -51,6 +52,7 @@ class ServingConfig:
                 raise TypeError(f"unknown settings {sorted(unknown)}")
             return cls(
                 none_offset=float(content.get("none_offset", 0.0)),
+                unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
@@ -114,6 +116,7 @@ class RetrieveModel:
             self.model,
             self.tokenizer,
             none_offset=serving.none_offset,
+            unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
         )
 

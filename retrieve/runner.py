@@ -15,9 +15,9 @@ import torch
 from prep.document import Span
 from retrieve.decoding import Action, Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
-from retrieve.grammar import ActionLimits
+from retrieve.grammar import ActionLimits, Grammar, GrammarState
 
-__all__ = ["DEADLINE_NOTE", "EpisodeRunner", "Run", "Search"]
+__all__ = ["DEADLINE_NOTE", "EpisodeRunner", "Run", "Search", "Start"]
 
 DEADLINE_NOTE = "the deadline ran out before the model had read the sources"
 _FIRST_GUESS_TOKENS_PER_S = 700.0
@@ -27,18 +27,35 @@ _CHARACTERS_PER_TOKEN = 3.5
 Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Passage]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What an action began with: sentences to point at, whether it could be a search, `Episode.unsaid`."""
+
+    n_sentences: int
+    may_search: bool
+    unsaid: float
+
+    @classmethod
+    def of(cls, episode: Episode) -> Start:
+        """Return what the next action of an episode begins with."""
+        return cls(len(episode.sentences), episode.may_search, episode.unsaid)
+
+    def state(self, grammar: Grammar, limits: ActionLimits) -> GrammarState:
+        """Return the place in the grammar."""
+        return grammar.start(self.n_sentences, may_search=self.may_search, limits=limits, unsaid=self.unsaid)
+
+
 @dataclass(slots=True)
 class Run:
     """One episode as it was run. `note` says why it ended early, if it did.
 
-    starts: for each action, how many sentences could be pointed at, and whether it could be a search. reading: what the
-    model has read, kept while the episode is run by itself.
+    reading: what the model has read, kept while the episode is run by itself.
     """
 
     episode: Episode
     actions: list[Action] = field(default_factory=list)
     note: str = ""
-    starts: list[tuple[int, bool]] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)  # one for each action
     reading: Reading = field(default_factory=Reading, repr=False)
 
     @property
@@ -117,11 +134,8 @@ class EpisodeRunner:
             hoped = min(_FIRST_GUESS_TOKENS_PER_S, 1.5 * self._tokens_per_s)
             self._tokens_per_s = max(self._tokens_per_s, hoped)
             return
-        starts = [(len(run.episode.sentences), run.episode.may_search) for run in runs]
-        states = [
-            self.decoder.grammar.start(n_sentences, may_search=may_search, limits=self.action_limits)
-            for n_sentences, may_search in starts
-        ]
+        starts = [Start.of(run.episode) for run in runs]
+        states = [start.state(self.decoder.grammar, self.action_limits) for start in starts]
         actions = self.decoder.decode(
             prompts,
             states,

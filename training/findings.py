@@ -44,7 +44,9 @@ def findings_shown(episode: Episode, question: Question, max_pointers: int) -> l
                 numbers = sorted(sorted(numbers, key=lambda n: -says[n])[:max_pointers])
             if numbers:
                 used.update(numbers)
-                best = max(numbers, key=lambda n: (_states(_sentence(episode, n)), says[n]))  # of equals the first
+                best = max(
+                    numbers, key=lambda n: (_states(_sentence(episode, n)), says[n])
+                )  # of equals the first
                 findings.append((_brief(_sentence(episode, best)), numbers))
     return findings
 

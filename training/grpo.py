@@ -293,10 +293,8 @@ def _biases(run: Any, decoder: Decoder, mask: Sequence[int], limits: ActionLimit
     grammar = decoder.grammar
     rows = iter(
         row
-        for action, (n_sentences, may_search) in zip(run.actions, run.starts, strict=True)
-        for row in _places(
-            grammar.start(n_sentences, may_search=may_search, limits=limits), action.token_ids, decoder
-        )
+        for action, start in zip(run.actions, run.starts, strict=True)
+        for row in _places(start.state(grammar, limits), action.token_ids, decoder)
     )
     nothing = torch.zeros(grammar.size, dtype=torch.float16)
     return torch.stack([next(rows) if trained else nothing for trained in mask])
@@ -307,7 +305,7 @@ def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Ite
         bias = torch.zeros(decoder.grammar.size, dtype=torch.float16)
         bias.masked_fill_(~state.allowed(), float("-inf"))
         if state.decides is not None:
-            bias[decoder.grammar.deciding(state.decides)] += decoder.offsets[state.decides]
+            bias[decoder.grammar.deciding(state.decides)] += decoder.offset(state.decides, state)
         yield bias
         state.advance(token)
 

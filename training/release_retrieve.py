@@ -33,7 +33,10 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
         max_searches=1 if again is None else 2,  # what was tuned
     )
     serving = ServingConfig(
-        none_offset=best["best"]["offset"], search_offset=0.0 if again is None else again, episode=limits
+        none_offset=best["best"]["offset"],
+        unsaid_offset=best["best"].get("unsaid_offset", 0.0),
+        search_offset=0.0 if again is None else again,
+        episode=limits,
     )
     return serving, {"passages": best["passages"], **best["best"]}
 

@@ -4,8 +4,9 @@
 
 Runs over the held-out documents of a set that may be trained on (`training.mixture.part_of`), every
 fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
-refusal is kept; every offset is then judged without running the model again. With `--second-search` it does so twice,
-told never and always to search once more, and the margin of that is kept as well.
+refusal is kept, and how much of the question the passages left unsaid; all offsets are then judged without running the
+model again. With `--second-search` it does so twice, told never and always to search once more, and the margin of that
+is kept as well.
 """
 
 from __future__ import annotations
@@ -40,15 +41,21 @@ __all__ = ["Judged", "Tried", "best_offsets", "judge", "worth"]
 
 _NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
+_UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+_SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question answered by force. margin: of the refusal, see `retrieve.decoding.Action`."""
+    """One question answered by force. margin: of the refusal, see `retrieve.decoding.Action`.
+
+    unsaid: what the passages left unsaid of the question, see `retrieve.episode.Episode`.
+    """
 
     margin: float
     f1: float
     expects_answer: bool
+    unsaid: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,14 @@ class Tried:
 
 
 def judge(
-    offset: float, rows: Sequence[Tried], search_offset: float | None = None
+    offset: float, rows: Sequence[Tried], search_offset: float | None = None, unsaid_offset: float = 0.0
 ) -> dict[str, float | None]:
     """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
 
-    search_offset: None for one search.
+    search_offset: None for one search. unsaid_offset: see `retrieve.decoding.Decoder`.
     """
     taken = [row.taken(search_offset) for row in rows]
-    refused = [row.margin + offset > 0 for row in taken]
+    refused = [row.margin + offset + unsaid_offset * row.unsaid > 0 for row in taken]
     answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
     right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
     n_unanswerable = len(rows) - len(answerable)
@@ -82,6 +89,7 @@ def judge(
     again = sum(one is row.second for one, row in zip(taken, rows, strict=True))
     return {
         "offset": offset,
+        "unsaid_offset": unsaid_offset,
         "search_offset": search_offset,
         "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
         "abstention_precision": precision,
@@ -97,8 +105,13 @@ def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
     A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
     """
     tried = any(row.second is not None for row in rows)
-    searching: Sequence[float | None] = (None, *_GRID) if tried else (None,)
-    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
+    searching: Sequence[float | None] = (None, *_SEARCH_GRID) if tried else (None,)
+    judged = [
+        judge(offset, rows, again, unsaid)
+        for again in searching
+        for unsaid in _UNSAID_GRID
+        for offset in _GRID
+    ]
     return max(judged, key=worth)  # of equals the first
 
 
@@ -114,7 +127,8 @@ def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) ->
     rows: list[tuple[Run, Judged]] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
         for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
-            rows.append((run, Judged(run.actions[-1].none_margin, row.f1, row.expects_answer)))
+            judged = Judged(run.actions[-1].none_margin, row.f1, row.expects_answer, run.starts[-1].unsaid)
+            rows.append((run, judged))
     return rows
 
 

@@ -185,6 +185,21 @@ def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder
     assert act(3.0).none_margin == pytest.approx(margin, abs=1e-4)
 
 
+def test_refusing_is_given_more_the_more_is_left_unsaid(decoder: Decoder) -> None:
+    prompt = episodes()[1].prompt
+
+    def act(offset: float, unsaid: float) -> Any:
+        state = decoder.grammar.start(3, may_search=True, limits=LIMITS, unsaid=unsaid)
+        reports = {"search_offset": -1e4, "unsaid_offset": offset}
+        return Decoder(decoder.model, decoder.tokenizer, **reports).decode([prompt], [state])[0]
+
+    none, margin = decoder.grammar.none[0], act(0.0, 0.5).none_margin
+    assert act(-2 * margin + 0.02, 0.5).token_ids[1] == none
+    assert act(-2 * margin - 0.02, 0.5).token_ids[1] != none
+    assert act(-2 * margin + 0.02, 0.0).token_ids == act(0.0, 0.0).token_ids
+    assert act(5.0, 0.5).none_margin == pytest.approx(margin, abs=1e-4)
+
+
 def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Decoder) -> None:
     prompt = episodes()[1].prompt
 

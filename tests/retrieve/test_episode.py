@@ -218,6 +218,20 @@ def test_pointers_said_twice_count_once() -> None:
     assert parse_report("none", 0) == ()
 
 
+def test_what_the_best_passage_leaves_unsaid_of_the_question() -> None:
+    episode = Episode("Who made the MILL?")
+    assert episode.unsaid == 1.0
+    episode.give([passage("A miller is made, not born.", "m"), passage("The town.", "t")])
+    assert episode.unsaid == pytest.approx(1 - 8 / 14)  # made, and mill inside another word; not who, not the
+    episode.act("<search> mills</search>")
+    episode.give([passage("It was built in May.", "b", title="Those who made the mill")])
+    assert episode.unsaid == 0.0
+    assert Episode("?!").unsaid == 0.0
+    chinese = Episode("谁建了磨坊")
+    chinese.give([passage("磨坊在河边。")])
+    assert chinese.unsaid == pytest.approx(3 / 4)  # of four pairs of characters one
+
+
 def test_limits_below_one_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_searches=0"):
         EpisodeLimits(max_searches=0)

@@ -18,7 +18,10 @@ from retrieve.grammar import ActionLimits
 from retrieve.model import RetrieveModel, ServingConfig, save_retrieve_version
 
 SERVING = ServingConfig(
-    none_offset=0.5, episode=EpisodeLimits(max_searches=2), action=ActionLimits(max_findings=1)
+    none_offset=0.5,
+    unsaid_offset=2.0,
+    episode=EpisodeLimits(max_searches=2),
+    action=ActionLimits(max_findings=1),
 )
 
 

@@ -257,8 +257,9 @@ def test_of_long_evidence_each_passage_gives_its_best_sentences() -> None:
 
 
 def test_a_finding_states_rather_than_asks_and_without_remarks_on_how_it_was_said() -> None:
-    text = "What did they agree on for the launch?\n{laugh} They {pause} moved the launch to the first of May.\n"
-    document = Document("m", "Meeting", text)
+    text = (
+        "What did they agree on for the launch?\n{laugh} They {pause} moved the launch to the first of May.\n"
+    )
     question = Question("q", "What did they agree on?", ("to move",), (Span("m", 0, len(text)),), kind="long")
     config = TraceConfig(several=True, withheld_share=0.0, noisy_share=0.0)
     passage = Passage("m", "Meeting", (), 0, len(text), text)
@@ -266,7 +267,6 @@ def test_a_finding_states_rather_than_asks_and_without_remarks_on_how_it_was_sai
     pool = PassagePool([passage], prep.vector(text)[None], prep)
     (trace,), _ = build_traces([question], pool, config)
     assert trace.segments[-1][0] == "<report> They moved the launch to the first of May.⟦1⟧⟦2⟧</report>"
-
 
 
 def test_a_hop_searches_for_what_the_first_results_name() -> None:

@@ -57,6 +57,25 @@ def test_one_search_is_chosen_where_a_second_gains_nothing() -> None:
     assert (best_offsets(rows)["search_offset"], best_offsets(rows)["offset"]) == (None, 0.0)
 
 
+def test_what_is_left_unsaid_counts_where_it_tells_more_than_the_margin() -> None:
+    """By the margin alone the second looks as answerable as the third is; nothing was found of what it asks."""
+    rows = [
+        Tried(Judged(margin, f1, expects, unsaid))
+        for margin, f1, expects, unsaid in (
+            (-3.0, 1.0, True, 0.1),
+            (-1.0, 0.0, False, 0.9),
+            (0.5, 1.0, True, 0.0),
+            (2.0, 0.0, False, 0.5),
+        )
+    ]
+    assert max(judge(offset / 4, rows)["abstention_f1"] or 0.0 for offset in range(-24, 25)) < 1
+    best = best_offsets(rows)
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["unsaid_offset"] == 2.0  # the least that does
+    served = chosen_serving([{"passages": 3, "best": best}])[0]
+    assert (served.unsaid_offset, served.none_offset) == (2.0, best["offset"])
+
+
 def test_what_was_tuned_is_what_is_served() -> None:
     judged = {"offset": -1.5, "search_offset": 2.0, "f1": 0.6, "abstention_f1": 0.7}
     worse = {"offset": 0.0, "search_offset": None, "f1": 0.6, "abstention_f1": 0.6}
