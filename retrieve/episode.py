@@ -27,9 +27,9 @@ from typing import Literal
 
 from prep.checks import check_counts
 from prep.document import Chunk, Span
-from prep.lexical import searchable_words
 from prep.text import split_sentences, strip_span
 from retrieve.tags import MAX_SENTENCES, escape, marker
+from retrieve.wording import unsaid_share
 
 __all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
 
@@ -37,7 +37,6 @@ NONE = "none"
 _POINTER = re.compile(r"⟦([0-9]{1,4})⟧")
 _SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
 _REPORT = re.compile(r"\s*<report>(.*?)</report>", re.DOTALL)
-_WORD = re.compile(r"\w+")
 _BLANKS = re.compile(r"\s+")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes half a character
 
@@ -130,17 +129,9 @@ class Episode:
 
     @property
     def unsaid(self) -> float:
-        """The share of the question that is not said by the passage that says most of it, words weighed by length.
-
-        Words are compared as written, but for case; a word's letters may stand inside another. Length stands for how
-        much a word tells, so no list of common words is needed. 1 where nothing is shown, 0 where nothing is asked.
-        """
-        words = set(_WORD.findall(searchable_words(self.queries[0])))
-        texts = (
-            searchable_words(f"{one.title} {' '.join(one.headings)} {one.text}") for one in self.passages
-        )
-        said = max((sum(len(word) for word in words if word in text) for text in texts), default=0)
-        return 1 - said / sum(map(len, words)) if words else 0.0
+        """How little of the question the passages say, see `retrieve.wording.unsaid_share`."""
+        texts = (f"{one.title} {' '.join(one.headings)} {one.text}" for one in self.passages)
+        return unsaid_share(self.queries[0], texts)
 
     def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
         """Return the passages that overlap none already shown, at most `passages_per_search`, order kept."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from prep.document import Span
 from prep.errors import DataError
+from retrieve.wording import unsaid_words
 
 __all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "dump_json"]
 
@@ -169,6 +170,17 @@ class Report:
     def quotes(self) -> list[Quote]:
         """Every quote of every finding, in order."""
         return [quote for finding in self.findings for quote in finding.quotes]
+
+    @property
+    def open_words(self) -> list[str]:
+        """Words of the question that no quote has, nor the headings it stands under: what may have stayed open.
+
+        Empty where nothing was answered, for then all of it did.
+        """
+        if self.answer is None:
+            return []
+        under = (" ".join(source.path) for source in self.sources if source.used)
+        return unsaid_words(self.question, [*(quote.text for quote in self.quotes), *under])
 
     def source_of(self, quote: Quote) -> Source | None:
         """Return the best ranked source that `quote` was taken from; None for a quote of another report."""

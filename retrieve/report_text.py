@@ -14,7 +14,15 @@ from collections.abc import Iterable
 
 from retrieve.report import Report, Source, Usage
 
-__all__ = ["ABSTAINED", "markdown_text", "plain_text", "render_markdown", "render_text", "usage_line"]
+__all__ = [
+    "ABSTAINED",
+    "markdown_text",
+    "open_line",
+    "plain_text",
+    "render_markdown",
+    "render_text",
+    "usage_line",
+]
 
 ABSTAINED = "The sources do not answer this."
 
@@ -57,6 +65,11 @@ def usage_line(usage: Usage) -> str:
     )
 
 
+def open_line(report: Report) -> str:
+    """Return which words of the question no quote has, as one line; content as it is."""
+    return f"Of the question, not in what is quoted: {', '.join(report.open_words)}"
+
+
 def render_text(report: Report, *, width: int = 96) -> str:
     """Return the report as plain text of lines up to `width` columns, unless a single word is longer."""
     lines = [*_wrap(plain_text(report.question), width), ""]
@@ -77,6 +90,8 @@ def render_text(report: Report, *, width: int = 96) -> str:
         lines += ["", "searched for"]
         for query in report.searches:
             lines += _wrap(plain_text(query), width, first="  • ", rest="    ")
+    if report.open_words:
+        lines += ["", *_wrap(plain_text(open_line(report)), width)]
     if report.sources:
         lines += ["", _sources_summary(report.sources)]
         for source in report.sources:
@@ -114,6 +129,8 @@ def render_markdown(report: Report) -> str:
     if report.searches:
         blocks.append("Searched for:")
         blocks.append("\n".join(f"- {markdown_text(query)}" for query in report.searches))
+    if report.open_words:
+        blocks.append(markdown_text(open_line(report)))
     blocks.append(_sources_summary(report.sources))
     if report.sources:
         blocks.append(

@@ -7,23 +7,13 @@ from itertools import groupby
 
 from retrieve.episode import Episode
 from retrieve.tags import escape
+from retrieve.wording import content_words
 from training.dataset import Question
 from training.metrics_answers import has_cjk
 
-__all__ = ["content_words", "findings_shown"]
+__all__ = ["findings_shown"]
 
-_STOP = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
-    "which who whom whose when where why how many much that this these those it its as into than then there their "
-    "they he she his her him you your i we our us can could would should may might will not no any some".split()
-)
-_WORD = re.compile(r"\w[\w'’-]*")
 _REMARK = re.compile(r"\{\w+\}")  # of who wrote a meeting down, such as {laugh}
-
-
-def content_words(text: str) -> list[str]:
-    """Return the words of a text but for those that any English text has, in order."""
-    return [word for word in _WORD.findall(text) if word.lower() not in _STOP]
 
 
 def findings_shown(episode: Episode, question: Question, max_pointers: int) -> list[tuple[str, list[int]]]:

@@ -27,9 +27,10 @@ from prep.document import Span
 from prep.errors import ConfigError
 from retrieve.episode import NONE, Episode, EpisodeLimits, Passage, sentence_spans
 from retrieve.tags import escape, marker
+from retrieve.wording import content_words
 from training.damage import misread
 from training.dataset import Question
-from training.findings import content_words, findings_shown
+from training.findings import findings_shown
 from training.metrics_answers import has_cjk, normalise_answer
 from training.pool import PassagePool
 

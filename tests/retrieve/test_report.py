@@ -250,6 +250,15 @@ def test_every_form_says_what_was_found_searched_used_set_aside_and_spent(form: 
 
 
 @pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
+def test_every_form_says_which_words_of_the_question_are_in_nothing_quoted(form: str) -> None:
+    report = answered(question="Who opened the safe in <1924>, and how?")
+    assert report.open_words == ["1924"]
+    assert "Of the question, not in what is quoted: 1924" in getattr(report, form)()
+    assert "not in what is quoted" not in getattr(answered(), form)()
+    assert "not in what is quoted" not in getattr(withheld(question="Who is older?"), form)()
+
+
+@pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
 def test_every_form_of_an_abstention_says_so_and_shows_what_was_read(form: str) -> None:
     shown = getattr(withheld(), form)()
     assert "The sources do not answer this." in shown

@@ -1,0 +1,49 @@
+"""The words of a question, and which of them a text says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from prep.lexical import searchable_words
+
+__all__ = ["content_words", "unsaid_share", "unsaid_words"]
+
+_STOP = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
+    "which who whom whose when where why how many much that this these those it its as into than then there their "
+    "they he she his her him you your i we our us can could would should may might will not no any some".split()
+)
+_CONTENT_WORD = re.compile(r"\w[\w'’-]*")
+_WORD = re.compile(r"\w+")
+
+
+def content_words(text: str) -> list[str]:
+    """Return the words of a text but for those that any English text has, in order."""
+    return [word for word in _CONTENT_WORD.findall(text) if word.lower() not in _STOP]
+
+
+def unsaid_share(question: str, texts: Iterable[str]) -> float:
+    """Return the share of the question that is not said by the text that says most of it, words weighed by length.
+
+    Words are compared as written, but for case; a word's letters may stand inside another. Length stands for how
+    much a word tells, so no list of common words is needed. 1 where there is no text, 0 where nothing is asked.
+    """
+    words = set(_WORD.findall(searchable_words(question)))
+    said = (sum(len(word) for word in words if word in searchable_words(text)) for text in texts)
+    return 1 - max(said, default=0) / sum(map(len, words)) if words else 0.0
+
+
+def unsaid_words(question: str, texts: Iterable[str]) -> list[str]:
+    """Return the content words of a question that stand in none of the texts, in order, each once.
+
+    A word stands there in another form, too: its last three letters may differ, where four are left. A run of Chinese,
+    Japanese or Korean stands there if half of its pairs of characters do.
+    """
+    said = " ".join(map(searchable_words, texts))
+    unsaid = []
+    for word in dict.fromkeys(content_words(question)):
+        pieces = _WORD.findall(searchable_words(word))
+        if 2 * sum(piece[: max(4, len(piece) - 3)] in said for piece in pieces) < len(pieces):
+            unsaid.append(word)
+    return unsaid
