@@ -130,7 +130,8 @@ class Episode:
     @property
     def unsaid(self) -> float:
         """How little of the question the passages say, see `retrieve.wording.unsaid_share`."""
-        texts = (f"{one.title} {' '.join(one.headings)} {one.text}" for one in self.passages)
+        most = self.limits.max_passage_characters
+        texts = (f"{one.title} {' '.join(one.headings)} {one.text[:most]}" for one in self.passages)
         return unsaid_share(self.queries[0], texts)
 
     def unseen(self, passages: Iterable[Passage]) -> list[Passage]:

@@ -175,9 +175,9 @@ class Report:
     def open_words(self) -> list[str]:
         """Words of the question that no quote has, nor the headings it stands under: what may have stayed open.
 
-        Empty where nothing was answered, for then all of it did.
+        Empty where nothing is quoted, for then all of it did.
         """
-        if self.answer is None:
+        if not self.quotes:
             return []
         under = (" ".join(source.path) for source in self.sources if source.used)
         return unsaid_words(self.question, [*(quote.text for quote in self.quotes), *under])

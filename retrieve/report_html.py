@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 
 from retrieve.report import Finding, Quote, Report, Source
-from retrieve.report_text import ABSTAINED, open_line, usage_line
+from retrieve.report_text import ABSTAINED, OPEN, usage_line
 
 __all__ = ["COLOURS", "STYLE", "html_text", "render_report"]
 
@@ -146,8 +146,9 @@ def _source_analysis(report: Report, level: int) -> str:
     if report.searches:
         queries = "".join(f'<li dir="auto">{html_text(query)}</li>' for query in report.searches)
         parts.append(f'<h{level} class="part">Searched for</h{level}>\n<ul>{queries}</ul>')
-    if report.open_words:
-        parts.append(f'<p class="aside" dir="auto">{html_text(open_line(report))}</p>')
+    if words := report.open_words:
+        shown = ", ".join(f"<bdi>{html_text(word)}</bdi>" for word in words)
+        parts.append(f'<p class="aside">{OPEN}: {shown}</p>')
     if report.sources:
         rows = "\n".join(_row(source) for source in report.sources)
         parts.append(

@@ -16,8 +16,8 @@ from retrieve.report import Report, Source, Usage
 
 __all__ = [
     "ABSTAINED",
+    "OPEN",
     "markdown_text",
-    "open_line",
     "plain_text",
     "render_markdown",
     "render_text",
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 ABSTAINED = "The sources do not answer this."
+OPEN = "Of the question, not in what is quoted"
 
 # What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
 # surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
@@ -65,11 +66,6 @@ def usage_line(usage: Usage) -> str:
     )
 
 
-def open_line(report: Report) -> str:
-    """Return which words of the question no quote has, as one line; content as it is."""
-    return f"Of the question, not in what is quoted: {', '.join(report.open_words)}"
-
-
 def render_text(report: Report, *, width: int = 96) -> str:
     """Return the report as plain text of lines up to `width` columns, unless a single word is longer."""
     lines = [*_wrap(plain_text(report.question), width), ""]
@@ -90,8 +86,8 @@ def render_text(report: Report, *, width: int = 96) -> str:
         lines += ["", "searched for"]
         for query in report.searches:
             lines += _wrap(plain_text(query), width, first="  • ", rest="    ")
-    if report.open_words:
-        lines += ["", *_wrap(plain_text(open_line(report)), width)]
+    if words := report.open_words:
+        lines += ["", *_wrap(f"{OPEN}: {plain_text(', '.join(words))}", width)]
     if report.sources:
         lines += ["", _sources_summary(report.sources)]
         for source in report.sources:
@@ -129,8 +125,8 @@ def render_markdown(report: Report) -> str:
     if report.searches:
         blocks.append("Searched for:")
         blocks.append("\n".join(f"- {markdown_text(query)}" for query in report.searches))
-    if report.open_words:
-        blocks.append(markdown_text(open_line(report)))
+    if words := report.open_words:
+        blocks.append(f"{OPEN}: {markdown_text(', '.join(words))}")
     blocks.append(_sources_summary(report.sources))
     if report.sources:
         blocks.append(

@@ -16,6 +16,7 @@ _STOP = frozenset(
 )
 _CONTENT_WORD = re.compile(r"\w[\w'’-]*")
 _WORD = re.compile(r"\w+")
+_CUT_BY_BLANKS = re.compile("[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]+")  # Latin, Greek, Cyrillic
 
 
 def content_words(text: str) -> list[str]:
@@ -30,20 +31,24 @@ def unsaid_share(question: str, texts: Iterable[str]) -> float:
     much a word tells, so no list of common words is needed. 1 where there is no text, 0 where nothing is asked.
     """
     words = set(_WORD.findall(searchable_words(question)))
-    said = (sum(len(word) for word in words if word in searchable_words(text)) for text in texts)
+    said = (sum(len(word) for word in words if word in text) for text in map(searchable_words, texts))
     return 1 - max(said, default=0) / sum(map(len, words)) if words else 0.0
 
 
 def unsaid_words(question: str, texts: Iterable[str]) -> list[str]:
-    """Return the content words of a question that stand in none of the texts, in order, each once.
+    """Return the telling words of a question that stand in none of the texts, in order, each once.
 
-    A word stands there in another form, too: its last three letters may differ, where four are left. A run of Chinese,
-    Japanese or Korean stands there if half of its pairs of characters do.
+    Telling: four letters or a digit, and not in any English text. A word stands there in another form, too: its last
+    three letters may differ, where four are left. Only words of scripts that put blanks between them.
     """
-    said = " ".join(map(searchable_words, texts))
-    unsaid = []
-    for word in dict.fromkeys(content_words(question)):
-        pieces = _WORD.findall(searchable_words(word))
-        if 2 * sum(piece[: max(4, len(piece) - 3)] in said for piece in pieces) < len(pieces):
-            unsaid.append(word)
-    return unsaid
+    there = {word for text in texts for word in _WORD.findall(text.casefold())}
+    unsaid: dict[str, str] = {}
+    for word in _WORD.findall(question):
+        plain = word.casefold()
+        digits = any(letter.isdigit() for letter in word)
+        if plain in _STOP or not _CUT_BY_BLANKS.fullmatch(word) or (len(word) < 4 and not digits):
+            continue
+        begins = plain if digits else plain[: max(4, len(plain) - 3)]
+        if plain not in there and (digits or not any(one.startswith(begins) for one in there)):
+            unsaid.setdefault(plain, word)
+    return list(unsaid.values())

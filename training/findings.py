@@ -42,7 +42,7 @@ def findings_shown(episode: Episode, question: Question, max_pointers: int) -> l
 
 
 def _states(sentence: str, fewest_words: int = 5) -> bool:
-    return not sentence.rstrip().endswith(("?", "？")) and (
+    return not sentence.rstrip(" \n\"'”’»)").endswith(("?", "？")) and (
         has_cjk(sentence) or len(content_words(sentence)) >= fewest_words
     )
 

@@ -37,7 +37,8 @@ __all__ = ["PARTS", "Part", "held_out_documents", "left_out", "part_of", "read_t
 class Part:
     """One set's share: at most `n` traces, built with `config`, and `n_sheets` of several questions on one sheet.
 
-    rounds: how often each question is built on, each time with other draws.
+    rounds: how often each question is built on, each time with other draws; equal traces are kept once. search_share:
+    of a sheet's near misses, those that are searched for again.
     """
 
     name: str
@@ -45,16 +46,15 @@ class Part:
     config: TraceConfig = field(default_factory=TraceConfig)
     n_sheets: int = 0
     rounds: int = 1
+    search_share: float = 0.75
 
 
 TARGET_TOKENS = (100, 75, 130)  # of the chunks; documents take turns
-SEARCH_SHARE = 0.75  # of a sheet's near misses
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
 _SHOWN = TraceConfig(question_last=True, most_passages=4)
-_SEARCHING = replace(
-    _SHOWN, missed_share=0.3, persistent_share=0.75, again_share=1.0
-)  # when to search once more
+# When to search once more.
+_SEARCHING = replace(_SHOWN, missed_share=0.3, persistent_share=0.75, again_share=1.0)
 _READING = replace(_SHOWN, reading=True, most_passages=3)
 _SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
 _BROAD = replace(_SEVERAL, more_share=0.8)
@@ -132,17 +132,18 @@ def build_part(
         documents, questions = _fewer(documents, questions, part.n + part.n_sheets, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
     pool = PassagePool.build(documents, models)
-    traces, counts = [], TraceCounts(Counter(), Counter())
+    traces: list[Trace] = []
+    counts = TraceCounts(Counter(), Counter())
     for turn in range(part.rounds):
         config = replace(part.config, seed=part.config.seed + turn)
         more, of_turn = build_traces(questions[: round(part.n * 1.3)], pool, config)
         traces += more
         counts = TraceCounts(counts.built + of_turn.built, counts.refused + of_turn.refused)
-    traces = traces[: part.n]
+    traces = list(dict.fromkeys(traces))[: part.n]
     if part.n_sheets:
         shown = replace(part.config, fewest_passages=2, most_passages=4)
         share = 0.0 if shown.reading else 0.3
-        sheets = SheetConfig(traces=shown, none_share=share, search_share=SEARCH_SHARE)
+        sheets = SheetConfig(traces=shown, none_share=share, search_share=part.search_share)
         more, of_sheets = build_sheets(questions, pool, sheets, n=part.n_sheets)
         traces += more
         counts = TraceCounts(counts.built + of_sheets.built, counts.refused + of_sheets.refused)
@@ -230,7 +231,7 @@ def main() -> None:
     models = [PrepModel.load(arguments.prep, target_tokens=size) for size in TARGET_TOKENS]
     for part in PARTS:
         path = arguments.out / f"part-{part.name}.jsonl"
-        made_of = {"part": json.loads(json.dumps(asdict(part))), "prep": models[0].version}
+        made_of = {"part": json.loads(json.dumps(asdict(part))), "prep": [model.version for model in models]}
         if part.name not in arguments.parts:
             continue
         if path.exists():

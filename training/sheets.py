@@ -122,8 +122,8 @@ def _search(sheet: Sheet, question: Question, pool: PassagePool, config: TraceCo
     """Search with the first query that finds the evidence, with the content words where none does; the trace ends."""
     episode = _begun(sheet, question)
     queries = reworded(question.question, sheet.passages)
-    if not queries:
-        return "no other query"
+    if not queries or not episode.may_search:
+        return "no other query, or no room for its results"
     found = dict(zip(queries, pool.search(queries, 12), strict=True))
     finds = (q for q, some in found.items() if any(shows(p, question.evidence) for p in episode.unseen(some)))
     episode.act(f"<search> {escape(next(finds, queries[0]))}</search>")

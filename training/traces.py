@@ -2,14 +2,15 @@
 
 Kinds of trace
     direct      the evidence is among the first results: report it
-    several     it asks for more than a short answer: a finding for each piece of evidence, its words as the statement;
-                of some, once another query has found more of it
+    several     it asks for more than a short answer: a finding for each piece of evidence, its words as the statement
+    more        the same, once another query has found more of it
     reading     no search can find it (the question names nothing): its passage is put among others
     withheld    the evidence is kept away: report none
     unanswerable  the set says so: report none
     again       the first results miss it, or it is kept out of them, and another query finds it: search, then report
     hop         the first results hold a part and name what the rest is about: search for that, then report
     exhausted   other queries miss it too, or it is kept away from them: search, then report none
+    search      search once more, and no further: one of many traces on the same passages (`training.sheets`)
 
 A share of the passages that hold no evidence is damaged, as text from scans is. A trace is refused (and counted) where
 its label would be wrong: nothing to point at, or a withheld answer that stands in another passage all the same.
@@ -17,6 +18,7 @@ its label would be wrong: nothing to point at, or a withheld answer that stands 
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 from collections import Counter
@@ -59,7 +61,7 @@ _MOST_FINDINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One finished episode. `segments`: text, and whether the model is trained to write it."""
+    """One episode, to its report or to another search. `segments`: text, and whether the model is to write it."""
 
     question_id: str
     kind: str
@@ -276,20 +278,30 @@ def _several(
     config: TraceConfig,
 ) -> Trace | str:
     episode.give(shown)
-    found = {query: episode.unseen(passages) for query, passages in others.items()}
-    more = {
-        query: sum(shows(passage, question.evidence) for passage in fresh) for query, fresh in found.items()
-    }
-    best = max(more, key=lambda query: more[query], default="")  # of equals the first
-    if more.get(best):
-        episode.act(f"<search> {escape(best)}</search>")
-        episode.give(found[best])
+    kind, n_first = "several", len(episode.sentences)
     findings = findings_shown(episode, question, config.max_pointers)[:_MOST_FINDINGS]
+    if episode.may_search and len(findings) < _MOST_FINDINGS:
+        longer = _with_more(episode, question, others)
+        of_both = findings_shown(longer, question, config.max_pointers)[:_MOST_FINDINGS]
+        if any(numbers[-1] > n_first for _, numbers in of_both):
+            kind, episode, findings = "more", longer, of_both
     if not findings:
         return "evidence not found"
     lines = [f" {statement}{''.join(map(marker, numbers))}" for statement, numbers in findings]
     episode.act("<report>" + "\n".join(lines) + "</report>")
-    return Trace(question.id, "several", tuple(episode.segments))
+    return Trace(question.id, kind, tuple(episode.segments))
+
+
+def _with_more(episode: Episode, question: Question, others: dict[str, list[Passage]]) -> Episode:
+    """Return the episode after the search that shows most passages with evidence; as it is where none shows any."""
+    found = {query: episode.unseen(passages) for query, passages in others.items()}
+    shown = {query: sum(shows(one, question.evidence) for one in fresh) for query, fresh in found.items()}
+    best = max(shown, key=lambda query: shown[query], default="")  # of equals the first
+    longer = copy.deepcopy(episode)
+    if shown.get(best):
+        longer.act(f"<search> {escape(best)}</search>")
+        longer.give(found[best])
+    return longer
 
 
 def _second_search(

@@ -1,12 +1,12 @@
 """Choose how a trained adapter is served: how many passages it reads, when it searches again, when it refuses.
 
-    python -m training.tune_serving --data DIR/new_wiki --version RUN --out tuning.json
+    python -m training.tune_serving --data DIR/new_wiki [DIR/drcd_dev ...] --version RUN --out tuning.json
 
-Runs over the held-out documents of a set that may be trained on (`training.mixture.part_of`), every
-fifth question's evidence withheld. The model answers every question, told never to refuse, and the margin of its
-refusal is kept, and how much of the question the passages left unsaid; all offsets are then judged without running the
-model again. With `--second-search` it does so twice, told never and always to search once more, and the margin of that
-is kept as well.
+Runs over the held-out documents of sets that may be trained on (`training.mixture.part_of`), each searched by itself
+and the questions of all judged together, every fifth question's evidence withheld. The model answers every question,
+told never to refuse, and the margin of its refusal is kept, and how much of the question the passages left unsaid; all
+offsets are then judged without running the model again. With `--second-search` it does so twice, told never and always
+to search once more, and the margin of that is kept as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -32,7 +32,7 @@ from retrieve.model import (
     save_retrieve_version,
 )
 from retrieve.runner import Run
-from training.dataset import load_set
+from training.dataset import LabelledSet, load_set
 from training.episodes import Practice
 from training.mixture import part_of
 from training.rewards import Prices
@@ -132,11 +132,34 @@ def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) ->
     return rows
 
 
+def _try_all(
+    held: LabelledSet, store: Path, model: RetrieveModel, prep: PrepModel, questions: int, *, again: bool
+) -> list[Tried]:
+    """Answer a set's questions, told never to refuse: without and, where asked for, with a second search."""
+    answered = []
+    for search_offset in (_NEVER, _ALWAYS)[: 1 + again]:
+        model.serving = replace(model.serving, search_offset=search_offset)
+        with Practice.open(held, store, model, prep, limit=questions) as practice:
+            answered.append(answer_all(practice, searches=1 + again))
+    first, second = answered[0], answered[-1] if again else None
+    return [
+        Tried(one, run.actions[0].search_margin, None if second is None else second[number][1])
+        for number, (run, one) in enumerate(first)
+    ]
+
+
+def _judged_as(best: Mapping[str, float | None], rows: Sequence[Tried]) -> dict[str, float | None]:
+    """Return the judgement of offsets chosen on more rows than these."""
+    return judge(best["offset"] or 0.0, rows, best["search_offset"], best["unsaid_offset"] or 0.0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="a labelled set that may be trained on")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="labelled sets that may be trained on"
+    )
     parser.add_argument(
         "--version",
         type=Path,
@@ -144,7 +167,7 @@ def main() -> None:
         help="folder of a retrieve version, or of a finished training run",
     )
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
-    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--questions", type=int, default=300, help="of each set, spread evenly (300)")
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
     parser.add_argument("--second-search", action="store_true", help="choose when to search once more, too")
     parser.add_argument(
@@ -154,7 +177,7 @@ def main() -> None:
         "--target-tokens", type=int, help="another target size of chunks than the prep model's"
     )
     arguments = parser.parse_args()
-    held = part_of(load_set(arguments.data), held_out=True)
+    held = [part_of(load_set(folder), held_out=True) for folder in arguments.data]
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
@@ -169,23 +192,27 @@ def main() -> None:
             limits = EpisodeLimits(
                 passages_per_search=n_passages, question_last=arguments.question_last or trained_last
             )
-            store = Path(folder) / "store"
-            answered = []
-            for search_offset in (_NEVER, _ALWAYS)[: 1 + arguments.second_search]:
-                serving = ServingConfig(none_offset=_NEVER, search_offset=search_offset, episode=limits)
-                model = RetrieveModel.load(version, serving=serving)
-                with Practice.open(held, store, model, prep, limit=arguments.questions) as practice:
-                    answered.append(answer_all(practice, searches=1 + arguments.second_search))
-            first, second = answered[0], answered[-1] if arguments.second_search else None
-            rows = [
-                Tried(one, run.actions[0].search_margin, None if second is None else second[number][1])
-                for number, (run, one) in enumerate(first)
-            ]
-            at_zero = judge(0.0, rows, None if second is None else 0.0)
-            shown = {"passages": n_passages, "question_last": limits.question_last}
-            results.append({**shown, "best": best_offsets(rows), "at_zero": at_zero})
-            print(json.dumps(results[-1]), flush=True)
-            results[-1]["rows"] = [asdict(row) for row in rows]
+            model = RetrieveModel.load(version, serving=ServingConfig(none_offset=_NEVER, episode=limits))
+            by_set = {
+                one.name: _try_all(
+                    one,
+                    Path(folder) / one.name,
+                    model,
+                    prep,
+                    arguments.questions,
+                    again=arguments.second_search,
+                )
+                for one in held
+            }
+            rows = [row for some in by_set.values() for row in some]
+            best = best_offsets(rows)
+            shown = {"passages": n_passages, "question_last": limits.question_last, "best": best}
+            shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.second_search else None)
+            shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
+            print(json.dumps(shown), flush=True)
+            results.append(
+                {**shown, "rows": {n: [asdict(row) for row in some] for n, some in by_set.items()}}
+            )
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

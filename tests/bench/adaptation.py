@@ -31,6 +31,7 @@ from training.evaluate import compare, evaluate_answers, evaluate_retrieval, for
 from training.kept_rows import KeptRows
 from training.mixture import DEVELOPMENT, part_of
 from training.results import AnswersResult, RetrievalResult
+from training.significance import Difference
 
 OLD = "xquad_en"
 ANSWERS = ("f1", "citation_precision", "citation_recall", "abstention_f1")
@@ -164,8 +165,7 @@ def main() -> None:
     for part in ("retrieval", "answers"):
         for name, row in figures[part].items():
             for figure, gain in row.items():
-                interval = f"{gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
-                print(f"{name}: {figure} {interval}")
+                print(f"{name}: {figure} {Difference(**gain)}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -28,7 +28,7 @@ from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample
 from training.metrics_answers import citation_recall, f1
 from training.mixture import DEVELOPMENT, part_of
-from training.significance import paired_bootstrap
+from training.significance import Difference, paired_bootstrap
 
 HOPS = ("hotpot_train100", "musique_train100")
 
@@ -100,11 +100,9 @@ def main() -> None:
         results[name] = figures = dict(measure(held, prep, model, arguments))
         print(f"{name}: {figures['n']} questions, {figures['searches']:.2f} searches where more are allowed")
         for figure in ("evidence_recall", "f1"):
-            both, gain = figures[figure], figures[figure]["gain"]
-            interval = f"{gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
-            print(
-                f"  {figure}: one search {both['one']:.3f}, more {both['more']:.3f}, {interval}", flush=True
-            )
+            both = figures[figure]
+            gain = Difference(**both["gain"])
+            print(f"  {figure}: one search {both['one']:.3f}, more {both['more']:.3f}, {gain}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

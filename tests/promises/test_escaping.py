@@ -55,7 +55,7 @@ def report_of(words: str, other: str) -> Report:
     quotes = [Quote("d" + other, 10, 10 + len(words), words), Quote("d" + other, 5, 5 + len(other), other)]
     return Report(
         id=words,
-        question=words,
+        question=f"{words} unquoted99",
         answer=other,
         abstained=False,
         findings=[Finding("f" + words, quotes), Finding(words, []), Finding(other, quotes[:1])],
@@ -194,7 +194,7 @@ def test_no_terminal_sequence_reaches_a_terminal(words: str, other: str) -> None
 @given(hostile)
 def test_text_for_a_terminal_keeps_one_line_of_content_on_its_own_lines(words: str) -> None:
     lines = report_of("abc", words).to_text().splitlines()
-    assert lines[0] == "abc"
+    assert lines[0] == "abc unquoted99"
     assert sum(line.startswith("→") for line in lines) == 1
     assert lines[-1].startswith("3 searches")
 

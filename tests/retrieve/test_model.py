@@ -50,6 +50,7 @@ def test_a_saved_version_is_loaded_with_its_adapter_and_settings(version: Path) 
     loaded = RetrieveModel.load(version, device="cpu")
     assert loaded.version == json.loads((version / "manifest.json").read_text())["version"]
     assert loaded.serving == SERVING
+    assert (loaded.decoder().offsets["none"], loaded.decoder().unsaid_offset) == (0.5, 2.0)
     row = loaded.tokenizer.convert_tokens_to_ids("<report>")
     assert loaded.model.get_input_embeddings().weight[row].float().eq(0.25).all()
     assert loaded.model.get_output_embeddings().weight[row].float().eq(0.25).all()

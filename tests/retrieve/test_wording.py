@@ -22,18 +22,29 @@ def test_the_text_that_says_most_counts_and_long_words_most() -> None:
     letters = len("whobuilttheoldmillatambelin1893")
     assert unsaid_share(QUESTION, ["AMBEL", "old, 1893"]) == pytest.approx(1 - 7 / letters)
     assert unsaid_share(QUESTION, ["Ambel, 1893", "old"]) == pytest.approx(1 - 9 / letters)
-    assert unsaid_share(
-        QUESTION, ["In 1893 the town of Ambel rebuilt the old mill at its river"]
-    ) == pytest.approx(1 - (letters - 3) / letters)  # but for who
+    all_but_who = "In 1893 the town of Ambel rebuilt the old mill at its river"
+    assert unsaid_share(QUESTION, [all_but_who]) == pytest.approx(3 / letters)
+    assert unsaid_share("谁建了磨坊", ["磨坊在河边。"]) == pytest.approx(3 / 4)  # of four pairs one
 
 
-def test_unsaid_words_stand_in_no_text_in_no_form() -> None:
-    assert unsaid_words(QUESTION, ["Ambel has old mills.", "It began late."]) == ["built", "1893"]
-    assert unsaid_words(QUESTION, ["Ambel has old mills.", "Building began late."]) == ["1893"]
-    assert unsaid_words("How was it opened?", ["The opening."]) == []
-    assert unsaid_words("Mill or mill, old or new?", []) == ["Mill", "mill", "old", "new"]
-    assert unsaid_words("谁建了磨坊", ["磨坊在河边。"]) == ["谁建了磨坊"]
-    assert unsaid_words("谁建了磨坊", ["他建了磨坊。"]) == []
+@pytest.mark.parametrize(
+    ("question", "texts", "expected"),
+    [
+        (QUESTION, ["Ambel has old mills.", "It began late."], ["built", "1893"]),
+        (QUESTION, ["Ambel has old mills.", "Building began in 1894."], ["1893"]),
+        ("How was it opened?", ["The opening."], []),
+        ("Mill or MILL, old or older?", [], ["Mill", "older"]),
+        ("Napoleon's art of the party", ["the article"], ["Napoleon", "party"]),
+        ("Is 12345 the number?", ["the number 1234999"], ["12345"]),
+        ("the former mayor", ["information for the mayor"], ["former"]),
+        ("谁建了磨坊", ["。"], []),  # words that no blank ends are not told apart
+        ("भारत की राजधानी", ["."], []),
+    ],
+)
+def test_unsaid_words_stand_in_no_text_in_no_form(
+    question: str, texts: list[str], expected: list[str]
+) -> None:
+    assert unsaid_words(question, texts) == expected
 
 
 @given(st.text(), st.lists(st.text()))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from fixture_prep import LinePrep
+from fixture_towns import DOCUMENTS as TOWNS
+from fixture_towns import QUESTIONS
 
 from prep.document import Document, Span
 from prep.errors import DataError
 from training.dataset import LabelledSet, Question
-from training.mixture import held_out_documents, left_out, part_of
-from training.traces import Trace
+from training.mixture import Part, build_part, held_out_documents, left_out, part_of
+from training.traces import Trace, TraceConfig
 
 DOCUMENTS = {name: Document(name, name, "Some text.") for name in map("d{:02}".format, range(24))}
 
@@ -46,6 +51,17 @@ def test_of_questions_on_several_documents_every_third_is_held_out_with_what_it_
     needed = {span.document_id for question in held.questions for span in question.evidence}
     assert rest.documents.keys() == DOCUMENTS.keys() - needed
     assert [question.id for question in rest.questions] == ["q1", "q2", "q4", "q5", "q7", "q8"]
+
+
+def test_more_rounds_give_other_draws_and_no_trace_twice() -> None:
+    part = Part(name="towns", n=10_000, config=TraceConfig(withheld_share=0.3))
+    towns = LabelledSet({one.id: one for one in TOWNS}, {}, list(QUESTIONS), "towns")
+    once, thrice = (
+        build_part(towns, replace(part, rounds=n), [LinePrep()], held_out=False)[0] for n in (1, 3)
+    )
+    assert set(once) < set(thrice)
+    assert len(thrice) == len(set(thrice))
+    assert len(thrice) > 1.5 * len(once)
 
 
 def test_traces_of_questions_to_leave_out_and_of_the_same_words_go() -> None:

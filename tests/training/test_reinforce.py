@@ -233,6 +233,25 @@ def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Op
     assert "iron is old" not in decode(columns["prompt_ids"][4])
 
 
+def test_refusing_is_given_in_scoring_what_it_was_given_in_writing(
+    opened: Opened, start: Path, base: Path, tmp_path: Path
+) -> None:
+    serving = ServingConfig(action=TERSE, none_offset=0.5, unsaid_offset=3.0)
+    save_retrieve_version(tmp_path / "v", start / ADAPTER, serving=serving, source=str(base))
+    with opened(0, tmp_path / "v") as (policy, practice):
+        rollouts = Rollouts(policy, practice, searches=1, temperature=1.0, seed=0)
+        trainer = type("Trainer", (), {"state": _State()})()
+        rollouts(["0", "0", "3", "3"], trainer)
+        runs = [practice.run([practice.questions[number]], max_searches=1)[0][0] for number in (0, 3)]
+        none = practice.decoder.grammar.none[0]
+        offset = practice.decoder.offset
+        given = {offset("none", run.starts[0].state(practice.decoder.grammar, TERSE)) for run in runs}
+    assert all(0 < run.starts[0].unsaid < 1 for run in runs)
+    assert given == {0.5 + round(64 * 3.0 * run.starts[0].unsaid) / 64 for run in runs}
+    decided = {float(how.biases[1, none]) for how in trainer.written.values()}  # behind <report>
+    assert decided == given
+
+
 def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_them(
     opened: Opened, last: Path
 ) -> None:

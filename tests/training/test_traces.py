@@ -220,7 +220,7 @@ def test_a_broad_question_is_searched_for_again_where_that_finds_more() -> None:
     )
     pool = PassagePool.build([document], [LinePrep()])
     (trace,), counts = build_traces([question], pool, config)
-    assert counts.built == {"several": 1}
+    assert counts.built == {"more": 1}
     assert trace.text.count("<search>") == 1
     assert trace.text.count("<results>") == 2
     report = trace.segments[-1][0]
