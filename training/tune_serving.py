@@ -41,7 +41,7 @@ __all__ = ["Judged", "Tried", "best_offsets", "judge", "worth"]
 
 _NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
-_UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+_UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
 
 

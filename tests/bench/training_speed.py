@@ -17,7 +17,10 @@ import torch
 
 from prep.encoder import Encoder
 from retrieve.base import load_base
-from training.supervised import Example, SupervisedConfig, _Learner, _tensors
+from training.learner import Learner
+from training.packs import Example
+from training.padded import padded_tensors
+from training.supervised import SupervisedConfig
 
 
 def main() -> None:
@@ -42,7 +45,7 @@ def main() -> None:
             compile="never",
         )
         model, tokenizer = load_base()
-        learner = _Learner(model, tokenizer, config)
+        learner = Learner(model, tokenizer, config)
         optimiser = torch.optim.AdamW(learner.masters.values(), lr=1e-4)
         learners[n] = (learner, optimiser, config, tokenizer)
     for step in range(arguments.steps + 1):
@@ -55,7 +58,7 @@ def main() -> None:
                 )
                 for _ in range(size)
             ]
-            ids, labelled = _tensors(examples, config, tokenizer.pad_token_id, learner.head.device)
+            ids, labelled = padded_tensors(examples, config, tokenizer.pad_token_id, learner.head.device)
             started = time.perf_counter()
             learner.update(ids, labelled, optimiser, 1e-4)
             if step:

@@ -10,8 +10,9 @@ import torch
 from tiny_models import make_gemma
 
 from retrieve.base import load_base
+from training.learner import Learner
 from training.packs import encode_traces, make_packs, pack_steps
-from training.supervised import SupervisedConfig, _Learner, train_supervised
+from training.supervised import SupervisedConfig, train_supervised
 from training.traces import Trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -70,7 +71,7 @@ def test_losses_are_those_of_the_traces_alone(base: Path, at_once: int, n_batche
     """One pack at a time, and packs of different lengths as rows of one batch."""
     model, tokenizer = load_base(base, dtype=torch.float32)
     torch.manual_seed(0)
-    learner = _Learner(model, tokenizer, CONFIG)
+    learner = Learner(model, tokenizer, CONFIG)
     with torch.no_grad():
         for master in learner.masters.values():
             master.add_(0.05 * torch.randn_like(master))
@@ -110,7 +111,7 @@ def test_a_packed_run_learns_and_its_adapter_loads(base: Path, tmp_path: Path) -
     losses = [row["loss"] for row in result.curve]
     assert losses[-1] < 0.5 * losses[0]
     again, _ = load_base(base, dtype=torch.float32)
-    learner = _Learner(again, tokenizer, config)
+    learner = Learner(again, tokenizer, config)
     learner.start_from(result.adapter)
     example = encode_traces(tokenizer, TRACES[:1])[0]
     loss, hits = learner.loss(torch.tensor([example.ids]), torch.tensor([example.labelled]))
