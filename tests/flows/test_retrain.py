@@ -90,7 +90,7 @@ def test_the_log_teaches_and_cannot_reach_what_is_frozen(copy):
         texts = {document.id: document.text for document in documents}
         for report in asked:
             source = report.sources[0]
-            word = re.search(r"[a-z]{6,}", texts[source.document_id][source.start : source.end])
+            word = re.search(r"\b[a-z]{6,}\b", texts[source.document_id][source.start : source.end])
             assert word is not None
             researcher.feedback(report.id, answer=word.group())
     outcome = retrain_workspace(copy, RETRIEVE)
