@@ -100,9 +100,8 @@ class Decoder:
     def offset(self, decision: Decision, state: Constraint) -> float:
         """Return what is added to the logit of the token that decides."""
         unsaid = self.unsaid_offset * state.unsaid if decision == "none" else 0.0
-        return (
-            self.offsets[decision] + round(64 * unsaid) / 64
-        )  # training holds it in half precision, exactly
+        # In steps that are exact in half precision, in which reinforcement keeps what was added.
+        return self.offsets[decision] + round(64 * unsaid) / 64
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt, the beginning-of-text token in front.

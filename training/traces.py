@@ -172,13 +172,8 @@ def _other_results(
     questions: Sequence[Question], ranked: Sequence[list[Passage]], pool: PassagePool, config: TraceConfig
 ) -> list[dict[str, list[Passage]]]:
     """Return, for each question whose first results may miss evidence, what other queries find; one search."""
-    hides = config.missed_share > 0 or config.persistent_share > 0
     queries = [
-        reworded(question.question, passages[: config.fewest_passages])
-        if config.several and config.more_share > 0
-        else _other_queries(question, passages[: config.fewest_passages], pool, hides=hides)
-        if (hides or config.again_share > 0) and not config.reading and question.answerable
-        else []
+        _other_queries(question, passages[: config.fewest_passages], pool, config)
         for question, passages in zip(questions, ranked, strict=True)
     ]
     found = iter(pool.search([query for some in queries for query in some], 12))
@@ -186,12 +181,19 @@ def _other_results(
 
 
 def _other_queries(
-    question: Question, shown: Sequence[Passage], pool: PassagePool, *, hides: bool
+    question: Question, shown: Sequence[Passage], pool: PassagePool, config: TraceConfig
 ) -> list[str]:
     """Return what to search for where the passages shown hold no evidence, or a part of it and name the rest.
 
-    hides: evidence that they hold may be kept out of them.
+    Evidence that they hold may be kept out of them, and of a broad question more may be wanted.
     """
+    hides = config.missed_share > 0 or config.persistent_share > 0
+    if config.reading or not question.answerable:
+        return []
+    if config.several and config.more_share > 0:
+        return reworded(question.question, shown)
+    if not hides and config.again_share == 0:
+        return []
     missing = [span for span in question.evidence if not any(span.overlaps(passage) for passage in shown)]
     if len(missing) == len(question.evidence):
         return reworded(question.question, shown)
