@@ -266,19 +266,33 @@ def train_retrieve_candidate(
     """
     from flows.serving import serving_prep, serving_retrieve_path
     from retrieve.adapter_stack import stack_adapters
-    from retrieve.model import ADAPTER, RetrieveModel, save_retrieve_version
+    from retrieve.model import (
+        ADAPTER,
+        RetrieveModel,
+        ServingConfig,
+        read_retrieve_manifest,
+        save_retrieve_version,
+    )
     from training.supervised import SupervisedConfig, train_supervised
     from training.traces import TraceConfig
 
     start = serving_retrieve_path(workspace)
+    manifest = read_retrieve_manifest(start)
+    question_last = ServingConfig.from_json(manifest["serving"]).episode.question_last
     config = SupervisedConfig(
-        learning_rate=1e-4, warmup_steps=5, batch_tokens=1024, evaluate_every=10**9, compile="never"
+        learning_rate=1e-4,
+        warmup_steps=5,
+        lengths=(256, 384, 512, 768, 1280),
+        batch_tokens=2048,
+        evaluate_every=10**9,
+        compile="never",
+        packed=question_last,
     )
     with workspace.open_generation(generation_id) as generation:
         made_of = {
             "dataset": dataset.digest,
             "generation": generation.id,
-            "start": read_json(start / MANIFEST_NAME)["version"],
+            "start": manifest["version"],
             "config": asdict(config),
             "gaps": [_GAP_EVERY, _FEW],
             "minutes": settings.minutes,
@@ -287,7 +301,7 @@ def train_retrieve_candidate(
         if (finished := finished_candidate(workspace, run)) is not None:
             return finished
         begun = RetrieveModel.load(start)
-        trace_config = TraceConfig(question_last=begun.serving.episode.question_last, seed=settings.seed)
+        trace_config = TraceConfig(question_last=question_last, seed=settings.seed)
         traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, trace_config)
     allowed_s = 60.0 * settings.minutes
     result = train_supervised(
@@ -305,7 +319,7 @@ def train_retrieve_candidate(
         draft,
         draft / ADAPTER,
         serving=begun.serving,
-        source=read_json(start / MANIFEST_NAME)["base"].get("source"),
+        source=manifest["base"].get("source"),
         card=candidate_card("retrieve", dataset, settings),
         training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
     )
@@ -322,15 +336,21 @@ def train_retrieve_candidate(
 def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: TraceConfig) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
-    Not shown is what the data set lacks: frozen documents, and those that changed since it was made.
+    Where the question stands last, those on the same passages are asked of a sheet as well, twice each on average. Not
+    shown is what the data set lacks: frozen documents, and those that changed since it was made.
     """
     from flows.asked_data import generation_pool
+    from training.sheets import SheetConfig, build_sheets
     from training.traces import build_traces
 
     pool = generation_pool(generation, dataset.documents, encoder)
-    traces, counts = build_traces(_few_gaps(dataset.questions), pool, config)
+    questions = _few_gaps(dataset.questions)
+    traces, counts = build_traces(questions, pool, config)
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
+    if config.question_last:
+        sheets = SheetConfig(traces=replace(config, most_passages=4), none_share=config.withheld_share)
+        traces += build_sheets(questions, pool, sheets, n=2 * len(questions))[0]
     return traces
 
 
