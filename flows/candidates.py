@@ -278,7 +278,8 @@ def train_retrieve_candidate(
 
     start = serving_retrieve_path(workspace)
     manifest = read_retrieve_manifest(start)
-    question_last = ServingConfig.from_json(manifest["serving"]).episode.question_last
+    serving = ServingConfig.from_json(manifest["serving"])
+    question_last = serving.episode.question_last
     config = SupervisedConfig(
         learning_rate=1e-4,
         warmup_steps=5,
@@ -287,6 +288,7 @@ def train_retrieve_candidate(
         evaluate_every=10**9,
         compile="never",
         packed=question_last,
+        two_way=serving.two_way,
     )
     with workspace.open_generation(generation_id) as generation:
         made_of = {

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from retrieve.grammar import Decision, Grammar
+from retrieve.sight import Sight, added_masks, sliding_window
 
 __all__ = ["Action", "Constraint", "Decoder", "Reading"]
 
@@ -85,16 +86,19 @@ class Decoder:
         none_offset: float = 0.0,
         unsaid_offset: float = 0.0,
         search_offset: float = 0.0,
+        two_way: bool = False,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
         unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
-        held-out questions and kept in the manifest.
+        held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
+        `retrieve.sight`.
         """
         self.model = model
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.unsaid_offset = unsaid_offset
+        self.sight = Sight.of(tokenizer, two_way=two_way)
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
     def offset(self, decision: Decision, state: Constraint) -> float:
@@ -146,7 +150,8 @@ class Decoder:
             n_read = self._read_shared(encoded, cache)
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)[:, n_read:]
+        whole = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
+        ids = whole[:, n_read:]
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, n_read:]
         written: list[list[int]] = [[] for _ in prompts]
@@ -154,10 +159,11 @@ class Decoder:
         margins: dict[Decision, list[float]] = {name: [float("nan")] * len(prompts) for name in self.offsets}
         padded = width != min(map(len, encoded))
         step_ids = ids
+        masks = self._reading_masks(whole, mask, n_read)
         while True:
             output = self.model(
                 input_ids=step_ids,
-                attention_mask=mask if padded else None,
+                attention_mask=masks if masks is not None else mask if padded else None,
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
@@ -179,6 +185,7 @@ class Decoder:
                 written[row].append(token)
                 logprobs[row] += logprob
                 step[row] = token
+            masks = None  # what is written sees what stands before it
             late = deadline is not None and time.monotonic() > deadline
             if late or all(state.done for state in states):
                 break
@@ -203,24 +210,46 @@ class Decoder:
             )
         ]
 
+    def _reading_masks(self, ids: torch.Tensor, real: torch.Tensor, n_read: int) -> Any:
+        """Return the masks under which ids, (rows, n), are read on from place n_read; None where the usual ones do.
+
+        real: 0 at padding.
+        """
+        blocks = self.sight.blocks(ids)
+        if not blocks[:, n_read:].any():
+            return None
+        positions = (real.cumsum(dim=1) - 1).clamp(min=0)
+        distance = positions[:, n_read:].unsqueeze(2) - positions.unsqueeze(1)
+        together = (blocks[:, n_read:].unsqueeze(2) == blocks.unsqueeze(1)) & (blocks > 0).unsqueeze(1)
+        allowed = (real > 0).unsqueeze(1).expand_as(distance)
+        window = sliding_window(self.model)
+        n_kept = n_read if window is None else min(n_read, window - 1)
+        n_slid = n_kept + ids.shape[1] - n_read
+        return added_masks(self.model, allowed, distance, together, n_slid=n_slid)
+
     def _read_shared(self, prompts: Sequence[list[int]], cache: Any) -> int:
         """Read what all prompts begin with into the cache, once, as if each were padded on the left to the longest.
 
         Returns how many places of each are read then; 0 where too little is shared. What a sliding window would have
-        let go of is not shared: a shorter prompt still sees it.
+        let go of is not shared: a shorter prompt still sees it. Results that are seen whole are shared whole.
         """
         first, last = min(prompts), max(prompts)
         shorter = min(map(len, prompts)) - 1  # something is left to read of each
         n_shared = next((n for n in range(shorter) if first[n] != last[n]), shorter)
-        config = self.model.config.get_text_config()
-        if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-            n_shared = min(n_shared, config.sliding_window - 1)
+        if (window := sliding_window(self.model)) is not None:
+            n_shared = min(n_shared, window - 1)
+        blocks = self.sight.blocks(torch.tensor([first]))[0].tolist()
+        while n_shared and blocks[n_shared - 1] and blocks[n_shared] == blocks[n_shared - 1]:
+            n_shared -= 1  # results are read whole
         longest = max(map(len, prompts))
         padding = [longest - len(prompt) for prompt in prompts]
         if len(prompts) < 2 or n_shared - max(padding) < _LEAST_SHARED:
             return 0
         ids = torch.tensor([first[:n_shared]], device=self.model.device)
-        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        masks = self._reading_masks(ids, torch.ones_like(ids), 0)
+        self.model(
+            input_ids=ids, attention_mask=masks, past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
         for layer in cache.layers:
             layer.keys, layer.values = (
                 torch.cat([nn.functional.pad(read, (0, 0, n, 0))[:, :, :n_shared] for n in padding])

@@ -35,11 +35,15 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card."""
+    """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
+
+    two_way: results are read in both directions (`retrieve.sight`), as the version was trained.
+    """
 
     none_offset: float = 0.0
     unsaid_offset: float = 0.0
     search_offset: float = 0.0
+    two_way: bool = False
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
 
@@ -54,6 +58,7 @@ class ServingConfig:
                 none_offset=float(content.get("none_offset", 0.0)),
                 unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
+                two_way=bool(content.get("two_way", False)),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
             )
@@ -118,6 +123,7 @@ class RetrieveModel:
             none_offset=serving.none_offset,
             unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
+            two_way=serving.two_way,
         )
 
     @classmethod

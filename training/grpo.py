@@ -25,6 +25,7 @@ from retrieve.base import compute_dtype, load_base
 from retrieve.decoding import Decoder
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
+from retrieve.sight import CAUSAL, Sight
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.packed import score_completions
 from training.results import AnswerRow
@@ -96,10 +97,12 @@ class Policy:
 class EpisodeTrainer(GRPOTrainer):
     """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ.
 
-    written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`.
+    written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`. sight: what the policy
+    sees of a text.
     """
 
     written: dict[tuple[tuple[int, ...], tuple[int, ...]], _Completion]
+    sight: Sight = CAUSAL
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
@@ -146,6 +149,7 @@ class EpisodeTrainer(GRPOTrainer):
                 stems=[completions[row][: one.n_stem] for row, one in zip(rows, how, strict=True)],
                 biases=[one.biases for one in how],
                 temperature=self.temperature,
+                sight=self.sight,
             )
             for row, one in zip(rows, found, strict=True):
                 scored[row] = one

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from retrieve.adapter import read_adapter, save_adapter
+from retrieve.sight import Sight, added_masks
 from retrieve.tags import MARKERS, TAGS
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.packs import Pack, in_batches, lay_out_packs
@@ -50,8 +51,13 @@ class Learner:
         self.masters = {
             name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
         }
+        self.sight = Sight.of(tokenizer, two_way=config.two_way)
         self.clip_norm = config.clip_norm
-        self.at_once = _CUDA_TOKENS if self.head.device.type == "cuda" else 0
+        length = config.lengths[-1]
+        # Rows of a batch of packs and their length. On a CPU each pack is one, for padding is work; on CUDA
+        # launching is.
+        self.shape = (max(1, _CUDA_TOKENS // length), length) if self.head.device.type == "cuda" else (1, 0)
+        self.padded = False  # to that shape, so that the layers can be compiled
         if config.frozen_layers:
             self._freeze(config.frozen_layers)
 
@@ -73,7 +79,11 @@ class Learner:
         self.scatter_masters()
 
     def compile_layers(self) -> None:
-        """Compile each layer; the layers share their code, so a shape is compiled once for all."""
+        """Compile each layer; the layers share their code, so a shape is compiled once for all.
+
+        Packs are padded to one shape from then on.
+        """
+        self.padded = True
         torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
         for layer in self.body.layers:
             layer.compile(dynamic=False)
@@ -81,22 +91,21 @@ class Learner:
     def loss(self, ids: torch.Tensor, labelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean cross-entropy at labelled positions and whether each is predicted, in reading order.
 
-        ids, labelled: (batch, length). Padding is at the right, so the causal mask alone is enough.
+        ids, labelled: (batch, length). Padding is at the right, so nothing sees it.
         """
-        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False).last_hidden_state
+        given = {"attention_mask": self._masks(ids)} if self.sight.two_way else {}
+        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False, **given).last_hidden_state
         state = hidden[:, :-1][labelled[:, 1:]]
         target = ids[:, 1:][labelled[:, 1:]]
         logits = self._logits(state)
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
     def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
-        """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them.
-
-        On a CPU a batch is one pack, for padding is work; on CUDA launching is.
-        """
+        """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
         n_labels = sum(pack.n_labels for pack in packs)
-        for batch in in_batches(packs, self.at_once):
-            layout, before, target = lay_out_packs(self.model, batch)
+        for batch in in_batches(packs, self.shape):
+            shape = self.shape if self.padded else (0, 0)
+            layout, before, target = lay_out_packs(self.model, batch, sight=self.sight, shape=shape)
             embedded = self._embed(layout.ids)
             hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
             logits = self._logits(hidden.flatten(0, 1)[before])
@@ -108,6 +117,13 @@ class Learner:
         scale = getattr(self.embedding, "embed_scale", None)
         rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
         return torch.where((row >= 0).unsqueeze(-1), rows[row.clamp(min=0)], self.embedding(ids))
+
+    def _masks(self, ids: torch.Tensor) -> Any:
+        places = torch.arange(ids.shape[1], device=ids.device)
+        distance = (places.unsqueeze(1) - places).expand(len(ids), -1, -1)
+        blocks = self.sight.blocks(ids)
+        together = (blocks.unsqueeze(1) == blocks.unsqueeze(2)) & (blocks > 0).unsqueeze(1)
+        return added_masks(self.model, torch.ones_like(together), distance, together)
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = states @ self.head.T

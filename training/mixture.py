@@ -60,9 +60,9 @@ _SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
 _BROAD = replace(_SEVERAL, more_share=0.8)
 _HOPS = replace(_SHOWN, withheld_share=0.05, again_share=1.0)
 PARTS = (
-    Part(name="new_wiki", n=4_000, config=_SEARCHING, n_sheets=14_000),
-    Part(name="amazon_reviews", n=50, config=_READING, n_sheets=6_000),
-    Part(name="reddit", n=50, config=_READING, n_sheets=6_000),
+    Part(name="new_wiki", n=4_000, config=_SEARCHING, n_sheets=22_000),
+    Part(name="amazon_reviews", n=50, config=_READING, n_sheets=14_000),
+    Part(name="reddit", n=50, config=_READING, n_sheets=14_000),
     Part(name="policyqa_dev", n=300, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_500),
     Part(name="clapnq_dev", n=400, config=_SEVERAL),
     Part(name="contractnli", n=300, config=_BROAD),
@@ -71,7 +71,7 @@ PARTS = (
     Part(name="hotpot_train100", n=400, config=_HOPS, rounds=4),
     Part(name="musique_train100", n=400, config=_HOPS, rounds=4),
     Part(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
-    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=2_500),
+    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=3_500),
     Part(name="cmrc_trial", n=50, config=_SHOWN, n_sheets=600),
 )
 

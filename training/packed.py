@@ -9,12 +9,14 @@ completions begin with (a question, asked several times) can be laid out once fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-__all__ = ["Layout", "Scored", "lay_out", "lay_out_many", "score_completions"]
+from retrieve.sight import CAUSAL, Sight, added_masks
+
+__all__ = ["Group", "Layout", "Scored", "lay_out", "lay_out_rows", "score_completions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Prompts, each with its stems and completions as one sequence, a row each. ids: (rows, n), padded at the right.
+    """Prompts, each with its stems and completions behind it, in rows. ids: (rows, n), padded at the right.
 
     given: the masks and positions a model needs for it. before: for each token of the completions, in their order,
     where the state stands that predicts it, the rows' states behind one another.
@@ -38,15 +40,56 @@ class Layout:
     before: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One prompt's sequence. owner: of each place, 0 the prompt, else a stem or completion; stem_of: whose it sees."""
+# A prompt and its completions.
+Group = tuple[Sequence[int], Sequence[Sequence[int]]]
 
-    ids: list[int]
-    owner: list[int]
-    stem_of: list[int]
-    positions: list[int]
-    before: list[int]
+
+@dataclass(slots=True)
+class _Row:
+    """Prompts behind one another. Of each place: the node it belongs to, a prompt, stem or completion, and of that
+    node its prompt and its stem (itself where it has none), which are what it sees beside itself.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    node: list[int] = field(default_factory=list)
+    prompt: list[int] = field(default_factory=list)
+    stem: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)
+    n_nodes: int = 0
+
+    def put(self, tokens: Sequence[int], first: int, *, prompt: int | None = None, stem: int | None = None) -> int:
+        """Put a node behind the others, its first token at position `first`; returns its number."""
+        node = self.n_nodes
+        self.n_nodes += 1
+        self.ids += tokens
+        self.node += [node] * len(tokens)
+        self.prompt += [node if prompt is None else prompt] * len(tokens)
+        self.stem += [node if stem is None else stem] * len(tokens)
+        self.positions += range(first, first + len(tokens))
+        return node
+
+    def put_group(
+        self,
+        prompt: Sequence[int],
+        completions: Sequence[Sequence[int]],
+        stems: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        """Put a prompt, and behind it its stems, each with its completions."""
+        of_stem: dict[tuple[int, ...], list[int]] = {}
+        for number, _ in enumerate(completions):
+            of_stem.setdefault(tuple(stems[number]) if stems is not None else (), []).append(number)
+        place: dict[int, list[int]] = {}  # of each completion: where the states stand that predict it
+        root = self.put(prompt, 0)
+        end_of_prompt = len(self.ids) - 1
+        for stem, members in of_stem.items():
+            parent = self.put(stem, len(prompt), prompt=root) if stem else None
+            last = len(self.ids) - 1 if stem else end_of_prompt
+            for number in members:
+                tokens = completions[number]
+                place[number] = [last, *range(len(self.ids), len(self.ids) + len(tokens) - 1)]
+                self.put(tokens, len(prompt) + len(stem), prompt=root, stem=parent)
+        self.before += [at for number, _ in enumerate(completions) for at in place[number]]
 
 
 def lay_out(
@@ -54,64 +97,55 @@ def lay_out(
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
     stems: Sequence[Sequence[int]] | None = None,
+    *,
+    sight: Sight = CAUSAL,
 ) -> Layout:
     """Lay completions out behind their prompt, and behind their stem where they have one. None may be empty.
 
-    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one.
+    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one. sight: what
+    the model sees of a text alone.
     """
-    return _layout(model, [_row(prompt, completions, stems)])
+    row = _Row()
+    row.put_group(prompt, completions, stems)
+    return _layout(model, [row], sight)
 
 
-def lay_out_many(model: Any, groups: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> Layout:
-    """Lay out several prompts, each with its completions, as rows of one batch."""
-    return _layout(model, [_row(prompt, completions, None) for prompt, completions in groups])
+def lay_out_rows(
+    model: Any,
+    rows: Sequence[Sequence[Group]],
+    *,
+    sight: Sight = CAUSAL,
+    shape: tuple[int, int] = (0, 0),
+) -> Layout:
+    """Lay out several prompts with their completions in rows of one batch.
+
+    shape: rows and their length, padded to at least.
+    """
+    made = []
+    for groups in rows:
+        row = _Row()
+        for prompt, completions in groups:
+            row.put_group(prompt, completions)
+        made.append(row)
+    made += [_Row() for _ in range(shape[0] - len(made))]
+    return _layout(model, made, sight, shape[1])
 
 
-def _row(
-    prompt: Sequence[int], completions: Sequence[Sequence[int]], stems: Sequence[Sequence[int]] | None
-) -> _Row:
-    n_prompt = len(prompt)
-    of_stem: dict[tuple[int, ...], list[int]] = {}
-    for number, _ in enumerate(completions):
-        of_stem.setdefault(tuple(stems[number]) if stems is not None else (), []).append(number)
-    ids, owner, stem_of, positions = [*prompt], [0] * n_prompt, [0] * n_prompt, [*range(n_prompt)]
-    place: dict[int, list[int]] = {}  # of each completion: where the states stand that predict it
-    node = 0
-    for stem, members in of_stem.items():
-        node += 1
-        parent = node  # of completions; without a stem nothing stands there
-        last = len(ids) + len(stem) - 1 if stem else n_prompt - 1
-        ids += stem
-        owner += [node] * len(stem)
-        stem_of += [node] * len(stem)
-        positions += range(n_prompt, n_prompt + len(stem))
-        begins = n_prompt + len(stem)
-        for number in members:
-            node += 1
-            tokens = completions[number]
-            place[number] = [last, *range(len(ids), len(ids) + len(tokens) - 1)]
-            ids += tokens
-            owner += [node] * len(tokens)
-            stem_of += [parent] * len(tokens)
-            positions += range(begins, begins + len(tokens))
-    before = [at for number, _ in enumerate(completions) for at in place[number]]
-    return _Row(ids, owner, stem_of, positions, before)
-
-
-def _layout(model: Any, rows: Sequence[_Row]) -> Layout:
-    width = max(len(row.ids) for row in rows)
+def _layout(model: Any, rows: Sequence[_Row], sight: Sight, width: int = 0) -> Layout:
+    width = max(width, *(len(row.ids) for row in rows))
 
     def padded(parts: Iterable[list[int]], fill: int) -> torch.Tensor:
         return torch.tensor([part + [fill] * (width - len(part)) for part in parts], device=model.device)
 
     ids, positions = padded((row.ids for row in rows), 0), padded((row.positions for row in rows), 0)
-    owner, stem_of = padded((row.owner for row in rows), -1), padded((row.stem_of for row in rows), -1)
-    seen = (
-        (owner.unsqueeze(1) == owner.unsqueeze(2))
-        | (owner == 0).unsqueeze(1)
-        | (owner.unsqueeze(1) == stem_of.unsqueeze(2))
-    )
-    given = {"attention_mask": _masks(model, seen, positions), "position_ids": positions}
+    node = padded((row.node for row in rows), -1)
+    seen = node.unsqueeze(1) == node.unsqueeze(2)
+    for of_node in (padded((row.prompt for row in rows), -1), padded((row.stem for row in rows), -1)):
+        seen |= node.unsqueeze(1) == of_node.unsqueeze(2)
+    distance = positions.unsqueeze(2) - positions.unsqueeze(1)
+    blocks = sight.blocks(ids)
+    together = (blocks.unsqueeze(1) == blocks.unsqueeze(2)) & (blocks > 0).unsqueeze(1)
+    given = {"attention_mask": added_masks(model, seen, distance, together), "position_ids": positions}
     before = [number * width + at for number, row in enumerate(rows) for at in row.before]
     return Layout(ids, given, before)
 
@@ -124,6 +158,7 @@ def score_completions(
     stems: Sequence[Sequence[int]] | None = None,
     biases: Sequence[torch.Tensor] | None = None,
     temperature: float = 1.0,
+    sight: Sight = CAUSAL,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
@@ -135,7 +170,7 @@ def score_completions(
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
     """
-    layout = lay_out(model, prompt, completions, stems)
+    layout = lay_out(model, prompt, completions, stems, sight=sight)
     lengths = [len(completion) for completion in completions]
     output = model(
         input_ids=layout.ids,
@@ -152,23 +187,3 @@ def score_completions(
     chosen = logprobs.gather(1, written.unsqueeze(1)).squeeze(1)
     pairs = zip(torch.split(chosen, lengths), torch.split(entropies, lengths), strict=True)
     return [Scored(*pair) for pair in pairs]
-
-
-def _masks(model: Any, seen: torch.Tensor, positions: torch.Tensor) -> Any:
-    """Return what is added to attention scores: (rows, 1, n, n), one for each kind of layer where there are kinds.
-
-    seen: which places a place may see, (rows, n, n), but for those behind it.
-    """
-    distance = positions.unsqueeze(2) - positions.unsqueeze(1)
-    full = _added(seen & (distance >= 0), model.dtype)
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if "sliding_attention" not in kinds:
-        return full
-    near = _added(seen & (distance >= 0) & (distance < config.sliding_window), model.dtype)
-    return {"full_attention": full, "sliding_attention": near}
-
-
-def _added(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    nothing = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return nothing.masked_fill(~allowed, torch.finfo(dtype).min).unsqueeze(1)

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from training.packed import Layout, lay_out_many
+from retrieve.sight import CAUSAL, Sight
+from training.packed import Layout, lay_out_rows
 from training.traces import Trace
 
 __all__ = ["Example", "Pack", "encode_traces", "in_batches", "lay_out_packs", "make_packs", "pack_steps"]
@@ -44,13 +45,20 @@ class Pack:
         return sum(sum(part.labelled) for part in self.parts)
 
 
-def lay_out_packs(model: Any, packs: Sequence[Pack]) -> tuple[Layout, torch.Tensor, torch.Tensor]:
-    """Return packs as rows of one batch, where the states stand that predict labels, and the labels, both (n_labels,).
+def lay_out_packs(
+    model: Any,
+    rows: Sequence[Sequence[Pack]],
+    *,
+    sight: Sight = CAUSAL,
+    shape: tuple[int, int] = (0, 0),
+) -> tuple[Layout, torch.Tensor, torch.Tensor]:
+    """Return packs in rows of one batch, where the states stand that predict labels, and the labels, both (n_labels,).
 
-    The places are those of the rows' states behind one another.
+    The places are those of the rows' states behind one another. shape: see `training.packed.lay_out_rows`.
     """
-    layout = lay_out_many(model, [(pack.prompt, [part.ids for part in pack.parts]) for pack in packs])
-    parts = [part for pack in packs for part in pack.parts]
+    groups = [[(pack.prompt, [part.ids for part in pack.parts]) for pack in row] for row in rows]
+    layout = lay_out_rows(model, groups, sight=sight, shape=shape)
+    parts = [part for row in rows for pack in row for part in pack.parts]
     written = [token for part in parts for token in part.ids]
     labelled = [label for part in parts for label in part.labelled]
     before = [at for at, label in zip(layout.before, labelled, strict=True) if label]
@@ -58,15 +66,22 @@ def lay_out_packs(model: Any, packs: Sequence[Pack]) -> tuple[Layout, torch.Tens
     return layout, torch.tensor(before, device=model.device), torch.tensor(target, device=model.device)
 
 
-def in_batches(packs: Sequence[Pack], most_tokens: int) -> list[list[Pack]]:
-    """Put packs of like length together, up to `most_tokens` with their padding; each alone where that is 0."""
-    batches: list[list[Pack]] = []
+def in_batches(packs: Sequence[Pack], shape: tuple[int, int]) -> list[list[list[Pack]]]:
+    """Return packs in batches of rows: each row filled to a length, long packs first, each batch with so many rows.
+
+    shape: rows and their length; a pack alone is a batch where there is one row of no length.
+    """
+    n_rows, length = shape
+    rows: list[list[Pack]] = []
+    filled: list[int] = []
     for pack in sorted(packs, key=lambda pack: pack.n_tokens, reverse=True):
-        if batches and (len(batches[-1]) + 1) * batches[-1][0].n_tokens <= most_tokens:
-            batches[-1].append(pack)
-        else:
-            batches.append([pack])
-    return batches
+        at = next((at for at, n in enumerate(filled) if n + pack.n_tokens <= length), len(rows))
+        if at == len(rows):
+            rows.append([])
+            filled.append(0)
+        rows[at].append(pack)
+        filled[at] += pack.n_tokens
+    return [rows[at : at + n_rows] for at in range(0, len(rows), n_rows)]
 
 
 def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[Example]:

@@ -233,6 +233,7 @@ def _trainer(
             ),
             callbacks=[_Keeper(policy, held_out, folder, config, started, stop_after_s)],
         )
+    trainer.sight = practice.decoder.sight
     trainer.remove_callback(ProgressCallback)  # prints every figure of every step
     return trainer
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prep.errors import DataError
 from retrieve.episode import EpisodeLimits
 from retrieve.model import ServingConfig, save_retrieve_version
-from training.tune_serving import worth
+from training.tune_serving import trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
 
@@ -44,6 +45,7 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
 def release(run: Path, tuning: list[dict[str, Any]], name: str, card: str, weights: Path) -> str:
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string."""
     serving, judgement = chosen_serving(tuning)
+    serving = replace(serving, two_way=trained_two_way(run))
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     version = save_retrieve_version(
         weights / name,

@@ -52,7 +52,7 @@ class SheetConfig:
     most_questions: int = 10
     none_share: float = 0.3
     search_share: float = 0.0
-    often: int = 3
+    often: int = 4
 
     def __post_init__(self) -> None:
         check_counts(self, "most_questions", "often")

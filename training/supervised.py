@@ -40,7 +40,7 @@ class SupervisedConfig:
     """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md.
 
     packed: traces with the same first segment share its reading (`training.packs`), packs as long as the last of
-    `lengths` at most; without padding, so nothing is compiled.
+    `lengths` at most; on a CPU without padding, so nothing is compiled there.
     """
 
     rank: int = 32
@@ -57,6 +57,7 @@ class SupervisedConfig:
     evaluate_every: int = 100
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
+    two_way: bool = False  # results are read in both directions (`retrieve.sight`); serve it so, too
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
@@ -108,7 +109,7 @@ def train_supervised(
     learner = Learner(model, tokenizer, config)
     if start_from is not None:
         learner.start_from(start_from)
-    if config.compile == "auto" and not work.packs and _can_compile(model.device):
+    if config.compile == "auto" and _can_compile(model.device, packed=bool(work.packs)):
         learner.compile_layers()
     optimiser = torch.optim.AdamW(
         learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -256,9 +257,11 @@ def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
     }
 
 
-def _can_compile(device: torch.device) -> bool:
-    """Compiling pays in long runs and needs a C++ compiler on a CPU."""
-    return device.type == "cuda" or shutil.which("g++") is not None or shutil.which("clang++") is not None
+def _can_compile(device: torch.device, *, packed: bool) -> bool:
+    """Compiling pays in long runs and needs a C++ compiler on a CPU, where packs have no fixed shape."""
+    if device.type == "cuda":
+        return True
+    return not packed and (shutil.which("g++") is not None or shutil.which("clang++") is not None)
 
 
 def main() -> None:
@@ -311,6 +314,7 @@ def main() -> None:
     parser.add_argument(
         "--packed", action="store_true", help="read once what traces begin with, up to the longest length"
     )
+    parser.add_argument("--two-way", action="store_true", help="read results in both directions")
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
     traces = read_traces(arguments.traces / "train.jsonl")
@@ -326,6 +330,7 @@ def main() -> None:
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,
         packed=arguments.packed,
+        two_way=arguments.two_way,
     )
     result = train_supervised(
         model,

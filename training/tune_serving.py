@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from prep.errors import DataError
 from prep.model import PrepModel
 from retrieve.episode import EpisodeLimits
 from retrieve.model import (
@@ -37,7 +38,7 @@ from training.episodes import Practice
 from training.mixture import part_of
 from training.rewards import Prices
 
-__all__ = ["Judged", "Tried", "best_offsets", "judge", "worth"]
+__all__ = ["Judged", "Tried", "best_offsets", "judge", "trained_two_way", "worth"]
 
 _NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
@@ -122,6 +123,17 @@ def worth(row: Mapping[str, float | None]) -> float:
     return f1 + abstention - Prices().search * (searches - 1)
 
 
+def trained_two_way(run: Path) -> bool:
+    """Whether a training run read results in both directions. Raises DataError for a folder of no run."""
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{run} is neither a version nor a run's folder: its config.json cannot be read"
+        ) from error
+    return bool(config.get("two_way", False))
+
+
 def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[tuple[Run, Judged]]:
     """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
     rows: list[tuple[Run, Judged]] = []
@@ -181,18 +193,19 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         prep = PrepModel.load(target_tokens=arguments.target_tokens)
-        version, trained_last = arguments.version, False
+        version = arguments.version
         if (version / MANIFEST).is_file():
             trained = ServingConfig.from_json(read_retrieve_manifest(version)["serving"])
-            trained_last = trained.episode.question_last
         else:
-            version = Path(folder) / "version"
-            save_retrieve_version(version, arguments.version / ADAPTER, serving=ServingConfig())
+            version, trained = Path(folder) / "version", ServingConfig(two_way=trained_two_way(version))
+            save_retrieve_version(version, arguments.version / ADAPTER, serving=trained)
         for n_passages in arguments.passages:
             limits = EpisodeLimits(
-                passages_per_search=n_passages, question_last=arguments.question_last or trained_last
+                passages_per_search=n_passages,
+                question_last=arguments.question_last or trained.episode.question_last,
             )
-            model = RetrieveModel.load(version, serving=ServingConfig(none_offset=_NEVER, episode=limits))
+            serving = ServingConfig(none_offset=_NEVER, episode=limits, two_way=trained.two_way)
+            model = RetrieveModel.load(version, serving=serving)
             by_set = {
                 one.name: _try_all(
                     one,

@@ -66,19 +66,25 @@ def test_what_begins_alike_is_read_once(base: Path) -> None:
     assert len(make_packs(examples, short)) == 1
 
 
-@pytest.mark.parametrize(("at_once", "n_batches"), [(0, 2), (1_000, 1)])
-def test_losses_are_those_of_the_traces_alone(base: Path, at_once: int, n_batches: int) -> None:
-    """One pack at a time, and packs of different lengths as rows of one batch."""
+@pytest.mark.parametrize("two_way", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "n_batches"), [((1, 0), 2), ((1, 60), 2), ((4, 60), 1), ((2, 400), 1), ((1, 400), 1)]
+)
+@pytest.mark.parametrize("padded", [False, True])
+def test_losses_are_those_of_the_traces_alone(
+    base: Path, shape: tuple[int, int], n_batches: int, padded: bool, two_way: bool
+) -> None:
+    """One pack at a time, packs as rows of one batch, and packs behind one another in a row."""
     model, tokenizer = load_base(base, dtype=torch.float32)
     torch.manual_seed(0)
-    learner = Learner(model, tokenizer, CONFIG)
+    learner = Learner(model, tokenizer, replace(CONFIG, two_way=two_way))
     with torch.no_grad():
         for master in learner.masters.values():
             master.add_(0.05 * torch.randn_like(master))
     learner.scatter_masters()
     examples = encode_traces(tokenizer, TRACES)
     packs = make_packs(examples, 200)
-    learner.at_once = at_once
+    learner.shape, learner.padded = shape, padded
     losses = list(learner.packed_losses(packs))
     assert len(losses) == n_batches
     packed = float(sum(losses).detach())
