@@ -43,8 +43,8 @@ class Sight:
         """
         if self.opens is None:
             return torch.zeros_like(ids)
-        closing = ids == self.closes
-        opened = (ids == self.opens).cumsum(-1)
+        closing = torch.eq(ids, self.closes or 0)
+        opened = torch.eq(ids, self.opens).cumsum(-1)
         return opened * (opened > closing.cumsum(-1) - closing.long())
 
 

@@ -58,7 +58,9 @@ class _Row:
     before: list[int] = field(default_factory=list)
     n_nodes: int = 0
 
-    def put(self, tokens: Sequence[int], first: int, *, prompt: int | None = None, stem: int | None = None) -> int:
+    def put(
+        self, tokens: Sequence[int], first: int, *, prompt: int | None = None, stem: int | None = None
+    ) -> int:
         """Put a node behind the others, its first token at position `first`; returns its number."""
         node = self.n_nodes
         self.n_nodes += 1

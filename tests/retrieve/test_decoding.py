@@ -187,7 +187,9 @@ def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder
 
     def act(offset: float) -> Any:
         state = decoder.grammar.start(3, may_search=False, limits=LIMITS)
-        return Decoder(decoder.model, decoder.tokenizer, none_offset=offset, **reads(decoder)).decode([prompt], [state])[0]
+        return Decoder(decoder.model, decoder.tokenizer, none_offset=offset, **reads(decoder)).decode(
+            [prompt], [state]
+        )[0]
 
     margin = act(0.0).none_margin
     none = decoder.grammar.none[0]
@@ -215,7 +217,9 @@ def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Dec
 
     def act(offset: float, may_search: bool = True) -> Any:
         state = decoder.grammar.start(3, may_search=may_search, limits=LIMITS)
-        return Decoder(decoder.model, decoder.tokenizer, search_offset=offset, **reads(decoder)).decode([prompt], [state])[0]
+        return Decoder(decoder.model, decoder.tokenizer, search_offset=offset, **reads(decoder)).decode(
+            [prompt], [state]
+        )[0]
 
     margin = act(0.0).search_margin
     assert act(-margin + 0.01).text.startswith("<search>")
