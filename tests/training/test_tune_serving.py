@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from prep.errors import DataError
 from training.release_retrieve import chosen_serving
-from training.tune_serving import Judged, Tried, best_offsets, judge
+from training.tune_serving import Judged, Tried, best_offsets, judge, trained_two_way
 
 
 def tried(
@@ -90,3 +93,11 @@ def test_what_was_tuned_is_what_is_served() -> None:
     assert kept["f1"] == 0.6
     once = chosen_serving(tuning[:1])[0]
     assert (once.search_offset, once.episode.max_searches) == (0.0, 1)
+
+
+def test_how_a_run_reads_results_is_in_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a version nor a run"):
+        trained_two_way(tmp_path)
+    for written, expected in (('{"config": {}}', False), ('{"config": {"two_way": true}}', True)):
+        (tmp_path / "config.json").write_text(written, encoding="utf-8")
+        assert trained_two_way(tmp_path) is expected
