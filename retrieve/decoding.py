@@ -215,17 +215,14 @@ class Decoder:
 
         real: 0 at padding.
         """
+        if not self.sight.two_way:
+            return None
         blocks = self.sight.blocks(ids)
         if not blocks[:, n_read:].any():
             return None
         positions = (real.cumsum(dim=1) - 1).clamp(min=0)
-        distance = positions[:, n_read:].unsqueeze(2) - positions.unsqueeze(1)
-        together = (blocks[:, n_read:].unsqueeze(2) == blocks.unsqueeze(1)) & (blocks > 0).unsqueeze(1)
-        allowed = (real > 0).unsqueeze(1).expand_as(distance)
-        window = sliding_window(self.model)
-        n_kept = n_read if window is None else min(n_read, window - 1)
-        n_slid = n_kept + ids.shape[1] - n_read
-        return added_masks(self.model, allowed, distance, together, n_slid=n_slid)
+        allowed = (real > 0).unsqueeze(1).expand(-1, ids.shape[1] - n_read, -1)
+        return added_masks(self.model, allowed, positions, blocks, n_read=n_read)
 
     def _read_shared(self, prompts: Sequence[list[int]], cache: Any) -> int:
         """Read what all prompts begin with into the cache, once, as if each were padded on the left to the longest.

@@ -59,25 +59,23 @@ def sliding_window(model: Any) -> int | None:
 
 
 def added_masks(
-    model: Any,
-    allowed: torch.Tensor,
-    distance: torch.Tensor,
-    together: torch.Tensor,
-    *,
-    n_slid: int | None = None,
+    model: Any, allowed: torch.Tensor, positions: torch.Tensor, blocks: torch.Tensor, *, n_read: int = 0
 ) -> Any:
-    """Return what is added to attention scores: (rows, 1, n, seen), one for each kind of layer where there are kinds.
+    """Return what is added to attention scores: (rows, 1, n - n_read, n), one for each kind of layer.
 
-    allowed: which places a place may see if they are not ahead of it, (rows, n, seen). distance: how far back they are,
-    likewise. together: which stand in the same results, likewise: these are seen ahead, too. n_slid: how many of the
-    last places seen a sliding layer still has; all by default.
+    allowed: which places a place may see if they are not ahead of it, (rows, n - n_read, n). positions, blocks: of each
+    place, (rows, n); what stands in the same block is seen ahead, too. n_read: places read before, of which a sliding
+    layer has kept what its window holds.
     """
+    distance = positions[:, n_read:].unsqueeze(2) - positions.unsqueeze(1)
+    together = (blocks[:, n_read:].unsqueeze(2) == blocks.unsqueeze(1)) & (blocks > 0).unsqueeze(1)
     seen = allowed & ((distance >= 0) | together)
     full = _added(seen, model.dtype)
     if (window := sliding_window(model)) is None:
         return full
     near = seen & (distance.abs() < window)
-    return {"full_attention": full, "sliding_attention": _added(near[:, :, -(n_slid or 0) :], model.dtype)}
+    gone = max(0, n_read - (window - 1))
+    return {"full_attention": full, "sliding_attention": _added(near[:, :, gone:], model.dtype)}
 
 
 def _added(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

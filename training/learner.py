@@ -119,11 +119,9 @@ class Learner:
         return torch.where((row >= 0).unsqueeze(-1), rows[row.clamp(min=0)], self.embedding(ids))
 
     def _masks(self, ids: torch.Tensor) -> Any:
-        places = torch.arange(ids.shape[1], device=ids.device)
-        distance = (places.unsqueeze(1) - places).expand(len(ids), -1, -1)
-        blocks = self.sight.blocks(ids)
-        together = (blocks.unsqueeze(1) == blocks.unsqueeze(2)) & (blocks > 0).unsqueeze(1)
-        return added_masks(self.model, torch.ones_like(together), distance, together)
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        allowed = torch.ones((*ids.shape, ids.shape[1]), dtype=torch.bool, device=ids.device)
+        return added_masks(self.model, allowed, positions, self.sight.blocks(ids))
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = states @ self.head.T

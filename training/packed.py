@@ -144,10 +144,8 @@ def _layout(model: Any, rows: Sequence[_Row], sight: Sight, width: int = 0) -> L
     seen = node.unsqueeze(1) == node.unsqueeze(2)
     for of_node in (padded((row.prompt for row in rows), -1), padded((row.stem for row in rows), -1)):
         seen |= node.unsqueeze(1) == of_node.unsqueeze(2)
-    distance = positions.unsqueeze(2) - positions.unsqueeze(1)
-    blocks = sight.blocks(ids)
-    together = (blocks.unsqueeze(1) == blocks.unsqueeze(2)) & (blocks > 0).unsqueeze(1)
-    given = {"attention_mask": added_masks(model, seen, distance, together), "position_ids": positions}
+    masks = added_masks(model, seen, positions, sight.blocks(ids))
+    given = {"attention_mask": masks, "position_ids": positions}
     before = [number * width + at for number, row in enumerate(rows) for at in row.before]
     return Layout(ids, given, before)
 
