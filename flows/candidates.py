@@ -79,6 +79,8 @@ class PassSettings:
     held_out_every: every so many documents one is kept for measuring.
     minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
     a document; prep_epochs: how often the prep model's heads see them. cut_steps: of rewarding cuts.
+    share: how much of the way from the serving retrieve version to the trained one the candidate goes; half way it has
+    forgotten less and learned less by heart (LOG.md).
     """
 
     n_examples: int = 960
@@ -88,6 +90,7 @@ class PassSettings:
     prep_epochs: int = 8
     prep_pages: int = 2
     cut_steps: int = 100
+    share: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -98,6 +101,8 @@ class PassSettings:
             raise ConfigError(f"held_out_every={self.held_out_every!r} must be at least 2: nothing is left")
         if self.minutes <= 0:
             raise ConfigError(f"minutes={self.minutes!r} must be above 0")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share={self.share!r} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +303,7 @@ def train_retrieve_candidate(
             "config": asdict(config),
             "gaps": [_GAP_EVERY, _FEW],
             "minutes": settings.minutes,
+            "share": settings.share,
         }
         run = workspace.path / "runs" / f"retrieve-{json_digest(made_of)[:12]}"
         if (finished := finished_candidate(workspace, run)) is not None:
@@ -316,7 +322,7 @@ def train_retrieve_candidate(
         report=lambda row: told(min(row["seconds"], allowed_s), allowed_s) if told else None,
     )
     draft = fresh_folder(run / "version")
-    stack_adapters(start / ADAPTER, result.adapter, draft / ADAPTER)
+    stack_adapters(start / ADAPTER, result.adapter, draft / ADAPTER, share=settings.share)
     version = save_retrieve_version(
         draft,
         draft / ADAPTER,

@@ -36,6 +36,9 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 #: States (tokens, d) of one sequence, in float32 or coarser.
 TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
+#: Read at once: more only fills more with padding, and no longer fits the caches (LOG.md, 2026-11-28).
+BATCH_TOKENS = 1024
+
 _POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
@@ -155,7 +158,7 @@ class Encoder:
         *,
         layers: int,
         specials: bool = False,
-        batch_tokens: int = 4096,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> Iterator[States]:
         """Run sequences of token ids (no specials) through the first `layers` and yield their states, like by like.
 
@@ -172,7 +175,7 @@ class Encoder:
             yield States(rows, lengths, states[:, skip : skip + max(lengths)])
 
     def encode_states(
-        self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = 4096
+        self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = BATCH_TOKENS
     ) -> Floats:
         """Run states through the layers above the first `layers` and pool them: float32 (n, d), normalised.
 
@@ -188,7 +191,7 @@ class Encoder:
             vectors[rows] = pooled.numpy()
         return vectors
 
-    def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = 4096) -> Floats:
+    def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = BATCH_TOKENS) -> Floats:
         """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):

@@ -206,14 +206,21 @@ class PrepModel:
 
     def read_page(self, document: Document) -> PageReading:
         """Cut a document into units and describe them; no state of the encoder yet."""
+        known: dict[str, list[int]] = {}
+
+        def tokenize(texts: Sequence[str]) -> list[list[int]]:
+            new = [text for text in dict.fromkeys(texts) if text not in known]
+            known.update(zip(new, self.encoder.tokenize(new), strict=True))
+            return [list(known[text]) for text in texts]
+
         units = read_units(
             document.text,
             self._unit_tokens,
-            lambda texts: [len(ids) for ids in self.encoder.tokenize(texts)],
+            lambda texts: [len(ids) for ids in tokenize(texts)],
             self.encoder.token_offsets,
             self._unit_characters,
         )
-        tokens = self.encoder.tokenize([document.text[unit.start : unit.end] for unit in units])
+        tokens = tokenize([document.text[unit.start : unit.end] for unit in units])
         marks = markup(document.text, units)
         surface = surface_features(document.text, units, marks, document.title)
         return PageReading(document, units, tokens, marks, surface)

@@ -60,16 +60,13 @@ class PageWindow:
 
 def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
     """Mean and first of the states (tokens, d) between neighbouring edges; zeros where a unit has no token."""
-    cumulated = np.concatenate(
-        [np.zeros((1, states.shape[1])), np.cumsum(states[edges[0] : edges[-1]], axis=0, dtype=np.float64)]
-    )
-    counts = np.diff(edges)[:, None]
-    relative = edges - edges[0]
-    means = (cumulated[relative[1:]] - cumulated[relative[:-1]]) / np.maximum(counts, 1)
-    firsts = np.zeros_like(means)
-    told = counts[:, 0] > 0
-    firsts[told] = states[edges[:-1][told]]
-    pooled: Floats = np.concatenate([means, firsts], axis=1).astype(np.float32)
+    counts = np.diff(edges)
+    told = counts > 0
+    pooled = np.zeros((len(counts), 2 * states.shape[1]), dtype=np.float32)
+    if told.any():
+        starts = edges[:-1][told]
+        sums = np.add.reduceat(states[: edges[-1]], starts, axis=0)
+        pooled[told] = np.concatenate([sums / counts[told, None], states[starts]], axis=1)
     return pooled
 
 

@@ -34,8 +34,7 @@ _PAGE = re.compile(r"[\s\-–|]*(?:page|p\.)?\s*\d{1,4}(?:\s*(?:of|/)\s*\d{1,4})
 _MENU = re.compile(
     r"cookie|subscribe|newsletter|sign (?:in|up)|log ?in|share (?:this|on)|copyright|©|all rights reserved|"
     r"privacy policy|terms of (?:use|service)|skip to|previous|next page|back to top|menu|search|follow us|"
-    r"advertis|related (?:articles|posts)|table of contents|edit this page|print|download pdf|confidential",
-    re.I,
+    r"advertis|related (?:articles|posts)|table of contents|edit this page|print|download pdf|confidential"
 )
 _REFERENCE = re.compile(
     r"\s*(?:\[\d+\]|\[\^?[\w-]+\]:|\.\. \[|\.\. _|\^|\d{1,3}\. [A-Z][\w-]+, [A-Z]\.|doi:|ISBN|arXiv:|"
@@ -122,7 +121,7 @@ def surface_features(text: str, units: Sequence[Unit], marks: Markup, title: str
         alpha = sum(map(str.isalpha, stripped))
         digits = sum(map(str.isdigit, stripped))
         blank = len(words) - 1
-        code = sum(c in _CODE_MARKS for c in stripped)
+        code = sum(map(stripped.count, _CODE_MARKS))
         numbered = _NUMBERED.match(line)
         first = next((c for c in stripped if c.isalnum()), "")
         last = stripped[-1:] or " "
@@ -154,7 +153,7 @@ def surface_features(text: str, units: Sequence[Unit], marks: Markup, title: str
             _DIRECTIVE.match(line) is not None,
             _SPEAKER.match(line) is not None,
             _is_page_number(stripped),
-            min(len(_MENU.findall(stripped)), 3) / 3 * (1.0 if len(words) < 25 else 0.3),
+            min(len(_MENU.findall(stripped.lower())), 3) / 3 * (1.0 if len(words) < 25 else 0.3),
             _REFERENCE.match(line) is not None,
             sum(word[:1].isupper() for word in longish) / max(len(longish), 1),
             len(words) <= 10,
@@ -217,7 +216,7 @@ def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str
         elif marks.heading[i] or marks.underline[i]:
             same = _plain(heading_text(line)) == plain_title
             role = "title" if (same or (marks.heading[i] == 1 and i == 0)) else "heading"
-        elif _is_page_number(line.strip()) or (len(words) < 12 and len(_MENU.findall(line)) >= 2):
+        elif _is_page_number(line.strip()) or (len(words) < 12 and len(_MENU.findall(line.lower())) >= 2):
             role = "boilerplate"
         elif marks.row[i]:
             role = "table"

@@ -16,13 +16,17 @@ from retrieve.adapter import read_adapter, save_adapter
 __all__ = ["stack_adapters"]
 
 
-def stack_adapters(below: Path, above: Path, target: Path) -> None:
+def stack_adapters(below: Path, above: Path, target: Path, *, share: float = 1.0) -> None:
     """Write to `target` the adapter that does what merging `below` and then `above` does.
 
     `above` was trained on the base with `below` merged; its token rows are the ones that count, and those of
-    `below` remain for tokens it does not have. Raises WeightsError for a file that is no adapter.
+    `below` remain for tokens it does not have. share: how much of the way from `below` to both is gone; 0.5 is the
+    mean of start and end (see `training.soup`). Raises WeightsError for a file that is no adapter.
     """
     first, second = read_adapter(below), read_adapter(above)
-    updates = stack_updates(first.updates, second.updates)
+    above_updates = {name: (a, share * b) for name, (a, b) in second.updates.items()}
+    updates = stack_updates(first.updates, above_updates)
     rows = {**first.rows, **second.rows}
+    for token in first.rows.keys() & second.rows.keys():
+        rows[token] = torch.lerp(first.rows[token], second.rows[token], share)
     save_adapter(target, updates, list(rows), torch.stack(list(rows.values())), scale=1.0)

@@ -55,6 +55,22 @@ def test_the_stack_does_what_one_after_the_other_does(base, below, above, tmp_pa
     )
 
 
+def test_half_the_way_is_the_mean_of_start_and_end(base, below, above, tmp_path):
+    states = {}
+    for share in (0.0, 0.5, 1.0):
+        stack_adapters(below, above, tmp_path / "stack.safetensors", share=share)
+        model, tokenizer = load_base(base, dtype=torch.float32)
+        apply_adapter(model, tokenizer, tmp_path / "stack.safetensors")
+        states[share] = model.state_dict()
+    start, tokenizer = load_base(base, dtype=torch.float32)
+    apply_adapter(start, tokenizer, below)
+    for name, weight in start.state_dict().items():
+        torch.testing.assert_close(states[0.0][name], weight)
+        # adapters are kept in bfloat16, which is what the tolerance is for
+        torch.testing.assert_close(states[0.5][name], (weight + states[1.0][name]) / 2, rtol=2e-2, atol=2e-2)
+        assert torch.equal(states[0.5][name], weight) == torch.equal(states[1.0][name], weight)
+
+
 def test_a_file_that_is_no_adapter_is_refused(below, tmp_path):
     (tmp_path / "broken").write_bytes(b"nothing of the sort")
     with pytest.raises(WeightsError, match="not an adapter"):
