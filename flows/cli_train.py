@@ -61,9 +61,10 @@ def add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from flows.candidates import ASKED_PAGE, PassSettings, synthesize_data, train_retrieve_candidate
     from flows.cli import print_json
+    from flows.datasets import ASKED_PAGE, PassSettings, synthesize_data
     from flows.prep_candidates import train_prep_candidate
+    from flows.retrieve_candidates import train_retrieve_candidate
     from flows.serving import serving_prep
     from prep.ingest import ingest
     from prep.workspace import Workspace

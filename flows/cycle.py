@@ -24,17 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from flows.candidates import (
-    CORPUS,
-    Candidate,
-    Dataset,
-    document_formats,
-    find_dataset,
-    frozen_path,
-    synthesize_data,
-    train_retrieve_candidate,
-)
+from flows.candidates import Candidate
 from flows.cycle_settings import CycleSettings
+from flows.datasets import CORPUS, Dataset, document_formats, find_dataset, frozen_path, synthesize_data
 from flows.gate import (
     Bench,
     clean_trials,
@@ -46,6 +38,7 @@ from flows.gate import (
 )
 from flows.lessons import log_lessons
 from flows.prep_candidates import train_prep_candidate
+from flows.retrieve_candidates import train_retrieve_candidate
 from prep.document import Rejected
 from prep.errors import DataError, StoreError, WorkspaceLocked
 from prep.kill_points import reached

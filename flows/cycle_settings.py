@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.candidates import PassSettings
+from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from flows.prep_candidates import STAGES, PrepStage
 from prep.errors import ConfigError

@@ -17,18 +17,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.candidates import (
-    Candidate,
-    Dataset,
-    PassSettings,
-    synthesize_data,
-    train_retrieve_candidate,
-)
+from flows.candidates import Candidate
 from flows.corpus import write_corpus
+from flows.datasets import Dataset, PassSettings, synthesize_data
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.page import write_page
 from flows.prep_candidates import train_prep_candidate
+from flows.retrieve_candidates import train_retrieve_candidate
 from flows.suites import HEADLINE
 from flows.synthesize import synthesize
 from flows.tasks import Receipt

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.candidates import find_dataset, frozen_path
 from flows.cycle import last_plan
+from flows.datasets import find_dataset, frozen_path
 from flows.serving import serving_prep
 from prep.document import Floats
 from prep.workspace import Workspace

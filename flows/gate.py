@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from flows.candidates import document_formats
+from flows.datasets import document_formats
 from flows.page import Curves, write_page
 from flows.suites import StoredPreparer, holding_generation, write_results
 from prep.checks import check_counts

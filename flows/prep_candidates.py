@@ -17,17 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from flows.candidates import (
-    CORPUS,
-    HELD_OUT,
     Candidate,
-    Dataset,
-    PassSettings,
     candidate_card,
     curves_of,
     finished_candidate,
     fresh_folder,
     keep_candidate,
 )
+from flows.datasets import CORPUS, HELD_OUT, Dataset, PassSettings
 from flows.lineage import Lineage
 from flows.suites import SERVING
 from prep.errors import ConfigError

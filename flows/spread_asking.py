@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 
 from flows.asked_data import asked_by, draft_here, generation_pool, unfrozen_documents
-from flows.candidates import frozen_path
+from flows.datasets import frozen_path
 from flows.serving import serving_prep
 from flows.tasks import TASK
 from prep.errors import VersionMismatch

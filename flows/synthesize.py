@@ -1,6 +1,6 @@
 """The `synthesize` flow: prep labels and retrieve traces from the documents of the current generation.
 
-The work is `flows.candidates.synthesize_data`; what the model asks is spread over a task runner's workers where the
+The work is `flows.datasets.synthesize_data`; what the model asks is spread over a task runner's workers where the
 environment names one (`flows.spread`). Importing this module imports Prefect.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 
 from flows.artifacts import publish_table
-from flows.candidates import Dataset, PassSettings, synthesize_data
+from flows.datasets import Dataset, PassSettings, synthesize_data
 from flows.spread import SpreadSettings, task_runner
 from flows.spread_asking import DraftByTasks
 from flows.tasks import TASK, Receipt, writer_slot

@@ -8,7 +8,7 @@ from __future__ import annotations
 from prefect import flow, task
 
 from flows.artifacts import Progress, publish_table
-from flows.candidates import PassSettings, synthesize_data
+from flows.datasets import PassSettings, synthesize_data
 from flows.prep_candidates import PrepStage, train_prep_candidate
 from flows.tasks import TASK, Receipt, candidate_receipt
 from prep.workspace import Workspace

@@ -1,6 +1,6 @@
 """The `train-retrieve` flow: traces from the documents, then a candidate version of the retrieve model.
 
-The work is `flows.candidates`. The candidate is not promoted. Importing this module imports Prefect.
+The work is `flows.retrieve_candidates`. The candidate is not promoted. Importing this module imports Prefect.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from prefect import flow, task
 
 from flows.artifacts import Progress, publish_table
-from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
+from flows.datasets import PassSettings, synthesize_data
+from flows.retrieve_candidates import train_retrieve_candidate
 from flows.tasks import TASK, Receipt, candidate_receipt
 from prep.workspace import Workspace
 

@@ -191,7 +191,9 @@ class Encoder:
             vectors[rows] = pooled.numpy()
         return vectors
 
-    def encode_tokens(self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = BATCH_TOKENS) -> Floats:
+    def encode_tokens(
+        self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = BATCH_TOKENS
+    ) -> Floats:
         """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):

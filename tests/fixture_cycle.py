@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flows.candidates import PassSettings
 from flows.cycle_settings import CycleSettings
+from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from prep.workspace import Workspace
 from retrieve.experience import LOG_NAME, ExperienceLog

@@ -8,9 +8,9 @@
 
 Other rows teach nothing: an answer that did not help is no example of anything. Of what one person says later things
 replace earlier ones; where people contradict each other about one answer, nothing is learned. No user and no document
-gives more than a share of all the weight, so that nobody steers the training alone; refusals, which rest on no
-document, count as one. What the log blacked out is not taught. Frozen questions and documents are left out
-(`training.frozen`): what candidates are judged by cannot be reached from here.
+gives more than a share of all the weight, or half more than an even one where there are few, so that nobody steers the
+training alone; refusals, which rest on no document, count as one. What the log blacked out is not taught. Frozen
+questions and documents are left out (`training.frozen`): what candidates are judged by cannot be reached from here.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ __all__ = ["Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
 _SILENT = "nobody said anything"
 _OVER_SHARE = "more than the share of one"
 _NO_DOCUMENT = ("",)  # what refusals rest on; no document has this id
+# Of four documents none can keep to a fifth: without this, each would give `free` lessons and no more.
+_OF_EVEN_SHARE = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class LessonConfig:
     """What rows weigh. A weight below 1 is the chance of being trained on.
 
     asked_again: what a row's weight is multiplied by where the question was asked again soon after. user_share,
-    document_share: of all weight, at most from one; up to `free` weight is never too much, and who is not named is
-    nobody.
+    document_share: of all weight, at most from one; half more than an even share and up to `free` weight are never too
+    much, and all who are not named are one who has no limit.
     """
 
     corrected: float = 1.0
@@ -278,6 +280,8 @@ def _capped(
 ) -> list[Lesson]:
     """Leave out lessons, one of the heaviest source at a time, until none is over its share; the newest stay."""
     of_lesson = [sources(lesson) for lesson in lessons]
+    n_sources = len({source for some in of_lesson for source in some}) + (not all(of_lesson))
+    share = max(share, _OF_EVEN_SHARE / max(n_sources, 1))
     weights: dict[str, float] = defaultdict(float)
     places: dict[str, deque[int]] = defaultdict(deque)
     for place, lesson in enumerate(lessons):

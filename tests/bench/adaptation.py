@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
+from flows.datasets import PassSettings, synthesize_data
 from flows.prep_candidates import train_prep_candidate
+from flows.retrieve_candidates import train_retrieve_candidate
 from flows.serving import serving_prep
 from prep.ingest import ingest
 from prep.model import PrepModel

@@ -31,9 +31,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.candidates import PassSettings
 from flows.cycle import retrain_workspace
 from flows.cycle_settings import CycleSettings
+from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from flows.serving import serving_prep
 from flows.suites import SuiteSettings, run_suite

@@ -6,15 +6,9 @@ import shutil
 
 import pytest
 
-from flows.candidates import (
-    PassSettings,
-    _few_gaps,
-    find_dataset,
-    frozen_path,
-    synthesize_data,
-    train_retrieve_candidate,
-)
+from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
+from flows.retrieve_candidates import _few_gaps, train_retrieve_candidate
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore

@@ -9,8 +9,8 @@ from bench import flywheel_cycles
 from fixture_causal_lm import serve_tiny_model
 from fixture_cycle import TOML
 
-from flows.candidates import document_formats, find_dataset
 from flows.cycle import cycles
+from flows.datasets import document_formats, find_dataset
 from prep.manifest import read_json
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher

@@ -11,8 +11,8 @@ import pytest
 import torch
 from fixture_causal_lm import make_causal_lm, make_retrieve_version
 
-from flows.candidates import PassSettings, synthesize_data, train_retrieve_candidate
 from flows.cli import main
+from flows.datasets import PassSettings, synthesize_data
 from flows.gate_decisions import Gain, GateDecision, read_decisions
 from flows.lineage import Lineage, code_version, note_lineage
 from flows.prep_candidates import train_prep_candidate
@@ -24,6 +24,7 @@ from flows.registry import (
     flatten,
     list_versions,
 )
+from flows.retrieve_candidates import train_retrieve_candidate
 from flows.weight_distance import weight_distances
 from prep.errors import ChecksumMismatch, StoreError, WeightsError
 from prep.low_rank import save_updates

@@ -16,10 +16,10 @@ import pytest
 from fixture_cycle import LENIENT, STRICT, TOML, answers
 from fixture_prep import subprocess_environment
 
-from flows.candidates import find_dataset, frozen_path
 from flows.cli import main
 from flows.cycle import OUTCOME, cycles, last_plan, retrain_workspace
 from flows.cycle_settings import CycleSettings, cycle_settings
+from flows.datasets import find_dataset, frozen_path
 from flows.gate import read_decision
 from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
 from prep.kill_points import CYCLE_POINTS

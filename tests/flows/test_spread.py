@@ -15,8 +15,8 @@ import pytest
 from fixture_prep import subprocess_environment
 
 from flows import prefect_settings
-from flows.candidates import PassSettings, find_dataset, synthesize_data
 from flows.corpus import write_corpus
+from flows.datasets import PassSettings, find_dataset, synthesize_data
 from flows.serving import serving_prep
 from prep.errors import ConfigError, DependencyError, VersionMismatch
 from prep.ingest import ingest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.candidates import ASKED_PAGE, PassSettings, synthesize_data
+from flows.datasets import ASKED_PAGE, PassSettings, synthesize_data
 from prep import PrepModel, Workspace, read_documents
 from prep.ingest import ingest
 from retrieve import Report, Researcher

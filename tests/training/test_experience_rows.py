@@ -167,9 +167,26 @@ def test_no_user_and_no_document_has_more_than_its_share() -> None:
     found = learnable(poisoned, DOCUMENTS, config=config)
     in_document = sum("d3" in lesson.documents for lesson in found.lessons)
     assert in_document <= 0.2 * len(found.lessons)
-    alone = learnable(rows[:40], DOCUMENTS, config=LessonConfig(free=10.0))
-    assert len(alone.lessons) == 10
     assert len(learnable(rows, DOCUMENTS, config=FREE).lessons) == 60
+
+
+def test_few_sources_teach_too_and_none_of_them_alone() -> None:
+    few = [row(f"f{n}", said(True), user=f"s{n % 3}", document_id=f"d{n % 4}") for n in range(120)]
+    assert len(learnable(few, DOCUMENTS).lessons) == 120
+    assert (
+        len(learnable([row(f"a{n}", said(True), user="owner") for n in range(40)], DOCUMENTS).lessons) == 40
+    )
+    loud = [row(f"l{n}", said(True), user="s0", document_id="d0") for n in range(400)]
+    found = learnable([*loud, *few], DOCUMENTS).lessons
+    for sources in (
+        Counter(one.user for one in found),
+        Counter(*[[d for one in found for d in one.documents]]),
+    ):
+        ((_, most),) = sources.most_common(1)
+        assert 40 < most <= 0.5 * len(found)
+    unnamed = [row(f"n{n}", said(True), document_id=f"d{n % 4}") for n in range(20)]
+    found = learnable([*unnamed, *loud], DOCUMENTS, config=LessonConfig(free=5.0)).lessons
+    assert 0 < sum(lesson.user == "s0" for lesson in found) <= 0.75 * len(found)
 
 
 def test_a_user_keeps_to_the_share_of_what_documents_leave() -> None:
@@ -192,10 +209,12 @@ def test_refusals_together_have_no_more_than_the_share_of_a_document() -> None:
 def test_a_long_log_of_one_user_is_weighed_at_once() -> None:
     """Leaving out 20,000 lessons one by one, each at the price of all others, took minutes."""
     rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(20_000)]
+    rows += [row(f"q{n}", said(True), user=f"s{n}", document_id=f"d{n}") for n in range(12)]
     started = time.process_time()
     found = learnable(rows, DOCUMENTS)
     assert time.process_time() - started < 20
-    assert [lesson.report_id for lesson in found.lessons] == [f"u{n}" for n in range(19_990, 20_000)]
+    loud = [lesson.report_id for lesson in found.lessons if lesson.user == "loud"]
+    assert loud == [f"u{n}" for n in range(19_990, 20_000)]
 
 
 def test_what_was_blacked_out_is_not_taught() -> None:

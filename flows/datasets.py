@@ -1,0 +1,249 @@
+"""Training data made from a workspace's documents: questions with known evidence, in a folder found by its digest.
+
+    datasets/<digest>/   manifest.json  corpus/ and held-out/: all documents but frozen ones, questions apart
+                         asked.html: a sample of the questions that were written
+
+What is finished is found again by what went into it, and not made twice. What is trained on it: `flows.candidates`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from prep.checks import check_counts
+from prep.document import Document
+from prep.errors import ConfigError, DataError
+from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
+from prep.workspace import Workspace
+from training.dataset import LabelledSet, Question, load_set, save_set
+from training.frozen import read_frozen
+
+if TYPE_CHECKING:
+    from training.asked import AskedQuestions, Drafting
+    from training.teacher import TeacherConfig
+
+__all__ = [
+    "ASKED_PAGE",
+    "CORPUS",
+    "HELD_OUT",
+    "Dataset",
+    "PassSettings",
+    "document_formats",
+    "find_dataset",
+    "frozen_path",
+    "synthesize_data",
+]
+
+#: Raise it when what is synthesised from the same documents changes.
+FORMAT = 1
+CORPUS = "corpus"
+HELD_OUT = "held-out"
+#: In a data set's folder: what was asked on the documents, to check by hand.
+ASKED_PAGE = "asked.html"
+# What readers leave of a file: text formats as they are, all others in Markdown form.
+_FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """How much is synthesised and how long is trained.
+
+    n_examples: questions made at most, n_asked of them at most written by the model that asks, the others with a gap.
+    held_out_every: every so many documents one is kept for measuring.
+    minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
+    a document; prep_epochs: how often the prep model's heads see them. cut_steps: of rewarding cuts.
+    share: how much of the way from the serving retrieve version to the trained one the candidate goes; half way it has
+    forgotten less and learned less by heart (LOG.md).
+    """
+
+    n_examples: int = 960
+    n_asked: int = 240
+    held_out_every: int = 6
+    minutes: float = 20.0
+    prep_epochs: int = 8
+    prep_pages: int = 2
+    cut_steps: int = 100
+    share: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_counts(self, "n_examples", "prep_epochs", "prep_pages", "cut_steps")
+        if self.n_asked < 0:
+            raise ConfigError(f"n_asked={self.n_asked!r} must not be negative")
+        if self.held_out_every < 2:
+            raise ConfigError(f"held_out_every={self.held_out_every!r} must be at least 2: nothing is left")
+        if self.minutes <= 0:
+            raise ConfigError(f"minutes={self.minutes!r} must be above 0")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share={self.share!r} must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
+
+    n_lessons: how many of both came from the experience log. asked: what came of writing questions, see
+    `training.asked.AskedQuestions.describe`; empty where none were to be written.
+    """
+
+    digest: str
+    folder: Path
+    held_out_every: int
+    n_documents: int
+    n_questions: int
+    n_held_out: int
+    reused: bool
+    n_lessons: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> Path:
+        """A labelled set: all documents, with the questions on those that nothing is trained on."""
+        return self.folder / HELD_OUT
+
+    def training(self) -> LabelledSet:
+        """Read all documents with the questions to train on. Raises DataError."""
+        return load_set(self.folder / CORPUS)
+
+    def describe(self) -> dict[str, Any]:
+        """Return its digest and counts, as a version's lineage has them."""
+        counts = ("n_documents", "n_questions", "n_held_out", "n_lessons")
+        return {"digest": self.digest, **{name.removeprefix("n_"): getattr(self, name) for name in counts}}
+
+
+def synthesize_data(
+    workspace: Workspace,
+    settings: PassSettings,
+    *,
+    lessons: Sequence[Question] = (),
+    teacher: TeacherConfig | None = None,
+    spread: Callable[[str, TeacherConfig | None], Drafting] | None = None,
+) -> Dataset:
+    """Make questions with known evidence from the documents of the current generation; lessons join them.
+
+    Frozen documents and questions (`training.frozen`) are left out, of the lessons too. lessons: questions from the
+    experience log, their evidence in documents as they are now. teacher: an outside model that writes the questions
+    instead of our own. spread: gives what has them written elsewhere, for a generation's id. Goes on where it was
+    interrupted. Raises EmptyStore before anything was ingested, DataError where the documents give no question,
+    TeacherError.
+    """
+    from flows.asked_data import asked_by, draft_here, generation_pool, unfrozen_documents
+    from flows.serving import serving_prep
+    from training.asked import AskConfig, ask_corpus
+    from training.synthesize import synthesize_cloze
+
+    frozen = read_frozen(frozen_path(workspace))
+    n_asked = min(settings.n_asked, settings.n_examples)
+    with workspace.open_generation() as generation:
+        made_of: dict[str, Any] = {
+            "format": FORMAT,
+            "documents": generation.content_hashes(),
+            "n_examples": settings.n_examples,
+            "held_out_every": settings.held_out_every,
+            "seed": settings.seed,
+        }
+        if frozen.layers:
+            made_of["frozen"] = frozen.digest
+        if lessons:
+            made_of["lessons"] = [asdict(lesson) for lesson in lessons]
+        if n_asked:
+            made_of["asked"] = {"n": n_asked, "prep": generation.prep_version, **asked_by(teacher)}
+        folder = workspace.path / "datasets" / json_digest(made_of)[:12]
+        if (folder / MANIFEST_NAME).is_file():
+            return _dataset(folder, reused=True)
+        documents = unfrozen_documents(generation, frozen)
+        notes = folder.with_name(f".asked-{folder.name}.jsonl")
+        asked = None
+        if n_asked:
+            pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
+            drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
+            asked = ask_corpus(pool, drafting, AskConfig(n=n_asked, seed=settings.seed), notes=notes)
+    made = list(asked.questions) if asked else []
+    made += synthesize_cloze(documents.values(), n=settings.n_examples - len(made), seed=settings.seed)
+    kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]
+    questions = [one for one in (*made, *kept) if not frozen.holds_question(one.question)]
+    if not questions:
+        raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
+    chosen = _held_out_documents(documents, settings.held_out_every)
+    parts: dict[str, list[Question]] = {CORPUS: [], HELD_OUT: []}
+    for question in questions:
+        held_out = any(span.document_id in chosen for span in question.evidence)
+        parts[HELD_OUT if held_out else CORPUS].append(question)
+    if not parts[CORPUS]:
+        raise DataError(f"all {len(questions)} questions are on held-out documents: ingest more documents")
+    counts = {"documents": len(documents), **{name: len(part) for name, part in parts.items()}}
+    counts["lessons"] = len({lesson.id for lesson in kept} & {question.id for question in questions})
+    about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
+    about["asked"] = asked.describe() if asked else {}
+    _write_dataset(folder, documents, parts, about, asked)
+    notes.unlink(missing_ok=True)
+    return _dataset(folder, reused=False)
+
+
+def _write_dataset(
+    folder: Path,
+    documents: Mapping[str, Document],
+    parts: Mapping[str, list[Question]],
+    about: Mapping[str, Any],
+    asked: AskedQuestions | None,
+) -> None:
+    """Write a data set under another name, its manifest last, and give it its own."""
+    from training.asked_page import write_asked_page
+
+    temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        formats = document_formats(documents)
+        for name, part in parts.items():
+            save_set(LabelledSet(dict(documents), formats, part, name), temporary / name)
+        if asked:
+            write_asked_page(temporary / ASKED_PAGE, asked, documents)
+        write_manifest(temporary, about)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def find_dataset(workspace: Workspace, digest: str) -> Dataset:
+    """Return a data set that was made before. Raises StoreError where it is not there, ChecksumMismatch."""
+    return _dataset(workspace.path / "datasets" / digest, reused=True)
+
+
+def frozen_path(workspace: Workspace) -> Path:
+    """Return where the frozen questions of a workspace are; see `training.frozen`."""
+    return workspace.path / "frozen"
+
+
+def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozenset[str]:
+    """Return every n-th document by id, as the prep model's training holds them out."""
+    return frozenset(sorted(documents)[::every])
+
+
+def document_formats(documents: Mapping[str, Document]) -> dict[str, str]:
+    """Return what form each document's text is in, by its file's name."""
+    return {
+        name: _FORMATS.get(PurePath(document.source or name).suffix.lower(), "markdown")
+        for name, document in documents.items()
+    }
+
+
+def _dataset(folder: Path, *, reused: bool) -> Dataset:
+    manifest = verify_folder(folder)
+    counts = manifest["counts"]
+    return Dataset(
+        digest=folder.name,
+        folder=folder,
+        held_out_every=manifest["held_out_every"],
+        n_documents=counts["documents"],
+        n_questions=counts[CORPUS],
+        n_held_out=counts[HELD_OUT],
+        reused=reused,
+        n_lessons=counts.get("lessons", 0),
+        asked=manifest.get("asked", {}),
+    )
