@@ -73,6 +73,7 @@ def train_retrieve_candidate(
         packed=question_last,
         two_way=serving.two_way,
     )
+    trace_config = TraceConfig(withheld_share=0.0, question_last=question_last, seed=settings.seed)
     with workspace.open_generation(generation_id) as generation:
         made_of = {
             "dataset": dataset.digest,
@@ -80,6 +81,7 @@ def train_retrieve_candidate(
             "start": manifest["version"],
             "config": asdict(config),
             "gaps": [_GAP_EVERY, _FEW],
+            "traces": asdict(trace_config),
             "minutes": settings.minutes,
             "share": settings.share,
         }
@@ -87,7 +89,6 @@ def train_retrieve_candidate(
         if (finished := finished_candidate(workspace, run)) is not None:
             return finished
         begun = RetrieveModel.load(start)
-        trace_config = TraceConfig(question_last=question_last, seed=settings.seed)
         traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, trace_config)
     allowed_s = 60.0 * settings.minutes
     result = train_supervised(
@@ -123,7 +124,9 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: 
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
     Where the question stands last, those on the same passages are asked of a sheet as well, twice each on average. Not
-    shown is what the data set lacks: frozen documents, and those that changed since it was made.
+    shown is what the data set lacks: frozen documents, and those that changed since it was made. Refusals are taught by
+    people alone: the questions that were made are those which the model answers anyway, and beside these, refusals
+    that it does not give yet teach it to refuse everything that is harder (LOG.md, 2026-11-28).
     """
     from flows.asked_data import generation_pool
     from training.sheets import SheetConfig, build_sheets
@@ -135,7 +138,7 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: 
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
     if config.question_last:
-        sheets = SheetConfig(traces=replace(config, most_passages=4), none_share=config.withheld_share)
+        sheets = SheetConfig(traces=replace(config, most_passages=4), none_share=0.0)
         traces += build_sheets(questions, pool, sheets, n=2 * len(questions))[0]
     return traces
 
