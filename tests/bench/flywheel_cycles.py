@@ -44,6 +44,7 @@ from prep.workspace import MODEL_KINDS, Workspace
 from retrieve.report import Report
 from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample, save_set
+from training.gate import GateConfig
 from training.metrics_answers import f1
 from training.mixture import part_of
 from training.results import CORRECT_F1
@@ -70,10 +71,14 @@ class Stream:
 
 
 def deal(labelled: LabelledSet, seed: int) -> Stream:
-    """Deal documents in turn to old and new topics; of each one's questions two in four to users, one to the gate."""
+    """Deal documents to old and new topics; of each one's questions two in four go to users, one to the gate.
+
+    Half are old, or as many as the gate wants its questions to be on, where there are few.
+    """
     names = sorted({span.document_id for question in labelled.questions for span in question.evidence})
     random.Random(seed).shuffle(names)
-    topics = {"old": sorted(names[::2]), "new": sorted(names[1::2])}
+    n_old = max(-(-len(names) // 2), min(GateConfig().min_documents, len(names) - 1))
+    topics = {"old": sorted(names[:n_old]), "new": sorted(names[n_old:])}
     of = {
         name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
         for name in names
