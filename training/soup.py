@@ -26,10 +26,17 @@ __all__ = ["average_adapters"]
 _SCALE = 2.0  # what B is multiplied by when it is used, as in training; a power of two, so nothing is rounded
 
 
-def average_adapters(paths: Sequence[Path], out: Path) -> None:
-    """Write the mean of adapters in float32, rounded once. Raises ConfigError where they differ in what they change."""
+def average_adapters(paths: Sequence[Path], out: Path, weights: Sequence[float] | None = None) -> None:
+    """Write the mean of adapters in float32, rounded once, or their sum by weights, which are one each and sum to 1.
+
+    A negative weight goes beyond: 2 and -1 of a mean and its start is where the run ended. Raises ConfigError where
+    adapters differ in what they change, or weights are not so.
+    """
     if len(paths) < 2:
         raise ConfigError("an average needs at least two adapters")
+    weights = [1 / len(paths)] * len(paths) if weights is None else list(weights)
+    if len(weights) != len(paths) or abs(sum(weights) - 1) > 1e-6:
+        raise ConfigError(f"weights={weights} must be one for each of {len(paths)} adapters and sum to 1")
     adapters = [read_adapter(path) for path in paths]
     first = _shapes(adapters[0])
     for path, adapter in zip(paths, adapters, strict=True):
@@ -37,19 +44,19 @@ def average_adapters(paths: Sequence[Path], out: Path) -> None:
             raise ConfigError(f"{path} changes other modules or tokens than {paths[0]}, or has another rank")
     updates = {
         name: (
-            _mean([one.updates[name][0] for one in adapters]),
-            _mean([one.updates[name][1] for one in adapters]),
+            _sum([one.updates[name][0] for one in adapters], weights),
+            _sum([one.updates[name][1] for one in adapters], weights),
         )
         for name in adapters[0].updates
     }
     tokens = list(adapters[0].rows)
-    rows = _mean([torch.stack([one.rows[token] for token in tokens]) for one in adapters])
+    rows = _sum([torch.stack([one.rows[token] for token in tokens]) for one in adapters], weights)
     pairs = {name: (a, b / _SCALE) for name, (a, b) in updates.items()}
     save_adapter(out, pairs, tokens, rows, scale=_SCALE)
 
 
-def _mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(values)).mean(dim=0)
+def _sum(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
 
 
 def _shapes(adapter: Adapter) -> tuple[dict[str, tuple[torch.Size, torch.Size]], set[str]]:
@@ -62,13 +69,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--adapters", type=Path, nargs="+", required=True, help="adapter files of one origin")
+    parser.add_argument("--weights", type=float, nargs="+", help="of each, which sum to 1 (all alike)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter, and what it is of")
     parser.add_argument("--two-way", action="store_true", help="they read results in both directions")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
-    average_adapters(options.adapters, options.out / "adapter.safetensors")
+    average_adapters(options.adapters, options.out / "adapter.safetensors", options.weights)
     made_of = [file_digest(path) for path in options.adapters]
-    described = {"config": {"stage": "average", "two_way": options.two_way}, "adapters": made_of}
+    config = {"stage": "average", "two_way": options.two_way, "weights": options.weights}
+    described = {"config": config, "adapters": made_of}
     (options.out / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 

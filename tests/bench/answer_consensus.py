@@ -5,7 +5,8 @@
 HELD is a folder of `python -m training.sheet_practice --held-out`. Each question is answered greedily, and so many
 times at the temperature of training. Shown are the greedy answers, single draws (their mean), the likeliest of all,
 the one that agrees most with the draws (minimum Bayes risk by F1, Kumar and Byrne 2004, where refusals agree with
-refusals alone), and the best there is, which takes the labels to know. Gains are those on greedy, paired by question
+refusals alone), the same with each different draw once, weighed by how likely it is, and the best there is, which takes
+the labels to know. Gains are those on greedy, paired by question
 and resampled by document.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +60,19 @@ def agreed(answers: Sequence[Answered]) -> AnswerRow:
     ).row
 
 
+def weighed(answers: Sequence[Answered]) -> AnswerRow:
+    """Return the answer that agrees most with the different ones among all, each weighed by how likely it is."""
+    different = {
+        (one.row.prediction, one.row.abstained, round(one.logprob, 3)): one for one in answers
+    }.values()
+    return max(
+        different,
+        key=lambda answer: sum(
+            math.exp(other.logprob) * agreement(answer.row, other.row) for other in different
+        ),
+    ).row
+
+
 def best(answers: Sequence[Answered]) -> AnswerRow:
     return max((answer.row for answer in answers), key=lambda row: reward(row, PRICES))
 
@@ -67,9 +82,10 @@ RULES: dict[str, Callable[[Sequence[Answered]], AnswerRow]] = {
     "greedy": lambda answers: answers[0].row,
     "likeliest": likeliest,
     "agreed": agreed,
+    "weighed": weighed,
     "best, by the labels": best,
 }
-WITHOUT_LABELS = ("likeliest", "agreed")  # of them, what could serve instead of the greedy answer
+WITHOUT_LABELS = ("likeliest", "agreed", "weighed")  # of them, what could serve instead of the greedy answer
 
 
 def draw(practice: SheetPractice, n_sheets: int, n_draws: int, seed: int) -> list[list[Answered]]:

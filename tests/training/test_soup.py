@@ -31,6 +31,19 @@ def test_pairs_and_rows_are_the_mean_of_all(tmp_path: Path) -> None:
     assert all(torch.equal(row, torch.full((4,), 3.0)) for row in mean.rows.values())
 
 
+def test_weights_lead_from_a_mean_back_to_what_it_is_of(tmp_path: Path) -> None:
+    start, end = adapter(tmp_path / "start", 1.0), adapter(tmp_path / "end", 3.0)
+    average_adapters([start, end], tmp_path / "mean")
+    average_adapters([start, tmp_path / "mean"], tmp_path / "again", [-1.0, 2.0])
+    again, ended = read_adapter(tmp_path / "again"), read_adapter(end)
+    for one, other in zip(again.updates["layer.q"], ended.updates["layer.q"], strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(again.rows["<a>"], ended.rows["<a>"])
+    for weights in ([1.0], [0.5, 0.6]):
+        with pytest.raises(ConfigError, match="sum to 1"):
+            average_adapters([start, end], tmp_path / "mean", weights)
+
+
 def test_one_adapter_or_different_ones_are_refused(tmp_path: Path) -> None:
     one = adapter(tmp_path / "one", 1.0)
     with pytest.raises(ConfigError, match="at least two"):
