@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.candidates import (
     Candidate,
@@ -20,18 +20,20 @@ from flows.candidates import (
 from flows.datasets import Dataset, PassSettings
 from flows.lineage import Lineage
 from prep.errors import DataError
-from prep.generation import Generation
 from prep.manifest import json_digest
 from prep.workspace import Workspace
-from training.dataset import LabelledSet, Question
+from training.dataset import Question, load_set
 
 if TYPE_CHECKING:
+    from training.pool import PassagePool
     from training.traces import Trace, TraceConfig
 
 __all__ = ["train_retrieve_candidate"]
 
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
+# So many questions say how often the candidate is to refuse (`training.refusals`).
+_CALIBRATION = 96
 
 
 def train_retrieve_candidate(
@@ -47,6 +49,7 @@ def train_retrieve_candidate(
     told: called with (seconds so far, seconds allowed) as it goes on. generation_id: whose chunks are shown, by
     default the current one's; a run that was interrupted goes on only with the same.
     """
+    from flows.asked_data import generation_pool
     from flows.serving import serving_prep, serving_retrieve_path
     from retrieve.adapter_stack import stack_adapters
     from retrieve.model import (
@@ -56,6 +59,7 @@ def train_retrieve_candidate(
         read_retrieve_manifest,
         save_retrieve_version,
     )
+    from training.refusals import matched_offset, refusal_scores, shown
     from training.supervised import SupervisedConfig, train_supervised
     from training.traces import TraceConfig
 
@@ -89,7 +93,8 @@ def train_retrieve_candidate(
         if (finished := finished_candidate(workspace, run)) is not None:
             return finished
         begun = RetrieveModel.load(start)
-        traces = _traces(dataset.training(), generation, serving_prep(workspace).encoder, trace_config)
+        pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
+        traces = _traces(dataset.training().questions, pool, trace_config)
     allowed_s = 60.0 * settings.minutes
     result = train_supervised(
         begun.model,
@@ -102,14 +107,25 @@ def train_retrieve_candidate(
     )
     draft = fresh_folder(run / "version")
     stack_adapters(start / ADAPTER, result.adapter, draft / ADAPTER, share=settings.share)
-    version = save_retrieve_version(
-        draft,
-        draft / ADAPTER,
-        serving=begun.serving,
-        source=manifest["base"].get("source"),
-        card=candidate_card("retrieve", dataset, settings),
-        training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
-    )
+
+    def saved(serving: ServingConfig) -> str:
+        return save_retrieve_version(
+            draft,
+            draft / ADAPTER,
+            serving=serving,
+            source=manifest["base"].get("source"),
+            card=candidate_card("retrieve", dataset, settings),
+            training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
+        )
+
+    saved(serving)
+    questions = [
+        *load_set(dataset.held_out).questions,
+        *dataset.training().questions,
+    ]  # those not trained on first
+    prompts = shown(questions[:_CALIBRATION], pool, serving.episode, n=_CALIBRATION, seed=settings.seed)
+    before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
+    version = saved(replace(serving, none_offset=matched_offset(before, serving.none_offset, after)))
     candidate = Candidate("retrieve", version, result.seconds, curves=curves_of(run, ("loss",)))
     lineage = Lineage(
         start=begun.version,
@@ -120,7 +136,7 @@ def train_retrieve_candidate(
     return keep_candidate(workspace, run, candidate, draft, lineage)
 
 
-def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: TraceConfig) -> list[Trace]:
+def _traces(questions: Sequence[Question], pool: PassagePool, config: TraceConfig) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
     Where the question stands last, those on the same passages are asked of a sheet as well, twice each on average. Not
@@ -128,12 +144,10 @@ def _traces(dataset: LabelledSet, generation: Generation, encoder: Any, config: 
     people alone: the questions that were made are those which the model answers anyway, and beside these, refusals
     that it does not give yet teach it to refuse everything that is harder (LOG.md, 2026-11-28).
     """
-    from flows.asked_data import generation_pool
     from training.sheets import SheetConfig, build_sheets
     from training.traces import build_traces
 
-    pool = generation_pool(generation, dataset.documents, encoder)
-    questions = _few_gaps(dataset.questions)
+    questions = _few_gaps(questions)
     traces, counts = build_traces(questions, pool, config)
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")

@@ -6,17 +6,21 @@ import shutil
 
 import pytest
 
+from flows.asked_data import generation_pool
 from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
 from flows.retrieve_candidates import _few_gaps, train_retrieve_candidate
+from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.model import PrepModel
 from prep.workspace import Workspace
+from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from training.dataset import Question, load_set
 from training.frozen import FrozenConfig, freeze
+from training.refusals import refusal_scores, shown
 
 SETTINGS = PassSettings(
     n_examples=40, n_asked=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1, cut_steps=2
@@ -94,6 +98,21 @@ def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(wo
     )
     assert [result.label for result in results] == [SERVING, f"candidate {retrieve.version}"]
     assert "95% interval" in (verdict(results) or "")
+
+
+def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset, retrieve):
+    trained = RetrieveModel.load(workspace.model_path("retrieve", retrieve.version))
+    serving = RetrieveModel.load(serving_retrieve_path(workspace))
+    questions = [*load_set(dataset.held_out).questions, *dataset.training().questions]
+    with workspace.open_generation() as generation:
+        pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
+    prompts = shown(questions, pool, serving.serving.episode, n=96, seed=SETTINGS.seed)
+    refused = [
+        sum(score + model.serving.none_offset > 0 for score in refusal_scores(model, prompts))
+        for model in (serving, trained)
+    ]
+    assert len(prompts) == len(questions) < 96
+    assert refused[0] == refused[1]
 
 
 def test_an_answers_run_that_was_cut_short_asks_only_what_is_left(workspace, dataset, retrieve, monkeypatch):

@@ -1,0 +1,75 @@
+"""How often a version refuses: the offset with which a newly trained one refuses as often as the one before it.
+
+Training shifts how readily a model refuses, beside how well it reads. On questions made without people nothing says
+where it should be: those that were kept are those the model answers. So the share of refusals stays what it was tuned
+to, and which questions are refused is what a candidate may change. Both versions are shown the same results, of every
+second question without its evidence, and told to report; what counts is the margin of the refusal
+(`retrieve.decoding.Action`), of which no label is needed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from statistics import mean
+
+from retrieve.episode import Episode, EpisodeLimits
+from retrieve.model import RetrieveModel
+from retrieve.runner import Start
+from training.dataset import Question
+from training.pool import PassagePool
+from training.traces import with_twins, without
+
+__all__ = ["Shown", "matched_offset", "refusal_scores", "shown"]
+
+#: A prompt that ends where a report may begin, and what the report begins with.
+Shown = tuple[str, Start]
+
+_DEPTH = 20
+
+
+def shown(
+    questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, n: int, seed: int = 0
+) -> list[Shown]:
+    """Return n questions at most with their first results, every second one's evidence left out. Deterministic."""
+    order = random.Random(f"{seed}/refusals").sample(range(len(questions)), len(questions))[:n]
+    all_twins = with_twins(questions)
+    asked, twins = [questions[number] for number in order], [all_twins[number] for number in order]
+    ranked = pool.search([question.question for question in asked], _DEPTH)
+    found: list[Shown] = []
+    for number, (question, twin, passages) in enumerate(zip(asked, twins, ranked, strict=True)):
+        episode = Episode(question.question, limits)
+        episode.give(without(passages, twin.evidence) if number % 2 else passages)
+        start = Start.of(episode)
+        found.append((episode.prompt, Start(start.n_sentences, may_search=False, unsaid=start.unsaid)))
+    return found
+
+
+def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size: int = 8) -> list[float]:
+    """Return each prompt's margin of the refusal, what is added for what is unsaid in it, `none_offset` not."""
+    decoder = model.decoder()
+    scores: list[float] = []
+    for at in range(0, len(prompts), batch_size):
+        some = prompts[at : at + batch_size]
+        states = [start.state(decoder.grammar, model.serving.action) for _, start in some]
+        actions = decoder.decode([prompt for prompt, _ in some], states)
+        unsaid = model.serving.unsaid_offset
+        scores += [
+            action.none_margin + unsaid * start.unsaid
+            for action, (_, start) in zip(actions, some, strict=True)
+        ]
+    return scores
+
+
+def matched_offset(before: Sequence[float], offset: float, after: Sequence[float]) -> float:
+    """Return the offset at which scores `after` refuse as many as scores `before` do at theirs, in steps of 1/64.
+
+    Where those refuse none or all, which says little, scores are as high as before on average.
+    """
+    refused = sum(score + offset > 0 for score in before)
+    if 0 < refused < len(before):
+        highest = sorted(after, reverse=True)
+        found = -(highest[refused - 1] + highest[refused]) / 2
+    else:
+        found = offset + mean(before) - mean(after)
+    return round(64 * found) / 64
