@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -75,6 +75,33 @@ class Reading:
         return len(self.text) if prompt.startswith(self.text) else 0
 
 
+@dataclass(slots=True)
+class _Rows:
+    """Prompts that were read, one a row, to be written on.
+
+    mask: (rows, n), 0 at padding. positions: (rows, 1) of the last token. logits: (rows, vocabulary) of the next.
+    """
+
+    cache: Any
+    mask: torch.Tensor
+    positions: torch.Tensor
+    padded: bool
+    logits: torch.Tensor
+
+    def taken(self, source: Sequence[int]) -> _Rows:
+        """Return these rows in place of all, some of them several times; the cache is changed."""
+        rows = torch.tensor(source, device=self.mask.device)
+        self.cache.reorder_cache(rows)
+        return _Rows(self.cache, self.mask[rows], self.positions[rows], self.padded, self.logits[rows])
+
+
+@dataclass(slots=True)
+class _Written:
+    tokens: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    margins: dict[Decision, float] = field(default_factory=dict)
+
+
 class Decoder:
     """A causal LM with its tokenizer and grammar."""
 
@@ -134,81 +161,99 @@ class Decoder:
             return []
         if reading is not None and len(prompts) > 1:
             raise ValueError("a reading belongs to one prompt")
+        different = list(dict.fromkeys(prompts))
+        encoded, rows = self._read(different, reading)
+        if len(different) < len(prompts):  # from here on each prompt has its own row
+            rows = rows.taken([different.index(prompt) for prompt in prompts])
+        written = self._write(rows, states, temperature, generator, deadline)
+        if reading is not None:
+            reading.ids, reading.cache = [*encoded[0], *written[0].tokens], rows.cache
+            reading.text = prompts[0] + self.grammar.text(written[0].tokens)
+        lengths = {prompt: len(ids) for prompt, ids in zip(different, encoded, strict=True)}
+        return [
+            Action(
+                self.grammar.text(one.tokens),
+                tuple(one.tokens),
+                one.logprob,
+                one.margins["none"],
+                one.margins["search"],
+                lengths[prompt],
+                state.done,
+            )
+            for one, prompt, state in zip(written, prompts, states, strict=True)
+        ]
+
+    def _read(self, prompts: Sequence[str], reading: Reading | None) -> tuple[list[list[int]], _Rows]:
+        """Read different prompts; returns their token ids, and where each may be written on."""
         from transformers import DynamicCache
 
         device = self.model.device
-        different = list(dict.fromkeys(prompts))
-        row_of = {prompt: row for row, prompt in enumerate(different)}
-        source = torch.tensor([row_of[prompt] for prompt in prompts], device=device)
         n_known = 0 if reading is None else reading.n_characters_of(prompts[0])
         if reading is not None and n_known:
             encoded = [[*reading.ids, *self.grammar.encode(prompts[0][n_known:])]]
             cache, n_read = reading.cache, len(reading.ids) - 1
         else:
-            encoded = [self.encode(prompt) for prompt in different]
+            encoded = [self.encode(prompt) for prompt in prompts]
             cache = DynamicCache(config=self.model.config)
             n_read = self._read_shared(encoded, cache)
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
-        whole = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
-        ids = whole[:, n_read:]
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, n_read:]
-        written: list[list[int]] = [[] for _ in prompts]
-        logprobs = [0.0] * len(prompts)
-        margins: dict[Decision, list[float]] = {name: [float("nan")] * len(prompts) for name in self.offsets}
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         padded = width != min(map(len, encoded))
-        step_ids = ids
-        masks = self._reading_masks(whole, mask, n_read)
+        masks = self._reading_masks(ids, mask, n_read)
+        logits = self._forward(
+            cache,
+            ids[:, n_read:],
+            masks if masks is not None else mask if padded else None,
+            positions[:, n_read:],
+        )
+        return encoded, _Rows(cache, mask, positions[:, -1:], padded, logits)
+
+    def _write(
+        self,
+        rows: _Rows,
+        states: Sequence[Constraint],
+        temperature: float,
+        generator: torch.Generator | None,
+        deadline: float | None,
+    ) -> list[_Written]:
+        """Write on from what was read, each row by its state, until all are done or it is late."""
+        pad, device = self.tokenizer.pad_token_id, self.model.device
+        written = [_Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
+        logits, mask, positions = rows.logits, rows.mask, rows.positions
         while True:
-            output = self.model(
-                input_ids=step_ids,
-                attention_mask=masks if masks is not None else mask if padded else None,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            if step_ids is ids and len(different) < len(prompts):  # from here on each prompt has its own row
-                cache.reorder_cache(cast(torch.LongTensor, source))
-                mask, positions = mask[source], positions[source]
-                output.logits = output.logits[source]
             going = [row for row, state in enumerate(states) if not state.done]
             step = [pad] * len(states)
-            chosen = self._choose(
-                output.logits[going, -1].float(), [states[row] for row in going], temperature, generator
-            )
+            chosen = self._choose(logits[going], [states[row] for row in going], temperature, generator)
             for row, token, logprob, margin in zip(going, *chosen, strict=True):
                 if (decision := states[row].decides) is not None:
-                    margins[decision][row] = margin
+                    written[row].margins[decision] = margin
                 states[row].advance(token)
-                written[row].append(token)
-                logprobs[row] += logprob
+                written[row].tokens.append(token)
+                written[row].logprob += logprob
                 step[row] = token
-            masks = None  # what is written sees what stands before it
             late = deadline is not None and time.monotonic() > deadline
             if late or all(state.done for state in states):
-                break
-            step_ids = torch.tensor(step, device=device).unsqueeze(1)
-            mask = torch.cat([mask, torch.ones((len(prompts), 1), dtype=mask.dtype, device=device)], dim=1)
-            positions = positions[:, -1:] + 1
-        if reading is not None:
-            reading.ids, reading.cache = [*encoded[0], *written[0]], cache
-            reading.text = prompts[0] + self.grammar.text(written[0])
-        return [
-            Action(
-                self.grammar.text(tokens),
-                tuple(tokens),
-                logprob,
-                none,
-                search,
-                len(encoded[row_of[prompt]]),
-                state.done,
-            )
-            for tokens, logprob, none, search, prompt, state in zip(
-                written, logprobs, margins["none"], margins["search"], prompts, states, strict=True
-            )
-        ]
+                return written
+            mask = torch.cat([mask, torch.ones((len(states), 1), dtype=mask.dtype, device=device)], dim=1)
+            positions = positions + 1
+            ids = torch.tensor(step, device=device).unsqueeze(1)
+            logits = self._forward(rows.cache, ids, mask if rows.padded else None, positions)
+
+    def _forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
+        """Read ids, (rows, n), behind what the cache holds; return the logits (rows, vocabulary) of what comes next."""
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def _reading_masks(self, ids: torch.Tensor, real: torch.Tensor, n_read: int) -> Any:
         """Return the masks under which ids, (rows, n), are read on from place n_read; None where the usual ones do.

@@ -115,11 +115,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None, help="write every figure there")
+    parser.add_argument("--rows", type=Path, default=None, help="write every answer there, to try rules on")
     arguments = parser.parse_args()
     drawn = Sheets.load(arguments.sheets)
     practice = SheetPractice(drawn, RetrieveModel.load(arguments.version))
     n_sheets = min(max(arguments.questions // drawn.n_questions, 1), len(drawn.sheets))
     answers = draw(practice, n_sheets, arguments.draws, arguments.seed)
+    if arguments.rows is not None:
+        with arguments.rows.open("w", encoding="utf-8") as file:
+            for of in answers:
+                file.write(json.dumps([asdict(one) for one in of], ensure_ascii=False) + "\n")
     results = {
         name: AnswersResult(drawn.dataset.name, name, 0, [rule(of) for of in answers])
         for name, rule in RULES.items()
