@@ -123,10 +123,6 @@ class AskState:
         words = self.grammar.words
         self._next = [at for at, token in enumerate(self.sentence) if self._begins[at] and bool(words[token])]
 
-    def fresh(self) -> AskState:
-        """Return the place where this one began."""
-        return AskState(self.grammar, self.number, self.sentence, self.limits)
-
     @property
     def decides(self) -> Decision | None:
         """Nothing: a question is always written."""

@@ -7,25 +7,20 @@ actions of one episode. Log-probabilities are those of the constrained distribut
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from retrieve.consensus import most_agreed
 from retrieve.grammar import Decision, Grammar
 from retrieve.sight import Sight, added_masks, sliding_window
 
 __all__ = ["Action", "Constraint", "Decoder", "Reading"]
 
 _LEAST_SHARED = 32  # tokens; fewer are not worth a pass of their own
-_LONGEST_COMPARED = 32  # tokens of a report; longer ones say several things, no two of which agree
 
 
 class Constraint(Protocol):
@@ -46,17 +41,13 @@ class Constraint(Protocol):
 
     def advance(self, token: int, /) -> None: ...
 
-    def fresh(self) -> Constraint:
-        """Return the place where this one began."""
-
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """What the model wrote. `complete` is False where the deadline cut it off.
 
     none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
-    search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed). n_drawn:
-    tokens that were written to compare with, those of this action not among them.
+    search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
     """
 
     text: str
@@ -66,7 +57,6 @@ class Action:
     search_margin: float
     n_prompt_tokens: int
     complete: bool
-    n_drawn: int = 0
 
 
 @dataclass(slots=True)
@@ -110,19 +100,6 @@ class _Written:
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
     margins: dict[Decision, float] = field(default_factory=dict)
-    n_drawn: int = 0
-
-
-#: Gives numbers in 0..1, (n, 1) in float64, to draw the next tokens of these rows by.
-Numbers = Callable[[Sequence[int]], torch.Tensor]
-
-
-def _numbers_of(generator: torch.Generator | None) -> Numbers:
-    return lambda rows: torch.rand(len(rows), 1, generator=generator, dtype=torch.float64)
-
-
-def _one_of_each(generators: Sequence[torch.Generator], rows: Sequence[int]) -> torch.Tensor:
-    return torch.cat([torch.rand(1, 1, generator=generators[row], dtype=torch.float64) for row in rows])
 
 
 class Decoder:
@@ -137,21 +114,17 @@ class Decoder:
         unsaid_offset: float = 0.0,
         search_offset: float = 0.0,
         two_way: bool = False,
-        draws: int = 0,
-        sure: float = 1.0,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
         unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
         held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
-        `retrieve.sight`. draws: a greedy report that is less likely than `sure` is compared with so many drawn ones,
-        and that which most of them agree with is taken (`retrieve.consensus`).
+        `retrieve.sight`.
         """
         self.model = model
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.unsaid_offset = unsaid_offset
-        self.draws, self.sure = draws, sure
         self.sight = Sight.of(tokenizer, two_way=two_way)
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
@@ -192,14 +165,10 @@ class Decoder:
         encoded, rows = self._read(different, reading)
         if len(different) < len(prompts):  # from here on each prompt has its own row
             rows = rows.taken([different.index(prompt) for prompt in prompts])
-        again = copy.deepcopy(rows.cache) if self.draws and temperature == 0 else None
-        fresh = [state.fresh() for state in states] if again is not None else []
-        written = self._write(rows, states, temperature, _numbers_of(generator), deadline)
+        written = self._write(rows, states, temperature, generator, deadline)
         if reading is not None:
             reading.ids, reading.cache = [*encoded[0], *written[0].tokens], rows.cache
             reading.text = prompts[0] + self.grammar.text(written[0].tokens)
-        if again is not None:
-            self._compare(replace(rows, cache=again), fresh, prompts, states, written, deadline)
         lengths = {prompt: len(ids) for prompt, ids in zip(different, encoded, strict=True)}
         return [
             Action(
@@ -210,7 +179,6 @@ class Decoder:
                 one.margins["search"],
                 lengths[prompt],
                 state.done,
-                one.n_drawn,
             )
             for one, prompt, state in zip(written, prompts, states, strict=True)
         ]
@@ -248,19 +216,17 @@ class Decoder:
         rows: _Rows,
         states: Sequence[Constraint],
         temperature: float,
-        numbers: Numbers,
+        generator: torch.Generator | None,
         deadline: float | None,
-        most: float = math.inf,
     ) -> list[_Written]:
-        """Write on from what was read, each row by its state, until all are done, it is late, or has `most` tokens."""
+        """Write on from what was read, each row by its state, until all are done or it is late."""
         pad, device = self.tokenizer.pad_token_id, self.model.device
         written = [_Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
         logits, mask, positions = rows.logits, rows.mask, rows.positions
         while True:
             going = [row for row, state in enumerate(states) if not state.done]
             step = [pad] * len(states)
-            drawn = numbers(going) if temperature > 0 else None
-            chosen = self._choose(logits[going], [states[row] for row in going], temperature, drawn)
+            chosen = self._choose(logits[going], [states[row] for row in going], temperature, generator)
             for row, token, logprob, margin in zip(going, *chosen, strict=True):
                 if (decision := states[row].decides) is not None:
                     written[row].margins[decision] = margin
@@ -269,53 +235,12 @@ class Decoder:
                 written[row].logprob += logprob
                 step[row] = token
             late = deadline is not None and time.monotonic() > deadline
-            if late or all(state.done for state in states) or max(len(one.tokens) for one in written) >= most:
+            if late or all(state.done for state in states):
                 return written
             mask = torch.cat([mask, torch.ones((len(states), 1), dtype=mask.dtype, device=device)], dim=1)
             positions = positions + 1
             ids = torch.tensor(step, device=device).unsqueeze(1)
             logits = self._forward(rows.cache, ids, mask if rows.padded else None, positions)
-
-    def _compare(
-        self,
-        rows: _Rows,
-        fresh: Sequence[Constraint],
-        prompts: Sequence[str],
-        states: Sequence[Constraint],
-        written: list[_Written],
-        deadline: float | None,
-    ) -> None:
-        """Put what most draws agree with in the place of unsure reports; where it is late, these stay as they are.
-
-        fresh: the states at the beginning. What is drawn for a prompt depends on nothing beside it.
-        """
-        unsure = [
-            row
-            for row, (state, one) in enumerate(zip(states, written, strict=True))
-            if state.done
-            and one.tokens[0] == self.grammar.report
-            and len(one.tokens) <= _LONGEST_COMPARED
-            and one.logprob < math.log(self.sure)
-        ]
-        if not unsure or (deadline is not None and time.monotonic() > deadline):
-            return
-        of_draw = [row for row in unsure for _ in range(self.draws)]
-        generators = [
-            torch.Generator().manual_seed(zlib.crc32(f"{number} {prompts[row]}".encode()))
-            for row in unsure
-            for number in range(self.draws)
-        ]
-        places = [fresh[row].fresh() for row in of_draw]
-        numbers = lambda going: _one_of_each(generators, going)  # noqa: E731
-        drawn = self._write(rows.taken(of_draw), places, 1.0, numbers, deadline, _LONGEST_COMPARED)
-        for at, row in enumerate(unsure):
-            own = slice(at * self.draws, (at + 1) * self.draws)
-            n_drawn = sum(len(one.tokens) for one in drawn[own])
-            finished = [one for one, place in zip(drawn[own], places[own], strict=True) if place.done]
-            answers = [written[row], *(one for one in finished if one.tokens[0] == self.grammar.report)]
-            texts = [self.grammar.text(one.tokens) for one in answers]
-            chosen = answers[most_agreed(texts, [one.logprob for one in answers])]
-            written[row] = replace(chosen, margins=written[row].margins, n_drawn=n_drawn)
 
     def _forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
         """Read ids, (rows, n), behind what the cache holds; return the logits (rows, vocabulary) of what comes next."""
@@ -379,12 +304,12 @@ class Decoder:
         logits: torch.Tensor,
         states: Sequence[Constraint],
         temperature: float,
-        drawn: torch.Tensor | None,
+        generator: torch.Generator | None,
     ) -> tuple[list[int], list[float], list[float]]:
         """Return each row's token, its log-probability, and the margin of what is decided, where something is.
 
-        logits: (rows, vocabulary). Where they lie, the choice is made. drawn: (rows, 1) in 0..1, drawn on the CPU, so
-        that a seed means the same on every device; None where the likeliest is taken.
+        logits: (rows, vocabulary). Where they lie, the choice is made; what is drawn is drawn on the CPU,
+        one number a row, so that a seed means the same on every device.
         """
         allowed = torch.stack([state.allowed() for state in states]).to(logits.device)
         scores = logits.masked_fill(~allowed, float("-inf"))
@@ -404,10 +329,12 @@ class Decoder:
                 [self.offset(decision, states[row]) for row in rows], device=scores.device
             )
         scores = torch.log_softmax(scores, dim=-1)
-        if drawn is not None:
+        if temperature > 0:
             up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)
-            places = drawn.to(logits.device) * up_to[:, -1:]
-            tokens = torch.searchsorted(up_to, places, right=True).clamp(max=scores.shape[1] - 1)
+            drawn = torch.rand(len(states), 1, generator=generator, dtype=torch.float64).to(logits.device)
+            tokens = torch.searchsorted(up_to, drawn * up_to[:, -1:], right=True).clamp(
+                max=scores.shape[1] - 1
+            )
         else:
             tokens = scores.argmax(dim=-1, keepdim=True)
         return tokens[:, 0].tolist(), scores.gather(1, tokens)[:, 0].tolist(), margins

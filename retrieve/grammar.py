@@ -162,10 +162,6 @@ class GrammarState:
             return "search"
         return "none" if self.place == "statement" and not self.written and self.n_findings == 0 else None
 
-    def fresh(self) -> GrammarState:
-        """Return the place where this one began."""
-        return GrammarState(self.grammar, self.n_sentences, self.may_search, self.limits, self.unsaid)
-
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next: bool (vocabulary,). Never all False before `done`."""
         grammar, limits = self.grammar, self.limits

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from prep.errors import ConfigError, WeightsError
+from prep.errors import WeightsError
 from prep.manifest import file_digest
 from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
 from retrieve.decoding import Decoder
@@ -37,24 +37,15 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 class ServingConfig:
     """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
 
-    two_way: results are read in both directions (`retrieve.sight`), as the version was trained. draws: a short report
-    that is less likely than `sure` is compared with so many drawn ones (`retrieve.consensus`).
+    two_way: results are read in both directions (`retrieve.sight`), as the version was trained.
     """
 
     none_offset: float = 0.0
     unsaid_offset: float = 0.0
     search_offset: float = 0.0
     two_way: bool = False
-    draws: int = 0
-    sure: float = 1.0
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
-
-    def __post_init__(self) -> None:
-        if self.draws < 0 or not 0 < self.sure <= 1:
-            raise ConfigError(
-                f"draws={self.draws!r} must not be negative, and sure={self.sure!r} lie in 0..1, above 0"
-            )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> ServingConfig:
@@ -68,8 +59,6 @@ class ServingConfig:
                 unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
                 two_way=bool(content.get("two_way", False)),
-                draws=int(content.get("draws", 0)),
-                sure=float(content.get("sure", 1.0)),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
             )
@@ -135,8 +124,6 @@ class RetrieveModel:
             unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
             two_way=serving.two_way,
-            draws=serving.draws,
-            sure=serving.sure,
         )
 
     @classmethod

@@ -65,8 +65,8 @@ class Run:
 
     @property
     def n_completion_tokens(self) -> int:
-        """Tokens written, in all actions, those that were only compared with among them."""
-        return sum(len(action.token_ids) + action.n_drawn for action in self.actions)
+        """Tokens written, in all actions."""
+        return sum(len(action.token_ids) for action in self.actions)
 
 
 class EpisodeRunner:

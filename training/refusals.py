@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import mean
 
 from retrieve.episode import Episode, EpisodeLimits
@@ -48,7 +47,7 @@ def shown(
 
 def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size: int = 8) -> list[float]:
     """Return each prompt's margin of the refusal, what is added for what is unsaid in it, `none_offset` not."""
-    decoder = replace(model, serving=replace(model.serving, draws=0)).decoder()
+    decoder = model.decoder()
     scores: list[float] = []
     for at in range(0, len(prompts), batch_size):
         some = prompts[at : at + batch_size]

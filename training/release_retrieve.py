@@ -1,10 +1,9 @@
 """Make a trained adapter the version that ships: settings from tuning, a card, a manifest, `CURRENT`.
 
     python -m training.release_retrieve --run RUN --tuning tuning.json --name 0.1 --card card.md --out WEIGHTS
-    python -m training.release_retrieve --version OLDER --draws 12 --sure 0.4 --name 0.5 --card card.md --out WEIGHTS
 
 Measures nothing itself: the tuning file comes from `training.tune_serving`, the card is written by a person from
-measured figures. The second form serves a version in another way.
+measured figures.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any
 
 from prep.errors import DataError
 from retrieve.episode import EpisodeLimits
-from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
+from retrieve.model import ServingConfig, save_retrieve_version
 from training.tune_serving import trained_two_way, worth
 
-__all__ = ["chosen_serving", "release", "release_again"]
+__all__ = ["chosen_serving", "release"]
 
 
 def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[str, float]]:
@@ -61,50 +60,18 @@ def release(run: Path, tuning: list[dict[str, Any]], name: str, card: str, weigh
     return version
 
 
-def release_again(version: Path, draws: int, sure: float, name: str, card: str, weights: Path) -> str:
-    """Write `weights`/`name` with a version's adapter, unsure answers compared; returns the version string."""
-    manifest = read_retrieve_manifest(version)
-    serving = replace(ServingConfig.from_json(manifest["serving"]), draws=draws, sure=sure)
-    released = save_retrieve_version(
-        weights / name,
-        version / ADAPTER,
-        serving=serving,
-        source=manifest["base"].get("source"),
-        name=f"retrieve-{name}",
-        card=card,
-        metrics=manifest["metrics"],
-        training={**manifest["training"], "served_before_as": manifest["version"]},
-    )
-    (weights / "CURRENT").write_text(name + "\n", encoding="utf-8")
-    return released
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    begun = parser.add_mutually_exclusive_group(required=True)
-    begun.add_argument("--run", type=Path, help="folder of a finished training run")
-    begun.add_argument("--version", type=Path, help="folder of a version to serve in another way")
-    parser.add_argument("--tuning", type=Path, help="of a run: what training.tune_serving wrote")
-    parser.add_argument(
-        "--draws", type=int, default=12, help="of a version: that unsure answers are compared with"
-    )
-    parser.add_argument(
-        "--sure", type=float, default=0.4, help="of a version: the likelihood below which they are"
-    )
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished training run")
+    parser.add_argument("--tuning", type=Path, required=True)
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument("--out", type=Path, required=True, help="the folder of shipped weights")
     arguments = parser.parse_args()
-    card = arguments.card.read_text(encoding="utf-8")
-    if arguments.version is not None:
-        compared = arguments.draws, arguments.sure
-        print(release_again(arguments.version, *compared, arguments.name, card, arguments.out))
-        return
-    if arguments.tuning is None:
-        parser.error("a run needs --tuning")
     tuning = json.loads(arguments.tuning.read_text(encoding="utf-8"))
+    card = arguments.card.read_text(encoding="utf-8")
     print(release(arguments.run, tuning, arguments.name, card, arguments.out))
 
 

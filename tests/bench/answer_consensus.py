@@ -1,13 +1,13 @@
 """Would the answer that most sampled answers agree on be better than the greedy one? Not a test, not timed.
 
-    python tests/bench/answer_consensus.py --sheets HELD [--questions 400] [--draws 16] [--sure 0.4] [--json FILE]
+    python tests/bench/answer_consensus.py --sheets HELD [--questions 400] [--draws 16] [--json FILE]
 
 HELD is a folder of `python -m training.sheet_practice --held-out`. Each question is answered greedily, and so many
 times at the temperature of training. Shown are the greedy answers, single draws (their mean), the likeliest of all,
 the one that agrees most with the draws (minimum Bayes risk by F1, Kumar and Byrne 2004, where refusals agree with
-refusals alone), the same with each different draw once, weighed by how likely it is, that which is served where the
-greedy one is less likely than `sure` (`retrieve.consensus`), and the best there is, which takes the labels to know.
-Gains are those on greedy, paired by question and resampled by document.
+refusals alone), the same with each different draw once, weighed by how likely it is, and the best there is, which takes
+the labels to know. Gains are those on greedy, paired by question
+and resampled by document.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
 
-from retrieve.consensus import most_agreed
-from retrieve.episode import NONE
 from retrieve.model import RetrieveModel
 from training.gains import figures_of, gains_of
 from training.metrics_answers import f1
@@ -76,17 +73,6 @@ def weighed(answers: Sequence[Answered]) -> AnswerRow:
     ).row
 
 
-def served(answers: Sequence[Answered], sure: float) -> AnswerRow:
-    """Return what `retrieve.decoding` takes: the one the draws agree with, if the greedy one is not sure."""
-    if math.exp(answers[0].logprob) >= sure:
-        return answers[0].row
-    reports = [
-        f"<report> {NONE}</report>" if one.row.abstained else f"<report> {one.row.prediction}</report>"
-        for one in answers
-    ]
-    return answers[most_agreed(reports, [one.logprob for one in answers])].row
-
-
 def best(answers: Sequence[Answered]) -> AnswerRow:
     return max((answer.row for answer in answers), key=lambda row: reward(row, PRICES))
 
@@ -99,12 +85,7 @@ RULES: dict[str, Callable[[Sequence[Answered]], AnswerRow]] = {
     "weighed": weighed,
     "best, by the labels": best,
 }
-WITHOUT_LABELS = (
-    "likeliest",
-    "agreed",
-    "weighed",
-    "served",
-)  # of them, what could serve instead of the greedy answer
+WITHOUT_LABELS = ("likeliest", "agreed", "weighed")  # of them, what could serve instead of the greedy answer
 
 
 def draw(practice: SheetPractice, n_sheets: int, n_draws: int, seed: int) -> list[list[Answered]]:
@@ -132,16 +113,12 @@ def main() -> None:
     parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
     parser.add_argument("--questions", type=int, default=400)
     parser.add_argument("--draws", type=int, default=16)
-    parser.add_argument("--sure", type=float, default=0.4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=None, help="write every figure there")
     parser.add_argument("--rows", type=Path, default=None, help="write every answer there, to try rules on")
     arguments = parser.parse_args()
     drawn = Sheets.load(arguments.sheets)
-    rules = {**RULES, "served": partial(served, sure=arguments.sure)}
-    model = RetrieveModel.load(arguments.version)
-    model.serving = replace(model.serving, draws=0)
-    practice = SheetPractice(drawn, model)
+    practice = SheetPractice(drawn, RetrieveModel.load(arguments.version))
     n_sheets = min(max(arguments.questions // drawn.n_questions, 1), len(drawn.sheets))
     answers = draw(practice, n_sheets, arguments.draws, arguments.seed)
     if arguments.rows is not None:
@@ -150,7 +127,7 @@ def main() -> None:
                 file.write(json.dumps([asdict(one) for one in of], ensure_ascii=False) + "\n")
     results = {
         name: AnswersResult(drawn.dataset.name, name, 0, [rule(of) for of in answers])
-        for name, rule in rules.items()
+        for name, rule in RULES.items()
     }
     single = [
         figures_of(AnswersResult(drawn.dataset.name, "drawn", 0, [of[at].row for of in answers]), PRICES)
@@ -160,9 +137,6 @@ def main() -> None:
     figures["single draws"] = {name: sum(one[name] for one in single) / len(single) for name in single[0]}
     gains = {name: gains_of(results["greedy"], results[name], PRICES) for name in WITHOUT_LABELS}
     print(f"{len(answers)} questions, {arguments.draws} draws each, version {practice.versions['retrieve']}")
-    unsure = [of for of in answers if math.exp(of[0].logprob) < arguments.sure]
-    extra = sum(one.row.completion_tokens for of in unsure for one in of[1:]) / len(answers)
-    print(f"served: {len(unsure)} compared, {extra:.1f} tokens more a question")
     for name, shown in figures.items():
         print(f"{name:20}", " ".join(f"{metric} {value:.3f}" for metric, value in shown.items()))
     for name, of in gains.items():
