@@ -25,6 +25,9 @@ from prep.workspace import Workspace
 from training.dataset import Question, load_set
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from retrieve.model import ServingConfig
     from training.pool import PassagePool
     from training.traces import Trace, TraceConfig
 
@@ -59,7 +62,6 @@ def train_retrieve_candidate(
         read_retrieve_manifest,
         save_retrieve_version,
     )
-    from training.refusals import matched_offset, refusal_scores, shown
     from training.supervised import SupervisedConfig, train_supervised
     from training.traces import TraceConfig
 
@@ -93,8 +95,9 @@ def train_retrieve_candidate(
         if (finished := finished_candidate(workspace, run)) is not None:
             return finished
         begun = RetrieveModel.load(start)
-        pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
-        traces = _traces(dataset.training().questions, pool, trace_config)
+        training = dataset.training()
+        pool = generation_pool(generation, training.documents, serving_prep(workspace).encoder)
+        traces = _traces(training.questions, pool, trace_config)
     allowed_s = 60.0 * settings.minutes
     result = train_supervised(
         begun.model,
@@ -118,22 +121,40 @@ def train_retrieve_candidate(
             training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},
         )
 
-    saved(serving)
-    questions = [
-        *load_set(dataset.held_out).questions,
-        *dataset.training().questions,
-    ]  # those not trained on first
-    prompts = shown(questions[:_CALIBRATION], pool, serving.episode, n=_CALIBRATION, seed=settings.seed)
-    before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
-    version = saved(replace(serving, none_offset=matched_offset(before, serving.none_offset, after)))
+    saved(serving)  # as it was, to be compared
+    questions = [*load_set(dataset.held_out).questions, *training.questions]  # those not trained on first
+    version = saved(_as_ready(start, draft, questions[:_CALIBRATION], pool, serving, settings.seed))
     candidate = Candidate("retrieve", version, result.seconds, curves=curves_of(run, ("loss",)))
     lineage = Lineage(
         start=begun.version,
         dataset=dataset.describe(),
-        config={"stage": "supervised", **asdict(config), "minutes": settings.minutes, "seed": settings.seed},
+        config={
+            "stage": "supervised",
+            **asdict(config),
+            "minutes": settings.minutes,
+            "share": settings.share,
+            "seed": settings.seed,
+        },
         generation=made_of["generation"],
     )
     return keep_candidate(workspace, run, candidate, draft, lineage)
+
+
+def _as_ready(
+    start: Path,
+    draft: Path,
+    questions: Sequence[Question],
+    pool: PassagePool,
+    serving: ServingConfig,
+    seed: int,
+) -> ServingConfig:
+    """Return the settings with which the version in `draft` refuses as often as the one in `start`."""
+    from retrieve.model import RetrieveModel
+    from training.refusals import matched_offset, refusal_scores, shown
+
+    prompts = shown(questions, pool, serving.episode, n=len(questions), seed=seed)
+    before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
+    return replace(serving, none_offset=matched_offset(before, serving.none_offset, after))
 
 
 def _traces(questions: Sequence[Question], pool: PassagePool, config: TraceConfig) -> list[Trace]:
