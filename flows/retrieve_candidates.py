@@ -36,7 +36,7 @@ __all__ = ["train_retrieve_candidate"]
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
 # So many questions say how often the candidate is to refuse (`training.refusals`).
-_CALIBRATION = 96
+_CALIBRATION = 64
 
 
 def train_retrieve_candidate(
