@@ -152,7 +152,7 @@ def _as_ready(
     from retrieve.model import RetrieveModel
     from training.refusals import matched_offset, refusal_scores, shown
 
-    prompts = shown(questions, pool, serving.episode, n=len(questions), seed=seed)
+    prompts = shown(questions, pool, serving.episode, seed=seed)
     before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
     return replace(serving, none_offset=matched_offset(before, serving.none_offset, after))
 

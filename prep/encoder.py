@@ -36,7 +36,7 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 #: States (tokens, d) of one sequence, in float32 or coarser.
 TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
-#: Read at once: more only fills more with padding, and no longer fits the caches (LOG.md, 2026-11-28).
+#: Read at once, on a CPU: more only fills more with padding (LOG.md, 2026-11-28).
 BATCH_TOKENS = 1024
 
 _POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}

@@ -31,7 +31,7 @@ _URL = re.compile(r"https?://\S+|www\.\S+")
 _DIRECTIVE = re.compile(r"\s*\.\. |\s*:[\w-]+:|\s*</?[a-zA-Z!][^>]*>|\s*\[[^\]]+\]:\s")
 _SPEAKER = re.compile(r"\s*[A-Z][\w .'-]{0,30}:\s")
 _PAGE = re.compile(r"[\s\-–|]*(?:page|p\.)?\s*\d{1,4}(?:\s*(?:of|/)\s*\d{1,4})?[\s\-–|.]*$", re.I)
-_MENU = re.compile(
+_MENU = re.compile(  # of text in lower case
     r"cookie|subscribe|newsletter|sign (?:in|up)|log ?in|share (?:this|on)|copyright|©|all rights reserved|"
     r"privacy policy|terms of (?:use|service)|skip to|previous|next page|back to top|menu|search|follow us|"
     r"advertis|related (?:articles|posts)|table of contents|edit this page|print|download pdf|confidential"

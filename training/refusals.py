@@ -29,15 +29,14 @@ _DEPTH = 20
 
 
 def shown(
-    questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, n: int, seed: int = 0
+    questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, seed: int = 0
 ) -> list[Shown]:
-    """Return n questions at most with their first results, every second one's evidence left out. Deterministic."""
-    order = random.Random(f"{seed}/refusals").sample(range(len(questions)), len(questions))[:n]
-    all_twins = with_twins(questions)
-    asked, twins = [questions[number] for number in order], [all_twins[number] for number in order]
-    ranked = pool.search([question.question for question in asked], _DEPTH)
+    """Return the questions, shuffled, with their first results; every second one's evidence left out. Deterministic."""
+    pairs = list(zip(questions, with_twins(questions), strict=True))
+    asked = random.Random(f"{seed}/refusals").sample(pairs, len(pairs))
+    ranked = pool.search([question.question for question, _ in asked], _DEPTH)
     found: list[Shown] = []
-    for number, (question, twin, passages) in enumerate(zip(asked, twins, ranked, strict=True)):
+    for number, ((question, twin), passages) in enumerate(zip(asked, ranked, strict=True)):
         episode = Episode(question.question, limits)
         episode.give(without(passages, twin.evidence) if number % 2 else passages)
         start = Start.of(episode)
@@ -53,10 +52,9 @@ def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size
         some = prompts[at : at + batch_size]
         states = [start.state(decoder.grammar, model.serving.action) for _, start in some]
         actions = decoder.decode([prompt for prompt, _ in some], states)
-        unsaid = model.serving.unsaid_offset
         scores += [
-            action.none_margin + unsaid * start.unsaid
-            for action, (_, start) in zip(actions, some, strict=True)
+            action.none_margin + decoder.offset("none", state) - model.serving.none_offset
+            for action, state in zip(actions, states, strict=True)
         ]
     return scores
 

@@ -106,7 +106,7 @@ def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset
     questions = [*load_set(dataset.held_out).questions, *dataset.training().questions]
     with workspace.open_generation() as generation:
         pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
-    prompts = shown(questions, pool, serving.serving.episode, n=64, seed=SETTINGS.seed)
+    prompts = shown(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
     refused = [
         sum(score + model.serving.none_offset > 0 for score in refusal_scores(model, prompts))
         for model in (serving, trained)
