@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.tags import TAGS
+from training.backwards import with_backwards
 from training.learner import Learner
 from training.packs import Example, Pack, encode_traces, make_packs, pack_steps
 from training.padded import fitting, fixed_batches, padded_tensors, plan_steps
@@ -58,6 +59,9 @@ class SupervisedConfig:
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
     two_way: bool = False  # results are read in both directions (`retrieve.sight`); serve it so, too
+    backwards_share: float = (
+        0.0  # of the traces, those that are told backwards besides (`training.backwards`)
+    )
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
@@ -66,6 +70,8 @@ class SupervisedConfig:
             raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
         if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
             raise ConfigError("rank, learning_rate and n_epochs must be positive")
+        if not 0 <= self.backwards_share <= 1:
+            raise ConfigError(f"backwards_share={self.backwards_share!r} must lie in 0..1")
         if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
             raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
 
@@ -198,7 +204,8 @@ class _Work:
         cls, tokenizer: Any, traces: Sequence[Trace], held_out: Sequence[Trace], config: SupervisedConfig
     ) -> _Work:
         """Raises DataError where no trace fits."""
-        examples = encode_traces(tokenizer, traces)
+        told = with_backwards(traces, config.backwards_share, seed=config.seed)
+        examples = encode_traces(tokenizer, told)
         kept = fitting(examples, config)
         if not kept:
             raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
@@ -300,6 +307,7 @@ def main() -> None:
         "n_epochs",
         "rank",
         "frozen_layers",
+        "backwards_share",
         "batch_tokens",
         "evaluate_every",
         "checkpoint_every",

@@ -1,0 +1,56 @@
+"""Traces told backwards begin like those they are made of, and only their question is to be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrieve.backwards import told_backwards
+from training.backwards import backwards, with_backwards
+from training.traces import Trace
+
+RESULTS = ("<results>\nMoon\n⟦1⟧ It is far.\n</results>\n", False)
+ASKED = ("<question>How far is it?</question>\n", False)
+FORWARDS = Trace("q", "direct", (RESULTS, ASKED, ("<report> far⟦1⟧</report>", True)))
+
+
+def test_the_question_alone_is_to_be_written_behind_its_report() -> None:
+    told = backwards(FORWARDS)
+    assert told is not None
+    assert told.segments == (
+        RESULTS,
+        ("<report> far⟦1⟧</report>\n<question>", False),
+        ("How far is it?</question>", True),
+    )
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        (ASKED, RESULTS, ("<report> far⟦1⟧</report>", True)),  # the question in front
+        (RESULTS, ASKED, ("<search> moon</search>", True)),
+        (
+            RESULTS,
+            ASKED,
+            ("<search> moon</search>", True),
+            ("\n", False),
+            RESULTS,
+            ("<report> none</report>", True),
+        ),
+    ],
+)
+def test_what_cannot_be_told_backwards_is_left_out(segments: tuple[tuple[str, bool], ...]) -> None:
+    assert backwards(Trace("q", "again", segments)) is None
+
+
+def test_a_share_of_them_is_added_and_none_is_taken_away() -> None:
+    traces = [FORWARDS] * 200
+    both = with_backwards(traces, 0.5, seed=3)
+    assert both[:200] == traces
+    assert 60 < len(both) - 200 < 140
+    assert both == with_backwards(traces, 0.5, seed=3)
+    assert with_backwards(traces, 0.0) == traces
+
+
+def test_what_is_no_question_of_an_episode_is_refused() -> None:
+    with pytest.raises(ValueError, match="no question"):
+        told_backwards("How far?", "<report> far⟦1⟧</report>")

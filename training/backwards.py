@@ -1,0 +1,34 @@
+"""Traces told backwards, from which the model learns how well an answer explains its question.
+
+Only the question is to be written; it stands behind the report (`retrieve.backwards`). Such a trace begins like the one
+it is made of, so both are read together where traces are packed. Refusals are told backwards, too: what is asked where
+nothing answers it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from retrieve.backwards import told_backwards
+from training.traces import Trace
+
+__all__ = ["backwards", "with_backwards"]
+
+
+def backwards(trace: Trace) -> Trace | None:
+    """Return the trace told backwards; None where it has a second search, no report, or its question in front."""
+    if len(trace.segments) != 3:
+        return None
+    (results, _), (asked, is_written), (report, _) = trace.segments
+    if is_written or not asked.startswith("<question>") or not report.startswith("<report>"):
+        return None
+    given, question = told_backwards(asked, report)
+    return Trace(trace.question_id, "backwards", ((results, False), (given, False), (question, True)))
+
+
+def with_backwards(traces: Sequence[Trace], share: float, *, seed: int = 0) -> list[Trace]:
+    """Return the traces, and behind them a share of those that can be, told backwards. Deterministic by seed."""
+    rng = random.Random(f"{seed}/backwards")
+    told = [backwards(trace) for trace in traces]
+    return [*traces, *(trace for trace in told if trace is not None and rng.random() < share)]
