@@ -78,6 +78,7 @@ def train_retrieve_candidate(
         compile="never",
         packed=question_last,
         two_way=serving.two_way,
+        backwards_share=1.0 if serving.comparing.n > 1 else 0.0,
     )
     trace_config = TraceConfig(withheld_share=0.0, question_last=question_last, seed=settings.seed)
     with workspace.open_generation(generation_id) as generation:

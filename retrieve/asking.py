@@ -13,6 +13,7 @@ there. Which sentence is asked about is the caller's to say, so that questions s
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,12 @@ class AskState:
         self._begins = [self.grammar.begins_word(token) for token in self.sentence]
         words = self.grammar.words
         self._next = [at for at, token in enumerate(self.sentence) if self._begins[at] and bool(words[token])]
+
+    def fork(self) -> AskState:
+        """Return a copy that goes its own way."""
+        other = copy.copy(self)
+        other.answer, other.written = [*self.answer], [*self.written]
+        return other
 
     @property
     def decides(self) -> Decision | None:

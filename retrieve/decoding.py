@@ -15,7 +15,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from retrieve.comparing import Compared, Comparing, Told
 from retrieve.grammar import Decision, Grammar
+from retrieve.rivals import compared
+from retrieve.rows import Rows, Written, copied_cache
 from retrieve.sight import Sight, added_masks, sliding_window
 
 __all__ = ["Action", "Constraint", "Decoder", "Reading"]
@@ -41,6 +44,9 @@ class Constraint(Protocol):
 
     def advance(self, token: int, /) -> None: ...
 
+    def fork(self) -> Constraint:
+        """Return a copy that goes its own way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -48,6 +54,8 @@ class Action:
 
     none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
     search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
+    rivals: reports that this one was compared with, the greedy one first. n_compared: tokens written and read for that,
+    its own not among them.
     """
 
     text: str
@@ -57,49 +65,26 @@ class Action:
     search_margin: float
     n_prompt_tokens: int
     complete: bool
+    rivals: tuple[Compared, ...] = ()
+    n_compared: int = 0
 
 
 @dataclass(slots=True)
 class Reading:
     """What a model has read of one episode, so that its next action reads on from there.
 
-    ids: of the prompt and of what the model wrote then, all but the last in the cache. text: the same.
+    ids: of the prompt and of what the model wrote then, all but the last in the cache. text: the same. results: a
+    cache of the first results alone, where reports are compared.
     """
 
     ids: list[int] = field(default_factory=list)
     text: str = ""
     cache: Any = None
+    results: Any = None
 
     def n_characters_of(self, prompt: str) -> int:
         """Return how many characters of a prompt are read; 0 where it begins otherwise, as with a rewritten query."""
         return len(self.text) if prompt.startswith(self.text) else 0
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Prompts that were read, one a row, to be written on.
-
-    mask: (rows, n), 0 at padding. positions: (rows, 1) of the last token. logits: (rows, vocabulary) of the next.
-    """
-
-    cache: Any
-    mask: torch.Tensor
-    positions: torch.Tensor
-    padded: bool
-    logits: torch.Tensor
-
-    def taken(self, source: Sequence[int]) -> _Rows:
-        """Return these rows in place of all, some of them several times; the cache is changed."""
-        rows = torch.tensor(source, device=self.mask.device)
-        self.cache.reorder_cache(rows)
-        return _Rows(self.cache, self.mask[rows], self.positions[rows], self.padded, self.logits[rows])
-
-
-@dataclass(slots=True)
-class _Written:
-    tokens: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    margins: dict[Decision, float] = field(default_factory=dict)
 
 
 class Decoder:
@@ -114,17 +99,19 @@ class Decoder:
         unsaid_offset: float = 0.0,
         search_offset: float = 0.0,
         two_way: bool = False,
+        comparing: Comparing | None = None,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
         unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
         held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
-        `retrieve.sight`.
+        `retrieve.sight`. comparing: whether unsure reports are compared with others, and how.
         """
         self.model = model
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.unsaid_offset = unsaid_offset
+        self.comparing = comparing or Comparing()
         self.sight = Sight.of(tokenizer, two_way=two_way)
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
@@ -152,23 +139,36 @@ class Decoder:
         generator: torch.Generator | None = None,
         deadline: float | None = None,
         reading: Reading | None = None,
+        told: Sequence[Told | None] = (),
     ) -> list[Action]:
         """Return one action per prompt. deadline: `time.monotonic()` value after which decoding stops.
 
-        reading: of a single prompt, what was read of it before; what is read now is added.
+        reading: of a single prompt, what was read of it before; what is read now is added. told: for each prompt its
+        two parts, where a greedy report may be compared with others (`Comparing`); None where not.
         """
         if not prompts:
             return []
         if reading is not None and len(prompts) > 1:
             raise ValueError("a reading belongs to one prompt")
         different = list(dict.fromkeys(prompts))
-        encoded, rows = self._read(different, reading)
+        compares = self.comparing.n > 1 and temperature == 0 and any(told)
+        encoded, rows = self._read(different, reading, told[0] if compares and reading is not None else None)
         if len(different) < len(prompts):  # from here on each prompt has its own row
             rows = rows.taken([different.index(prompt) for prompt in prompts])
+        before = (rows.copied(), [state.fork() for state in states]) if compares else None
         written = self._write(rows, states, temperature, generator, deadline)
         if reading is not None:
             reading.ids, reading.cache = [*encoded[0], *written[0].tokens], rows.cache
             reading.text = prompts[0] + self.grammar.text(written[0].tokens)
+        if before is not None:
+            results = None if reading is None else reading.results
+            for row, parts in enumerate(told):
+                if parts is not None and states[row].done:
+                    written[row] = compared(
+                        self, written[row], before[0], row, before[1][row], parts, results, deadline
+                    )
+            if reading is not None:
+                reading.results = None  # used up
         lengths = {prompt: len(ids) for prompt, ids in zip(different, encoded, strict=True)}
         return [
             Action(
@@ -179,12 +179,19 @@ class Decoder:
                 one.margins["search"],
                 lengths[prompt],
                 state.done,
+                one.rivals,
+                one.n_compared,
             )
             for one, prompt, state in zip(written, prompts, states, strict=True)
         ]
 
-    def _read(self, prompts: Sequence[str], reading: Reading | None) -> tuple[list[list[int]], _Rows]:
-        """Read different prompts; returns their token ids, and where each may be written on."""
+    def _read(
+        self, prompts: Sequence[str], reading: Reading | None, told: Told | None = None
+    ) -> tuple[list[list[int]], Rows]:
+        """Read different prompts; returns their token ids, and where each may be written on.
+
+        told: of a single prompt, whose results' cache is kept in the reading.
+        """
         from transformers import DynamicCache
 
         device = self.model.device
@@ -196,6 +203,10 @@ class Decoder:
             encoded = [self.encode(prompt) for prompt in prompts]
             cache = DynamicCache(config=self.model.config)
             n_read = self._read_shared(encoded, cache)
+            if told is not None and reading is not None:
+                results = self.encode(told.results)
+                self.read_alone(results, cache)
+                reading.results, n_read = copied_cache(cache), len(results)
         width = max(map(len, encoded))
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
@@ -203,25 +214,33 @@ class Decoder:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         padded = width != min(map(len, encoded))
         masks = self._reading_masks(ids, mask, n_read)
-        logits = self._forward(
+        logits = self.forward(
             cache,
             ids[:, n_read:],
             masks if masks is not None else mask if padded else None,
             positions[:, n_read:],
         )
-        return encoded, _Rows(cache, mask, positions[:, -1:], padded, logits)
+        return encoded, Rows(cache, mask, positions[:, -1:], padded, logits)
+
+    def read_alone(self, ids: Sequence[int], cache: Any) -> None:
+        """Read ids into an empty cache."""
+        read = torch.tensor([ids], device=self.model.device)
+        masks = self._reading_masks(read, torch.ones_like(read), 0)
+        self.model(
+            input_ids=read, attention_mask=masks, past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
 
     def _write(
         self,
-        rows: _Rows,
+        rows: Rows,
         states: Sequence[Constraint],
         temperature: float,
         generator: torch.Generator | None,
         deadline: float | None,
-    ) -> list[_Written]:
+    ) -> list[Written]:
         """Write on from what was read, each row by its state, until all are done or it is late."""
         pad, device = self.tokenizer.pad_token_id, self.model.device
-        written = [_Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
+        written = [Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
         logits, mask, positions = rows.logits, rows.mask, rows.positions
         while True:
             going = [row for row, state in enumerate(states) if not state.done]
@@ -240,9 +259,9 @@ class Decoder:
             mask = torch.cat([mask, torch.ones((len(states), 1), dtype=mask.dtype, device=device)], dim=1)
             positions = positions + 1
             ids = torch.tensor(step, device=device).unsqueeze(1)
-            logits = self._forward(rows.cache, ids, mask if rows.padded else None, positions)
+            logits = self.forward(rows.cache, ids, mask if rows.padded else None, positions)
 
-    def _forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
+    def forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
         """Read ids, (rows, n), behind what the cache holds; return the logits (rows, vocabulary) of what comes next."""
         output = self.model(
             input_ids=ids,
@@ -287,11 +306,7 @@ class Decoder:
         padding = [longest - len(prompt) for prompt in prompts]
         if len(prompts) < 2 or n_shared - max(padding) < _LEAST_SHARED:
             return 0
-        ids = torch.tensor([first[:n_shared]], device=self.model.device)
-        masks = self._reading_masks(ids, torch.ones_like(ids), 0)
-        self.model(
-            input_ids=ids, attention_mask=masks, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        self.read_alone(first[:n_shared], cache)
         for layer in cache.layers:
             layer.keys, layer.values = (
                 torch.cat([nn.functional.pad(read, (0, 0, n, 0))[:, :, :n_shared] for n in padding])
@@ -311,6 +326,19 @@ class Decoder:
         logits: (rows, vocabulary). Where they lie, the choice is made; what is drawn is drawn on the CPU,
         one number a row, so that a seed means the same on every device.
         """
+        scores, margins = self.scored(logits, states)
+        if temperature > 0:
+            up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)
+            drawn = torch.rand(len(states), 1, generator=generator, dtype=torch.float64).to(logits.device)
+            tokens = torch.searchsorted(up_to, drawn * up_to[:, -1:], right=True).clamp(
+                max=scores.shape[1] - 1
+            )
+        else:
+            tokens = scores.argmax(dim=-1, keepdim=True)
+        return tokens[:, 0].tolist(), scores.gather(1, tokens)[:, 0].tolist(), margins
+
+    def scored(self, logits: torch.Tensor, states: Sequence[Constraint]) -> tuple[torch.Tensor, list[float]]:
+        """Return the log-probabilities (rows, vocabulary) under the grammar and its offsets, and the margins."""
         allowed = torch.stack([state.allowed() for state in states]).to(logits.device)
         scores = logits.masked_fill(~allowed, float("-inf"))
         margins = [float("nan")] * len(states)
@@ -328,13 +356,4 @@ class Decoder:
             scores[rows, token] += torch.tensor(
                 [self.offset(decision, states[row]) for row in rows], device=scores.device
             )
-        scores = torch.log_softmax(scores, dim=-1)
-        if temperature > 0:
-            up_to = torch.softmax(scores.double() / temperature, dim=-1).cumsum(dim=-1)
-            drawn = torch.rand(len(states), 1, generator=generator, dtype=torch.float64).to(logits.device)
-            tokens = torch.searchsorted(up_to, drawn * up_to[:, -1:], right=True).clamp(
-                max=scores.shape[1] - 1
-            )
-        else:
-            tokens = scores.argmax(dim=-1, keepdim=True)
-        return tokens[:, 0].tolist(), scores.gather(1, tokens)[:, 0].tolist(), margins
+        return torch.log_softmax(scores, dim=-1), margins

@@ -12,7 +12,7 @@ decoding adds to the logits, so that no sampled action can be malformed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -106,6 +106,10 @@ class Grammar:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return tokens
 
+    def refuses(self, action: Sequence[int]) -> bool:
+        """Whether an action's tokens are a report of none."""
+        return list(action[1:]) == [*self.none, self.end_report]
+
     def begins_word(self, token: int) -> bool:
         """Whether a word, a mark or a character of a script without blanks begins with the token."""
         text: str = self._tokenizer.convert_ids_to_tokens(token)
@@ -161,6 +165,10 @@ class GrammarState:
         if self.place == "start" and self.may_search:
             return "search"
         return "none" if self.place == "statement" and not self.written and self.n_findings == 0 else None
+
+    def fork(self) -> GrammarState:
+        """Return a copy that goes its own way."""
+        return replace(self, written=[*self.written], pointers=[*self.pointers])
 
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next: bool (vocabulary,). Never all False before `done`."""

@@ -15,6 +15,7 @@ from typing import Any
 from prep.errors import WeightsError
 from prep.manifest import file_digest
 from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
+from retrieve.comparing import Comparing
 from retrieve.decoding import Decoder
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
@@ -37,13 +38,16 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 class ServingConfig:
     """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
 
-    two_way: results are read in both directions (`retrieve.sight`), as the version was trained.
+    two_way: results are read in both directions (`retrieve.sight`), as the version was trained. comparing: whether
+    unsure reports are compared with others; a version must have been trained to tell episodes backwards
+    (`training.backwards`) for their questions to count.
     """
 
     none_offset: float = 0.0
     unsaid_offset: float = 0.0
     search_offset: float = 0.0
     two_way: bool = False
+    comparing: Comparing = field(default_factory=Comparing)
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
 
@@ -59,6 +63,7 @@ class ServingConfig:
                 unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
                 two_way=bool(content.get("two_way", False)),
+                comparing=Comparing(**content.get("comparing", {})),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
             )
@@ -124,6 +129,7 @@ class RetrieveModel:
             unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
             two_way=serving.two_way,
+            comparing=serving.comparing,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from prep.document import Span
+from retrieve.comparing import Told
 from retrieve.decoding import Action, Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits, Grammar, GrammarState
@@ -65,8 +66,8 @@ class Run:
 
     @property
     def n_completion_tokens(self) -> int:
-        """Tokens written, in all actions."""
-        return sum(len(action.token_ids) for action in self.actions)
+        """Tokens written, in all actions, and what was written and read to compare reports."""
+        return sum(len(action.token_ids) + action.n_compared for action in self.actions)
 
 
 class EpisodeRunner:
@@ -143,9 +144,11 @@ class EpisodeRunner:
             generator=generator,
             deadline=deadline,
             reading=reading,
+            told=[_told(run.episode) for run in runs],
         )
         took = max(1e-3, time.monotonic() - begun)
-        if n_read == 0:  # else it was writing that took the time
+        # Else it was writing or comparing that took the time.
+        if n_read == 0 and not any(action.n_compared for action in actions):
             self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
         for run, start, action in zip(runs, starts, actions, strict=True):
             run.starts.append(start)
@@ -156,3 +159,10 @@ class EpisodeRunner:
                 run.note = DEADLINE_NOTE
             if run.note or run.episode.state == "done":
                 run.reading = Reading()
+
+
+def _told(episode: Episode) -> Told | None:
+    """Return an episode's two parts before its first action; None with another search, or the question in front."""
+    if not episode.limits.question_last or len(episode.segments) != 2:
+        return None
+    return Told(episode.segments[0][0], episode.segments[1][0])

@@ -1,0 +1,61 @@
+"""Prompts that were read, one a row, and what is written behind each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from retrieve.comparing import Compared
+from retrieve.grammar import Decision
+
+__all__ = ["Rows", "Written", "copied_cache"]
+
+
+def copied_cache(cache: Any) -> Any:
+    """Return a cache that goes its own way: its layers put new keys and values in the place of old ones."""
+    other = copy.copy(cache)
+    other.layers = [copy.copy(layer) for layer in cache.layers]
+    return other
+
+
+@dataclass(slots=True)
+class Rows:
+    """Prompts that were read, one a row, to be written on.
+
+    mask: (rows, n), 0 at padding. positions: (rows, 1) of the last token. logits: (rows, vocabulary) of the next.
+    """
+
+    cache: Any
+    mask: torch.Tensor
+    positions: torch.Tensor
+    padded: bool
+    logits: torch.Tensor
+
+    def copied(self) -> Rows:
+        """Return the same with a cache of its own. What was read is shared: layers never write into it."""
+        return replace(self, cache=copied_cache(self.cache))
+
+    def taken(self, source: Sequence[int]) -> Rows:
+        """Return these rows in place of all, some of them several times; the cache is changed."""
+        rows = torch.tensor(source, device=self.mask.device)
+        self.cache.reorder_cache(rows)
+        return Rows(self.cache, self.mask[rows], self.positions[rows], self.padded, self.logits[rows])
+
+
+@dataclass(slots=True)
+class Written:
+    """Tokens of an action with their log-probability together, in nats, and the margins of what they decided.
+
+    rivals: what it was compared with, the greedy report first. n_compared: tokens written and read for that, its own
+    not among them.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    margins: dict[Decision, float] = field(default_factory=dict)
+    rivals: tuple[Compared, ...] = ()
+    n_compared: int = 0

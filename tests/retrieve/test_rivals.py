@@ -1,0 +1,201 @@
+"""Unsure reports against their rivals: who they are, how the question is measured behind them, and who wins."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import make_gemma, make_llama
+
+from prep.errors import ConfigError
+from retrieve import rivals
+from retrieve.base import load_base
+from retrieve.comparing import Compared, Comparing, Told, agreement, best_of
+from retrieve.decoding import Action, Decoder, Reading
+from retrieve.episode import Episode, EpisodeLimits, Passage
+from retrieve.grammar import ActionLimits, GrammarState
+from retrieve.rivals import backwards_logprobs, likeliest
+
+LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
+ALWAYS = Comparing(n=4)
+NONE = "<report> none</report>"
+
+
+def report(words: str) -> str:
+    return f"<report> {words}⟦2⟧</report>"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        (report("the red house"), "<report> the red house⟦1⟧⟦7⟧</report>", 1.0),
+        (report("in a red house"), report("Red house!"), 2 * 2 / 6),
+        (report("three"), report("four"), 0.0),
+        (report("北京大学"), report("北京"), 2 * 1 / 4),
+        (report("?"), report("!"), 0.0),
+    ],
+)
+def test_agreement_is_the_f1_of_words(one: str, other: str, wanted: float) -> None:
+    assert agreement(one, other) == pytest.approx(wanted)
+    assert agreement(other, one) == pytest.approx(wanted)
+
+
+def test_of_reports_the_likely_the_agreed_and_the_explaining_one_wins() -> None:
+    plain = Comparing(n=3, likely=0.0, backwards=0.0)
+    greedy, longer, shorter = (
+        Compared(report("1883"), -1.0, -30.0),
+        Compared(report("the 19th century"), -1.2, -20.0),
+        Compared(report("19th century"), -1.4, -20.0),
+    )
+    assert best_of([greedy, longer, shorter], plain) == 1
+    assert best_of([greedy, shorter], plain) == 0
+    assert best_of([greedy, replace(shorter, text=report("1884"))], replace(plain, backwards=0.2)) == 1
+    assert best_of([replace(shorter, text=report("1884")), greedy], replace(plain, likely=5.0)) == 1
+
+
+@pytest.fixture(scope="module", params=["gemma", "llama", "gemma two ways"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    make = make_llama if request.param == "llama" else make_gemma
+    model, tokenizer = load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32)
+    return {"model": model, "tokenizer": tokenizer, "two_way": request.param.endswith("two ways")}
+
+
+def begun() -> list[Episode]:
+    """Prompts of which some are longer than the tiny Gemma's sliding window."""
+    made = []
+    for n, words in enumerate((3, 60, 12)):
+        episode = Episode("what is honey " * (n + 1), EpisodeLimits(question_last=True))
+        text = "Bees make honey. " * words
+        episode.give([Passage("d", "Bees", (), 0, len(text), text)])
+        made.append(episode)
+    return made
+
+
+PROMPTS = [episode.prompt for episode in begun()]
+TOLD = [Told(episode.segments[0][0], episode.segments[1][0]) for episode in begun()]
+
+
+def states(decoder: Decoder, n: int = len(PROMPTS)) -> list[GrammarState]:
+    return [decoder.grammar.start(8, may_search=True, limits=LIMITS) for _ in range(n)]
+
+
+def said(actions: list[Action]) -> list[tuple[str, float, int]]:
+    return [(one.text, pytest.approx(one.logprob, abs=1e-3), one.n_compared) for one in actions]
+
+
+def logprob_of(decoder: Decoder, before: list[int], tokens: list[int]) -> float:
+    """Return the log-probability of tokens behind others, by one plain forward pass; causal models alone."""
+    logits = decoder.model(input_ids=torch.tensor([[*before, *tokens]])).logits[0].float()
+    scores = torch.log_softmax(logits, -1)[len(before) - 1 : -1]
+    return float(scores.gather(1, torch.tensor(tokens).unsqueeze(1)).sum())
+
+
+@torch.inference_mode()
+def test_the_question_is_measured_behind_each_report_as_if_it_stood_there_alone(base: dict[str, Any]) -> None:
+    decoder = Decoder(**base)
+    reports = [report("honey"), "<report> bees make honey⟦1⟧⟦3⟧</report>", NONE]
+    for told in TOLD:
+        found, n_read = backwards_logprobs(decoder, told, reports)
+        alone = [backwards_logprobs(decoder, told, [one])[0][0] for one in reports]
+        assert found == pytest.approx(alone, abs=1e-3)
+        if base["two_way"]:
+            continue
+        asked = decoder.grammar.encode(told.asked.strip().removeprefix("<question>"))
+        given = [decoder.grammar.encode(f"{one}\n<question>") for one in reports]
+        results = decoder.encode(told.results)
+        wanted = [logprob_of(decoder, [*results, *some], asked) for some in given]
+        assert found == pytest.approx(wanted, abs=1e-3)
+        assert n_read == sum(map(len, given)) + len(reports) * len(asked)
+
+
+@torch.inference_mode()
+def test_rivals_are_distinct_likely_reports_that_refuse_nothing(base: dict[str, Any]) -> None:
+    decoder = Decoder(**base, comparing=Comparing(n=6, longest=24))
+    greedy = Decoder(**base).decode(PROMPTS[:1], states(decoder, 1))[0]
+    _, rows = decoder._read(PROMPTS[:1], None)
+    found, n_read = likeliest(decoder, rows.copied(), states(decoder, 1)[0])
+    texts = [decoder.grammar.text(one.tokens) for one in found]
+    assert len(set(texts)) == len(texts) > 1
+    assert NONE not in texts
+    assert all(
+        text.startswith("<report>") and len(one.tokens) <= 24 for text, one in zip(texts, found, strict=True)
+    )
+    assert [one.logprob for one in found] == sorted((one.logprob for one in found), reverse=True)
+    assert n_read <= 6 * 23
+    for one in found:  # each is as likely as it would be if it were written by force
+        state, logprob = states(decoder, 1)[0], 0.0
+        forced = rows.copied()
+        logits = forced.logits
+        for at, token in enumerate(one.tokens):
+            logprob += float(decoder.scored(logits, [state])[0][0, token])
+            state.advance(token)
+            if at + 1 < len(one.tokens):
+                forced.positions = forced.positions + 1
+                logits = decoder.forward(forced.cache, torch.tensor([[token]]), None, forced.positions)
+        assert state.done
+        assert one.logprob == pytest.approx(logprob, abs=1e-3)
+    if greedy.text.startswith("<report>") and greedy.text != NONE and len(greedy.token_ids) <= 24:
+        assert found[0].logprob >= greedy.logprob - 1e-3
+
+
+def test_a_report_depends_on_nothing_beside_its_prompt_and_is_the_same_with_a_reading(
+    base: dict[str, Any],
+) -> None:
+    decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=ALWAYS)
+    together = decoder.decode(PROMPTS, states(decoder), told=TOLD)
+    assert all(one.complete and one.n_compared > 0 for one in together)
+    for kept in (None, Reading()):
+        alone = [
+            decoder.decode(
+                [prompt],
+                states(decoder, 1),
+                told=[told],
+                reading=None if kept is None else Reading(),
+            )[0]
+            for prompt, told in zip(PROMPTS, TOLD, strict=True)
+        ]
+        assert said(together) == [(one.text, one.logprob, one.n_compared) for one in alone]
+
+
+def test_where_it_is_sure_refused_late_drawn_or_not_told_nothing_is_compared(base: dict[str, Any]) -> None:
+    greedy = Decoder(**base, none_offset=-50.0, search_offset=-50.0)
+    plain = said(greedy.decode(PROMPTS, states(greedy)))
+
+    def with_(told: Any = TOLD, comparing: Comparing = ALWAYS, **options: Any) -> list[Action]:
+        decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=comparing)
+        return decoder.decode(PROMPTS, states(decoder), told=told, **options)
+
+    assert plain == [(one.text, one.logprob, 0) for one in with_(comparing=Comparing(n=4, sure=1e-30))]
+    assert plain == [(one.text, one.logprob, 0) for one in with_(comparing=Comparing())]
+    assert plain == [(one.text, one.logprob, 0) for one in with_([None] * len(PROMPTS))]
+    slow = Comparing(n=8, longest=600)  # the question, read behind nine reports, is too much
+    assert plain == [(one.text, one.logprob, 0) for one in with_(comparing=slow)]
+    drawn = with_(temperature=1.0, generator=torch.Generator().manual_seed(5))
+    assert all(one.n_compared == 0 for one in drawn)
+    refusing = Decoder(**base, search_offset=-50.0, comparing=ALWAYS)
+    nothing_shown = [refusing.grammar.start(0, may_search=True, limits=LIMITS) for _ in PROMPTS]
+    refused = refusing.decode(PROMPTS, nothing_shown, told=TOLD)
+    assert [(one.text, one.n_compared) for one in refused] == [(NONE, 0)] * len(PROMPTS)
+
+
+def test_where_it_is_late_the_search_for_rivals_ends(
+    base: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=ALWAYS)
+    greedy = Decoder(**base, none_offset=-50.0, search_offset=-50.0).decode(PROMPTS, states(decoder))
+    whole = decoder.decode(PROMPTS, states(decoder), told=TOLD, deadline=time.monotonic() + 600)
+    monkeypatch.setattr(rivals, "_late", lambda deadline: deadline is not None)
+    late = decoder.decode(PROMPTS, states(decoder), told=TOLD, deadline=time.monotonic() + 600)
+    assert [one.text for one in late] == [one.text for one in greedy]
+    assert sum(one.n_compared for one in late) < sum(one.n_compared for one in whole)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n": 0}, {"sure": 0.0}, {"sure": 1.5}, {"longest": 0}, {"likely": -1.0}, {"backwards": -0.1}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        Comparing(**wrong)  # type: ignore[arg-type]
