@@ -1,22 +1,26 @@
 """Make a trained adapter the version that ships: settings from tuning, a card, a manifest, `CURRENT`.
 
     python -m training.release_retrieve --run RUN --tuning tuning.json --name 0.1 --card card.md --out WEIGHTS
+        [--comparing comparing.json]
 
-Measures nothing itself: the tuning file comes from `training.tune_serving`, the card is written by a person from
-measured figures.
+Measures nothing itself: the tuning file comes from `training.tune_serving`, how reports are compared from
+`training.tune_comparing`, the card is written by a person from measured figures. `--settings-of VERSION` takes over the
+settings of another version instead of tuned ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prep.errors import DataError
+from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
-from retrieve.model import ServingConfig, save_retrieve_version
+from retrieve.model import ServingConfig, read_retrieve_manifest, save_retrieve_version
 from training.tune_serving import trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
@@ -42,10 +46,20 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     return serving, {"passages": best["passages"], **best["best"]}
 
 
-def release(run: Path, tuning: list[dict[str, Any]], name: str, card: str, weights: Path) -> str:
-    """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string."""
-    serving, judgement = chosen_serving(tuning)
-    serving = replace(serving, two_way=trained_two_way(run))
+def release(
+    run: Path,
+    chosen: tuple[ServingConfig, dict[str, float]],
+    name: str,
+    card: str,
+    weights: Path,
+    comparing: Comparing | None = None,
+) -> str:
+    """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
+
+    chosen: settings and what they were judged as. comparing: how unsure reports are compared; by default they are not.
+    """
+    serving, judgement = chosen
+    serving = replace(serving, two_way=trained_two_way(run), comparing=comparing or Comparing())
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     version = save_retrieve_version(
         weights / name,
@@ -60,19 +74,41 @@ def release(run: Path, tuning: list[dict[str, Any]], name: str, card: str, weigh
     return version
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Release from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished training run")
-    parser.add_argument("--tuning", type=Path, required=True)
+    settings = parser.add_mutually_exclusive_group(required=True)
+    settings.add_argument("--tuning", type=Path, help="what training.tune_serving wrote")
+    settings.add_argument("--settings-of", type=Path, help="a version's folder")
+    parser.add_argument(
+        "--offsets",
+        type=float,
+        nargs=3,
+        metavar=("NONE", "UNSAID", "SEARCH"),
+        help="instead of those chosen, for a reason that the card gives",
+    )
+    parser.add_argument("--comparing", type=Path, help="what training.tune_comparing chose")
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument("--out", type=Path, required=True, help="the folder of shipped weights")
-    arguments = parser.parse_args()
-    tuning = json.loads(arguments.tuning.read_text(encoding="utf-8"))
+    arguments = parser.parse_args(argv)
+    chosen: tuple[ServingConfig, dict[str, float]]
+    if arguments.settings_of is not None:
+        chosen = ServingConfig.from_json(read_retrieve_manifest(arguments.settings_of)["serving"]), {}
+    else:
+        chosen = chosen_serving(json.loads(arguments.tuning.read_text(encoding="utf-8")))
+    if arguments.offsets is not None:
+        none, unsaid, search = arguments.offsets
+        serving = replace(chosen[0], none_offset=none, unsaid_offset=unsaid, search_offset=search)
+        chosen = serving, {}
     card = arguments.card.read_text(encoding="utf-8")
-    print(release(arguments.run, tuning, arguments.name, card, arguments.out))
+    comparing = None
+    if arguments.comparing is not None:
+        comparing = Comparing(**json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"])
+    print(release(arguments.run, chosen, arguments.name, card, arguments.out, comparing))
 
 
 if __name__ == "__main__":
