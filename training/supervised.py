@@ -59,9 +59,7 @@ class SupervisedConfig:
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
     two_way: bool = False  # results are read in both directions (`retrieve.sight`); serve it so, too
-    backwards_share: float = (
-        0.0  # of the traces, those that are told backwards besides (`training.backwards`)
-    )
+    backwards_share: float = 0.0  # of the traces, told backwards besides (`training.backwards`)
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 

@@ -23,6 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from prep.errors import DataError
+from retrieve.backwards import told_backwards
 from retrieve.comparing import Compared, Comparing, best_of
 from retrieve.episode import Episode
 from retrieve.model import RetrieveModel
@@ -78,8 +79,8 @@ def answered(practice: SheetPractice, number: int) -> Iterator[Answered]:
     n_questions = practice.drawn.n_questions
     runs = practice.episodes([number], n_questions, searches=1, temperature=0.0, generator=torch.Generator())
     for question, (run, row) in zip(sheet.questions, runs, strict=True):
-        asked = run.episode.segments[1][0].strip().removeprefix("<question>")
         (action,) = run.actions
+        _, asked = told_backwards(run.episode.segments[1][0], action.text)
         rivals = action.rivals or (Compared(action.text, action.logprob, n_tokens=len(action.token_ids)),)
         rows = []
         for rival in rivals:
