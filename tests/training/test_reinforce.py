@@ -20,14 +20,16 @@ from fixture_stages import log_rows
 from prep.document import Document, Span
 from prep.errors import ConfigError, DataError
 from retrieve.adapter import read_adapter
+from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
-from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
+from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
 from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
 from training.sheet_practice import SheetPractice, Sheets, practice_part
+from training.tune_comparing import answered
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -355,6 +357,27 @@ def test_a_step_without_spread_moves_nothing(
     for name, (a, b) in before.updates.items():
         assert torch.equal(after.updates[name][0], a)
         assert torch.equal(after.updates[name][1], b)
+
+
+def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base: Path) -> None:
+    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
+    serving = ServingConfig(
+        none_offset=-50.0,
+        comparing=Comparing(n=3, within=50.0),
+        action=TERSE,
+        episode=EpisodeLimits(question_last=True),
+    )
+    practice = SheetPractice(drawn, RetrieveModel.load(last, base=base, device="cpu", serving=serving))
+    found = list(answered(practice, 0))
+    given = practice.episodes([0], 4, searches=1, temperature=0.0, generator=torch.Generator())
+    assert len(found) == 4
+    for one, question, (run, row) in zip(found, drawn.sheets[0].questions, given, strict=True):
+        texts = [rival.text for rival in one.rivals]
+        assert len(set(texts)) == len(texts) == len(one.rows) > 1
+        assert one.rows[texts.index(run.actions[0].text)].prediction == row.prediction
+        assert {each.question_id for each in one.rows} == {question.id}
+        assert all(each.prediction in text for text, each in zip(texts, one.rows, strict=True))
+        assert one.n_asked == len(practice.decoder.grammar.encode(f"{question.question}</question>"))
 
 
 def test_sheets_are_kept_in_a_folder_and_measured_without_a_store(

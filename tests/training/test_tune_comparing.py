@@ -5,40 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from fixture_rows import answer_row
 
 from retrieve.comparing import Compared, Comparing
-from training.results import AnswerRow
 from training.tune_comparing import Answered, grid, judged
 
-ROW = AnswerRow(
-    question_id="q",
-    document_id="d",
-    kind="factoid",
-    expects_answer=True,
-    withheld=False,
-    abstained=False,
-    prediction="",
-    exact_match=0.0,
-    f1=0.0,
-    citation_precision=1.0,
-    citation_recall=1.0,
-    n_quotes=1,
-    n_inexact_quotes=0,
-    quoted_characters=10,
-    supported=True,
-    prompt_tokens=100,
-    completion_tokens=5,
-    n_searches=1,
-    seconds=0.0,
-)
 RIVALS = (
     Compared("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
     Compared("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
     Compared("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
 )
-ROWS = tuple(
-    replace(ROW, prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5))
-)
+ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
 UNSURE = Answered(RIVALS, ROWS, n_asked=10)
 SETTINGS = Comparing(n=8, within=8.0, likely=0.2, backwards=0.2)
 
