@@ -57,6 +57,7 @@ def train_retrieve_candidate(
     from retrieve.adapter_stack import stack_adapters
     from retrieve.model import (
         ADAPTER,
+        BACKWARDS,
         RetrieveModel,
         ServingConfig,
         read_retrieve_manifest,
@@ -78,7 +79,6 @@ def train_retrieve_candidate(
         compile="never",
         packed=question_last,
         two_way=serving.two_way,
-        backwards_share=1.0 if serving.comparing.n > 1 else 0.0,
     )
     trace_config = TraceConfig(withheld_share=0.0, question_last=question_last, seed=settings.seed)
     with workspace.open_generation(generation_id) as generation:
@@ -117,6 +117,7 @@ def train_retrieve_candidate(
             draft,
             draft / ADAPTER,
             serving=serving,
+            backwards=start / BACKWARDS if BACKWARDS in manifest["files"] else None,
             source=manifest["base"].get("source"),
             card=candidate_card("retrieve", dataset, settings),
             training={"stage": "supervised", "start": begun.version, "steps": result.n_steps, **made_of},

@@ -100,14 +100,17 @@ class Decoder:
         search_offset: float = 0.0,
         two_way: bool = False,
         comparing: Comparing | None = None,
+        teller: Any = None,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
         unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
         held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
-        `retrieve.sight`. comparing: whether unsure reports are compared with others, and how.
+        `retrieve.sight`. comparing: whether unsure reports are compared with others, and how. teller: what
+        tells episodes backwards for that (`retrieve.teller`); without it questions do not count.
         """
         self.model = model
+        self.teller = teller
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.unsaid_offset = unsaid_offset
@@ -152,7 +155,8 @@ class Decoder:
             raise ValueError("a reading belongs to one prompt")
         different = list(dict.fromkeys(prompts))
         compares = self.comparing.n > 1 and temperature == 0 and any(told)
-        encoded, rows = self._read(different, reading, told[0] if compares and reading is not None else None)
+        keeps = compares and reading is not None and self.teller is not None
+        encoded, rows = self._read(different, reading, told[0] if keeps else None)
         if len(different) < len(prompts):  # from here on each prompt has its own row
             rows = rows.taken([different.index(prompt) for prompt in prompts])
         before = (rows.copied(), [state.fork() for state in states]) if compares else None

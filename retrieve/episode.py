@@ -27,6 +27,7 @@ from typing import Literal
 
 from prep.checks import check_counts
 from prep.document import Chunk, Span
+from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from retrieve.tags import MAX_SENTENCES, escape, marker
 from retrieve.wording import unsaid_share
@@ -49,10 +50,12 @@ class MalformedAction(ValueError):
 class EpisodeLimits:
     """How much an episode may show and ask, and in which order. Sizes in characters, so that they need no tokenizer.
 
-    question_last: the question stands behind the first results.
+    question_last: the question stands behind the first results. score_margin: by how much a
+    passage may score less than the best new one of its search and still be shown (`prep.lexical.fuse`; 2 keeps all).
     """
 
     question_last: bool = False
+    score_margin: float = 2.0
     max_searches: int = 3
     passages_per_search: int = 4
     max_sentence_characters: int = 400
@@ -61,7 +64,10 @@ class EpisodeLimits:
     max_heading_characters: int = 120
 
     def __post_init__(self) -> None:
-        check_counts(self, *(name for name in self.__dataclass_fields__ if name != "question_last"))
+        counts = (name for name in self.__dataclass_fields__ if name not in ("question_last", "score_margin"))
+        check_counts(self, *counts)
+        if not 0 <= self.score_margin <= 2:
+            raise ConfigError(f"score_margin={self.score_margin!r} must lie in 0..2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +141,15 @@ class Episode:
         return unsaid_share(self.queries[0], texts)
 
     def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
-        """Return the passages that overlap none already shown, at most `passages_per_search`, order kept."""
+        """Return the passages that overlap none already shown, order kept, as many as `limits` allows.
+
+        passages: best first.
+        """
         chosen: list[Passage] = []
         for passage in passages:
             if len(chosen) == self.limits.passages_per_search:
+                break
+            if chosen and passage.score < chosen[0].score - self.limits.score_margin:
                 break
             span = Span(passage.document_id, passage.start, passage.end)
             if not any(span.overlaps(other) for other in (*self.passages, *chosen)):

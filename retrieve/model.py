@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 ADAPTER = "adapter.safetensors"
+BACKWARDS = "backwards.safetensors"
 MANIFEST = "manifest.json"
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
@@ -39,8 +40,7 @@ class ServingConfig:
     """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
 
     two_way: results are read in both directions (`retrieve.sight`), as the version was trained. comparing: whether
-    unsure reports are compared with others; a version must have been trained to tell episodes backwards
-    (`training.backwards`) for their questions to count.
+    unsure reports are compared with others; for their questions to count a version needs what tells episodes backwards.
     """
 
     none_offset: float = 0.0
@@ -75,12 +75,16 @@ class ServingConfig:
 
 @dataclass(slots=True)
 class RetrieveModel:
-    """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings."""
+    """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings.
+
+    teller: its twin that tells episodes backwards (`retrieve.teller`), where the version has one.
+    """
 
     version: str
     model: Any
     tokenizer: Any
     serving: ServingConfig
+    teller: Any = None
 
     @classmethod
     def load(
@@ -99,6 +103,7 @@ class RetrieveModel:
         import torch
 
         from retrieve.adapter import apply_adapter
+        from retrieve.teller import load_teller
 
         folder = shipped_retrieve() if path is None else Path(path)
         manifest = read_retrieve_manifest(folder)
@@ -115,9 +120,9 @@ class RetrieveModel:
                 )
             apply_adapter(model, tokenizer, adapter)
         model.to(compute_dtype(device)).eval()
-        return cls(
-            manifest["version"], model, tokenizer, serving or ServingConfig.from_json(manifest["serving"])
-        )
+        settings = serving or ServingConfig.from_json(manifest["serving"])
+        teller = load_teller(model, folder / BACKWARDS) if BACKWARDS in manifest["files"] else None
+        return cls(manifest["version"], model, tokenizer, settings, teller)
 
     def decoder(self) -> Decoder:
         """Return what writes this version's actions, with its offsets."""
@@ -130,6 +135,7 @@ class RetrieveModel:
             search_offset=serving.search_offset,
             two_way=serving.two_way,
             comparing=serving.comparing,
+            teller=self.teller,
         )
 
     @classmethod
@@ -144,6 +150,7 @@ def save_retrieve_version(
     adapter: Path,
     *,
     serving: ServingConfig,
+    backwards: Path | None = None,
     name: str = "retrieve",
     source: str | None = None,
     card: str = "",
@@ -152,12 +159,14 @@ def save_retrieve_version(
 ) -> str:
     """Write a version into `folder`, the manifest last, and return its version string.
 
-    source: the base's path or hub name; None for the embedded base.
+    backwards: the adapter of what tells its episodes backwards (`retrieve.teller`), where it has one. source: the
+    base's path or hub name; None for the embedded base.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / ADAPTER
-    if adapter.resolve() != target.resolve():
-        target.write_bytes(adapter.read_bytes())
+    weights = {ADAPTER: adapter, **({} if backwards is None else {BACKWARDS: backwards})}
+    for file, origin in weights.items():
+        if origin.resolve() != (folder / file).resolve():
+            (folder / file).write_bytes(origin.read_bytes())
     if card:
         (folder / "README.md").write_text(card, encoding="utf-8")
     base = (
@@ -165,7 +174,8 @@ def save_retrieve_version(
         if source is None
         else {"name": source, "source": source}
     )
-    content = {"files": {ADAPTER: file_digest(target)}, "base": base, "serving": asdict(serving)}
+    files = {file: file_digest(folder / file) for file in weights}
+    content = {"files": files, "base": base, "serving": asdict(serving)}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     version = f"{name}-{digest[:12]}"
     manifest = {

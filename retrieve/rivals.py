@@ -18,7 +18,7 @@ import torch
 from retrieve.backwards import told_backwards
 from retrieve.comparing import Compared, Told, best_of
 from retrieve.rows import Rows, Written
-from retrieve.sight import added_masks
+from retrieve.teller import lay_behind
 
 if TYPE_CHECKING:
     from retrieve.decoding import Constraint, Decoder
@@ -56,7 +56,9 @@ def compared(
     if len(reports) == 1 or _late(deadline):
         return replace(written, n_compared=n_written)
     texts = [grammar.text(tokens) for tokens in reports]
-    behind, n_read = backwards_logprobs(decoder, told, texts, results)
+    behind, n_read = [0.0] * len(texts), 0
+    if decoder.teller is not None:
+        behind, n_read = backwards_logprobs(decoder, told, texts, results)
     rivals = tuple(
         Compared(text, logprob, of_question, len(tokens))
         for text, (tokens, logprob), of_question in zip(texts, reports.items(), behind, strict=True)
@@ -157,23 +159,18 @@ def backwards_logprobs(
     pairs = [tuple(map(encode, told_backwards(told.asked, report))) for report in reports]
     parts = [[*given, *question] for given, question in pairs]
     firsts = [0, *accumulate(map(len, parts))]  # where each part begins
-    n_results = len(results)
-    owner = [0] * n_results + [number for number, part in enumerate(parts, start=1) for _ in part]
-    positions = [*range(n_results), *(n_results + at for part in parts for at in range(len(part)))]
-    of, places = torch.tensor([owner], device=device), torch.tensor([positions], device=device)
-    allowed = (of.unsqueeze(1) == of[:, n_results:].unsqueeze(2)) | (of == 0).unsqueeze(1)
     before = [
         first + at
         for first, (given, question) in zip(firsts, pairs, strict=False)
         for at in range(len(given) - 1, len(given) + len(question) - 1)
     ]
-    output = model(
-        input_ids=torch.tensor([[token for part in parts for token in part]], device=device),
-        attention_mask=added_masks(model, allowed, places, torch.zeros_like(of), n_read=n_results),
-        position_ids=places[:, n_results:],
+    laid = lay_behind(model, len(results), parts)
+    output = decoder.teller(
+        input_ids=laid.ids,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=torch.tensor(before, device=device),
+        **laid.given,
     )
     logits = output.logits[0].float()
     targets = torch.tensor([token for _, question in pairs for token in question], device=device)

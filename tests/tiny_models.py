@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from prep.low_rank import save_updates
 from retrieve.vocabulary import CONTROL, build_tokenizer, prune
 
 WORDS = [
@@ -147,3 +148,19 @@ def make_llama(folder: Path, *, seed: int = 4) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_updates(model: Any, path: Path, *, layers: tuple[int, ...] = (0, 1), seed: int = 5) -> Path:
+    """Write random low-rank updates of the linear layers of some of a model's layers."""
+    generator = torch.Generator().manual_seed(seed)
+    names = [f".layers.{layer}." for layer in layers]
+    updates = {
+        name: (
+            torch.randn(2, module.in_features, generator=generator),
+            torch.randn(module.out_features, 2, generator=generator),
+        )
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and any(part in name for part in names)
+    }
+    save_updates(path, updates, scale=0.1)
+    return path

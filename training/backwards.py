@@ -7,16 +7,15 @@ nothing answers it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from retrieve.backwards import told_backwards
 from training.traces import Trace
 
-__all__ = ["backwards", "with_backwards"]
+__all__ = ["backwards", "told"]
 
 
-def backwards(trace: Trace) -> Trace | None:
+def told(trace: Trace) -> Trace | None:
     """Return the trace told backwards; None where it has a second search, no report, or its question in front."""
     if len(trace.segments) != 3:
         return None
@@ -27,8 +26,6 @@ def backwards(trace: Trace) -> Trace | None:
     return Trace(trace.question_id, "backwards", ((results, False), (given, False), (question, True)))
 
 
-def with_backwards(traces: Sequence[Trace], share: float, *, seed: int = 0) -> list[Trace]:
-    """Return the traces, and behind them a share of those that can be, told backwards. Deterministic by seed."""
-    rng = random.Random(f"{seed}/backwards")
-    told = [backwards(trace) for trace in traces]
-    return [*traces, *(trace for trace in told if trace is not None and rng.random() < share)]
+def backwards(traces: Sequence[Trace]) -> list[Trace]:
+    """Return those of the traces that can be told backwards, told so."""
+    return [one for trace in traces if (one := told(trace)) is not None]

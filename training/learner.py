@@ -16,6 +16,7 @@ from torch import nn
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.sight import Sight, added_masks
 from retrieve.tags import MARKERS, TAGS
+from retrieve.teller import lay_behind, twin
 from training.lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.packs import Pack, in_batches, lay_out_packs
 
@@ -31,7 +32,9 @@ class Learner:
     """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
-        self.wrapped = wrap(model, rank=config.rank, alpha=config.alpha)
+        # Behind the results a twin is trained; they are read by the model as it is.
+        self.reader = model.get_decoder() if config.behind else None
+        self.wrapped = wrap(twin(model) if config.behind else model, rank=config.rank, alpha=config.alpha)
         self.model = cast(Any, self.wrapped.get_base_model())
         self.body = decoder_of(self.wrapped)
         self.embedding: Any = self.model.get_input_embeddings()
@@ -58,7 +61,7 @@ class Learner:
         # launching is.
         self.shape = (max(1, _CUDA_TOKENS // length), length) if self.head.device.type == "cuda" else (1, 0)
         self.padded = False  # to that shape, so that the layers can be compiled
-        if config.frozen_layers:
+        if config.frozen_layers or config.behind:
             self._freeze(config.frozen_layers)
 
     def _freeze(self, n_layers: int) -> None:
@@ -103,6 +106,9 @@ class Learner:
     def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
         """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
         n_labels = sum(pack.n_labels for pack in packs)
+        if self.reader is not None:
+            yield from (self._behind_loss(pack) / n_labels for pack in packs)
+            return
         for batch in in_batches(packs, self.shape):
             shape = self.shape if self.padded else (0, 0)
             layout, before, target = lay_out_packs(self.model, batch, sight=self.sight, shape=shape)
@@ -110,6 +116,23 @@ class Learner:
             hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
             logits = self._logits(hidden.flatten(0, 1)[before])
             yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
+
+    def _behind_loss(self, pack: Pack) -> torch.Tensor:
+        """Return the sum of the cross-entropy at a pack's labels; its prompt is read without gradients."""
+        from transformers import DynamicCache
+
+        device = self.head.device
+        cache = DynamicCache(config=self.model.config)
+        with torch.no_grad():
+            prompt = torch.tensor([pack.prompt], device=device)
+            cast(Any, self.reader)(input_ids=prompt, past_key_values=cache, use_cache=True)
+        laid = lay_behind(self.model, len(pack.prompt), [part.ids for part in pack.parts])
+        embedded = self._embed(laid.ids)
+        hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.given).last_hidden_state[0]
+        labelled = torch.tensor([label for part in pack.parts for label in part.labelled], device=device)
+        # No part begins with a label: what predicts one stands in the same part.
+        logits = self._logits(hidden[:-1][labelled[1:]])
+        return nn.functional.cross_entropy(logits, laid.ids[0, 1:][labelled[1:]], reduction="sum")
 
     def _embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of ids, our tokens' rows being those in training."""
@@ -153,5 +176,6 @@ class Learner:
 
     def save(self, path: Path) -> None:
         """Write the adapter."""
-        updates = updates_of(self.masters.items())
+        kept = {name: self.masters[name] for name, value in self.trained.items() if value.requires_grad}
+        updates = updates_of(self.masters.items() if self.reader is None else kept.items())
         save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)

@@ -1,11 +1,12 @@
 """Make a trained adapter the version that ships: settings from tuning, a card, a manifest, `CURRENT`.
 
     python -m training.release_retrieve --run RUN --tuning tuning.json --name 0.1 --card card.md --out WEIGHTS
-        [--comparing comparing.json]
+        [--backwards RUN] [--comparing comparing.json]
 
 Measures nothing itself: the tuning file comes from `training.tune_serving`, how reports are compared from
 `training.tune_comparing`, the card is written by a person from measured figures. `--settings-of VERSION` takes over the
-settings of another version instead of tuned ones.
+settings of another version instead of tuned ones. RUN may be a version, too, to be released with what tells its
+episodes backwards, a run of `training.supervised --behind`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from prep.errors import DataError
 from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
-from retrieve.model import ServingConfig, read_retrieve_manifest, save_retrieve_version
+from retrieve.model import ADAPTER, MANIFEST, ServingConfig, read_retrieve_manifest, save_retrieve_version
 from training.tune_serving import trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
@@ -34,6 +35,7 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     again = best["best"].get("search_offset")  # None: one search was best, or no other tried
     limits = EpisodeLimits(
         passages_per_search=best["passages"],
+        score_margin=best.get("score_margin", EpisodeLimits().score_margin),
         question_last=bool(best.get("question_last", False)),
         max_searches=1 if again is None else 2,  # what was tuned
     )
@@ -53,18 +55,34 @@ def release(
     card: str,
     weights: Path,
     comparing: Comparing | None = None,
+    backwards: Path | None = None,
 ) -> str:
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
 
-    chosen: settings and what they were judged as. comparing: how unsure reports are compared; by default they are not.
+    run: or the folder of a version. chosen: settings and what they were judged as. comparing: how unsure reports are
+    compared; by default they are not. backwards: the run of what tells this version's episodes backwards. Raises
+    DataError where it is another version's.
     """
     serving, judgement = chosen
-    serving = replace(serving, two_way=trained_two_way(run), comparing=comparing or Comparing())
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    if (run / MANIFEST).exists():
+        manifest = read_retrieve_manifest(run)
+        config, two_way = manifest["training"], manifest["serving"]["two_way"]
+    else:
+        manifest, config = {}, _config(run)
+        two_way = trained_two_way(run)
+    if backwards is not None:
+        told = _config(backwards)
+        if told["config"]["behind"] != manifest.get("version"):
+            raise DataError(
+                f"{backwards} tells the episodes of {told['config']['behind']} backwards, not those of {run}"
+            )
+        config = {**config, "backwards": told}
+    serving = replace(serving, two_way=two_way, comparing=comparing or Comparing())
     version = save_retrieve_version(
         weights / name,
-        run / "adapter.safetensors",
+        run / ADAPTER,
         serving=serving,
+        backwards=None if backwards is None else backwards / ADAPTER,
         name=f"retrieve-{name}",
         card=card,
         metrics={"development": judgement},
@@ -74,12 +92,20 @@ def release(
     return version
 
 
+def _config(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return content
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Release from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder of a finished training run")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of a finished training run, or of a version"
+    )
+    parser.add_argument("--backwards", type=Path, help="run of what tells that version's episodes backwards")
     settings = parser.add_mutually_exclusive_group(required=True)
     settings.add_argument("--tuning", type=Path, help="what training.tune_serving wrote")
     settings.add_argument("--settings-of", type=Path, help="a version's folder")
@@ -91,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="instead of those chosen, for a reason that the card gives",
     )
     parser.add_argument("--comparing", type=Path, help="what training.tune_comparing chose")
+    parser.add_argument("--score-margin", type=float, help="of the passages shown (EpisodeLimits), likewise")
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument("--out", type=Path, required=True, help="the folder of shipped weights")
@@ -104,11 +131,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         none, unsaid, search = arguments.offsets
         serving = replace(chosen[0], none_offset=none, unsaid_offset=unsaid, search_offset=search)
         chosen = serving, {}
+    if arguments.score_margin is not None:
+        episode = replace(chosen[0].episode, score_margin=arguments.score_margin)
+        chosen = replace(chosen[0], episode=episode), chosen[1]
     card = arguments.card.read_text(encoding="utf-8")
     comparing = None
     if arguments.comparing is not None:
         comparing = Comparing(**json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"])
-    print(release(arguments.run, chosen, arguments.name, card, arguments.out, comparing))
+    print(release(arguments.run, chosen, arguments.name, card, arguments.out, comparing, arguments.backwards))
 
 
 if __name__ == "__main__":

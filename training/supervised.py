@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.tags import TAGS
-from training.backwards import with_backwards
+from training.backwards import backwards
 from training.learner import Learner
 from training.packs import Example, Pack, encode_traces, make_packs, pack_steps
 from training.padded import fitting, fixed_batches, padded_tensors, plan_steps
@@ -59,7 +59,9 @@ class SupervisedConfig:
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
     two_way: bool = False  # results are read in both directions (`retrieve.sight`); serve it so, too
-    backwards_share: float = 0.0  # of the traces, told backwards besides (`training.backwards`)
+    behind: str = (
+        ""  # the version whose twin learns to tell backwards, behind what it reads (`retrieve.teller`)
+    )
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
@@ -68,8 +70,8 @@ class SupervisedConfig:
             raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
         if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
             raise ConfigError("rank, learning_rate and n_epochs must be positive")
-        if not 0 <= self.backwards_share <= 1:
-            raise ConfigError(f"backwards_share={self.backwards_share!r} must lie in 0..1")
+        if self.behind and (self.two_way or not self.packed):
+            raise ConfigError("behind results that are read one way and packed, backwards is told")
         if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
             raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
 
@@ -107,6 +109,8 @@ def train_supervised(
     Raises DataError where no trace fits, ConfigError, WeightsError.
     """
     config = config or SupervisedConfig()
+    if config.behind and held_out:
+        raise ConfigError("what tells backwards is measured by what it chooses (training.tune_comparing)")
     started = time.monotonic()
     torch.manual_seed(config.seed)
     work = _Work.of(tokenizer, traces, held_out, config)
@@ -202,8 +206,7 @@ class _Work:
         cls, tokenizer: Any, traces: Sequence[Trace], held_out: Sequence[Trace], config: SupervisedConfig
     ) -> _Work:
         """Raises DataError where no trace fits."""
-        told = with_backwards(traces, config.backwards_share, seed=config.seed)
-        examples = encode_traces(tokenizer, told)
+        examples = encode_traces(tokenizer, backwards(traces) if config.behind else traces)
         kept = fitting(examples, config)
         if not kept:
             raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
@@ -273,6 +276,7 @@ def main() -> None:
     import argparse
 
     from retrieve.base import load_base
+    from retrieve.model import RetrieveModel
     from training.dataset import load_set
     from training.mixture import left_out, read_traces
 
@@ -305,7 +309,6 @@ def main() -> None:
         "n_epochs",
         "rank",
         "frozen_layers",
-        "backwards_share",
         "batch_tokens",
         "evaluate_every",
         "checkpoint_every",
@@ -320,6 +323,12 @@ def main() -> None:
     parser.add_argument(
         "--packed", action="store_true", help="read once what traces begin with, up to the longest length"
     )
+    parser.add_argument(
+        "--behind",
+        type=Path,
+        metavar="VERSION",
+        help="train what tells its episodes backwards, on traces told so (retrieve.teller)",
+    )
     parser.add_argument("--two-way", action="store_true", help="read results in both directions")
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
@@ -329,13 +338,18 @@ def main() -> None:
         traces = left_out(traces, load_set(arguments.leave_out).questions)
         print(f"{n_built - len(traces)} of {n_built} traces left out", flush=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, tokenizer = load_base(arguments.base, device=device)
+    if arguments.behind is not None:
+        version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
+        model, tokenizer, behind = version.model, version.tokenizer, version.version
+    else:
+        (model, tokenizer), behind = load_base(arguments.base, device=device), ""
     config = SupervisedConfig(
         **{name: getattr(arguments, name) for name in options},
         alpha=2 * arguments.rank,
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,
-        packed=arguments.packed,
+        packed=arguments.packed or bool(behind),
+        behind=behind,
         two_way=arguments.two_way,
     )
     result = train_supervised(

@@ -17,6 +17,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -181,6 +182,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
     parser.add_argument("--questions", type=int, default=300, help="of each set, spread evenly (300)")
     parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
+    parser.add_argument(
+        "--score-margins",
+        type=float,
+        nargs="+",
+        default=[EpisodeLimits().score_margin],
+        help="of the passages, see EpisodeLimits (2: all are shown)",
+    )
     parser.add_argument("--second-search", action="store_true", help="choose when to search once more, too")
     parser.add_argument(
         "--question-last", action="store_true", help="a run whose traces have the question last"
@@ -199,9 +207,10 @@ def main() -> None:
         else:
             version, trained = Path(folder) / "version", ServingConfig(two_way=trained_two_way(version))
             save_retrieve_version(version, arguments.version / ADAPTER, serving=trained)
-        for n_passages in arguments.passages:
+        for n_passages, margin in product(arguments.passages, arguments.score_margins):
             limits = EpisodeLimits(
                 passages_per_search=n_passages,
+                score_margin=margin,
                 question_last=arguments.question_last or trained.episode.question_last,
             )
             serving = ServingConfig(none_offset=_NEVER, episode=limits, two_way=trained.two_way)
@@ -219,7 +228,8 @@ def main() -> None:
             }
             rows = [row for some in by_set.values() for row in some]
             best = best_offsets(rows)
-            shown = {"passages": n_passages, "question_last": limits.question_last, "best": best}
+            shown = {"passages": n_passages, "score_margin": margin}
+            shown |= {"question_last": limits.question_last, "best": best}
             shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.second_search else None)
             shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
             print(json.dumps(shown), flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +154,17 @@ def test_only_so_many_passages_are_shown_at_a_time() -> None:
     assert episode.passages == found[:4]
 
 
+def test_passages_that_match_far_worse_than_the_best_new_one_are_not_shown() -> None:
+    episode = Episode("q", EpisodeLimits(score_margin=0.1))
+    scores = (0.9, 0.85, 0.7, 0.65, 0.5)
+    found = [replace(passage(f"Number {n}.", f"d{n}"), score=score) for n, score in enumerate(scores)]
+    episode.give(found)
+    assert episode.passages == found[:2]
+    episode.act("<search> more</search>")
+    episode.give(found)
+    assert episode.passages == found[:4]
+
+
 def test_a_passage_of_blanks_does_not_hide_those_after_it() -> None:
     episode = Episode("q")
     episode.give([passage(" \n\t", "blank"), passage("Said.", "d")])
@@ -235,6 +248,8 @@ def test_what_the_best_passage_leaves_unsaid_of_the_question() -> None:
 def test_limits_below_one_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_searches=0"):
         EpisodeLimits(max_searches=0)
+    with pytest.raises(ConfigError, match=r"score_margin=2\.5"):
+        EpisodeLimits(score_margin=2.5)
 
 
 def test_the_question_may_stand_behind_the_first_results_and_only_there() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import make_gemma, make_llama
+from tiny_models import make_gemma, make_llama, make_updates
 
 from prep.errors import ConfigError
 from retrieve import rivals
@@ -18,6 +18,7 @@ from retrieve.decoding import Action, Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.rivals import backwards_logprobs, likeliest
+from retrieve.teller import load_teller
 
 LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
 ALWAYS = Comparing(n=4)
@@ -59,8 +60,11 @@ def test_of_reports_the_likely_the_agreed_and_the_explaining_one_wins() -> None:
 @pytest.fixture(scope="module", params=["gemma", "llama", "gemma two ways"])
 def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     make = make_llama if request.param == "llama" else make_gemma
-    model, tokenizer = load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32)
-    return {"model": model, "tokenizer": tokenizer, "two_way": request.param.endswith("two ways")}
+    folder = tmp_path_factory.mktemp("base")
+    model, tokenizer = load_base(make(folder), dtype=torch.float32)
+    two_way = request.param.endswith("two ways")
+    teller = load_teller(model, make_updates(model, folder / "backwards.safetensors", layers=(1,)))
+    return {"model": model, "tokenizer": tokenizer, "two_way": two_way, "teller": teller}
 
 
 def begun() -> list[Episode]:
@@ -86,10 +90,15 @@ def said(actions: list[Action]) -> list[tuple[str, float, int]]:
     return [(one.text, pytest.approx(one.logprob, abs=1e-3), one.n_compared) for one in actions]
 
 
-def logprob_of(decoder: Decoder, before: list[int], tokens: list[int]) -> float:
-    """Return the log-probability of tokens behind others, by one plain forward pass; causal models alone."""
-    logits = decoder.model(input_ids=torch.tensor([[*before, *tokens]])).logits[0].float()
-    scores = torch.log_softmax(logits, -1)[len(before) - 1 : -1]
+def logprob_of(decoder: Decoder, results: list[int], given: list[int], tokens: list[int]) -> float:
+    """Return the log-probability of tokens behind others, of which the results are read by the model itself.
+
+    One plain pass each; causal models alone.
+    """
+    read = decoder.model(input_ids=torch.tensor([results]), use_cache=True)
+    behind = torch.tensor([[*given, *tokens]])
+    logits = decoder.teller(input_ids=behind, past_key_values=read.past_key_values).logits[0].float()
+    scores = torch.log_softmax(logits, -1)[len(given) - 1 : -1]
     return float(scores.gather(1, torch.tensor(tokens).unsqueeze(1)).sum())
 
 
@@ -106,7 +115,7 @@ def test_the_question_is_measured_behind_each_report_as_if_it_stood_there_alone(
         asked = decoder.grammar.encode(told.asked.strip().removeprefix("<question>"))
         given = [decoder.grammar.encode(f"{one}\n<question>") for one in reports]
         results = decoder.encode(told.results)
-        wanted = [logprob_of(decoder, [*results, *some], asked) for some in given]
+        wanted = [logprob_of(decoder, results, some, asked) for some in given]
         assert found == pytest.approx(wanted, abs=1e-3)
         assert n_read == sum(map(len, given)) + len(reports) * len(asked)
 
@@ -158,6 +167,16 @@ def test_a_report_depends_on_nothing_beside_its_prompt_and_is_the_same_with_a_re
             for prompt, told in zip(PROMPTS, TOLD, strict=True)
         ]
         assert said(together) == [(one.text, one.logprob, one.n_compared) for one in alone]
+
+
+def test_without_a_teller_no_question_is_measured(base: dict[str, Any]) -> None:
+    offsets = {"none_offset": -50.0, "search_offset": -50.0, "comparing": ALWAYS}
+    told = Decoder(**base, **offsets)
+    untold = Decoder(**{**base, "teller": None}, **offsets)
+    for decoder, measured in ((told, True), (untold, False)):
+        for one in decoder.decode(PROMPTS, states(decoder), told=TOLD):
+            assert one.n_compared > 0
+            assert any(rival.backwards for rival in one.rivals) is measured
 
 
 def test_where_it_is_sure_refused_late_drawn_or_not_told_nothing_is_compared(base: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retrieve.backwards import told_backwards
-from training.backwards import backwards, with_backwards
+from training.backwards import backwards, told
 from training.traces import Trace
 
 RESULTS = ("<results>\nMoon\n⟦1⟧ It is far.\n</results>\n", False)
@@ -14,9 +14,9 @@ FORWARDS = Trace("q", "direct", (RESULTS, ASKED, ("<report> far⟦1⟧</report>"
 
 
 def test_the_question_alone_is_to_be_written_behind_its_report() -> None:
-    told = backwards(FORWARDS)
-    assert told is not None
-    assert told.segments == (
+    one = told(FORWARDS)
+    assert one is not None
+    assert one.segments == (
         RESULTS,
         ("<report> far⟦1⟧</report>\n<question>", False),
         ("How far is it?</question>", True),
@@ -39,16 +39,9 @@ def test_the_question_alone_is_to_be_written_behind_its_report() -> None:
     ],
 )
 def test_what_cannot_be_told_backwards_is_left_out(segments: tuple[tuple[str, bool], ...]) -> None:
-    assert backwards(Trace("q", "again", segments)) is None
-
-
-def test_a_share_of_them_is_added_and_none_is_taken_away() -> None:
-    traces = [FORWARDS] * 200
-    both = with_backwards(traces, 0.5, seed=3)
-    assert both[:200] == traces
-    assert 60 < len(both) - 200 < 140
-    assert both == with_backwards(traces, 0.5, seed=3)
-    assert with_backwards(traces, 0.0) == traces
+    other = Trace("q", "again", segments)
+    assert told(other) is None
+    assert backwards([FORWARDS, other, FORWARDS]) == [told(FORWARDS)] * 2
 
 
 def test_what_is_no_question_of_an_episode_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,7 @@ import torch
 
 from prep.errors import ConfigError
 from retrieve.adapter import read_adapter, save_adapter
-from retrieve.comparing import Comparing
-from retrieve.episode import EpisodeLimits
-from retrieve.model import ServingConfig, read_retrieve_manifest, save_retrieve_version
 from training.release_retrieve import chosen_serving, release
-from training.release_retrieve import main as release_main
 from training.soup import average_adapters, main
 
 
@@ -69,37 +64,3 @@ def test_an_average_is_released_like_a_run(tmp_path: Path, two_way: bool) -> Non
     assert manifest["serving"]["two_way"] is two_way
     assert manifest["serving"]["none_offset"] == 0.5
     assert len(manifest["training"]["adapters"]) == 2
-
-
-def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tmp_path: Path) -> None:
-    one = adapter(tmp_path / "one", 1.0)
-    main(["--adapters", str(one), str(adapter(tmp_path / "two", 3.0)), "--out", str(tmp_path / "run")])
-    serving = ServingConfig(none_offset=2.0, search_offset=3.0, episode=EpisodeLimits(question_last=True))
-    save_retrieve_version(tmp_path / "other", one, serving=serving)
-    (tmp_path / "card.md").write_text("card", encoding="utf-8")
-    compared = {"chosen": {"n": 3, "sure": 0.5}, "tokens": 9.0, "tried": []}
-    (tmp_path / "comparing.json").write_text(json.dumps(compared), encoding="utf-8")
-    common = ["--run", str(tmp_path / "run"), "--settings-of", str(tmp_path / "other")]
-    common += ["--card", str(tmp_path / "card.md"), "--out", str(tmp_path / "weights")]
-    release_main([*common, "--name", "1"])
-    release_main(
-        [
-            *common,
-            "--name",
-            "2",
-            "--offsets",
-            "-1",
-            "4",
-            "-2",
-            "--comparing",
-            str(tmp_path / "comparing.json"),
-        ]
-    )
-    first, second = (
-        ServingConfig.from_json(read_retrieve_manifest(tmp_path / "weights" / name)["serving"])
-        for name in "12"
-    )
-    assert first == serving
-    wanted = replace(serving, none_offset=-1.0, unsaid_offset=4.0, search_offset=-2.0)
-    assert second == replace(wanted, comparing=Comparing(n=3, sure=0.5))
-    assert (tmp_path / "weights" / "CURRENT").read_text(encoding="utf-8") == "2\n"
