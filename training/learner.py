@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from prep.errors import ConfigError
 from retrieve.adapter import read_adapter, save_adapter
 from retrieve.sight import Sight, added_masks
 from retrieve.tags import MARKERS, TAGS
@@ -33,7 +34,7 @@ class Learner:
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
         # Behind the results a twin is trained; they are read by the model as it is.
-        self.reader = model.get_decoder() if config.behind else None
+        self.reader: Any = model.get_decoder() if config.behind else None
         self.wrapped = wrap(twin(model) if config.behind else model, rank=config.rank, alpha=config.alpha)
         self.model = cast(Any, self.wrapped.get_base_model())
         self.body = decoder_of(self.wrapped)
@@ -73,7 +74,7 @@ class Learner:
     def start_from(self, path: Path) -> None:
         """Take over an adapter's values. Raises ConfigError where its rank or its modules differ."""
         adapter = read_adapter(path)
-        shapes = {name: master.shape for name, master in self.masters.items() if name != "token_rows"}
+        shapes = {name: master.shape for name, master in self._saved().items() if name != "token_rows"}
         for name, value in start_values(adapter, shapes, scale=self.scale, path=path).items():
             self.masters[name].copy_(value)
         for place, token in enumerate(self.tokens):
@@ -107,7 +108,7 @@ class Learner:
         """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
         n_labels = sum(pack.n_labels for pack in packs)
         if self.reader is not None:
-            yield from (self._behind_loss(pack) / n_labels for pack in packs)
+            yield from (-self.logprobs_behind(pack).sum() / n_labels for pack in packs)
             return
         for batch in in_batches(packs, self.shape):
             shape = self.shape if self.padded else (0, 0)
@@ -117,22 +118,27 @@ class Learner:
             logits = self._logits(hidden.flatten(0, 1)[before])
             yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
 
-    def _behind_loss(self, pack: Pack) -> torch.Tensor:
-        """Return the sum of the cross-entropy at a pack's labels; its prompt is read without gradients."""
+    def logprobs_behind(self, pack: Pack) -> torch.Tensor:
+        """Return the log-probability of each of a pack's labels, (n_labels,); its prompt is read without gradients.
+
+        For what is trained behind what a version reads. Raises ConfigError for anything else.
+        """
         from transformers import DynamicCache
 
+        if self.reader is None:
+            raise ConfigError("a model that reads for itself has nothing behind its reading")
         device = self.head.device
         cache = DynamicCache(config=self.model.config)
         with torch.no_grad():
             prompt = torch.tensor([pack.prompt], device=device)
-            cast(Any, self.reader)(input_ids=prompt, past_key_values=cache, use_cache=True)
+            self.reader(input_ids=prompt, past_key_values=cache, use_cache=True)
         laid = lay_behind(self.model, len(pack.prompt), [part.ids for part in pack.parts])
         embedded = self._embed(laid.ids)
         hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.given).last_hidden_state[0]
         labelled = torch.tensor([label for part in pack.parts for label in part.labelled], device=device)
         # No part begins with a label: what predicts one stands in the same part.
         logits = self._logits(hidden[:-1][labelled[1:]])
-        return nn.functional.cross_entropy(logits, laid.ids[0, 1:][labelled[1:]], reduction="sum")
+        return -nn.functional.cross_entropy(logits, laid.ids[0, 1:][labelled[1:]], reduction="none")
 
     def _embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of ids, our tokens' rows being those in training."""
@@ -176,6 +182,11 @@ class Learner:
 
     def save(self, path: Path) -> None:
         """Write the adapter."""
-        kept = {name: self.masters[name] for name, value in self.trained.items() if value.requires_grad}
-        updates = updates_of(self.masters.items() if self.reader is None else kept.items())
+        updates = updates_of(self._saved().items())
         save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)
+
+    def _saved(self) -> dict[str, nn.Parameter]:
+        """Return the masters that an adapter file holds: behind what a version reads, what is frozen is not there."""
+        if self.reader is None:
+            return self.masters
+        return {name: self.masters[name] for name, value in self.trained.items() if value.requires_grad}

@@ -28,8 +28,8 @@ from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
+from training.rival_sets import rival_sets
 from training.sheet_practice import SheetPractice, Sheets, practice_part
-from training.tune_comparing import answered
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -368,7 +368,7 @@ def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base
         episode=EpisodeLimits(question_last=True),
     )
     practice = SheetPractice(drawn, RetrieveModel.load(last, base=base, device="cpu", serving=serving))
-    found = list(answered(practice, 0))
+    found = list(rival_sets(practice, 0))
     given = practice.episodes([0], 4, searches=1, temperature=0.0, generator=torch.Generator())
     assert len(found) == 4
     for one, question, (run, row) in zip(found, drawn.sheets[0].questions, given, strict=True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fixture_rows import answer_row
 
-from retrieve.comparing import Compared, Comparing
-from training.tune_comparing import Answered, grid, judged
+from prep.errors import DataError
+from retrieve.comparing import Compared, Comparing, Told
+from training.rival_sets import RivalSet, read_rival_sets
+from training.tune_comparing import grid, judged, main, split
 
 RIVALS = (
     Compared("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
@@ -16,7 +20,8 @@ RIVALS = (
     Compared("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
 )
 ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
-UNSURE = Answered(RIVALS, ROWS, n_asked=10)
+TOLD = Told("<results>\n</results>\n", "<question>When?</question>\n")
+UNSURE = RivalSet(TOLD, RIVALS, ROWS, n_asked=10)
 SETTINGS = Comparing(n=8, within=8.0, likely=0.2, backwards=0.2)
 
 
@@ -37,7 +42,7 @@ def test_a_setting_gives_the_report_that_serving_would(settings: Comparing, want
 
 
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
-    alone = Answered(RIVALS[:1], ROWS[:1], n_asked=10)
+    alone = RivalSet(TOLD, RIVALS[:1], ROWS[:1], n_asked=10)
     rows, tokens = judged([alone, UNSURE], SETTINGS)
     assert rows == (ROWS[0], ROWS[2])
     assert tokens == (0 + 72) / 2
@@ -46,3 +51,44 @@ def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> Non
 def test_the_settings_tried_are_all_different() -> None:
     tried = list(grid())
     assert len(set(tried)) == len(tried) > 1000
+
+
+def kept(path: Path, n_sheets: int) -> Path:
+    """Write rival sets of two questions on each of so many sheets."""
+    sets = [
+        replace(
+            UNSURE,
+            told=replace(TOLD, results=f"<results>{sheet}</results>"),
+            rows=tuple(replace(row, question_id=f"{sheet}/{number}", document_id=str(sheet)) for row in ROWS),
+        )
+        for sheet in range(n_sheets)
+        for number in range(2)
+    ]
+    path.write_text("".join(json.dumps(one.as_json()) + "\n" for one in sets), encoding="utf-8")
+    assert read_rival_sets(path) == sets
+    return path
+
+
+def test_settings_are_chosen_on_one_half_of_the_sheets_and_measured_on_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kept(tmp_path / "sets.jsonl", 5)
+    halves = split(read_rival_sets(path))
+    sheets = [{one.told.results for one in half} for half in halves]
+    assert [len(half) for half in halves] == [6, 4]
+    assert not sheets[0] & sheets[1]
+    monkeypatch.setattr("training.tune_comparing.grid", lambda: iter([Comparing(), replace(SETTINGS, n=4)]))
+    monkeypatch.setattr("training.tune_comparing._N", (4,))
+    main(["--sets", str(path), "--json", str(tmp_path / "chosen.json"), "--most-tokens", "100"])
+    told = capsys.readouterr().out
+    assert "4 questions: greedy" in told
+    assert "f1 +0.500" in told
+    chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))["chosen"]
+    assert Comparing(**chosen) == replace(SETTINGS, n=4)
+
+
+def test_a_line_that_is_no_rival_set_is_named(tmp_path: Path) -> None:
+    path = kept(tmp_path / "sets.jsonl", 1)
+    path.write_text(path.read_text(encoding="utf-8") + '{"told": 1}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 3: no rival set"):
+        read_rival_sets(path)

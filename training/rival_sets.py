@@ -1,0 +1,163 @@
+"""Questions with their rival reports, each judged: what a choice among reports is tuned on, measured on, learned from.
+
+    python -m training.rival_sets --sheets SHEETS --version V --out FILE [--questions 1000]
+
+SHEETS is a folder of `python -m training.sheet_practice`. Each question is answered once with many rivals, and every
+one of them is judged. Resumable: what FILE holds is not asked again, so it must be of the same version and sheets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from prep.errors import DataError
+from retrieve.backwards import told_backwards
+from retrieve.comparing import Compared, Comparing, Told, best_of
+from retrieve.episode import Episode
+from retrieve.model import RetrieveModel
+from retrieve.reporting import report_of
+from retrieve.runner import Run
+from training.evaluate import judge
+from training.results import AnswerRow
+from training.sheet_practice import SheetPractice, Sheets
+
+__all__ = ["RivalSet", "read_rival_sets", "rival_practice", "rival_sets"]
+
+_MOST = Comparing(n=8, within=8.0)  # what is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class RivalSet:
+    """A question's rival reports, the greedy one first, each with how it is judged.
+
+    told: the episode before its report. n_asked: tokens that the question has, with its closing tag.
+    """
+
+    told: Told
+    rivals: tuple[Compared, ...]
+    rows: tuple[AnswerRow, ...]
+    n_asked: int
+
+    def with_(self, config: Comparing) -> tuple[AnswerRow, int]:
+        """Return the row of the report that is given, and about how many tokens it takes to find out."""
+        first = self.rivals[0]
+        if len(self.rivals) == 1 or not config.unsure(first.logprob, first.n_tokens):
+            return self.rows[0], 0
+        others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
+        likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n]
+        kept = [0, *(at for at in likeliest if at != 0)]
+        n_written = sum(self.rivals[at].n_tokens for at in kept)
+        if len(kept) == 1:
+            return self.rows[0], n_written
+        n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
+        return self.rows[kept[best_of([self.rivals[at] for at in kept], config)]], n_written + n_read
+
+    def _near(self, at: int, config: Comparing) -> bool:
+        return self.rivals[at].logprob >= self.rivals[0].logprob - config.within
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> RivalSet:
+        """Read what `as_json` gave."""
+        rivals = tuple(Compared(**one) for one in content["rivals"])
+        rows = tuple(AnswerRow(**one) for one in content["rows"])
+        return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
+
+
+def rival_practice(sheets: Path, version: str | Path | None) -> SheetPractice:
+    """Return sheets with a version that looks for many rivals. Raises DataError where it reads the question first."""
+    model = RetrieveModel.load(version)
+    if not model.serving.episode.question_last:
+        raise DataError(f"{model.version} reads the question first: its reports are not compared")
+    model.serving = replace(model.serving, comparing=_MOST)
+    return SheetPractice(Sheets.load(sheets), model)
+
+
+def rival_sets(practice: SheetPractice, number: int) -> Iterator[RivalSet]:
+    """Yield what comes of each question of a sheet. The practised model must compare."""
+    sheet, grammar = practice.drawn.sheets[number], practice.decoder.grammar
+    n_questions = practice.drawn.n_questions
+    runs = practice.episodes([number], n_questions, searches=1, temperature=0.0, generator=torch.Generator())
+    for question, (run, row) in zip(sheet.questions, runs, strict=True):
+        (action,) = run.actions
+        told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
+        _, asked = told_backwards(told.asked, action.text)
+        rivals = action.rivals or (Compared(action.text, action.logprob, n_tokens=len(action.token_ids)),)
+        rows = []
+        for rival in rivals:
+            if rival.text == action.text:
+                rows.append(row)
+                continue
+            episode = Episode(question.question, run.episode.limits)
+            episode.give(sheet.passages)
+            episode.act(rival.text)
+            report = report_of(question.question, Run(episode), models=practice.versions)
+            judged_row = judge(question, report, practice.drawn.dataset)
+            rows.append(
+                replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
+            )
+        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(asked)))
+
+
+def read_rival_sets(path: Path) -> list[RivalSet]:
+    """Read the file that this command writes. Raises DataError for a line that is no rival set."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line:
+            continue
+        try:
+            found.append(RivalSet.from_json(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: no rival set ({error!r})") from error
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Answer the questions of sheets with many rivals, from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sheets", required=True, type=Path)
+    parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
+    parser.add_argument("--questions", type=int, default=1000, help="rounded up to whole sheets (1000)")
+    parser.add_argument(
+        "--from-sheet", type=int, default=0, help="begin there: parts of the same sheets side by side"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="JSON lines, one a question")
+    arguments = parser.parse_args(argv)
+    practice = rival_practice(arguments.sheets, arguments.version)
+    n_questions = practice.drawn.n_questions
+    last = min(arguments.from_sheet - (-arguments.questions // n_questions), len(practice))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    n_done = _whole_sheets(arguments.out, n_questions)
+    with arguments.out.open("a", encoding="utf-8") as file:
+        numbers = range(arguments.from_sheet + n_done, last)
+        for number in tqdm(numbers, desc="rivals", unit="sheet", disable=None):
+            rows = [one.as_json() for one in rival_sets(practice, number)]
+            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            file.flush()
+
+
+def _whole_sheets(path: Path, n_questions: int) -> int:
+    """Cut a file back to whole sheets; returns how many it holds."""
+    if not path.exists():
+        return 0
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what stands behind the last line end was cut
+    whole = len(lines) // n_questions
+    path.write_text("".join(f"{line}\n" for line in lines[: whole * n_questions]), encoding="utf-8")
+    return whole
+
+
+if __name__ == "__main__":
+    main()
