@@ -18,10 +18,11 @@ from prep.errors import ConfigError
 from prep.lexical import searchable_words
 from retrieve.tags import MARKERS, TAGS
 
-__all__ = ["Compared", "Comparing", "Told", "agreement", "best_of"]
+__all__ = ["Compared", "Comparing", "Told", "agreement", "alternative", "best_of"]
 
 _NO_WORDS = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
 _WORD = re.compile(r"\w+")
+_POINTER = re.compile("|".join(map(re.escape, MARKERS)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class Comparing:
     n: reports that are compared, the likeliest there are; 1: none are. sure: a report of at least this probability is
     given without comparing. within: in nats, how much less likely than the greedy report a rival may be. longest: in
     tokens, of reports that are compared; longer ones say several things. likely: weight of the report's own
-    log-probability. backwards: of its question's, behind it.
+    log-probability. backwards: of its question's, behind it. also: a rival that points elsewhere is given beside the
+    best report where those that do so have at least this share of the probability; 1: none is.
     """
 
     n: int = 1
@@ -40,11 +42,13 @@ class Comparing:
     longest: int = 32
     likely: float = 0.2
     backwards: float = 0.2
+    also: float = 1.0
 
     def __post_init__(self) -> None:
         check_counts(self, "n", "longest")
-        if not 0 < self.sure <= 1:
-            raise ConfigError(f"sure={self.sure!r} must lie in 0..1, above 0")
+        for name in ("sure", "also"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1, above 0")
         if min(self.within, self.likely, self.backwards) < 0:
             raise ConfigError(
                 f"within={self.within!r}, likely={self.likely!r} and backwards={self.backwards!r} "
@@ -102,3 +106,24 @@ def best_of(reports: Sequence[Compared], config: Comparing) -> int:
         return agreed / sum(voices) + config.likely * report.logprob + config.backwards * report.backwards
 
     return max(range(len(reports)), key=lambda number: worth(reports[number]))
+
+
+def alternative(reports: Sequence[Compared], best: int, config: Comparing) -> int | None:
+    """Return the number of the report to give beside the best one: the likeliest place that it does not point at.
+
+    How likely one is, is how likely it is before its question and its question behind it; all reports that point at the
+    same place speak for it. None where none is likely enough.
+    """
+    if config.also == 1:
+        return None
+    likely = [report.logprob + report.backwards for report in reports]
+    voices = [math.exp(one - max(likely)) for one in likely]
+    places = [frozenset(_POINTER.findall(report.text)) for report in reports]
+    elsewhere = [number for number, place in enumerate(places) if not place & places[best]]
+
+    def share(number: int) -> float:
+        same = (other for other in elsewhere if places[other] & places[number])
+        return sum(voices[other] for other in same) / sum(voices)
+
+    found = max(elsewhere, key=lambda number: (share(number), voices[number]), default=None)
+    return found if found is not None and share(found) >= config.also else None

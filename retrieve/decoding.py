@@ -54,8 +54,8 @@ class Action:
 
     none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
     search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
-    rivals: reports that this one was compared with, the greedy one first. n_compared: tokens written and read for that,
-    its own not among them.
+    rivals: reports that this one was compared with, the greedy one first. alternative: one of them, to be given beside
+    it, if any. n_compared: tokens written and read for that, its own not among them.
     """
 
     text: str
@@ -66,6 +66,7 @@ class Action:
     n_prompt_tokens: int
     complete: bool
     rivals: tuple[Compared, ...] = ()
+    alternative: str = ""
     n_compared: int = 0
 
 
@@ -184,6 +185,7 @@ class Decoder:
                 lengths[prompt],
                 state.done,
                 one.rivals,
+                one.alternative,
                 one.n_compared,
             )
             for one, prompt, state in zip(written, prompts, states, strict=True)

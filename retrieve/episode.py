@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prep.checks import check_counts
@@ -90,10 +90,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One finding of a report as the model wrote it: a statement and the numbers of its sentences."""
+    """One finding of a report as the model wrote it: a statement and the numbers of its sentences.
+
+    alternative: it is less likely than the others, and not part of the answer.
+    """
 
     statement: str
     pointers: tuple[int, ...]
+    alternative: bool = False
 
 
 @dataclass(slots=True)
@@ -192,6 +196,17 @@ class Episode:
         else:
             raise MalformedAction(f"neither a search nor a report: {words!r}")
         self.actions.append(words)
+
+    def add_alternative(self, words: str) -> None:
+        """Take a report that is less likely than the one it ended with; what was written stays as it is.
+
+        Raises MalformedAction as `act` does.
+        """
+        match = _REPORT.fullmatch(words)
+        if self.state != "done" or not self.claims or match is None:
+            raise MalformedAction(f"no alternative to a report: {words!r}")
+        others = parse_report(match.group(1), len(self.sentences))
+        self.claims += tuple(replace(claim, alternative=True) for claim in others)
 
     def _asked(self) -> tuple[str, bool]:
         return f"<question>{escape(self.queries[0])}</question>\n", False

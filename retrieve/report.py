@@ -51,11 +51,13 @@ class Quote:
 class Finding:
     """One statement and the quotes that support it, in the order given.
 
-    Our model always gives at least one quote. Other systems shown beside it may not: see `supported`.
+    Our model always gives at least one quote. Other systems shown beside it may not: see `supported`. alternative: what
+    else may be meant, less likely than the other findings, and not part of the answer.
     """
 
     statement: str
     quotes: list[Quote]
+    alternative: bool = False
 
     def __post_init__(self) -> None:
         if not self.statement.strip():
@@ -149,6 +151,8 @@ class Report:
             raise DataError(
                 f"{where} abstains and yet has {len(self.findings)} findings; drop them or answer"
             )
+        if self.findings and all(finding.alternative for finding in self.findings):
+            raise DataError(f"{where} has alternatives alone: one of its findings must be the answer's")
         try:
             datetime.fromisoformat(self.created)
         except ValueError as error:
@@ -232,7 +236,11 @@ class Report:
         try:
             parts = {key: value for key, value in values.items() if key != "schema"}
             parts["findings"] = [
-                Finding(finding["statement"], [Quote(**quote) for quote in finding["quotes"]])
+                Finding(
+                    finding["statement"],
+                    [Quote(**quote) for quote in finding["quotes"]],
+                    finding.get("alternative", False),
+                )
                 for finding in parts["findings"]
             ]
             parts["sources"] = [

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 
 from retrieve.report import Finding, Quote, Report, Source
-from retrieve.report_text import ABSTAINED, OPEN, usage_line
+from retrieve.report_text import ABSTAINED, ALTERNATIVE, OPEN, usage_line
 
 __all__ = ["COLOURS", "STYLE", "html_text", "render_report"]
 
@@ -116,11 +116,14 @@ def _findings(report: Report, level: int) -> str:
         # The answer has just said it.
         return f'<h{level} class="part">Evidence</h{level}>\n{_quotes(report, only)}'
     items = "\n".join(
-        f'<li><p class="statement" dir="auto">{html_text(finding.statement)}</p>'
-        f"{_quotes(report, finding)}</li>"
-        for finding in report.findings
+        f"<li>{_statement(finding)}{_quotes(report, finding)}</li>" for finding in report.findings
     )
     return f'<h{level} class="part">Findings</h{level}>\n<ol>\n{items}\n</ol>'
+
+
+def _statement(finding: Finding) -> str:
+    said = f'<p class="statement" dir="auto">{html_text(finding.statement)}</p>'
+    return f'<p class="aside">{ALTERNATIVE}:</p>{said}' if finding.alternative else said
 
 
 def _quotes(report: Report, finding: Finding) -> str:

@@ -12,10 +12,11 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from retrieve.report import Report, Source, Usage
+from retrieve.report import Finding, Report, Source, Usage
 
 __all__ = [
     "ABSTAINED",
+    "ALTERNATIVE",
     "OPEN",
     "markdown_text",
     "plain_text",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 ABSTAINED = "The sources do not answer this."
+ALTERNATIVE = "Less likely"
 OPEN = "Of the question, not in what is quoted"
 
 # What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
@@ -74,7 +76,7 @@ def render_text(report: Report, *, width: int = 96) -> str:
     if report.note:
         lines += _wrap(plain_text(report.note), width, first="  (", rest="   ", last=")")
     for finding in report.findings:
-        lines += ["", *_wrap(plain_text(finding.statement), width, first="  • ", rest="    ")]
+        lines += ["", *_wrap(plain_text(_stated(finding)), width, first="  • ", rest="    ")]
         if not finding.quotes:
             lines.append("    no quote was given for this")
         for quote in finding.quotes:
@@ -111,7 +113,7 @@ def render_markdown(report: Report) -> str:
     if report.findings:
         blocks.append("### Findings")
     for finding in report.findings:
-        blocks.append(f"- {markdown_text(finding.statement)}")
+        blocks.append(f"- {markdown_text(_stated(finding))}")
         if not finding.quotes:
             blocks.append("  (no quote was given for this)")
         for quote in finding.quotes:
@@ -138,6 +140,10 @@ def render_markdown(report: Report) -> str:
         )
     blocks.append(f"*{usage_line(report.usage)}*")
     return "\n\n".join(blocks) + "\n"
+
+
+def _stated(finding: Finding) -> str:
+    return f"{ALTERNATIVE}: {finding.statement}" if finding.alternative else finding.statement
 
 
 def _sources_summary(sources: Iterable[Source]) -> str:

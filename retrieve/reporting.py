@@ -18,7 +18,10 @@ def report_of(
 ) -> Report:
     """Return the report of an episode. models: versions by kind; generation: the store's, where there was one."""
     episode = run.episode
-    findings = [Finding(claim.statement, list(expand_quotes(claim, episode))) for claim in episode.claims]
+    findings = [
+        Finding(claim.statement, list(expand_quotes(claim, episode)), claim.alternative)
+        for claim in episode.claims
+    ]
     quotes = [quote for finding in findings for quote in finding.quotes]
     sources = [
         Source(
@@ -32,7 +35,8 @@ def report_of(
         )
         for passage in episode.passages
     ]
-    answer = "; ".join(dict.fromkeys(finding.statement for finding in findings)) or None
+    stated = (finding.statement for finding in findings if not finding.alternative)
+    answer = "; ".join(dict.fromkeys(stated)) or None
     return Report(
         id=uuid.uuid4().hex,
         question=question,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from retrieve.backwards import told_backwards
-from retrieve.comparing import Compared, Told, best_of
+from retrieve.comparing import Compared, Told, alternative, best_of
 from retrieve.rows import Rows, Written
 from retrieve.teller import lay_behind
 
@@ -63,10 +63,17 @@ def compared(
         Compared(text, logprob, of_question, len(tokens))
         for text, (tokens, logprob), of_question in zip(texts, reports.items(), behind, strict=True)
     )
-    chosen = list(reports)[best_of(rivals, config)]
+    best = best_of(rivals, config)
+    chosen = list(reports)[best]
+    other = alternative(rivals, best, config)
     n_compared = n_written + n_read + len(written.tokens) - len(chosen)
     return replace(
-        written, tokens=list(chosen), logprob=reports[chosen], rivals=rivals, n_compared=n_compared
+        written,
+        tokens=list(chosen),
+        logprob=reports[chosen],
+        rivals=rivals,
+        alternative="" if other is None else rivals[other].text,
+        n_compared=n_compared,
     )
 
 

@@ -155,6 +155,8 @@ class EpisodeRunner:
             run.actions.append(action)
             if action.complete:
                 run.episode.act(action.text)
+                if action.alternative:
+                    run.episode.add_alternative(action.alternative)
             else:
                 run.note = DEADLINE_NOTE
             if run.note or run.episode.state == "done":

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from prep.errors import DataError
 from retrieve.backwards import told_backwards
-from retrieve.comparing import Compared, Comparing, Told, best_of
+from retrieve.comparing import Compared, Comparing, Told, alternative, best_of
 from retrieve.episode import Episode
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
@@ -58,7 +58,11 @@ class RivalSet:
         if len(kept) == 1:
             return self.rows[0], n_written
         n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
-        return self.rows[kept[best_of([self.rivals[at] for at in kept], config)]], n_written + n_read
+        compared = [self.rivals[at] for at in kept]
+        best = best_of(compared, config)
+        other = alternative(compared, best, config)
+        row = self.rows[kept[best]]
+        return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
 
     def _near(self, at: int, config: Comparing) -> bool:
         return self.rivals[at].logprob >= self.rivals[0].logprob - config.within
@@ -73,6 +77,24 @@ class RivalSet:
         rivals = tuple(Compared(**one) for one in content["rivals"])
         rows = tuple(AnswerRow(**one) for one in content["rows"])
         return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
+
+
+def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
+    """Return how a report is judged with an alternative: its quotes count, its statement does not.
+
+    Of evidence of which several pieces are needed, at least this share is quoted.
+    """
+    n_quotes = row.n_quotes + other.n_quotes
+    supported = row.citation_precision * row.n_quotes + other.citation_precision * other.n_quotes
+    return replace(
+        row,
+        citation_precision=supported / max(n_quotes, 1),
+        citation_recall=max(row.citation_recall, other.citation_recall),
+        n_quotes=n_quotes,
+        n_inexact_quotes=row.n_inexact_quotes + other.n_inexact_quotes,
+        quoted_characters=row.quoted_characters + other.quoted_characters,
+        supported=row.supported or other.supported,
+    )
 
 
 def rival_practice(sheets: Path, version: str | Path | None) -> SheetPractice:

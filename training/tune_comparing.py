@@ -29,7 +29,8 @@ from training.rival_sets import RivalSet, read_rival_sets
 __all__ = ["grid", "judged", "split"]
 
 _N = (2, 3, 4, 6, 8)
-_SURE = (0.5, 0.7, 1.0)
+_SURE = (0.5, 1.0)
+_ALSO = (1.0, 0.3, 0.2, 0.15, 0.1)
 _WITHIN = (2.5, 4.0, 8.0)
 _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -51,8 +52,9 @@ def judged(found: Sequence[RivalSet], config: Comparing) -> tuple[tuple[AnswerRo
 def grid() -> Iterator[Comparing]:
     """Yield the settings that are tried, comparing nothing first."""
     yield Comparing()
-    for n, sure, within, likely, backwards in itertools.product(_N, _SURE, _WITHIN, _WEIGHTS, _WEIGHTS):
-        yield Comparing(n=n, sure=sure, within=within, likely=likely, backwards=backwards)
+    tried = itertools.product(_N, _SURE, _WITHIN, _WEIGHTS, _WEIGHTS, _ALSO)
+    for n, sure, within, likely, backwards, also in tried:
+        yield Comparing(n=n, sure=sure, within=within, likely=likely, backwards=backwards, also=also)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
