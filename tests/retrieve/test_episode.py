@@ -165,6 +165,26 @@ def test_passages_that_match_far_worse_than_the_best_new_one_are_not_shown() -> 
     assert episode.passages == found[:4]
 
 
+def test_an_alternative_is_a_claim_beside_those_that_were_made_and_changes_nothing_written() -> None:
+    episode = Episode("q")
+    episode.give([passage("One. Two.", "d")])
+    with pytest.raises(MalformedAction, match="no alternative"):
+        episode.add_alternative("<report> two⟦2⟧</report>")
+    episode.act("<report> one⟦1⟧</report>")
+    written = list(episode.segments)
+    episode.add_alternative("<report> two⟦2⟧</report>")
+    assert episode.claims == (Claim("one", (1,)), Claim("two", (2,), alternative=True))
+    assert episode.segments == written
+    assert not episode.abstained
+    with pytest.raises(MalformedAction, match="outside"):
+        episode.add_alternative("<report> three⟦3⟧</report>")
+    refused = Episode("q")
+    refused.give([passage("One.", "d")])
+    refused.act("<report> none</report>")
+    with pytest.raises(MalformedAction, match="no alternative"):
+        refused.add_alternative("<report> one⟦1⟧</report>")
+
+
 def test_a_passage_of_blanks_does_not_hide_those_after_it() -> None:
     episode = Episode("q")
     episode.give([passage(" \n\t", "blank"), passage("Said.", "d")])

@@ -48,6 +48,7 @@ def withheld(**changes: Any) -> Report:
         ({"answer": " \n"}, "blank"),
         ({"answer": None, "abstained": True}, "1 findings"),
         ({"findings": [], "sources": [USED]}, "used, not quoted"),
+        ({"findings": [Finding("perhaps", [QUOTE], alternative=True)]}, "alternatives alone"),
         ({"sources": [ASIDE]}, "no source marked used"),
         ({"sources": [replace(USED, used=False)]}, "no source marked used"),
         ({"sources": [replace(USED, document_id="other.md")]}, "no source marked used"),
@@ -266,6 +267,18 @@ def test_every_form_of_an_abstention_says_so_and_shows_what_was_read(form: str) 
     assert "The sources do not answer this." in shown
     assert "0 used, 1 set aside" in shown
     assert "Findings" not in shown
+
+
+@pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
+def test_every_form_says_what_is_less_likely(form: str) -> None:
+    other = Quote("garden.md", 10, 14, "shed")
+    findings = [Finding("nine turns", [QUOTE]), Finding("in the shed", [other], alternative=True)]
+    report = answered(findings=findings, sources=[USED, replace(ASIDE, used=True)])
+    assert Report.from_json(report.to_json()) == report
+    shown = re.sub("</?p[^>]*>", " ", getattr(report, form)())
+    assert re.search(r"Less likely:\s+in the shed", shown)
+    assert "shed" in shown
+    assert "Less likely" not in getattr(answered(), form)()
 
 
 @pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])

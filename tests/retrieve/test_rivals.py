@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,7 @@ from tiny_models import make_gemma, make_llama, make_updates
 from prep.errors import ConfigError
 from retrieve import rivals
 from retrieve.base import load_base
-from retrieve.comparing import Compared, Comparing, Told, agreement, best_of
+from retrieve.comparing import Compared, Comparing, Told, agreement, alternative, best_of
 from retrieve.decoding import Action, Decoder, Reading
 from retrieve.episode import Episode, EpisodeLimits, Passage
 from retrieve.grammar import ActionLimits, GrammarState
@@ -55,6 +57,28 @@ def test_of_reports_the_likely_the_agreed_and_the_explaining_one_wins() -> None:
     assert best_of([greedy, shorter], plain) == 0
     assert best_of([greedy, replace(shorter, text=report("1884"))], replace(plain, backwards=0.2)) == 1
     assert best_of([replace(shorter, text=report("1884")), greedy], replace(plain, likely=5.0)) == 1
+
+
+def test_a_rival_is_given_beside_the_best_where_its_place_is_likely_enough() -> None:
+    best, same, elsewhere, too = (
+        Compared("<report> 1883⟦2⟧</report>", -1.0, -20.0),
+        Compared("<report> in 1883⟦2⟧</report>", -1.0, -20.0),
+        Compared("<report> 1901⟦5⟧</report>", -1.7, -20.0),
+        Compared("<report> 1902⟦5⟧⟦6⟧</report>", -1.7, -20.5),
+    )
+    share = 2 * math.exp(-0.7) / (2 + 2 * math.exp(-0.7))
+    other = replace(elsewhere, text="<report> 1901⟦5⟧⟦7⟧</report>")
+    for n, reports in enumerate(([best, same, elsewhere, other], [other, same, best, elsewhere])):
+        at = reports.index(best)
+        assert alternative(reports, at, Comparing(also=share - 0.01)) == (2, 0)[n]
+        assert alternative(reports, at, Comparing(also=share + 0.01)) is None
+        assert alternative(reports, at, Comparing()) is None
+    assert alternative([best, same], 0, Comparing(also=0.01)) is None
+    assert (
+        alternative([best, elsewhere, too], 0, Comparing(also=0.3)) == 1
+    )  # the likelier of two for one place
+    unexplained = replace(elsewhere, backwards=-40.0)
+    assert alternative([best, unexplained], 0, Comparing(also=0.01)) is None
 
 
 @pytest.fixture(scope="module", params=["gemma", "llama", "gemma two ways"])
@@ -169,6 +193,22 @@ def test_a_report_depends_on_nothing_beside_its_prompt_and_is_the_same_with_a_re
         assert said(together) == [(one.text, one.logprob, one.n_compared) for one in alone]
 
 
+def test_an_alternative_is_one_of_the_rivals_that_points_elsewhere(base: dict[str, Any]) -> None:
+    offsets = {"none_offset": -50.0, "search_offset": -50.0}
+    decoder = Decoder(**base, **offsets, comparing=Comparing(n=16, within=50.0, also=1e-30))
+    plain = Decoder(**base, **offsets, comparing=Comparing(n=16, within=50.0))
+    given = decoder.decode(PROMPTS, states(decoder), told=TOLD)
+
+    def places(text: str) -> set[str]:
+        return set(re.findall("⟦.*?⟧", text))
+
+    for one, without in zip(given, plain.decode(PROMPTS, states(plain), told=TOLD), strict=True):
+        assert (one.text, one.n_compared) == (without.text, without.n_compared)
+        assert without.alternative == ""
+        elsewhere = [rival.text for rival in one.rivals if not places(rival.text) & places(one.text)]
+        assert one.alternative in elsewhere if elsewhere else one.alternative == ""
+
+
 def test_without_a_teller_no_question_is_measured(base: dict[str, Any]) -> None:
     offsets = {"none_offset": -50.0, "search_offset": -50.0, "comparing": ALWAYS}
     told = Decoder(**base, **offsets)
@@ -213,7 +253,17 @@ def test_where_it_is_late_the_search_for_rivals_ends(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n": 0}, {"sure": 0.0}, {"sure": 1.5}, {"longest": 0}, {"likely": -1.0}, {"backwards": -0.1}]
+    "wrong",
+    [
+        {"n": 0},
+        {"sure": 0.0},
+        {"also": 0.0},
+        {"also": 1.1},
+        {"sure": 1.5},
+        {"longest": 0},
+        {"likely": -1.0},
+        {"backwards": -0.1},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

@@ -41,6 +41,25 @@ def test_a_setting_gives_the_report_that_serving_would(settings: Comparing, want
     assert UNSURE.with_(settings) == (ROWS[wanted], tokens)
 
 
+def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
+    rows = (
+        replace(
+            ROWS[0], f1=0.8, citation_precision=0.5, citation_recall=0.5, n_quotes=2, quoted_characters=9
+        ),
+        replace(ROWS[1], citation_precision=1.0, citation_recall=1.0, n_quotes=1, quoted_characters=5),
+    )
+    rivals = (RIVALS[0], replace(RIVALS[1], backwards=-30.0))
+    found = RivalSet(TOLD, rivals, rows, n_asked=10)
+    alone = replace(SETTINGS, backwards=0.0)
+    assert found.with_(alone)[0] == rows[0]
+    row, _ = found.with_(replace(alone, also=0.2))
+    assert (row.prediction, row.f1) == ("1883", 0.8)
+    assert (row.n_quotes, row.quoted_characters) == (3, 14)
+    assert row.citation_precision == pytest.approx(2 / 3)
+    assert row.citation_recall == 1.0
+    assert found.with_(replace(alone, also=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
+
+
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
     alone = RivalSet(TOLD, RIVALS[:1], ROWS[:1], n_asked=10)
     rows, tokens = judged([alone, UNSURE], SETTINGS)
