@@ -81,7 +81,7 @@ class Compared:
     n_tokens: int = 0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2**16)
 def agreement(one: str, other: str) -> float:
     """Return in 0..1 how far two reports say the same: F1 of their words. Pointers count for nothing."""
     words, others = (

@@ -112,6 +112,7 @@ class Decoder:
         """
         self.model = model
         self.teller = teller
+        self.answered_s = 0.0  # how long the last actions took, without what was compared then
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.unsaid_offset = unsaid_offset
@@ -154,6 +155,7 @@ class Decoder:
             return []
         if reading is not None and len(prompts) > 1:
             raise ValueError("a reading belongs to one prompt")
+        begun = time.monotonic()
         different = list(dict.fromkeys(prompts))
         compares = self.comparing.n > 1 and temperature == 0 and any(told)
         keeps = compares and reading is not None and self.teller is not None
@@ -162,6 +164,7 @@ class Decoder:
             rows = rows.taken([different.index(prompt) for prompt in prompts])
         before = (rows.copied(), [state.fork() for state in states]) if compares else None
         written = self._write(rows, states, temperature, generator, deadline)
+        self.answered_s = time.monotonic() - begun
         if reading is not None:
             reading.ids, reading.cache = [*encoded[0], *written[0].tokens], rows.cache
             reading.text = prompts[0] + self.grammar.text(written[0].tokens)

@@ -200,13 +200,19 @@ class Episode:
     def add_alternative(self, words: str) -> None:
         """Take a report that is less likely than the one it ended with; what was written stays as it is.
 
-        Raises MalformedAction as `act` does.
+        What it states as the other does is no alternative: the same finding points there, too. Raises MalformedAction
+        as `act` does.
         """
         match = _REPORT.fullmatch(words)
         if self.state != "done" or not self.claims or match is None:
             raise MalformedAction(f"no alternative to a report: {words!r}")
         others = parse_report(match.group(1), len(self.sentences))
-        self.claims += tuple(replace(claim, alternative=True) for claim in others)
+        claims: dict[str, Claim] = {}
+        for claim in (*self.claims, *(replace(other, alternative=True) for other in others)):
+            said = one_line(claim.statement).lower()
+            first = claims.get(said, claim)
+            claims[said] = replace(first, pointers=tuple(dict.fromkeys((*first.pointers, *claim.pointers))))
+        self.claims = tuple(claims.values())
 
     def _asked(self) -> tuple[str, bool]:
         return f"<question>{escape(self.queries[0])}</question>\n", False

@@ -1,6 +1,7 @@
 """A version of the retrieve model: the base, an adapter, and how to serve it.
 
-A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics).
+A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics); with
+`backwards.safetensors`, too, where it tells its episodes backwards (`retrieve.teller`).
 The base alone can be served too, for comparison (`RetrieveModel.untrained`).
 """
 

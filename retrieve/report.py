@@ -176,6 +176,11 @@ class Report:
         return [quote for finding in self.findings for quote in finding.quotes]
 
     @property
+    def answer_quotes(self) -> list[Quote]:
+        """The quotes that the answer rests on: all but those of alternatives."""
+        return [quote for finding in self.findings if not finding.alternative for quote in finding.quotes]
+
+    @property
     def open_words(self) -> list[str]:
         """Words of the question that no quote has, nor the headings it stands under: what may have stayed open.
 

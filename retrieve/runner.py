@@ -146,9 +146,8 @@ class EpisodeRunner:
             reading=reading,
             told=[_told(run.episode) for run in runs],
         )
-        took = max(1e-3, time.monotonic() - begun)
-        # Else it was writing or comparing that took the time.
-        if n_read == 0 and not any(action.n_compared for action in actions):
+        if n_read == 0:  # else it was writing that took the time
+            took = max(1e-3, self.decoder.answered_s)
             self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
         for run, start, action in zip(runs, starts, actions, strict=True):
             run.starts.append(start)

@@ -1,8 +1,7 @@
-"""Traces told backwards, from which the model learns how well an answer explains its question.
+"""Traces told backwards, from which a version's twin learns how well an answer explains its question.
 
-Only the question is to be written; it stands behind the report (`retrieve.backwards`). Such a trace begins like the one
-it is made of, so both are read together where traces are packed. Refusals are told backwards, too: what is asked where
-nothing answers it.
+Only the question is to be written; it stands behind the report (`retrieve.backwards`). Traces of the same passages
+share their reading (`training.packs`). Refusals are told backwards, too: what is asked where nothing answers it.
 """
 
 from __future__ import annotations

@@ -266,12 +266,14 @@ def judge(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow
     """Return one question's row: the report against the question's answers and evidence."""
     prediction = "" if report.abstained else report.answer or ""
     by_character = has_cjk(question.question, *question.answers)
-    quotes = [quote for finding in report.findings for quote in finding.quotes]
+    quotes = report.quotes
     spans = [Span(quote.document_id, quote.start, quote.end) for quote in quotes]
     exact = [_is_exact(dataset, quote.document_id, quote.start, quote.end, quote.text) for quote in quotes]
     honest = [span for span, is_exact in zip(spans, exact, strict=True) if is_exact]
     alternatives = question.kind in ALTERNATIVE_KINDS
     precision = citation_precision(honest, question.evidence) * len(honest) / max(1, len(spans))
+    rests_on = {(quote.document_id, quote.start, quote.end) for quote in report.answer_quotes}
+    resting = [span for span in honest if (span.document_id, span.start, span.end) in rests_on]
     return AnswerRow(
         question_id=question.id,
         document_id=question.evidence[0].document_id if question.evidence else "",
@@ -289,7 +291,7 @@ def judge(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow
         n_quotes=len(quotes),
         n_inexact_quotes=len(quotes) - len(honest),
         quoted_characters=sum(span.end - span.start for span in spans),
-        supported=precision > 0,
+        supported=citation_precision(resting, question.evidence) > 0,
         prompt_tokens=report.usage.prompt_tokens,
         completion_tokens=report.usage.completion_tokens,
         n_searches=report.usage.n_searches,

@@ -140,7 +140,7 @@ def chosen(lessons: Iterable[Lesson]) -> list[Question]:
 def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | str:
     """Return the row that counts of those on one question, or why none does; the others are counted as left out."""
     judged = [row for row in rows if _said(row).verdict]
-    signs = [row for row in rows if not _said(row).verdict and (row.signals or row.quotes(right=True))]
+    signs = [row for row in rows if not _said(row).verdict and (row.signals or _quoted_rightly(row))]
     if _contradicted(judged):
         left_out["people contradict each other"] += len(judged) - 1
         left_out[_SILENT] += len(rows) - len(judged)
@@ -207,11 +207,11 @@ def _lesson(
         return Lesson(question, config.helpful * again, report.id, row.user)
     else:
         answer, evidence = report.answer, _quoted(row, documents)
-        if all(quote in row.quotes(right=False) for quote in report.quotes):
+        if all(quote in row.quotes(right=False) for quote in report.answer_quotes):
             missing = "no quotes, or all said to be wrong"
         if said.verdict == "helpful":
             kind, weight = "helpful", config.helpful * again
-        elif row.quotes(right=True):
+        elif _quoted_rightly(row):
             kind, weight = "quoted rightly", config.quoted_rightly * again
         elif FOLLOWED_UP in signs and ASKED_AGAIN not in signs:
             kind, weight = "followed up", config.followed_up
@@ -228,12 +228,18 @@ def _lesson(
     )
 
 
+def _quoted_rightly(row: Experience) -> bool:
+    """Whether a quote that the answer rests on was said to be right."""
+    right = row.quotes(right=True)
+    return any(quote in right for quote in row.report.answer_quotes)
+
+
 def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
-    """Return the quotes that the documents still hold, but for those that are said to be wrong."""
+    """Return the answer's quotes that the documents still hold, but for those that are said to be wrong."""
     wrong = row.quotes(right=False)
     return tuple(
         Span(quote.document_id, quote.start, quote.end)
-        for quote in row.report.quotes
+        for quote in row.report.answer_quotes
         if quote not in wrong
         and (document := documents.get(quote.document_id)) is not None
         and document.text[quote.start : quote.end] == quote.text

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import pstdev
 from typing import Any, Protocol, cast
@@ -22,6 +22,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
 from retrieve.base import compute_dtype, load_base
+from retrieve.comparing import Comparing
 from retrieve.decoding import Decoder
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
@@ -52,7 +53,8 @@ class Policy:
         Raises ConfigError for another rank, WeightsError, BaseModelError.
         """
         manifest = read_retrieve_manifest(start)
-        self.serving = ServingConfig.from_json(manifest["serving"])
+        # What is reinforced is what is written: nothing is compared.
+        self.serving = replace(ServingConfig.from_json(manifest["serving"]), comparing=Comparing())
         adapter = read_adapter(start / ADAPTER)
         source = base if base is not None else manifest["base"].get("source")
         # On CUDA too in float32: episodes are few and short, and what is scored must be what has written them.

@@ -78,7 +78,7 @@ class Learner:
         for name, value in start_values(adapter, shapes, scale=self.scale, path=path).items():
             self.masters[name].copy_(value)
         for place, token in enumerate(self.tokens):
-            if token in adapter.rows:
+            if token in adapter.rows and self.reader is None:  # else they are those of the version that reads
                 self.masters["token_rows"][place] = adapter.rows[token]
         self.scatter_masters()
 

@@ -40,7 +40,7 @@ from training.results import AnswersResult
 from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
-from training.supervised import SupervisedConfig
+from training.supervised import SupervisedConfig, check_read
 from training.traces import Trace
 
 __all__ = ["ChoiceConfig", "reinforce_choice", "rescored"]
@@ -113,11 +113,12 @@ def reinforce_choice(
     def keep() -> None:
         run.checkpoint(step, training_tensors(learner.masters, optimiser), running=running)
 
-    def evaluate() -> None:
-        if held:
-            scored = rescored(learner, model.tokenizer, held)
+    def evaluate() -> list[RivalSet]:
+        scored = rescored(learner, model.tokenizer, held)
+        if held and not any(row["step"] == step and "held_reward" in row for row in run.rows()):
             run.log({"step": step, **_figures(scored, comparing or model.serving.comparing)})
             tqdm.write(json.dumps(run.rows()[-1]))
+        return scored
 
     if step == 0:
         evaluate()
@@ -154,13 +155,11 @@ def reinforce_choice(
         if step % config.checkpoint_every == 0:
             keep()
     bar.close()
+    lines = (json.dumps(one.as_json()) for one in evaluate())
+    (out / "held.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     keep()
-    evaluate()
     adapter = out / "adapter.safetensors"
     learner.save(adapter)
-    if held:
-        lines = (json.dumps(one.as_json()) for one in rescored(learner, model.tokenizer, held))
-        (out / "held.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return adapter
 
 
@@ -184,6 +183,7 @@ def _learner(version: Path, model: RetrieveModel) -> Learner:
     """Return a version's teller, to be trained on."""
     if BACKWARDS not in read_retrieve_manifest(version)["files"]:
         raise ConfigError(f"{model.version} tells nothing backwards: see training.supervised --behind")
+    check_read(model)
     updates, _, _ = read_updates(version / BACKWARDS)
     rank = next(iter(updates.values()))[0].shape[0]
     trained = SupervisedConfig(

@@ -21,7 +21,14 @@ from typing import Any
 from prep.errors import DataError
 from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
-from retrieve.model import ADAPTER, MANIFEST, ServingConfig, read_retrieve_manifest, save_retrieve_version
+from retrieve.model import (
+    ADAPTER,
+    BACKWARDS,
+    MANIFEST,
+    ServingConfig,
+    read_retrieve_manifest,
+    save_retrieve_version,
+)
 from training.tune_serving import trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
@@ -60,30 +67,32 @@ def release(
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
 
     run: or the folder of a version. chosen: settings and what they were judged as. comparing: how unsure reports are
-    compared; by default they are not. backwards: the run of what tells this version's episodes backwards. Raises
-    DataError where it is another version's.
+    compared, instead of as the settings say. backwards: the run of what tells this version's episodes backwards; by
+    default a version keeps its own. Raises DataError where it is another version's.
     """
     serving, judgement = chosen
     if (run / MANIFEST).exists():
         manifest = read_retrieve_manifest(run)
         config, two_way = manifest["training"], manifest["serving"]["two_way"]
+        source = manifest["base"].get("source")
+        told = run / BACKWARDS if BACKWARDS in manifest["files"] else None
     else:
-        manifest, config = {}, _config(run)
+        manifest, config, source, told = {}, _config(run), None, None
         two_way = trained_two_way(run)
     if backwards is not None:
-        told = _config(backwards)
-        if told["config"]["behind"] != manifest.get("version"):
-            raise DataError(
-                f"{backwards} tells the episodes of {told['config']['behind']} backwards, not those of {run}"
-            )
-        config = {**config, "backwards": told}
-    serving = replace(serving, two_way=two_way, comparing=comparing or Comparing())
+        trained = _config(backwards)
+        behind = trained["config"].get("behind") or "nobody"
+        if behind != manifest.get("version"):
+            raise DataError(f"{backwards} tells the episodes of {behind} backwards, not those of {run}")
+        config, told = {**config, "backwards": trained}, backwards / ADAPTER
+    serving = replace(serving, two_way=two_way, comparing=comparing or serving.comparing)
     version = save_retrieve_version(
         weights / name,
         run / ADAPTER,
         serving=serving,
-        backwards=None if backwards is None else backwards / ADAPTER,
+        backwards=told,
         name=f"retrieve-{name}",
+        source=source,
         card=card,
         metrics={"development": judgement},
         training=config,

@@ -175,7 +175,8 @@ class AnswerRow:
     """One question, what was answered, and how it is judged.
 
     expects_answer: the set has an answer and its evidence was not withheld. f1 and exact_match are 0.0 for an
-    abstention. supported: at least one quote overlaps evidence. correct: f1 of at least CORRECT_F1.
+    abstention. Citations count every quote; supported: one that the answer rests on overlaps evidence. correct: f1 of
+    at least CORRECT_F1.
     """
 
     question_id: str

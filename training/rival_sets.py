@@ -93,7 +93,6 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
         n_quotes=n_quotes,
         n_inexact_quotes=row.n_inexact_quotes + other.n_inexact_quotes,
         quoted_characters=row.quoted_characters + other.quoted_characters,
-        supported=row.supported or other.supported,
     )
 
 

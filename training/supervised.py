@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
+from retrieve.model import RetrieveModel
 from retrieve.tags import TAGS
 from training.backwards import backwards
 from training.learner import Learner
@@ -33,7 +34,7 @@ from training.padded import fitting, fixed_batches, padded_tensors, plan_steps
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
-__all__ = ["Example", "SupervisedConfig", "TrainResult", "encode_traces", "train_supervised"]
+__all__ = ["Example", "SupervisedConfig", "TrainResult", "check_read", "encode_traces", "train_supervised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,8 @@ def train_supervised(
     learner = Learner(model, tokenizer, config)
     if start_from is not None:
         learner.start_from(start_from)
-    if config.compile == "auto" and _can_compile(model.device, packed=bool(work.packs)):
+    compiles = config.compile == "auto" and not config.behind  # what stands behind a reading has any shape
+    if compiles and _can_compile(model.device, packed=bool(work.packs)):
         learner.compile_layers()
     optimiser = torch.optim.AdamW(
         learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -265,6 +267,15 @@ def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
     }
 
 
+def check_read(version: RetrieveModel) -> None:
+    """Raise ConfigError for a version whose episodes cannot be told backwards behind what it has read."""
+    serving = version.serving
+    if serving.two_way or not serving.episode.question_last:
+        raise ConfigError(
+            f"{version.version} reads results both ways, or its question first: nothing is told behind them"
+        )
+
+
 def _can_compile(device: torch.device, *, packed: bool) -> bool:
     """Compiling pays in long runs and needs a C++ compiler on a CPU, where packs have no fixed shape."""
     if device.type == "cuda":
@@ -276,7 +287,6 @@ def main() -> None:
     import argparse
 
     from retrieve.base import load_base
-    from retrieve.model import RetrieveModel
     from training.dataset import load_set
     from training.mixture import left_out, read_traces
 
@@ -340,6 +350,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.behind is not None:
         version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
+        check_read(version)
         model, tokenizer, behind = version.model, version.tokenizer, version.version
     else:
         (model, tokenizer), behind = load_base(arguments.base, device=device), ""

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
+from prep.errors import DataError
 from retrieve.comparing import Comparing
 from training.gains import figures_of, gains_of
 from training.results import AnswerRow, AnswersResult
@@ -71,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     halves = split(one for path in arguments.sets for one in read_rival_sets(path))
+    if not all(halves):
+        raise DataError(
+            f"{arguments.sets} hold one sheet at most: one to choose on and one to measure on are needed"
+        )
     prices, name = Prices(token=0.0), "rival sets"
     tried = []
     for config in grid():

@@ -176,6 +176,8 @@ def test_an_alternative_is_a_claim_beside_those_that_were_made_and_changes_nothi
     assert episode.claims == (Claim("one", (1,)), Claim("two", (2,), alternative=True))
     assert episode.segments == written
     assert not episode.abstained
+    episode.add_alternative("<report> One⟦2⟧</report>")  # the same, said elsewhere
+    assert episode.claims == (Claim("one", (1, 2)), Claim("two", (2,), alternative=True))
     with pytest.raises(MalformedAction, match="outside"):
         episode.add_alternative("<report> three⟦3⟧</report>")
     refused = Episode("q")

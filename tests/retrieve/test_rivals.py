@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import make_gemma, make_llama, make_updates
+from transformers import LlamaForCausalLM
 
 from prep.errors import ConfigError
 from retrieve import rivals
 from retrieve.base import load_base
 from retrieve.comparing import Compared, Comparing, Told, agreement, alternative, best_of
 from retrieve.decoding import Action, Decoder, Reading
-from retrieve.episode import Episode, EpisodeLimits, Passage
+from retrieve.episode import Episode, EpisodeLimits, Passage, parse_report
 from retrieve.grammar import ActionLimits, GrammarState
+from retrieve.reporting import report_of
 from retrieve.rivals import backwards_logprobs, likeliest
+from retrieve.runner import EpisodeRunner
 from retrieve.teller import load_teller
 
 LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
@@ -202,11 +205,38 @@ def test_an_alternative_is_one_of_the_rivals_that_points_elsewhere(base: dict[st
     def places(text: str) -> set[str]:
         return set(re.findall("⟦.*?⟧", text))
 
+    assert isinstance(decoder.model, LlamaForCausalLM) or any(one.alternative for one in given)
     for one, without in zip(given, plain.decode(PROMPTS, states(plain), told=TOLD), strict=True):
         assert (one.text, one.n_compared) == (without.text, without.n_compared)
         assert without.alternative == ""
         elsewhere = [rival.text for rival in one.rivals if not places(rival.text) & places(one.text)]
         assert one.alternative in elsewhere if elsewhere else one.alternative == ""
+
+
+def test_what_is_less_likely_stands_in_the_report_beside_the_answer(base: dict[str, Any]) -> None:
+    comparing = Comparing(n=16, within=50.0, also=1e-30)
+    decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=comparing)
+    text = "Bees make honey. " * 12
+    passage = Passage("d", "Bees", (), 0, len(text), text)
+    runner = EpisodeRunner(
+        decoder,
+        lambda queries, withheld, wanted: [[passage] for _ in queries],
+        EpisodeLimits(question_last=True),
+        LIMITS,
+    )
+    seen = False
+    for question in ("what is honey", "the nest of what", "bees is from"):
+        (run,) = runner.run([question], max_searches=1)
+        (action,) = run.actions
+        report = report_of(question, run, models={})
+        given = parse_report(action.text.removeprefix("<report>").removesuffix("</report>"), 12)
+        assert report.answer == "; ".join(dict.fromkeys(claim.statement for claim in given))
+        others = [finding for finding in report.findings if finding.alternative]
+        pointers = {pointer for claim in run.episode.claims for pointer in claim.pointers}
+        assert bool(action.alternative) is (pointers > {at for claim in given for at in claim.pointers})
+        assert len(report.answer_quotes) == len(report.quotes) - sum(len(one.quotes) for one in others)
+        seen |= bool(others)
+    assert seen or isinstance(decoder.model, LlamaForCausalLM)
 
 
 def test_without_a_teller_no_question_is_measured(base: dict[str, Any]) -> None:

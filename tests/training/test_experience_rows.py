@@ -73,6 +73,25 @@ def test_a_helpful_answer_teaches_itself_with_its_quotes() -> None:
     assert found.left_out == Counter()
 
 
+def test_what_was_less_likely_teaches_nothing() -> None:
+    """Neither with the answer's quotes, nor where somebody says that it is quoted rightly."""
+    one = row("a")
+    other = Finding(
+        "blue steel",
+        [Quote("d1", span_of("blue steel").start, span_of("blue steel").end, "blue steel")],
+        True,
+    )
+    report = replace(one.report, findings=[*one.report.findings, other])
+    helpful = replace(one, report=report, feedback=(said(True),))
+    (lesson,) = learnable([helpful], DOCUMENTS).lessons
+    assert lesson.question.evidence == (span_of("nine turns"),)
+    right = replace(one, report=report, feedback=(said(quote=2, quote_right=True),))
+    assert learnable([right], DOCUMENTS).lessons == ()
+    both = replace(right, feedback=(said(quote=1, quote_right=True), said(quote=2, quote_right=True)))
+    (lesson,) = learnable([both], DOCUMENTS).lessons
+    assert (lesson.question.kind, lesson.question.evidence) == ("quoted rightly", (span_of("nine turns"),))
+
+
 def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
     (lesson,) = learnable([row("a", said(False, "Blue  steel"))], DOCUMENTS).lessons
     assert lesson.question.answers == ("Blue  steel",)

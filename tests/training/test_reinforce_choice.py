@@ -15,7 +15,8 @@ from fixture_rows import answer_row
 from prep.errors import ConfigError, DataError
 from retrieve.comparing import Compared, Comparing, Told
 from retrieve.decoding import Decoder
-from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
+from retrieve.episode import EpisodeLimits
+from retrieve.model import ADAPTER, BACKWARDS, RetrieveModel, ServingConfig, save_retrieve_version
 from retrieve.rivals import backwards_logprobs
 from training.reinforce_choice import ChoiceConfig, main, reinforce_choice
 from training.rival_sets import RivalSet, read_rival_sets
@@ -77,7 +78,7 @@ def version(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_retrieve_version(
         folder / "second",
         folder / "first" / ADAPTER,
-        serving=ServingConfig(comparing=CHOOSING),
+        serving=ServingConfig(comparing=CHOOSING, episode=EpisodeLimits(question_last=True)),
         backwards=told.adapter,
         source=str(base),
     )
@@ -148,6 +149,15 @@ def test_what_has_nothing_to_learn_from_is_refused(version: Path, base: Path, tm
         reinforce_choice(version, same, tmp_path / "run", CONFIG, base=base, progress=False)
     with pytest.raises(ConfigError, match="tells nothing backwards"):
         reinforce_choice(version.parent / "first", SETS, tmp_path / "run", CONFIG, base=base, progress=False)
+    save_retrieve_version(
+        tmp_path / "first",
+        version / ADAPTER,
+        serving=ServingConfig(comparing=CHOOSING),
+        backwards=version / BACKWARDS,
+        source=str(base),
+    )
+    with pytest.raises(ConfigError, match="its question first"):
+        reinforce_choice(tmp_path / "first", SETS, tmp_path / "run", CONFIG, base=base, progress=False)
     with pytest.raises(ConfigError, match="sharpness"):
         ChoiceConfig(sharpness=0.0)
 

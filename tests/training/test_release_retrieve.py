@@ -79,5 +79,8 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
     assert set(manifest["files"]) == {ADAPTER, BACKWARDS}
     assert manifest["training"] == {"stage": "supervised", "backwards": {"config": {"behind": first}}}
     assert ServingConfig.from_json(manifest["serving"]) == replace(serving, comparing=Comparing(n=4))
+    release(weights / "2", (ServingConfig.from_json(manifest["serving"]), {}), "again", "card", weights)
+    again = read_retrieve_manifest(weights / "again")
+    assert (again["files"], again["serving"]) == (manifest["files"], manifest["serving"])
     with pytest.raises(DataError, match=f"tells the episodes of {first} backwards"):
         release(weights / "2", chosen, "3", "card", weights, backwards=tmp_path / "told")
