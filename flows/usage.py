@@ -121,7 +121,7 @@ class _Tally:
             for sign, holds in (
                 (UNHELPFUL, row.helpful is False),
                 (CORRECTED, row.corrected_answer is not None),
-                (WRONG_QUOTE, bool(row.quotes(right=False))),
+                (WRONG_QUOTE, row.has_quote(right=False)),
                 (ASKED_AGAIN, any(signal.kind == ASKED_AGAIN for signal in row.signals)),
             )
             if holds

@@ -63,6 +63,10 @@ class Experience:
             quote for number, quote in enumerate(self.report.quotes, start=1) if said.get(number) is right
         ]
 
+    def has_quote(self, *, right: bool) -> bool:
+        """Whether a quote that the answer rests on was last said to be right, or wrong."""
+        return any(quote in self.report.answer_quotes for quote in self.quotes(right=right))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values: schema, report, trace, user, feedback, signals."""
         return {

@@ -140,7 +140,7 @@ def chosen(lessons: Iterable[Lesson]) -> list[Question]:
 def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | str:
     """Return the row that counts of those on one question, or why none does; the others are counted as left out."""
     judged = [row for row in rows if _said(row).verdict]
-    signs = [row for row in rows if not _said(row).verdict and (row.signals or _quoted_rightly(row))]
+    signs = [row for row in rows if not _said(row).verdict and (row.signals or row.has_quote(right=True))]
     if _contradicted(judged):
         left_out["people contradict each other"] += len(judged) - 1
         left_out[_SILENT] += len(rows) - len(judged)
@@ -211,7 +211,7 @@ def _lesson(
             missing = "no quotes, or all said to be wrong"
         if said.verdict == "helpful":
             kind, weight = "helpful", config.helpful * again
-        elif _quoted_rightly(row):
+        elif row.has_quote(right=True):
             kind, weight = "quoted rightly", config.quoted_rightly * again
         elif FOLLOWED_UP in signs and ASKED_AGAIN not in signs:
             kind, weight = "followed up", config.followed_up
@@ -226,12 +226,6 @@ def _lesson(
     return Lesson(
         Question(name, report.question, (answer,), evidence, kind=kind), weight, report.id, row.user
     )
-
-
-def _quoted_rightly(row: Experience) -> bool:
-    """Whether a quote that the answer rests on was said to be right."""
-    right = row.quotes(right=True)
-    return any(quote in right for quote in row.report.answer_quotes)
 
 
 def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:

@@ -87,6 +87,8 @@ def test_what_was_less_likely_teaches_nothing() -> None:
     assert lesson.question.evidence == (span_of("nine turns"),)
     right = replace(one, report=report, feedback=(said(quote=2, quote_right=True),))
     assert learnable([right], DOCUMENTS).lessons == ()
+    assert right.quotes(right=True)
+    assert not right.has_quote(right=True)
     both = replace(right, feedback=(said(quote=1, quote_right=True), said(quote=2, quote_right=True)))
     (lesson,) = learnable([both], DOCUMENTS).lessons
     assert (lesson.question.kind, lesson.question.evidence) == ("quoted rightly", (span_of("nine turns"),))
