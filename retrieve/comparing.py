@@ -16,13 +16,12 @@ from functools import lru_cache
 from prep.checks import check_counts
 from prep.errors import ConfigError
 from prep.lexical import searchable_words
-from retrieve.tags import MARKERS, TAGS
+from retrieve.tags import MARKERS, POINTER, TAGS
 
 __all__ = ["Compared", "Comparing", "Told", "agreement", "alternative", "best_of"]
 
 _NO_WORDS = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
 _WORD = re.compile(r"\w+")
-_POINTER = re.compile("|".join(map(re.escape, MARKERS)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +117,7 @@ def alternative(reports: Sequence[Compared], best: int, config: Comparing) -> in
         return None
     likely = [report.logprob + report.backwards for report in reports]
     voices = [math.exp(one - max(likely)) for one in likely]
-    places = [frozenset(_POINTER.findall(report.text)) for report in reports]
+    places = [frozenset(POINTER.findall(report.text)) for report in reports]
     elsewhere = [number for number, place in enumerate(places) if not place & places[best]]
 
     def share(number: int) -> float:

@@ -29,13 +29,12 @@ from prep.checks import check_counts
 from prep.document import Chunk, Span
 from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
-from retrieve.tags import MAX_SENTENCES, escape, marker
+from retrieve.tags import MAX_SENTENCES, POINTER, escape, marker
 from retrieve.wording import unsaid_share
 
 __all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
 
 NONE = "none"
-_POINTER = re.compile(r"⟦([0-9]{1,4})⟧")
 _SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
 _REPORT = re.compile(r"\s*<report>(.*?)</report>", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
@@ -269,8 +268,8 @@ def parse_report(body: str, n_sentences: int) -> tuple[Claim, ...]:
         return ()
     claims = []
     for line in body.strip().split("\n"):
-        pointers = tuple(dict.fromkeys(int(number) for number in _POINTER.findall(line)))
-        statement = _POINTER.sub("", line).strip()
+        pointers = tuple(dict.fromkeys(int(number) for number in POINTER.findall(line)))
+        statement = POINTER.sub("", line).strip()
         if not statement or not pointers:
             raise MalformedAction(f"a finding needs a statement and a pointer: {line!r}")
         if escape(statement) != statement:

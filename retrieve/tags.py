@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MARKERS", "MAX_SENTENCES", "TAGS", "escape", "marker"]
+__all__ = ["MARKERS", "MAX_SENTENCES", "POINTER", "TAGS", "escape", "marker"]
 
 TAGS = (
     "<question>",
@@ -24,6 +24,7 @@ TAGS = (
 )
 MAX_SENTENCES = 64
 MARKERS = tuple(f"⟦{number}⟧" for number in range(1, MAX_SENTENCES + 1))
+POINTER = re.compile(r"⟦([0-9]{1,4})⟧")  # a marker in what the model wrote, the sentence's number in it
 
 _TAG = re.compile("<(?=/?(?:question|results|search|report|ask)>)")
 # The model's own control tokens, which its tokenizer would also recognise inside plain text.

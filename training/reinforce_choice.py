@@ -40,7 +40,7 @@ from training.results import AnswersResult
 from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
-from training.supervised import SupervisedConfig, check_read
+from training.supervised import SupervisedConfig, check_tells_behind
 from training.traces import Trace
 
 __all__ = ["ChoiceConfig", "reinforce_choice", "rescored"]
@@ -183,7 +183,7 @@ def _learner(version: Path, model: RetrieveModel) -> Learner:
     """Return a version's teller, to be trained on."""
     if BACKWARDS not in read_retrieve_manifest(version)["files"]:
         raise ConfigError(f"{model.version} tells nothing backwards: see training.supervised --behind")
-    check_read(model)
+    check_tells_behind(model)
     updates, _, _ = read_updates(version / BACKWARDS)
     rank = next(iter(updates.values()))[0].shape[0]
     trained = SupervisedConfig(

@@ -34,7 +34,14 @@ from training.padded import fitting, fixed_batches, padded_tensors, plan_steps
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
 from training.traces import Trace
 
-__all__ = ["Example", "SupervisedConfig", "TrainResult", "check_read", "encode_traces", "train_supervised"]
+__all__ = [
+    "Example",
+    "SupervisedConfig",
+    "TrainResult",
+    "check_tells_behind",
+    "encode_traces",
+    "train_supervised",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +274,7 @@ def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
     }
 
 
-def check_read(version: RetrieveModel) -> None:
+def check_tells_behind(version: RetrieveModel) -> None:
     """Raise ConfigError for a version whose episodes cannot be told backwards behind what it has read."""
     serving = version.serving
     if serving.two_way or not serving.episode.question_last:
@@ -350,7 +357,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.behind is not None:
         version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
-        check_read(version)
+        check_tells_behind(version)
         model, tokenizer, behind = version.model, version.tokenizer, version.version
     else:
         (model, tokenizer), behind = load_base(arguments.base, device=device), ""
