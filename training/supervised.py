@@ -67,9 +67,7 @@ class SupervisedConfig:
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
     two_way: bool = False  # results are read in both directions (`retrieve.sight`); serve it so, too
-    behind: str = (
-        ""  # the version whose twin learns to tell backwards, behind what it reads (`retrieve.teller`)
-    )
+    behind: str = ""  # the version whose twin learns to tell its episodes backwards (`retrieve.teller`)
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0
 
