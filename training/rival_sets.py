@@ -1,4 +1,4 @@
-"""Questions with their rival reports, each judged: what a choice among reports is tuned on, measured on, learned from.
+"""Questions with their rival reports, each judged: what a choice among them is tuned on, measured on, learned from.
 
     python -m training.rival_sets --sheets SHEETS --version V --out FILE [--questions 1000]
 
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from prep.errors import DataError
 from retrieve.backwards import told_backwards
 from retrieve.comparing import Compared, Comparing, Told, alternative, best_of
-from retrieve.episode import Episode
+from retrieve.episode import NONE, Episode
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
 from retrieve.runner import Run
@@ -31,35 +31,60 @@ from training.sheet_practice import SheetPractice, Sheets
 
 __all__ = ["RivalSet", "read_rival_sets", "rival_practice", "rival_sets"]
 
-_MOST = Comparing(n=8, within=8.0)  # what is looked for
+_REFUSAL = f"<report> {NONE}</report>"
+_MOST = Comparing(n=8, within=8.0, refusing=1.0, undecided=50.0)  # what is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class RivalSet:
-    """A question's rival reports, the greedy one first, each with how it is judged.
+    """A question's rival reports, each with how it is judged: the greedy one first, where that is a report.
 
-    told: the episode before its report. n_asked: tokens that the question has, with its closing tag.
+    told: the episode before its report. n_asked: tokens that the question has, with its closing tag. refusal: what it
+    is to refuse instead, `logprob` the margin of that before reporting; None where that was not measured, and then a
+    greedy refusal is the only report.
     """
 
     told: Told
     rivals: tuple[Compared, ...]
     rows: tuple[AnswerRow, ...]
     n_asked: int
+    refusal: Compared | None = None
 
-    def with_(self, config: Comparing) -> tuple[AnswerRow, int]:
-        """Return the row of the report that is given, and about how many tokens it takes to find out."""
-        first = self.rivals[0]
-        if len(self.rivals) == 1 or not config.unsure(first.logprob, first.n_tokens):
+    @property
+    def choices(self) -> tuple[tuple[Compared, AnswerRow], ...]:
+        """Every report that could be given with how it is judged, refusing among them."""
+        pairs = tuple(zip(self.rivals, self.rows, strict=True))
+        if any(row.abstained for row in self.rows):
+            return pairs
+        refusal = self.refusal or Compared(_REFUSAL, float("nan"))
+        return (*pairs, (refusal, refused(self.rows[0])))
+
+    def with_(self, config: Comparing, offset: float = 0.0) -> tuple[AnswerRow, int]:
+        """Return the row of the report that is given, and about how many tokens it takes to find out.
+
+        offset: in nats, added to the margin of refusing.
+        """
+        first, none = self.rivals[0], self.refusal
+        if self.rows[0].abstained:
             return self.rows[0], 0
+        weighs = none is not None and config.weighs_refusing(none.logprob + offset)
+        refuses = none is not None and none.logprob + offset > 0
+        if not (weighs if refuses else config.unsure(first.logprob, first.n_tokens)):
+            return (refused(self.rows[0]) if refuses else self.rows[0]), 0
         others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
         likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n]
         kept = [0, *(at for at in likeliest if at != 0)]
         n_written = sum(self.rivals[at].n_tokens for at in kept)
-        if len(kept) == 1:
-            return self.rows[0], n_written
+        if len(kept) + weighs == 1:
+            return self.rows[0], n_written if len(self.rivals) > 1 else 0
         n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
         compared = [self.rivals[at] for at in kept]
         best = best_of(compared, config)
+        if weighs:
+            assert none is not None
+            n_read += none.n_tokens + 2 + self.n_asked
+            if config.refuses(none.logprob + offset, none.backwards, compared[best].backwards):
+                return refused(self.rows[0]), n_written + n_read
         other = alternative(compared, best, config)
         row = self.rows[kept[best]]
         return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
@@ -76,7 +101,25 @@ class RivalSet:
         """Read what `as_json` gave."""
         rivals = tuple(Compared(**one) for one in content["rivals"])
         rows = tuple(AnswerRow(**one) for one in content["rows"])
-        return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
+        refusal = None if content.get("refusal") is None else Compared(**content["refusal"])
+        return cls(Told(**content["told"]), rivals, rows, content["n_asked"], refusal)
+
+
+def refused(row: AnswerRow) -> AnswerRow:
+    """Return how refusing the question of a row is judged."""
+    return replace(
+        row,
+        abstained=True,
+        prediction="",
+        f1=0.0,
+        exact_match=0.0,
+        citation_precision=0.0,
+        citation_recall=0.0,
+        n_quotes=0,
+        n_inexact_quotes=0,
+        quoted_characters=0,
+        supported=False,
+    )
 
 
 def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
@@ -114,7 +157,8 @@ def rival_sets(practice: SheetPractice, number: int) -> Iterator[RivalSet]:
         (action,) = run.actions
         told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
         _, asked = told_backwards(told.asked, action.text)
-        rivals = action.rivals or (Compared(action.text, action.logprob, n_tokens=len(action.token_ids)),)
+        alone = Compared(action.text, action.logprob, n_tokens=len(action.token_ids))
+        rivals = action.rivals or (alone,)
         rows = []
         for rival in rivals:
             if rival.text == action.text:
@@ -128,7 +172,7 @@ def rival_sets(practice: SheetPractice, number: int) -> Iterator[RivalSet]:
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )
-        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(asked)))
+        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(asked)), action.refusal)
 
 
 def read_rival_sets(path: Path) -> list[RivalSet]:
