@@ -1,16 +1,20 @@
 """Questions with their rival reports, each judged: what a choice among them is tuned on, measured on, learned from.
 
     python -m training.rival_sets --sheets SHEETS --version V --out FILE [--questions 1000]
+    python -m training.rival_sets --data DATA/new_wiki --store STORE --version V --out FILE [--held-out]
 
-SHEETS is a folder of `python -m training.sheet_practice`. Each question is answered once with many rivals, and every
-one of them is judged. Resumable: what FILE holds is not asked again, so it must be of the same version and sheets.
+SHEETS is a folder of `python -m training.sheet_practice`: several questions on the same passages. With --data each is
+asked over a store of its documents as it is served, with one search, and the evidence of some is withheld: what is
+found then is near the question, as it is where people ask for what is not there. Each question is answered once with
+many rivals, and every one of them is judged. Resumable: what FILE holds is not asked again, so it must be of the same
+version and questions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +23,22 @@ import torch
 from tqdm.auto import tqdm
 
 from prep.errors import DataError
+from prep.model import PrepModel
 from retrieve.backwards import told_backwards
 from retrieve.comparing import Compared, Comparing, Told, alternative, best_of
 from retrieve.episode import NONE, Episode
+from retrieve.grammar import Grammar
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
 from retrieve.runner import Run
+from training.dataset import LabelledSet, Question, load_set
+from training.episodes import Practice
 from training.evaluate import judge
+from training.mixture import part_of
 from training.results import AnswerRow
 from training.sheet_practice import SheetPractice, Sheets
 
-__all__ = ["RivalSet", "read_rival_sets", "rival_practice", "rival_sets"]
+__all__ = ["RivalSet", "looking_for_rivals", "read_rival_sets", "refused", "rival_sets"]
 
 _REFUSAL = f"<report> {NONE}</report>"
 _MOST = Comparing(n=8, within=8.0, refusing=1.0, undecided=50.0)  # what is looked for
@@ -139,24 +148,26 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
     )
 
 
-def rival_practice(sheets: Path, version: str | Path | None) -> SheetPractice:
-    """Return sheets with a version that looks for many rivals. Raises DataError where it reads the question first."""
+def looking_for_rivals(version: str | Path | None) -> RetrieveModel:
+    """Return a version that looks for many rivals. Raises DataError where it reads the question first."""
     model = RetrieveModel.load(version)
     if not model.serving.episode.question_last:
         raise DataError(f"{model.version} reads the question first: its reports are not compared")
     model.serving = replace(model.serving, comparing=_MOST)
-    return SheetPractice(Sheets.load(sheets), model)
+    return model
 
 
-def rival_sets(practice: SheetPractice, number: int) -> Iterator[RivalSet]:
-    """Yield what comes of each question of a sheet. The practised model must compare."""
-    sheet, grammar = practice.drawn.sheets[number], practice.decoder.grammar
-    n_questions = practice.drawn.n_questions
-    runs = practice.episodes([number], n_questions, searches=1, temperature=0.0, generator=torch.Generator())
-    for question, (run, row) in zip(sheet.questions, runs, strict=True):
+def rival_sets(
+    asked: Iterable[tuple[Question, Run, AnswerRow]], dataset: LabelledSet, grammar: Grammar
+) -> Iterator[RivalSet]:
+    """Yield what comes of each question, with the episode that answered it and how that is judged.
+
+    Episodes must have one search, and be greedy, of a model that compares.
+    """
+    for question, run, row in asked:
         (action,) = run.actions
         told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
-        _, asked = told_backwards(told.asked, action.text)
+        _, measured = told_backwards(told.asked, action.text)
         alone = Compared(action.text, action.logprob, n_tokens=len(action.token_ids))
         rivals = action.rivals or (alone,)
         rows = []
@@ -165,14 +176,35 @@ def rival_sets(practice: SheetPractice, number: int) -> Iterator[RivalSet]:
                 rows.append(row)
                 continue
             episode = Episode(question.question, run.episode.limits)
-            episode.give(sheet.passages)
+            episode.give(run.episode.passages)
             episode.act(rival.text)
-            report = report_of(question.question, Run(episode), models=practice.versions)
-            judged_row = judge(question, report, practice.drawn.dataset)
+            judged_row = judge(question, report_of(question.question, Run(episode), models={}), dataset)
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )
-        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(asked)), action.refusal)
+        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(measured)), action.refusal)
+
+
+def of_sheets(practice: SheetPractice, first: int, last: int) -> Iterator[list[RivalSet]]:
+    """Yield the rival sets of each sheet."""
+    n_questions = practice.drawn.n_questions
+    for number in range(first, last):
+        runs = practice.episodes(
+            [number], n_questions, searches=1, temperature=0.0, generator=torch.Generator()
+        )
+        asked = [
+            (question, *one)
+            for question, one in zip(practice.drawn.sheets[number].questions, runs, strict=True)
+        ]
+        yield list(rival_sets(asked, practice.drawn.dataset, practice.decoder.grammar))
+
+
+def of_store(practice: Practice, first: int, last: int) -> Iterator[list[RivalSet]]:
+    """Yield the rival set of each question, on what is found for it."""
+    for question in practice.questions[first:last]:
+        runs = practice.run([question], max_searches=1)
+        asked = [(question, *one) for one in runs]
+        yield list(rival_sets(asked, practice.dataset, practice.decoder.grammar))
 
 
 def read_rival_sets(path: Path) -> list[RivalSet]:
@@ -189,33 +221,69 @@ def read_rival_sets(path: Path) -> list[RivalSet]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Answer the questions of sheets with many rivals, from the command line."""
+    """Answer questions with many rivals, from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sheets", required=True, type=Path)
-    parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
-    parser.add_argument("--questions", type=int, default=1000, help="rounded up to whole sheets (1000)")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--sheets", type=Path, help="a folder of training.sheet_practice")
+    asked.add_argument("--data", type=Path, help="a labelled set, asked over a store of its documents")
+    parser.add_argument("--held-out", action="store_true", help="with --data: of the set's held-out part")
     parser.add_argument(
-        "--from-sheet", type=int, default=0, help="begin there: parts of the same sheets side by side"
+        "--withheld-every", type=int, default=3, help="with --data: of so many questions one's evidence (3)"
     )
+    parser.add_argument("--store", type=Path, help="with --data: a folder for the store, kept")
+    parser.add_argument(
+        "--prep", default=None, help="with --data: a prep version; the shipped one by default"
+    )
+    parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
+    parser.add_argument(
+        "--questions", type=int, default=1000, help="of sheets rounded up to whole ones (1000)"
+    )
+    parser.add_argument(
+        "--begin-at",
+        type=int,
+        default=0,
+        help="so many questions are left out first: parts of the same work side by side",
+    )
+    parser.add_argument("--end-at", type=int, help="the question to end before, likewise")
     parser.add_argument("--out", required=True, type=Path, help="JSON lines, one a question")
     arguments = parser.parse_args(argv)
-    practice = rival_practice(arguments.sheets, arguments.version)
-    n_questions = practice.drawn.n_questions
-    last = min(arguments.from_sheet - (-arguments.questions // n_questions), len(practice))
+    if arguments.data is not None and arguments.store is None:
+        parser.error("--data needs --store, a folder for its documents as they are searched")
+    model = looking_for_rivals(arguments.version)
+    begin, end = arguments.begin_at, arguments.end_at or arguments.questions
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    n_done = _whole_sheets(arguments.out, n_questions)
-    with arguments.out.open("a", encoding="utf-8") as file:
-        numbers = range(arguments.from_sheet + n_done, last)
-        for number in tqdm(numbers, desc="rivals", unit="sheet", disable=None):
-            rows = [one.as_json() for one in rival_sets(practice, number)]
-            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    if arguments.sheets is not None:
+        practice = SheetPractice(Sheets.load(arguments.sheets), model)
+        each = practice.drawn.n_questions
+        first = begin // each + _whole(arguments.out, each)
+        last = min(-(-end // each), len(practice))
+        _write(arguments.out, of_sheets(practice, first, last), last - first)
+        return
+    part = part_of(load_set(arguments.data), held_out=arguments.held_out)
+    with Practice.open(
+        part,
+        arguments.store,
+        model,
+        PrepModel.load(arguments.prep),
+        withheld_every=arguments.withheld_every,
+        limit=arguments.questions,
+    ) as over_store:
+        first = begin + _whole(arguments.out, 1)
+        last = min(end, len(over_store))
+        _write(arguments.out, of_store(over_store, first, last), last - first)
+
+
+def _write(path: Path, found: Iterable[list[RivalSet]], n: int) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        for some in tqdm(found, total=n, desc="rivals", disable=None):
+            file.write("".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some))
             file.flush()
 
 
-def _whole_sheets(path: Path, n_questions: int) -> int:
-    """Cut a file back to whole sheets; returns how many it holds."""
+def _whole(path: Path, n_questions: int) -> int:
+    """Cut a file back to whole sheets of so many questions; returns how many it holds."""
     if not path.exists():
         return 0
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what stands behind the last line end was cut
