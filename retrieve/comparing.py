@@ -32,9 +32,7 @@ class Comparing:
     given without comparing. within: in nats, how much less likely than the greedy report a rival may be. longest: in
     tokens, of reports that are compared; longer ones say several things. likely: weight of the report's own
     log-probability. backwards: of its question's, behind it. also: a rival that points elsewhere is given beside the
-    best report where those that do so have at least this share of the probability; 1: none is. refusing: weight of the
-    question behind a report of none, less that behind the best report, beside the margin of refusing, where this is
-    within `undecided` nats; 0: whether to refuse is decided before.
+    best report where those that do so have at least this share of the probability; 1: none is.
     """
 
     n: int = 1
@@ -44,29 +42,21 @@ class Comparing:
     likely: float = 0.2
     backwards: float = 0.2
     also: float = 1.0
-    refusing: float = 0.0
-    undecided: float = 6.0
 
     def __post_init__(self) -> None:
         check_counts(self, "n", "longest")
         for name in ("sure", "also"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1, above 0")
-        for name in ("within", "likely", "backwards", "refusing", "undecided"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must not be negative")
+        if min(self.within, self.likely, self.backwards) < 0:
+            raise ConfigError(
+                f"within={self.within!r}, likely={self.likely!r} and backwards={self.backwards!r} "
+                "must not be negative"
+            )
 
     def unsure(self, logprob: float, n_tokens: int) -> bool:
         """Whether a report so likely, of so many tokens, is compared."""
         return self.n > 1 and n_tokens <= self.longest and logprob < math.log(self.sure)
-
-    def weighs_refusing(self, margin: float) -> bool:
-        """Whether to refuse is decided here. margin: in nats, of refusing before reporting, its offset in it."""
-        return self.n > 1 and self.refusing > 0 and abs(margin) <= self.undecided
-
-    def refuses(self, margin: float, behind_none: float, behind_best: float) -> bool:
-        """Whether to refuse, by the log-probabilities of the question behind a report of none and the best one."""
-        return margin + self.refusing * (behind_none - behind_best) > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,8 @@ class Action:
 
     none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
     search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
-    rivals: reports that this one was compared with, the greedy one first. refusal: a report of none, where whether to
-    refuse was decided then. alternative: one of the rivals, to be given beside it, if any. n_compared: tokens written
-    and read for that, its own not among them.
+    rivals: reports that this one was compared with, the greedy one first. alternative: one of them, to be given beside
+    it, if any. n_compared: tokens written and read for that, its own not among them.
     """
 
     text: str
@@ -67,7 +66,6 @@ class Action:
     n_prompt_tokens: int
     complete: bool
     rivals: tuple[Compared, ...] = ()
-    refusal: Compared | None = None
     alternative: str = ""
     n_compared: int = 0
 
@@ -190,7 +188,6 @@ class Decoder:
                 lengths[prompt],
                 state.done,
                 one.rivals,
-                one.refusal,
                 one.alternative,
                 one.n_compared,
             )

@@ -106,14 +106,9 @@ class Grammar:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return tokens
 
-    @property
-    def refusal(self) -> list[int]:
-        """The tokens of a report of none."""
-        return [self.report, *self.none, self.end_report]
-
     def refuses(self, action: Sequence[int]) -> bool:
         """Whether an action's tokens are a report of none."""
-        return list(action) == self.refusal
+        return list(action[1:]) == [*self.none, self.end_report]
 
     def begins_word(self, token: int) -> bool:
         """Whether a word, a mark or a character of a script without blanks begins with the token."""

@@ -1,4 +1,4 @@
-"""An unsure report against its rivals: the likeliest other reports are looked for, and the best or none is given.
+"""An unsure report against its rivals: the likeliest other reports are looked for, and the best of all is given.
 
 Rivals come from a beam search under the grammar, from where the prompt was read. For each the question is measured
 behind it (`retrieve.backwards`): the results are in a cache already, and all reports are read in one go, each seeing
@@ -38,69 +38,43 @@ def compared(
     results: Any = None,
     deadline: float | None = None,
 ) -> Written:
-    """Return the report to give in the place of a greedy one: itself where it is sure, is no report, or is late.
+    """Return the report to give in the place of a greedy one: itself where it is sure, no report, refuses, or is late.
 
     before: prompts as they were read, of which `row` is this one's; left as it is. state: with which it began. results:
     a cache of the results alone, used up; None where they must be read again. What comes of a prompt depends on nothing
-    beside it, but for the deadline. A question too long to be measured behind every report is not compared. Whether to
-    refuse is decided here where that is weighed (`Comparing.refusing`) and something tells backwards.
+    beside it, but for the deadline. A question too long to be measured behind every report is not compared.
     """
     grammar, config = decoder.grammar, decoder.comparing
-    if written.tokens[0] != grammar.report:
+    is_report = written.tokens[0] == grammar.report and not grammar.refuses(written.tokens)
+    if not is_report or not config.unsure(written.logprob, len(written.tokens)):
         return written
-    margin = written.margins["none"] + decoder.offset("none", state)
-    weighs = decoder.teller is not None and config.weighs_refusing(margin)
-    refuses = grammar.refuses(written.tokens)
-    if not (weighs if refuses else config.unsure(written.logprob, len(written.tokens))):
+    if (config.n + 1) * (len(grammar.encode(told.asked)) + config.longest) > _MOST_READ:
         return written
-    if (config.n + 2) * (len(grammar.encode(told.asked)) + config.longest) > _MOST_READ:
-        return written
-    least = float("-inf") if refuses else written.logprob - config.within
+    least = written.logprob - config.within
     found, n_written = likeliest(decoder, before.copied().taken([row]), state, least, deadline)
-    reports = {tuple(one.tokens): one.logprob for one in found}
-    if not refuses:
-        reports = {tuple(written.tokens): written.logprob} | reports
-    if len(reports) + weighs < 2 or _late(deadline):
+    reports = {tuple(one.tokens): one.logprob for one in (written, *found)}
+    if len(reports) == 1 or _late(deadline):
         return replace(written, n_compared=n_written)
-    read = [*reports, *([tuple(grammar.refusal)] if weighs else [])]
-    texts = [grammar.text(tokens) for tokens in read]
+    texts = [grammar.text(tokens) for tokens in reports]
     behind, n_read = [0.0] * len(texts), 0
     if decoder.teller is not None:
         behind, n_read = backwards_logprobs(decoder, told, texts, results)
     rivals = tuple(
         Compared(text, logprob, of_question, len(tokens))
-        for text, of_question, (tokens, logprob) in zip(texts, behind, reports.items(), strict=False)
+        for text, (tokens, logprob), of_question in zip(texts, reports.items(), behind, strict=True)
     )
-    refusal = Compared(texts[-1], margin, behind[-1], len(read[-1])) if weighs else None
     best = best_of(rivals, config)
+    chosen = list(reports)[best]
     other = alternative(rivals, best, config)
-    chosen, logprob = list(reports.items())[best]
-    if refusal is not None and config.refuses(margin, refusal.backwards, rivals[best].backwards):
-        chosen, other, logprob = tuple(grammar.refusal), None, _forced(decoder, before, row, state)
+    n_compared = n_written + n_read + len(written.tokens) - len(chosen)
     return replace(
         written,
         tokens=list(chosen),
-        logprob=logprob,
+        logprob=reports[chosen],
         rivals=rivals,
-        refusal=refusal,
         alternative="" if other is None else rivals[other].text,
-        n_compared=n_written + n_read + len(written.tokens) - len(chosen),
+        n_compared=n_compared,
     )
-
-
-def _forced(decoder: Decoder, before: Rows, row: int, state: Constraint) -> float:
-    """Return the log-probability of refusing, in nats, from where a prompt was read."""
-    rows, state, total = before.copied().taken([row]), state.fork(), 0.0
-    logits, mask, positions = rows.logits, rows.mask, rows.positions
-    for token in decoder.grammar.refusal:
-        scores, _ = decoder.scored(logits, [state])
-        total += float(scores[0, token])
-        state.advance(token)
-        mask = torch.nn.functional.pad(mask, (0, 1), value=1)
-        positions = positions + 1
-        ids = torch.tensor([[token]], device=positions.device)
-        logits = decoder.forward(rows.cache, ids, mask if rows.padded else None, positions)
-    return total
 
 
 def _late(deadline: float | None) -> bool:
@@ -124,14 +98,12 @@ def likeliest(
     """Return the likeliest reports of one prompt, best first, refusals aside, and how many tokens were read for it.
 
     As many as are compared, at most. rows: the one prompt; its cache is used up. state: left as it is. least: in nats,
-    of a report's log-probability; what is less likely is not looked for, and by default what is less likely than the
-    likeliest by more than `Comparing.within`. deadline: when to stop.
+    of a report's log-probability; what is less likely is not looked for. deadline: when to stop.
     """
     config, device = decoder.comparing, rows.mask.device
     live = [_Beam((), 0.0, state)]
     finished: list[_Beam] = []
     n_read = 0
-    relative = least == float("-inf")
     logits, mask, positions = rows.logits, rows.mask, rows.positions
     while True:
         going, sources = [], []
@@ -142,9 +114,6 @@ def likeliest(
                 going.append(beam)
                 sources.append(at)
         finished = sorted(finished, key=lambda beam: -beam.logprob)[: config.n]
-        if relative and finished:
-            least = finished[0].logprob - config.within
-            finished = [beam for beam in finished if beam.logprob >= least]
         settled = len(finished) == config.n and all(one.logprob <= finished[-1].logprob for one in going)
         if not going or settled or _late(deadline):
             return [Written(list(beam.tokens), beam.logprob) for beam in finished], n_read

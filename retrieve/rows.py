@@ -50,15 +50,13 @@ class Rows:
 class Written:
     """Tokens of an action with their log-probability together, in nats, and the margins of what they decided.
 
-    rivals: what it was compared with, the greedy report first. refusal: a report of none, where that was weighed.
-    alternative: one of the rivals, to be given beside it. n_compared: tokens written and read for that, its own not
-    among them.
+    rivals: what it was compared with, the greedy report first. alternative: one of them, to be given beside it.
+    n_compared: tokens written and read for that, its own not among them.
     """
 
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
     margins: dict[Decision, float] = field(default_factory=dict)
     rivals: tuple[Compared, ...] = ()
-    refusal: Compared | None = None
     alternative: str = ""
     n_compared: int = 0

@@ -3,10 +3,10 @@
     python -m training.reinforce_choice --sets SETS --held HELD --version V --out RUN
 
 SETS and HELD come from `python -m training.rival_sets`, on sheets that may be trained on and on held-out ones. The
-policy is the choice: a softmax, over the rivals of a question and refusing it, of the question's log-probability behind
-each. All of them are judged, so the expected reward is a sum: nothing is drawn, and its gradient has no noise of
-drawing (minimum risk training: Shen et al. 2016, https://aclanthology.org/P16-1159). Reports themselves stay as they
-are. How likely a report is has no part in it, for of what a version was trained on it knows the likely one by heart.
+policy is the choice: a softmax, over the rivals of a question, of the question's log-probability behind each. All of
+them are judged, so the expected reward is a sum: nothing is drawn, and its gradient has no noise of drawing (minimum
+risk training: Shen et al. 2016, https://aclanthology.org/P16-1159). Reports themselves stay as they are. How likely a
+report is has no part in it, for of what a version was trained on it knows the likely one by heart.
 
 Resumable (`training.run_folder`). RUN/adapter.safetensors is released with `training.release_retrieve --backwards RUN`;
 RUN/held.jsonl holds HELD as the trained choice scores it, for `training.tune_comparing`.
@@ -36,7 +36,7 @@ from training.backwards import told
 from training.gains import figures_of
 from training.learner import Learner
 from training.packs import Pack, encode_traces, make_packs
-from training.results import AnswerRow, AnswersResult
+from training.results import AnswersResult
 from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
 from training.run_folder import RunFolder, learning_rate, restore_training, training_tensors
@@ -92,7 +92,7 @@ def reinforce_choice(
     torch.manual_seed(config.seed)
     model = RetrieveModel.load(version, base=base)
     learner = _learner(version, model)
-    choosing = [one for one in sets if len({_worth(row) for _, row in one.choices}) > 1]
+    choosing = [one for one in sets if len({reward(row, Prices(token=0.0)) for row in one.rows}) > 1]
     if not choosing:
         raise DataError(f"of {len(sets)} questions none has rivals that differ in reward")
     steps = _steps(len(choosing), config)
@@ -168,15 +168,14 @@ def rescored(learner: Learner, tokenizer: Any, sets: Sequence[RivalSet]) -> list
     found = []
     with torch.no_grad():
         for one in sets:
-            if len(one.choices) == 1:
+            if len(one.rivals) == 1:
                 found.append(one)
                 continue
             behind = _behind(learner, _pack(tokenizer, one)).tolist()
             rivals = tuple(
-                replace(rival, backwards=value) for rival, value in zip(one.rivals, behind, strict=False)
+                replace(rival, backwards=value) for rival, value in zip(one.rivals, behind, strict=True)
             )
-            none = None if one.refusal is None else replace(one.refusal, backwards=behind[-1])
-            found.append(replace(one, rivals=rivals, refusal=none))
+            found.append(replace(one, rivals=rivals))
     return found
 
 
@@ -212,7 +211,7 @@ def _steps(n: int, config: ChoiceConfig) -> list[list[int]]:
 def _pack(tokenizer: Any, one: RivalSet) -> Pack:
     """Return the question behind each rival, behind one reading of the results."""
     first = ((one.told.results, False), (one.told.asked, False))
-    traces = [told(Trace("", "", (*first, (report.text, True)))) for report, _ in one.choices]
+    traces = [told(Trace("", "", (*first, (rival.text, True)))) for rival in one.rivals]
     (pack,) = make_packs(encode_traces(tokenizer, [trace for trace in traces if trace]), _NO_LIMIT)
     return pack
 
@@ -229,12 +228,8 @@ def _losses(
     """Yield each question's part of the mean expected reward, negative."""
     for one in sets:
         chosen = torch.softmax(sharpness * _behind(learner, _pack(tokenizer, one)), dim=0)
-        worth = torch.tensor([_worth(row) for _, row in one.choices], device=chosen.device)
+        worth = torch.tensor([reward(row, Prices(token=0.0)) for row in one.rows], device=chosen.device)
         yield -(chosen * worth).sum() / len(sets)
-
-
-def _worth(row: AnswerRow) -> float:
-    return reward(row, Prices(token=0.0))
 
 
 def _figures(sets: Sequence[RivalSet], comparing: Comparing) -> dict[str, float]:

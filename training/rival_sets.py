@@ -26,7 +26,7 @@ from prep.errors import DataError
 from prep.model import PrepModel
 from retrieve.backwards import told_backwards
 from retrieve.comparing import Compared, Comparing, Told, alternative, best_of
-from retrieve.episode import NONE, Episode
+from retrieve.episode import Episode
 from retrieve.grammar import Grammar
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
@@ -38,62 +38,37 @@ from training.mixture import part_of
 from training.results import AnswerRow
 from training.sheet_practice import SheetPractice, Sheets
 
-__all__ = ["RivalSet", "looking_for_rivals", "read_rival_sets", "refused", "rival_sets"]
+__all__ = ["RivalSet", "looking_for_rivals", "of_sheets", "of_store", "read_rival_sets", "rival_sets"]
 
-_REFUSAL = f"<report> {NONE}</report>"
-_MOST = Comparing(n=8, within=8.0, refusing=1.0, undecided=50.0)  # what is looked for
+_MOST = Comparing(n=8, within=8.0)  # what is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class RivalSet:
-    """A question's rival reports, each with how it is judged: the greedy one first, where that is a report.
+    """A question's rival reports, the greedy one first, each with how it is judged.
 
-    told: the episode before its report. n_asked: tokens that the question has, with its closing tag. refusal: what it
-    is to refuse instead, `logprob` the margin of that before reporting; None where that was not measured, and then a
-    greedy refusal is the only report.
+    told: the episode before its report. n_asked: tokens that the question has, with its closing tag.
     """
 
     told: Told
     rivals: tuple[Compared, ...]
     rows: tuple[AnswerRow, ...]
     n_asked: int
-    refusal: Compared | None = None
 
-    @property
-    def choices(self) -> tuple[tuple[Compared, AnswerRow], ...]:
-        """Every report that could be given with how it is judged, refusing among them."""
-        pairs = tuple(zip(self.rivals, self.rows, strict=True))
-        if any(row.abstained for row in self.rows):
-            return pairs
-        refusal = self.refusal or Compared(_REFUSAL, float("nan"))
-        return (*pairs, (refusal, refused(self.rows[0])))
-
-    def with_(self, config: Comparing, offset: float = 0.0) -> tuple[AnswerRow, int]:
-        """Return the row of the report that is given, and about how many tokens it takes to find out.
-
-        offset: in nats, added to the margin of refusing.
-        """
-        first, none = self.rivals[0], self.refusal
-        if self.rows[0].abstained:
+    def with_(self, config: Comparing) -> tuple[AnswerRow, int]:
+        """Return the row of the report that is given, and about how many tokens it takes to find out."""
+        first = self.rivals[0]
+        if len(self.rivals) == 1 or not config.unsure(first.logprob, first.n_tokens):
             return self.rows[0], 0
-        weighs = none is not None and config.weighs_refusing(none.logprob + offset)
-        refuses = none is not None and none.logprob + offset > 0
-        if not (weighs if refuses else config.unsure(first.logprob, first.n_tokens)):
-            return (refused(self.rows[0]) if refuses else self.rows[0]), 0
         others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
         likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n]
         kept = [0, *(at for at in likeliest if at != 0)]
         n_written = sum(self.rivals[at].n_tokens for at in kept)
-        if len(kept) + weighs == 1:
-            return self.rows[0], n_written if len(self.rivals) > 1 else 0
+        if len(kept) == 1:
+            return self.rows[0], n_written
         n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
         compared = [self.rivals[at] for at in kept]
         best = best_of(compared, config)
-        if weighs:
-            assert none is not None
-            n_read += none.n_tokens + 2 + self.n_asked
-            if config.refuses(none.logprob + offset, none.backwards, compared[best].backwards):
-                return refused(self.rows[0]), n_written + n_read
         other = alternative(compared, best, config)
         row = self.rows[kept[best]]
         return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
@@ -110,25 +85,7 @@ class RivalSet:
         """Read what `as_json` gave."""
         rivals = tuple(Compared(**one) for one in content["rivals"])
         rows = tuple(AnswerRow(**one) for one in content["rows"])
-        refusal = None if content.get("refusal") is None else Compared(**content["refusal"])
-        return cls(Told(**content["told"]), rivals, rows, content["n_asked"], refusal)
-
-
-def refused(row: AnswerRow) -> AnswerRow:
-    """Return how refusing the question of a row is judged."""
-    return replace(
-        row,
-        abstained=True,
-        prediction="",
-        f1=0.0,
-        exact_match=0.0,
-        citation_precision=0.0,
-        citation_recall=0.0,
-        n_quotes=0,
-        n_inexact_quotes=0,
-        quoted_characters=0,
-        supported=False,
-    )
+        return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
 
 
 def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
@@ -182,7 +139,7 @@ def rival_sets(
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )
-        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(measured)), action.refusal)
+        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(measured)))
 
 
 def of_sheets(practice: SheetPractice, first: int, last: int) -> Iterator[list[RivalSet]]:

@@ -6,9 +6,8 @@
 HELD is a folder of `python -m training.sheet_practice --held-out`: choose on what was never trained on. Settings are
 tried on what was found. Shown are, of the settings with the best mean reward for so many rivals on every second sheet,
 the gains on the greedy reports of the other sheets, paired by question and resampled by document, and about how many
-tokens more a question costs. Comparing nothing is among what is tried. With the settings chosen, weights for refusing
-are tried last, each with the version's offset of refusing moved up and down (`training.release_retrieve --offsets`
-takes the new one). What serving finds with fewer rivals than were looked for here can differ a little.
+tokens more a question costs. Comparing nothing is among what is tried. What serving finds with fewer rivals than were
+looked for here can differ a little.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
@@ -28,15 +27,13 @@ from training.results import AnswerRow, AnswersResult
 from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
 
-__all__ = ["grid", "judged", "refusing", "split"]
+__all__ = ["grid", "judged", "split"]
 
 _N = (2, 3, 4, 6, 8)
 _SURE = (0.5, 1.0)
 _ALSO = (1.0, 0.3, 0.2, 0.15, 0.1)
 _WITHIN = (2.5, 4.0, 8.0)
 _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-_REFUSING = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
-_MOVED = tuple(quarters / 4 for quarters in range(-8, 9))  # nats
 
 
 def split(sets: Iterable[RivalSet]) -> tuple[list[RivalSet], list[RivalSet]]:
@@ -47,14 +44,9 @@ def split(sets: Iterable[RivalSet]) -> tuple[list[RivalSet], list[RivalSet]]:
     return halves
 
 
-def judged(
-    found: Sequence[RivalSet], config: Comparing, offset: float = 0.0
-) -> tuple[tuple[AnswerRow, ...], float]:
-    """Return the rows of the reports that are given, and the mean of the tokens more.
-
-    offset: in nats, added to the margin of refusing.
-    """
-    pairs = [one.with_(config, offset) for one in found]
+def judged(found: Sequence[RivalSet], config: Comparing) -> tuple[tuple[AnswerRow, ...], float]:
+    """Return the rows of the reports that are given, and the mean of the tokens more."""
+    pairs = [one.with_(config) for one in found]
     return tuple(row for row, _ in pairs), fmean(n for _, n in pairs)
 
 
@@ -64,12 +56,6 @@ def grid() -> Iterator[Comparing]:
     tried = itertools.product(_N, _SURE, _WITHIN, _WEIGHTS, _WEIGHTS, _ALSO)
     for n, sure, within, likely, backwards, also in tried:
         yield Comparing(n=n, sure=sure, within=within, likely=likely, backwards=backwards, also=also)
-
-
-def refusing(config: Comparing) -> Iterator[tuple[Comparing, float]]:
-    """Yield settings with each weight for refusing, and what the offset of refusing is moved by."""
-    for weight, moved in itertools.product(_REFUSING, _MOVED):
-        yield replace(config, refusing=weight), moved
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,32 +77,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{arguments.sets} hold one sheet at most: one to choose on and one to measure on are needed"
         )
     prices, name = Prices(token=0.0), "rival sets"
-
-    def tried_with(config: Comparing, moved: float = 0.0) -> tuple[float, float, Comparing, float]:
-        rows, n_more = judged(halves[0], config, moved)
-        return fmean(reward(row, prices) for row in rows), n_more, config, moved
-
-    tried = [tried_with(config) for config in grid()]
+    tried = []
+    for config in grid():
+        rows, n_more = judged(halves[0], config)
+        tried.append((fmean(reward(row, prices) for row in rows), n_more, config))
     chosen = max((one for one in tried if one[1] <= arguments.most_tokens), key=lambda one: one[0])
     best_of_n = [max((one for one in tried if one[2].n == n), key=lambda one: one[0]) for n in _N]
-    refuses = [tried_with(*one) for one in refusing(chosen[2])]
-    best = max(refuses, key=lambda one: one[0])
     found = halves[1]
-    greedy = AnswersResult(name, "greedy", 0, tuple(one.with_(Comparing())[0] for one in found))
+    greedy = AnswersResult(name, "greedy", 0, tuple(one.rows[0] for one in found))
     print(f"{len(found)} questions: greedy", _written(figures_of(greedy, prices)))
-    shown = [*(("best", one) for one in best_of_n), ("chosen", chosen), ("with refusing", best)]
-    for said, (_, _, config, moved) in shown:
-        rows, n_more = judged(found, config, moved)
+    for said, (_, _, config) in [*(("best", one) for one in best_of_n), ("chosen", chosen)]:
+        rows, n_more = judged(found, config)
         gains = gains_of(greedy, AnswersResult(name, "compared", 0, rows), prices)
-        print(f"{said}: {config}, offset {moved:+g}, {n_more:.0f} tokens more", flush=True)
+        print(f"{said}: {config}, {n_more:.0f} tokens more", flush=True)
         for figure, gain in gains.items():
             print(f"    {figure} {gain}", flush=True)
     if arguments.json is not None:
-        every = [
-            {"reward": worth, "tokens": n_more, "offset": moved, **asdict(config)}
-            for worth, n_more, config, moved in (*tried, *refuses)
-        ]
-        content = {"chosen": asdict(best[2]), "offset": best[3], "tokens": best[1], "tried": every}
+        every = [{"reward": worth, "tokens": n_more, **asdict(config)} for worth, n_more, config in tried]
+        content = {"chosen": asdict(chosen[2]), "tokens": chosen[1], "tried": every}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

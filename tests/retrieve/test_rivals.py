@@ -282,53 +282,6 @@ def test_where_it_is_late_the_search_for_rivals_ends(
     assert sum(one.n_compared for one in late) < sum(one.n_compared for one in whole)
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize("none_offset", [-3.0, 0.0, 3.0])
-def test_refusing_is_weighed_by_the_question_behind_a_report_of_none(
-    base: dict[str, Any], none_offset: float
-) -> None:
-    offsets = {"none_offset": none_offset, "search_offset": -50.0}
-    refusing = Comparing(n=4, refusing=0.5, undecided=1e6)
-    decoder = Decoder(**base, **offsets, comparing=refusing)
-    greedy = Decoder(**base, **offsets).decode(PROMPTS, states(decoder))
-    best = Decoder(**base, **offsets, comparing=ALWAYS).decode(PROMPTS, states(decoder), told=TOLD)
-    given = decoder.decode(PROMPTS, states(decoder), told=TOLD)
-    for one, plain, reported, told in zip(given, greedy, best, TOLD, strict=True):
-        assert one.refusal is not None
-        assert one.refusal.logprob == pytest.approx(plain.none_margin + none_offset, abs=1e-3)
-        assert NONE not in [rival.text for rival in one.rivals]
-        behind, _ = backwards_logprobs(decoder, told, [NONE])
-        assert one.refusal.backwards == pytest.approx(behind[0], abs=1e-3)
-        chosen = one.rivals[best_of(one.rivals, refusing)]
-        refuses = one.refusal.logprob + 0.5 * (one.refusal.backwards - chosen.backwards) > 0
-        assert one.text == (NONE if refuses else chosen.text)
-        if plain.text == NONE:
-            assert one.logprob == pytest.approx(plain.logprob if refuses else chosen.logprob, abs=1e-3)
-        elif not refuses:
-            assert one.text == reported.text  # of reports the same one wins
-        assert one.n_compared > reported.n_compared
-
-
-def test_whether_to_refuse_turns_on_what_is_behind_and_no_further_than_it_is_undecided(
-    base: dict[str, Any],
-) -> None:
-    def given(**settings: Any) -> list[Action]:
-        decoder = Decoder(**base, search_offset=-50.0, comparing=Comparing(n=4, **settings))
-        return decoder.decode(PROMPTS, states(decoder), told=TOLD)
-
-    plain = Decoder(**base, search_offset=-50.0)
-    refused = [one.text == NONE for one in plain.decode(PROMPTS, states(plain))]
-    weighed = given(refusing=1e6, undecided=1e6)
-    for one in weighed:  # so heavy that nothing else counts
-        assert one.refusal is not None
-        best = one.rivals[best_of(one.rivals, ALWAYS)]
-        assert (one.text == NONE) is (one.refusal.backwards > best.backwards)
-    for settings in ({"refusing": 0.0}, {"refusing": 1e6, "undecided": 0.0}):
-        some = given(**settings)
-        assert [one.text == NONE for one in some] == refused
-        assert all(one.refusal is None for one in some)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -340,8 +293,6 @@ def test_whether_to_refuse_turns_on_what_is_behind_and_no_further_than_it_is_und
         {"longest": 0},
         {"likely": -1.0},
         {"backwards": -0.1},
-        {"refusing": -0.1},
-        {"undecided": -1.0},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:

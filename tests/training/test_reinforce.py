@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
-from training.rival_sets import rival_sets
+from training.rival_sets import of_sheets, of_store
 from training.sheet_practice import SheetPractice, Sheets, practice_part
 
 CONFIG = ReinforceConfig(
@@ -359,16 +360,20 @@ def test_a_step_without_spread_moves_nothing(
         assert torch.equal(after.updates[name][1], b)
 
 
-def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base: Path) -> None:
-    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
+def comparing_version(last: Path, base: Path) -> RetrieveModel:
     serving = ServingConfig(
         none_offset=-50.0,
         comparing=Comparing(n=3, within=50.0),
         action=TERSE,
         episode=EpisodeLimits(question_last=True),
     )
-    practice = SheetPractice(drawn, RetrieveModel.load(last, base=base, device="cpu", serving=serving))
-    found = list(rival_sets(practice, 0))
+    return RetrieveModel.load(last, base=base, device="cpu", serving=serving)
+
+
+def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base: Path) -> None:
+    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
+    practice = SheetPractice(drawn, comparing_version(last, base))
+    (found,) = of_sheets(practice, 0, 1)
     given = practice.episodes([0], 4, searches=1, temperature=0.0, generator=torch.Generator())
     assert len(found) == 4
     for one, question, (run, row) in zip(found, drawn.sheets[0].questions, given, strict=True):
@@ -378,6 +383,27 @@ def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base
         assert {each.question_id for each in one.rows} == {question.id}
         assert all(each.prediction in text for text, each in zip(texts, one.rows, strict=True))
         assert one.n_asked == len(practice.decoder.grammar.encode(f"{question.question}</question>"))
+
+
+def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_shown(
+    last: Path, base: Path, tmp_path: Path
+) -> None:
+    model = comparing_version(last, base)
+    with Practice.open(small_set(), tmp_path / "store", model, LinePrep(), withheld_every=2) as practice:
+        found = [one for some in of_store(practice, 1, 7) for one in some]
+        questions = practice.questions[1:7]
+    assert [one.rows[0].question_id for one in found] == [one.id for one in questions]
+    assert {one.withheld for one in questions} == {True, False}
+    for one, question in zip(found, questions, strict=True):
+        assert (f"{question.id} is old." in one.told.results) is not question.withheld
+        assert len(one.rivals) == len(one.rows) > 1
+        assert all(row.expects_answer is not question.withheld for row in one.rows)
+        if question.withheld:
+            continue
+        there = re.search(rf"(⟦\d+⟧) ?{question.id} is old", one.told.results)
+        assert there is not None
+        for rival, row in zip(one.rivals, one.rows, strict=True):
+            assert (row.citation_recall == 1.0) is (there[1] in rival.text)
 
 
 def test_sheets_are_kept_in_a_folder_and_measured_without_a_store(

@@ -19,7 +19,7 @@ from retrieve.episode import EpisodeLimits
 from retrieve.model import ADAPTER, BACKWARDS, RetrieveModel, ServingConfig, save_retrieve_version
 from retrieve.rivals import backwards_logprobs
 from training.reinforce_choice import ChoiceConfig, main, reinforce_choice
-from training.rival_sets import RivalSet, read_rival_sets, refused
+from training.rival_sets import RivalSet, read_rival_sets
 from training.run_folder import read_log
 from training.supervised import SupervisedConfig, train_supervised
 from training.traces import Trace
@@ -85,14 +85,6 @@ def version(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "second"
 
 
-def unanswerable(number: int) -> RivalSet:
-    """Whatever is reported is wrong."""
-    one = rival_set(number)
-    rows = tuple(replace(row, expects_answer=False, f1=0.0) for row in one.rows)
-    none = Compared("<report> none</report>", -2.0, 0.0, 4)
-    return replace(one, rows=rows, refusal=none)
-
-
 def train(version: Path, base: Path, out: Path, **more: Any) -> Path:
     return reinforce_choice(version, SETS, out, CONFIG, held=SETS, base=base, progress=False, **more)
 
@@ -131,16 +123,6 @@ def test_the_better_report_comes_to_be_chosen_and_serving_measures_what_training
     )
 
 
-def test_refusing_comes_to_be_chosen_where_nothing_is_right(
-    version: Path, base: Path, tmp_path: Path
-) -> None:
-    sets = [unanswerable(number) for number in range(len(ASKED))]
-    assert not any(one.with_(CHOOSING)[0].abstained for one in sets)
-    reinforce_choice(version, sets, tmp_path / "run", CONFIG, held=sets, base=base, progress=False)
-    scored = read_rival_sets(tmp_path / "run" / "held.jsonl")
-    assert all(one.with_(replace(CHOOSING, refusing=5.0))[0].abstained for one in scored)
-
-
 def test_a_run_that_was_stopped_goes_on_with_the_same_rewards(
     version: Path, base: Path, tmp_path: Path
 ) -> None:
@@ -162,7 +144,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_rewards(
 
 
 def test_what_has_nothing_to_learn_from_is_refused(version: Path, base: Path, tmp_path: Path) -> None:
-    same = [replace(one, rivals=one.rivals[:1], rows=(refused(one.rows[0]),)) for one in SETS]
+    same = [replace(one, rows=(one.rows[0],) * 3) for one in SETS]
     with pytest.raises(DataError, match="of 3 questions none"):
         reinforce_choice(version, same, tmp_path / "run", CONFIG, base=base, progress=False)
     with pytest.raises(ConfigError, match="tells nothing backwards"):

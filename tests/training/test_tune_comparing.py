@@ -11,8 +11,8 @@ from fixture_rows import answer_row
 
 from prep.errors import DataError
 from retrieve.comparing import Compared, Comparing, Told
-from training.rival_sets import RivalSet, read_rival_sets, refused
-from training.tune_comparing import grid, judged, main, refusing, split
+from training.rival_sets import RivalSet, read_rival_sets
+from training.tune_comparing import grid, judged, main, split
 
 RIVALS = (
     Compared("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
@@ -60,44 +60,6 @@ def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
     assert found.with_(replace(alone, also=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
 
 
-@pytest.mark.parametrize(
-    ("margin", "settings", "offset", "answer"),
-    [
-        (-1.0, SETTINGS, 0.0, "1905"),
-        (-1.0, SETTINGS, 2.0, ""),  # the offset moves it over
-        (1.0, SETTINGS, 0.0, ""),
-        (1.0, SETTINGS, -2.0, "1905"),
-        (-1.0, replace(SETTINGS, refusing=0.5), 0.0, ""),  # 4 nats likelier behind none
-        (-1.0, replace(SETTINGS, refusing=0.2), 0.0, "1905"),
-        (-1.0, replace(SETTINGS, refusing=0.5, undecided=0.5), 0.0, "1905"),
-        (-2.5, replace(SETTINGS, refusing=0.5, within=4.0), 0.0, ""),  # 14 likelier than behind "1901"
-        (1.0, replace(SETTINGS, refusing=0.0), 0.0, ""),
-    ],
-)
-def test_refusing_is_decided_as_serving_does(
-    margin: float, settings: Comparing, offset: float, answer: str
-) -> None:
-    none = Compared("<report> none</report>", margin, -6.0, 4)
-    row, tokens = replace(UNSURE, refusal=none).with_(settings, offset)
-    assert (row.prediction, row.abstained) == (answer, not answer)
-    if settings.refusing and settings.undecided > 1:
-        assert tokens > UNSURE.with_(settings)[1]
-
-
-def test_refusing_is_one_of_the_choices_whether_it_was_measured_or_not() -> None:
-    assert [row.prediction for _, row in UNSURE.choices] == ["1883", "1901", "1905", ""]
-    refusal = Compared("<report> none</report>", 1.0, -6.0, 4)
-    measured = replace(UNSURE, refusal=refusal)
-    assert measured.choices[-1] == (refusal, refused(ROWS[0]))
-    assert UNSURE.choices[-1][0].text == refusal.text
-    row = UNSURE.choices[-1][1]
-    assert (row.abstained, row.f1, row.n_quotes, row.citation_recall) == (True, 0.0, 0, 0.0)
-    assert (row.question_id, row.expects_answer) == (ROWS[0].question_id, True)
-    greedy = replace(UNSURE, rivals=(refusal,), rows=(row,))
-    assert greedy.choices == ((refusal, row),)
-    assert greedy.with_(SETTINGS) == (row, 0)
-
-
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
     alone = RivalSet(TOLD, RIVALS[:1], ROWS[:1], n_asked=10)
     rows, tokens = judged([alone, UNSURE], SETTINGS)
@@ -108,9 +70,6 @@ def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> Non
 def test_the_settings_tried_are_all_different() -> None:
     tried = list(grid())
     assert len(set(tried)) == len(tried) > 1000
-    moved = list(refusing(SETTINGS))
-    assert len(set(moved)) == len(moved) > 100
-    assert (SETTINGS, 0.0) in moved
 
 
 def kept(path: Path, n_sheets: int) -> Path:
