@@ -45,17 +45,19 @@ class SheetConfig:
     """How sheets are drawn. traces: how many passages are shown, in which order, how often without the evidence.
 
     most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses. search_share:
-    of these, the trace is another search and ends there. often: on how many sheets a question is asked at most.
+    of these, the trace is another search and ends there. near: a near miss has one of the passages among so many first
+    results, those with its evidence aside. often: on how many sheets a question is asked at most.
     """
 
     traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))
     most_questions: int = 10
     none_share: float = 0.3
     search_share: float = 0.0
+    near: int = 20
     often: int = 4
 
     def __post_init__(self) -> None:
-        check_counts(self, "most_questions", "often")
+        check_counts(self, "most_questions", "near", "often")
         if not 0 <= self.none_share < 1:
             raise ConfigError(f"none_share={self.none_share!r} must lie in 0..1, below 1")
         if not 0 <= self.search_share <= 1:
@@ -154,10 +156,13 @@ class _Sheets:
         self.spans = [evidence_of(one, taught_answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
+        self.nearest: list[set[tuple[str, int]]] = []  # of each question: its first results, its evidence aside
         for number, passages in enumerate(ranked):
             own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
             for passage in own:
                 self.by_passage[passage.document_id, passage.start].append(number)
+            others = without(passages, self.twins[number].evidence)[: config.near]
+            self.nearest.append({(passage.document_id, passage.start) for passage in others})
 
     def anchors(self) -> Iterator[int]:
         """Yield questions to draw a sheet for: all once, then all again as far as they were not asked enough."""
@@ -180,7 +185,7 @@ class _Sheets:
                 continue
             if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
-            elif not traces.reading and not may_answer(shown, self.twins[number]):
+            elif self._is_near(number, shown) and not may_answer(shown, self.twins[number]):
                 missed.append(number)
             else:
                 continue
@@ -196,6 +201,11 @@ class _Sheets:
         self.used.update(chosen)
         asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
         return Sheet(tuple(shown), tuple(asked))
+
+    def _is_near(self, number: int, shown: Sequence[Passage]) -> bool:
+        return not self.config.traces.reading and any(
+            (passage.document_id, passage.start) in self.nearest[number] for passage in shown
+        )
 
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
         traces = self.config.traces

@@ -15,7 +15,7 @@ from prep.errors import ConfigError
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
 from training.sheets import SheetConfig, build_sheets, draw_sheets
-from training.traces import Trace, TraceConfig, TraceCounts
+from training.traces import Trace, TraceConfig, TraceCounts, without
 
 SHOWN = TraceConfig(question_last=True, fewest_passages=3, most_passages=3, withheld_share=0.2)
 NAMED = QUESTIONS[: len(NAMES) * len(THINGS)]
@@ -121,6 +121,22 @@ def test_a_sheet_holds_no_more_questions_than_allowed(pool: PassagePool, most: i
         drawn = list(draw_sheets(NAMED, pool, config, depth=len(pool.passages)))
         assert max(len(sheet.questions) for sheet in drawn) == most
         assert share or not any(question.withheld for sheet in drawn for question in sheet.questions)
+
+
+@pytest.mark.parametrize("near", [1, 3])
+def test_a_near_miss_has_a_passage_among_its_first_results_but_for_its_evidence(
+    pool: PassagePool, near: int
+) -> None:
+    config = SheetConfig(traces=SHOWN, most_questions=8, none_share=0.5, near=near)
+    missed = Counter()
+    for sheet in draw_sheets(NAMED, pool, config):
+        for question in sheet.questions:
+            if not question.withheld:
+                continue
+            missed[question.id] += 1
+            results = without(pool.search([question.question], 20)[0], question.evidence)
+            assert any(passage in sheet.passages for passage in results[:near])
+    assert len(missed) > 20
 
 
 def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(pool: PassagePool) -> None:
