@@ -156,7 +156,9 @@ class _Sheets:
         self.spans = [evidence_of(one, taught_answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
-        self.nearest: list[set[tuple[str, int]]] = []  # of each question: its first results, its evidence aside
+        self.nearest: list[
+            set[tuple[str, int]]
+        ] = []  # of each question: its first results, its evidence aside
         for number, passages in enumerate(ranked):
             own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
             for passage in own:
