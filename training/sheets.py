@@ -156,15 +156,13 @@ class _Sheets:
         self.spans = [evidence_of(one, taught_answer(one, config.traces), pool) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
-        self.nearest: list[
-            set[tuple[str, int]]
-        ] = []  # of each question: its first results, its evidence aside
+        self.nearest: list[set[tuple[str, int]]] = []  # each one's first results, its evidence aside
         for number, passages in enumerate(ranked):
             own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
             for passage in own:
-                self.by_passage[passage.document_id, passage.start].append(number)
+                self.by_passage[_place(passage)].append(number)
             others = without(passages, self.twins[number].evidence)[: config.near]
-            self.nearest.append({(passage.document_id, passage.start) for passage in others})
+            self.nearest.append(set(map(_place, others)))
 
     def anchors(self) -> Iterator[int]:
         """Yield questions to draw a sheet for: all once, then all again as far as they were not asked enough."""
@@ -178,6 +176,7 @@ class _Sheets:
         config, traces = self.config, self.config.traces
         n_passages = self.rng.randint(traces.fewest_passages, traces.most_passages)
         shown = self._shown(anchor, n_passages)
+        places = set(map(_place, shown))
         answered: list[int] = []
         missed: list[int] = []
         texts: set[str] = set()
@@ -187,7 +186,7 @@ class _Sheets:
                 continue
             if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
-            elif self._is_near(number, shown) and not may_answer(shown, self.twins[number]):
+            elif self.nearest[number] & places and not may_answer(shown, self.twins[number]):
                 missed.append(number)
             else:
                 continue
@@ -204,11 +203,6 @@ class _Sheets:
         asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
         return Sheet(tuple(shown), tuple(asked))
 
-    def _is_near(self, number: int, shown: Sequence[Passage]) -> bool:
-        return not self.config.traces.reading and any(
-            (passage.document_id, passage.start) in self.nearest[number] for passage in shown
-        )
-
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
         traces = self.config.traces
         if traces.reading:
@@ -222,9 +216,11 @@ class _Sheets:
 
     def _found_with(self, shown: Sequence[Passage]) -> list[int]:
         """Return the questions that have one of the passages among their results, those with more of them first."""
-        hits = Counter(
-            number for passage in shown for number in self.by_passage[passage.document_id, passage.start]
-        )
+        hits = Counter(number for passage in shown for number in self.by_passage[_place(passage)])
         order = sorted(hits)
         self.rng.shuffle(order)
         return sorted(order, key=lambda number: -hits[number])
+
+
+def _place(passage: Passage) -> tuple[str, int]:
+    return passage.document_id, passage.start
