@@ -3,22 +3,25 @@
     python -m training.rival_sets --sheets HELD --version V --out SETS
     python -m training.tune_comparing --sets SETS [--json FILE]
 
-HELD is a folder of `python -m training.sheet_practice --held-out`: choose on what was never trained on. Settings are
-tried on what was found. Shown are, of the settings with the best mean reward for so many rivals on every second sheet,
-the gains on the greedy reports of the other sheets, paired by question and resampled by document, and about how many
-tokens more a question costs. Comparing nothing is among what is tried. What serving finds with fewer rivals than were
-looked for here can differ a little.
+HELD is a folder of `python -m training.sheet_practice --held-out`, or use `rival_sets --data DATA --held-out`: choose
+on what was never trained on. The choice among reports is a policy whose reward is known for every report, so its
+weights are searched for directly, one at a time until none can be bettered. Shown are, of the settings with the best
+mean reward for so many rivals on every second document, the gains on the greedy reports of the other documents'
+questions, paired by question and resampled by document, and about how many tokens more a question costs. Comparing
+nothing is among what is tried. What serving finds with fewer rivals than were looked for here can differ a little.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
+
+from tqdm.auto import tqdm
 
 from prep.errors import DataError
 from retrieve.comparing import Comparing
@@ -27,20 +30,37 @@ from training.results import AnswerRow, AnswersResult
 from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
 
-__all__ = ["grid", "judged", "split"]
+__all__ = ["Tried", "climb", "judged", "split"]
 
 _N = (2, 3, 4, 6, 8)
-_SURE = (0.5, 1.0)
-_ALSO = (1.0, 0.3, 0.2, 0.15, 0.1)
-_WITHIN = (2.5, 4.0, 8.0)
 _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+_TRIED: dict[str, tuple[float, ...]] = {
+    "sure": (0.5, 1.0),
+    "within": (2.5, 4.0, 8.0),
+    "likely": _WEIGHTS,
+    "backwards": _WEIGHTS,
+    "said": (0.0, 0.5, 1.0, 2.0, 3.0, 4.0),
+    "length": (0.0, 0.25, 0.5, 1.0),
+    "also": (1.0, 0.3, 0.2, 0.15, 0.1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Settings, their mean reward, and the mean of the tokens more."""
+
+    config: Comparing
+    reward: float
+    tokens: float
 
 
 def split(sets: Iterable[RivalSet]) -> tuple[list[RivalSet], list[RivalSet]]:
-    """Return what settings are chosen on and what they are measured on: every second sheet each."""
+    """Return what settings are chosen on and what they are measured on: every second document's questions each."""
+    found = list(sets)
+    documents = sorted({one.rows[0].document_id for one in found})
     halves: tuple[list[RivalSet], list[RivalSet]] = ([], [])
-    for number, (_, some) in enumerate(itertools.groupby(sets, key=lambda one: one.told.results)):
-        halves[number % 2].extend(some)
+    for one in found:
+        halves[documents.index(one.rows[0].document_id) % 2].append(one)
     return halves
 
 
@@ -50,12 +70,33 @@ def judged(found: Sequence[RivalSet], config: Comparing) -> tuple[tuple[AnswerRo
     return tuple(row for row, _ in pairs), fmean(n for _, n in pairs)
 
 
-def grid() -> Iterator[Comparing]:
-    """Yield the settings that are tried, comparing nothing first."""
-    yield Comparing()
-    tried = itertools.product(_N, _SURE, _WITHIN, _WEIGHTS, _WEIGHTS, _ALSO)
-    for n, sure, within, likely, backwards, also in tried:
-        yield Comparing(n=n, sure=sure, within=within, likely=likely, backwards=backwards, also=also)
+def climb(found: Sequence[RivalSet], start: Comparing) -> Iterator[Tried]:
+    """Yield every setting that is tried on the way from one to one that no other value of a single field betters."""
+    prices = Prices(token=0.0)
+
+    def tried(config: Comparing) -> Tried:
+        rows, tokens = judged(found, config)
+        return Tried(config, fmean(reward(row, prices) for row in rows), tokens)
+
+    best = tried(start)
+    yield best
+    seen = {start}
+    bettered = True
+    while bettered:
+        before = best
+        for name, values in _TRIED.items():
+            for config in (_with(best.config, name, value) for value in values):
+                if config not in seen:
+                    seen.add(config)
+                    one = tried(config)
+                    yield one
+                    best = max(best, one, key=lambda one: one.reward)
+        bettered = best is not before
+
+
+def _with(config: Comparing, name: str, value: float) -> Comparing:
+    changed: dict[str, Any] = {name: value}
+    return replace(config, **changed)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -74,27 +115,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     halves = split(one for path in arguments.sets for one in read_rival_sets(path))
     if not all(halves):
         raise DataError(
-            f"{arguments.sets} hold one sheet at most: one to choose on and one to measure on are needed"
+            f"{arguments.sets} hold questions on one document at most: two are needed, one to choose on, one to measure"
         )
     prices, name = Prices(token=0.0), "rival sets"
-    tried = []
-    for config in grid():
-        rows, n_more = judged(halves[0], config)
-        tried.append((fmean(reward(row, prices) for row in rows), n_more, config))
-    chosen = max((one for one in tried if one[1] <= arguments.most_tokens), key=lambda one: one[0])
-    best_of_n = [max((one for one in tried if one[2].n == n), key=lambda one: one[0]) for n in _N]
+    tried = list(climb(halves[0], Comparing()))[:1]
+    for n in tqdm(_N, desc="tune comparing", disable=None):
+        tried += climb(halves[0], Comparing(n=n))
+    chosen = max((one for one in tried if one.tokens <= arguments.most_tokens), key=lambda one: one.reward)
+    best_of_n = [max((one for one in tried if one.config.n == n), key=lambda one: one.reward) for n in _N]
     found = halves[1]
     greedy = AnswersResult(name, "greedy", 0, tuple(one.rows[0] for one in found))
     print(f"{len(found)} questions: greedy", _written(figures_of(greedy, prices)))
-    for said, (_, _, config) in [*(("best", one) for one in best_of_n), ("chosen", chosen)]:
+    for said, config in [*(("best", one.config) for one in best_of_n), ("chosen", chosen.config)]:
         rows, n_more = judged(found, config)
         gains = gains_of(greedy, AnswersResult(name, "compared", 0, rows), prices)
         print(f"{said}: {config}, {n_more:.0f} tokens more", flush=True)
         for figure, gain in gains.items():
             print(f"    {figure} {gain}", flush=True)
     if arguments.json is not None:
-        every = [{"reward": worth, "tokens": n_more, **asdict(config)} for worth, n_more, config in tried]
-        content = {"chosen": asdict(chosen[2]), "tokens": chosen[1], "tried": every}
+        every = [{"reward": one.reward, "tokens": one.tokens, **asdict(one.config)} for one in tried]
+        content = {"chosen": asdict(chosen.config), "tokens": chosen.tokens, "tried": every}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

@@ -11,8 +11,9 @@ from fixture_rows import answer_row
 
 from prep.errors import DataError
 from retrieve.comparing import Compared, Comparing, Told
+from training.rewards import Prices, reward
 from training.rival_sets import RivalSet, read_rival_sets
-from training.tune_comparing import grid, judged, main, split
+from training.tune_comparing import climb, judged, main, split
 
 RIVALS = (
     Compared("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
@@ -67,9 +68,14 @@ def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> Non
     assert tokens == (0 + 72) / 2
 
 
-def test_the_settings_tried_are_all_different() -> None:
-    tried = list(grid())
-    assert len(set(tried)) == len(tried) > 1000
+def test_one_setting_after_another_is_bettered_until_none_can_be() -> None:
+    start = Comparing(n=3, within=2.5, likely=0.8, backwards=0.0)
+    tried = list(climb([UNSURE], start))
+    assert (tried[0].config, tried[0].reward) == (start, reward(ROWS[0], Prices(token=0.0)))
+    best = max(tried, key=lambda one: one.reward)
+    assert best.reward == reward(ROWS[1], Prices(token=0.0))
+    assert best.config.backwards > 0
+    assert len({one.config for one in tried}) == len(tried)
 
 
 def kept(path: Path, n_sheets: int) -> Path:
@@ -88,22 +94,22 @@ def kept(path: Path, n_sheets: int) -> Path:
     return path
 
 
-def test_settings_are_chosen_on_one_half_of_the_sheets_and_measured_on_the_other(
+def test_settings_are_chosen_on_one_half_of_the_documents_and_measured_on_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kept(tmp_path / "sets.jsonl", 5)
     halves = split(read_rival_sets(path))
-    sheets = [{one.told.results for one in half} for half in halves]
+    documents = [{one.rows[0].document_id for one in half} for half in halves]
     assert [len(half) for half in halves] == [6, 4]
-    assert not sheets[0] & sheets[1]
-    monkeypatch.setattr("training.tune_comparing.grid", lambda: iter([Comparing(), replace(SETTINGS, n=4)]))
+    assert not documents[0] & documents[1]
     monkeypatch.setattr("training.tune_comparing._N", (4,))
+    monkeypatch.setattr("training.tune_comparing._TRIED", {"backwards": (0.0, 0.2)})
     main(["--sets", str(path), "--json", str(tmp_path / "chosen.json"), "--most-tokens", "100"])
     told = capsys.readouterr().out
     assert "4 questions: greedy" in told
     assert "f1 +0.500" in told
     chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))["chosen"]
-    assert Comparing(**chosen) == replace(SETTINGS, n=4)
+    assert Comparing(**chosen) == Comparing(n=4)
 
 
 def test_a_line_that_is_no_rival_set_is_named(tmp_path: Path) -> None:
