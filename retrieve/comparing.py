@@ -1,9 +1,7 @@
 """Which of several reports is given: one that is likely, that its question follows from, and that others agree with.
 
 The likeliest report is often one of several wordings or places that share little, while those less likely share most
-(minimum Bayes risk: Kumar and Byrne 2004), and it need not be the one its question is about (`retrieve.backwards`), nor
-point at what says the question's words. Short reports are likelier than they are good: each word more costs
-probability.
+(minimum Bayes risk: Kumar and Byrne 2004), and it need not be the one its question is about (`retrieve.backwards`).
 """
 
 from __future__ import annotations
@@ -19,13 +17,11 @@ from prep.checks import check_counts
 from prep.errors import ConfigError
 from prep.lexical import searchable_words
 from retrieve.tags import MARKERS, POINTER, TAGS
-from retrieve.wording import unsaid_share
 
 __all__ = ["Compared", "Comparing", "Told", "agreement", "alternative", "best_of"]
 
 _NO_WORDS = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
 _WORD = re.compile(r"\w+")
-_SENTENCE = re.compile(rf"{POINTER.pattern}([^⟦\n]*)")  # a sentence as results show it, and its number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +31,8 @@ class Comparing:
     n: reports that are compared, the likeliest there are; 1: none are. sure: a report of at least this probability is
     given without comparing. within: in nats, how much less likely than the greedy report a rival may be. longest: in
     tokens, of reports that are compared; longer ones say several things. likely: weight of the report's own
-    log-probability. backwards: of its question's, behind it. said: of how much of the question is said where it
-    points, in 0..1. length: of the logarithm of its length in tokens. also: a rival that points elsewhere is given
-    beside the best report where those that do so have at least this share of the probability; 1: none is.
+    log-probability. backwards: of its question's, behind it. also: a rival that points elsewhere is given beside the
+    best report where those that do so have at least this share of the probability; 1: none is.
     """
 
     n: int = 1
@@ -46,8 +41,6 @@ class Comparing:
     longest: int = 32
     likely: float = 0.2
     backwards: float = 0.2
-    said: float = 0.0
-    length: float = 0.0
     also: float = 1.0
 
     def __post_init__(self) -> None:
@@ -55,9 +48,11 @@ class Comparing:
         for name in ("sure", "also"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1, above 0")
-        weights = {name: getattr(self, name) for name in ("within", "likely", "backwards", "said", "length")}
-        if min(weights.values()) < 0:
-            raise ConfigError(f"none of {weights} must be negative")
+        if min(self.within, self.likely, self.backwards) < 0:
+            raise ConfigError(
+                f"within={self.within!r}, likely={self.likely!r} and backwards={self.backwards!r} "
+                "must not be negative"
+            )
 
     def unsure(self, logprob: float, n_tokens: int) -> bool:
         """Whether a report so likely, of so many tokens, is compared."""
@@ -71,25 +66,18 @@ class Told:
     results: str
     asked: str
 
-    def said(self, report: str) -> float:
-        """Return how much of the question is said in the sentences that a report points at, in 0..1."""
-        sentences = dict(_SENTENCE.findall(self.results))
-        there = " ".join(sentences.get(number, "") for number in POINTER.findall(report))
-        return 1 - unsaid_share(_NO_WORDS.sub(" ", self.asked), [there])
-
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """A report as the model writes it, its log-probability, and that of its question behind it, in nats.
 
-    n_tokens: how long it is. said: how much of the question is said where it points (`Told.said`).
+    n_tokens: how long it is.
     """
 
     text: str
     logprob: float
     backwards: float = 0.0
     n_tokens: int = 0
-    said: float = 0.0
 
 
 @lru_cache(maxsize=2**16)
@@ -114,13 +102,7 @@ def best_of(reports: Sequence[Compared], config: Comparing) -> int:
         agreed = sum(
             voice * agreement(report.text, other.text) for voice, other in zip(voices, reports, strict=True)
         )
-        return (
-            agreed / sum(voices)
-            + config.likely * report.logprob
-            + config.backwards * report.backwards
-            + config.said * report.said
-            + config.length * math.log(max(report.n_tokens, 1))
-        )
+        return agreed / sum(voices) + config.likely * report.logprob + config.backwards * report.backwards
 
     return max(range(len(reports)), key=lambda number: worth(reports[number]))
 

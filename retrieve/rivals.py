@@ -60,7 +60,7 @@ def compared(
     if decoder.teller is not None:
         behind, n_read = backwards_logprobs(decoder, told, texts, results)
     rivals = tuple(
-        Compared(text, logprob, of_question, len(tokens), told.said(text))
+        Compared(text, logprob, of_question, len(tokens))
         for text, (tokens, logprob), of_question in zip(texts, reports.items(), behind, strict=True)
     )
     best = best_of(rivals, config)

@@ -125,9 +125,7 @@ def rival_sets(
         (action,) = run.actions
         told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
         _, measured = told_backwards(told.asked, action.text)
-        alone = Compared(
-            action.text, action.logprob, n_tokens=len(action.token_ids), said=told.said(action.text)
-        )
+        alone = Compared(action.text, action.logprob, n_tokens=len(action.token_ids))
         rivals = action.rivals or (alone,)
         rows = []
         for rival in rivals:

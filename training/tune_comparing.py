@@ -39,8 +39,6 @@ _TRIED: dict[str, tuple[float, ...]] = {
     "within": (2.5, 4.0, 8.0),
     "likely": _WEIGHTS,
     "backwards": _WEIGHTS,
-    "said": (0.0, 0.5, 1.0, 2.0, 3.0, 4.0),
-    "length": (0.0, 0.25, 0.5, 1.0),
     "also": (1.0, 0.3, 0.2, 0.15, 0.1),
 }
 
@@ -118,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{arguments.sets} hold questions on one document at most: two are needed, one to choose on, one to measure"
         )
     prices, name = Prices(token=0.0), "rival sets"
-    tried = list(climb(halves[0], Comparing()))[:1]
+    tried = [next(climb(halves[0], Comparing()))]  # nothing is compared
     for n in tqdm(_N, desc="tune comparing", disable=None):
         tried += climb(halves[0], Comparing(n=n))
     chosen = max((one for one in tried if one.tokens <= arguments.most_tokens), key=lambda one: one.reward)

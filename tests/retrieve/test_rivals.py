@@ -62,27 +62,6 @@ def test_of_reports_the_likely_the_agreed_and_the_explaining_one_wins() -> None:
     assert best_of([replace(shorter, text=report("1884")), greedy], replace(plain, likely=5.0)) == 1
 
 
-def test_a_report_is_said_to_point_at_as_much_of_its_question_as_its_sentences_say() -> None:
-    shown = "The Bridge\n⟦1⟧ Built in 1883.⟦2⟧ It spans a river.\nA river\n⟦3⟧ The bridge is old."
-    told = Told(f"<results>\n{shown}\n</results>\n", "<question>Which river spans it?</question>\n")
-    assert told.said("<report> a river⟦2⟧</report>") == pytest.approx(12 / 17)  # river, spans, it
-    assert told.said("<report> a river⟦2⟧⟦3⟧</report>") == pytest.approx(12 / 17)
-    assert told.said("<report> the bridge⟦3⟧</report>") == 0.0  # headings are not what it points at
-    assert told.said("<report> a river⟦9⟧</report>") == 0.0
-
-
-def test_a_report_wins_that_points_at_the_question_s_words_or_is_longer() -> None:
-    plain = Comparing(n=2, likely=0.0, backwards=0.0)
-    first = Compared(report("1883"), -1.0, n_tokens=4, said=0.2)
-    there = Compared(report("1901"), -1.2, n_tokens=4, said=0.9)
-    longer = replace(there, n_tokens=9, said=0.2)
-    assert best_of([first, there], plain) == best_of([first, longer], plain) == 0
-    assert best_of([first, there], replace(plain, said=1.0)) == 1
-    assert best_of([first, longer], replace(plain, length=1.0)) == 1
-    with pytest.raises(ConfigError, match="length"):
-        replace(plain, length=-0.5)
-
-
 def test_a_rival_is_given_beside_the_best_where_its_place_is_likely_enough() -> None:
     best, same, elsewhere, too = (
         Compared("<report> 1883⟦2⟧</report>", -1.0, -20.0),
