@@ -213,7 +213,9 @@ def main() -> None:
                 score_margin=margin,
                 question_last=arguments.question_last or trained.episode.question_last,
             )
-            serving = replace(trained, none_offset=_NEVER, search_offset=0.0, unsaid_offset=0.0, episode=limits)
+            serving = replace(
+                trained, none_offset=_NEVER, search_offset=0.0, unsaid_offset=0.0, episode=limits
+            )
             model = RetrieveModel.load(version, serving=serving)
             by_set = {
                 one.name: _try_all(
