@@ -53,16 +53,18 @@ _DAYS = 28  # numbers up to it may be days of a month, and stay so
 class RenamingConfig:
     """share: of the answers on a sheet that are exchanged. away: of the sheets on which questions come to be refused.
 
-    refused: of the questions on such a sheet whose name can be taken away.
+    refused: of the questions on such a sheet whose name can be taken away. known: of the traces whose question and
+    report stay as they were, those that are kept.
     """
 
     share: float = 0.8
     away: float = 0.7
     refused: float = 0.5
+    known: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("share", "away", "refused"):
+        for name in ("share", "away", "refused", "known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1")
 
@@ -105,7 +107,13 @@ def renamed_traces(
     names = Names.of(sheets)
     found: list[Trace] = []
     for number, sheet in enumerate(tqdm(sheets.values(), desc="rename", disable=not progress)):
-        found += renamed(sheet, names, config, random.Random(f"{config.seed}/{number}"))
+        rng = random.Random(f"{config.seed}/{number}")
+        known = {(trace.question_id, trace.segments[1:]) for trace in sheet}
+        found += [
+            trace
+            for trace in renamed(sheet, names, config, rng)
+            if (trace.question_id, trace.segments[1:]) not in known or rng.random() < config.known
+        ]
     return found
 
 
@@ -253,9 +261,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="another, for training.supervised")
     parser.add_argument("--share", type=float, default=usual.share, help="of the answers (0.8)")
     parser.add_argument("--away", type=float, default=usual.away, help="of the sheets (0.7)")
+    parser.add_argument(
+        "--known",
+        type=float,
+        default=usual.known,
+        help="kept of the traces whose question and report stay (1)",
+    )
     parser.add_argument("--seed", type=int, default=usual.seed)
     arguments = parser.parse_args(argv)
-    config = RenamingConfig(share=arguments.share, away=arguments.away, seed=arguments.seed)
+    config = RenamingConfig(
+        share=arguments.share, away=arguments.away, known=arguments.known, seed=arguments.seed
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = renamed_traces(read_traces(arguments.traces / "train.jsonl"), config, progress=True)
     write_traces(arguments.out / "train.jsonl", found)

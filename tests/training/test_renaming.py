@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,20 @@ def test_it_is_deterministic_and_leaves_out_little(tmp_path: Path) -> None:
     assert found == renamed_traces(SHEET, RenamingConfig(seed=3))
     assert found != renamed_traces(SHEET, RenamingConfig(seed=4))
     assert read_traces(tmp_path / "out" / "held_out.jsonl") == SHEET[:1]
+
+
+def test_of_what_stays_as_it_was_a_share_is_kept() -> None:
+    sheets = [
+        [trace(*asked, results=RESULTS.replace("1883", str(year))) for asked in ASKED]
+        for year in (1883, 1884)
+    ]
+    traces = [one for sheet in sheets for one in sheet]
+    config = RenamingConfig(share=0.5, away=0.0)
+    known = {(one.question_id, one.segments[1:]) for one in traces}
+    every = renamed_traces(traces, config)
+    changed = [one for one in every if (one.question_id, one.segments[1:]) not in known]
+    assert 0 < len(changed) < len(every) == len(traces)
+    assert renamed_traces(traces, replace(config, known=0.0)) == changed
 
 
 def test_shares_lie_between_none_and_all() -> None:
