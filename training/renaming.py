@@ -154,25 +154,11 @@ def _taken_away(sheet: Sequence[Trace], names: Names, share: float, rng: random.
     refused: set[tuple[tuple[str, bool], ...]] = set()
     for trace in dict.fromkeys(sheet):
         pointed = _only_pointers(trace)
-        if not pointed or rng.random() >= share or any(number in changed for number in pointed):
+        if not pointed or rng.random() >= share or pointed & changed.keys():
             continue
-        (answer,) = _answers(trace)
-        question = trace.segments[1][0]
-        elsewhere = "".join(text for number, text in sentences.items() if number not in pointed)
-        there = " ".join(sentences.get(number, "") for number in pointed)
-        if answer.strip().lower() in elsewhere.lower():
-            continue  # it may be told from there
-        asked = [part for part in _beside(question) if part in there and part not in answer]
-        if not asked:
-            continue
-        part = rng.choice(asked)
-        other = _other(part, results, names, rng)
-        if other is None:
-            continue
-        changed |= {
-            number: _with(sentences[number], {part: other}) for number in pointed if number in sentences
-        }
-        refused.add(trace.segments)
+        if exchanged := _named_there(trace, pointed, results, sentences, names, rng):
+            changed |= {number: _with(sentences[number], exchanged) for number in pointed & sentences.keys()}
+            refused.add(trace.segments)
     if not refused:
         return list(sheet)
     shown = _SENTENCE.sub(lambda match: match[1] + changed.get(match[2], match[3]), results)
@@ -186,14 +172,39 @@ def _taken_away(sheet: Sequence[Trace], names: Names, share: float, rng: random.
     return kept
 
 
+def _named_there(
+    trace: Trace,
+    pointed: set[str],
+    results: str,
+    sentences: Mapping[str, str],
+    names: Names,
+    rng: random.Random,
+) -> dict[str, str]:
+    """Return something that a question and the sentences pointed at name, and another for it.
+
+    Empty where there is none, or where the answer may be told from other sentences.
+    """
+    (answer,) = _answers(trace)
+    elsewhere = "".join(text for number, text in sentences.items() if number not in pointed)
+    if answer.lower() in elsewhere.lower():
+        return {}
+    there = [text for number, text in sentences.items() if number in pointed]
+    named = _beside(trace.segments[1][0])
+    asked = [part for part in named if any(part in text for text in there) and part not in answer]
+    if not asked:
+        return {}
+    part = rng.choice(asked)
+    other = _other(part, results, names, rng)
+    return {} if other is None else {part: other}
+
+
 def _answers(trace: Trace) -> list[str]:
     """Return what the trace's reports state."""
-    written = "".join(text for text, is_written in trace.segments if is_written)
-    return [answer.strip() for answer in _STATEMENT.findall(written)]
+    return [answer.strip() for answer in _STATEMENT.findall(trace.written)]
 
 
 def _pointers(trace: Trace) -> set[str]:
-    return set(POINTER.findall("".join(text for text, is_written in trace.segments if is_written)))
+    return set(POINTER.findall(trace.written))
 
 
 def _only_pointers(trace: Trace) -> set[str]:

@@ -71,6 +71,11 @@ class Trace:
     def text(self) -> str:
         return "".join(text for text, _ in self.segments)
 
+    @property
+    def written(self) -> str:
+        """What the model is to write."""
+        return "".join(text for text, is_written in self.segments if is_written)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:

@@ -55,11 +55,15 @@ class Tried:
 def split(sets: Iterable[RivalSet]) -> tuple[list[RivalSet], list[RivalSet]]:
     """Return what settings are chosen on and what they are measured on: every second document's questions each."""
     found = list(sets)
-    documents = sorted({one.rows[0].document_id for one in found})
+    measured = set(sorted({_document(one) for one in found})[1::2])
     halves: tuple[list[RivalSet], list[RivalSet]] = ([], [])
     for one in found:
-        halves[documents.index(one.rows[0].document_id) % 2].append(one)
+        halves[_document(one) in measured].append(one)
     return halves
+
+
+def _document(one: RivalSet) -> str:
+    return one.rows[0].document_id
 
 
 def judged(found: Sequence[RivalSet], config: Comparing) -> tuple[tuple[AnswerRow, ...], float]:
