@@ -1,6 +1,6 @@
 """Sheets to practise on: passages drawn beforehand, several questions on each, and how their episodes go.
 
-    python -m training.sheet_practice --data DATA --out FOLDER [--held-out]
+    python -m training.sheet_practice --data DATA --out FOLDER [--unseen] [--held-out]
 
 Nothing is searched, so that neither a store nor a prep model is needed where episodes are run: sheets are drawn on one
 machine (this command) and practised on, on another (`training.reinforce --sheets`). A folder of sheets is a labelled
@@ -35,7 +35,7 @@ from training.results import AnswerRow, AnswersResult
 from training.sheets import Sheet, SheetConfig, draw_sheets
 from training.traces import TraceConfig
 
-__all__ = ["SheetPractice", "Sheets", "kept_for_practice", "practice_part"]
+__all__ = ["SheetPractice", "Sheets", "kept_for_practice", "practice_part", "unseen_part"]
 
 SETS = {
     DEVELOPMENT: False,
@@ -267,6 +267,29 @@ def practice_part(dataset: LabelledSet, *, reading: bool) -> LabelledSet:
     return replace(dataset, documents=documents, questions=questions)
 
 
+def unseen_part(dataset: LabelledSet, *, reading: bool, measured: bool = False) -> LabelledSet:
+    """Return what of a set is held out of the supervised stage: all of one to read, else every second document.
+
+    measured: the other half of the documents instead.
+    """
+    held = part_of(dataset, held_out=True)
+    if reading:
+        return held
+    names = sorted(held.documents)[int(measured) :: 2]
+    return replace(
+        held,
+        documents={name: held.documents[name] for name in names},
+        questions=[one for one in held.questions if all(span.document_id in names for span in one.evidence)],
+    )
+
+
+def _chosen(dataset: LabelledSet, *, reading: bool, held_out: bool, unseen: bool) -> LabelledSet:
+    if unseen:
+        return unseen_part(dataset, reading=reading, measured=held_out)
+    part = part_of(dataset, held_out=held_out)
+    return part if held_out else practice_part(part, reading=reading)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -278,6 +301,11 @@ def main() -> None:
         action="store_true",
         help=f"of {DEVELOPMENT}'s held-out documents, a question once at most",
     )
+    parser.add_argument(
+        "--unseen",
+        action="store_true",
+        help=f"of held-out documents, of {DEVELOPMENT}'s the half that is not --held-out --unseen",
+    )
     parser.add_argument("--questions", type=int, default=4, help="on a sheet")
     parser.add_argument("--passages", type=int, default=3, help="on a sheet; as many as the version is shown")
     parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
@@ -285,19 +313,23 @@ def main() -> None:
     arguments = parser.parse_args()
     prep = PrepModel.load(arguments.prep)
     drawn: Sheets | None = None
-    most = 0
+    most: int | None = None
     for name, reading in SETS.items():
         if arguments.held_out and name != DEVELOPMENT:
             continue
-        part = part_of(load_set(arguments.data / name), held_out=arguments.held_out)
-        chosen = part if arguments.held_out else practice_part(part, reading=reading)
+        chosen = _chosen(
+            load_set(arguments.data / name),
+            reading=reading,
+            held_out=arguments.held_out,
+            unseen=arguments.unseen,
+        )
         more = Sheets.draw(
             chosen,
             prep,
             arguments.questions,
             n_passages=arguments.passages,
             reading=reading,
-            often=1 if arguments.held_out else 3,
+            often=1 if arguments.held_out or (arguments.unseen and reading) else 3,
             seed=arguments.seed,
         )
         asked = {question.id for sheet in more.sheets for question in sheet.questions}
@@ -306,7 +338,8 @@ def main() -> None:
             flush=True,
         )
         if drawn is None:
-            drawn, most = more, round(READING_SHARE * len(more.sheets))
+            drawn = more
+            most = None if arguments.unseen else round(READING_SHARE * len(more.sheets))
         else:
             drawn = drawn.joined(replace(more, sheets=more.sheets[:most]))
     assert drawn is not None

@@ -1,10 +1,13 @@
 """Promise: every quote is the source's own text at its offsets, whatever the model does and the text holds.
 
-Thousands of episodes over random Unicode documents, their actions drawn at random from the grammar.
+Thousands of episodes over random Unicode documents, their actions drawn at random from the grammar. More of them:
+
+    DIPTYCH_EPISODES=10000 make test ARGS=tests/promises/test_quotes_are_exact.py
 """
 
 from __future__ import annotations
 
+import os
 import random
 
 from tiny_models import gemma_tokenizer
@@ -15,7 +18,7 @@ from retrieve.grammar import ActionLimits, Grammar
 from retrieve.reporting import expand_quotes
 from retrieve.tags import MARKERS, TAGS
 
-N_EPISODES = 2_000
+N_EPISODES = int(os.environ.get("DIPTYCH_EPISODES", "2000"))
 PIECES = [
     *TAGS,
     *MARKERS[:3],

@@ -28,9 +28,10 @@ from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_
 from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
+from training.mixture import held_out_documents
 from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
 from training.rival_sets import of_sheets, of_store
-from training.sheet_practice import SheetPractice, Sheets, practice_part
+from training.sheet_practice import SheetPractice, Sheets, practice_part, unseen_part
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -493,3 +494,17 @@ def test_what_is_kept_for_practice_is_by_question_or_by_document() -> None:
     assert 0 < len(kept) < len(WORDS)
     assert kept == {question.id for question in by_document.questions} == set(by_document.documents)
     assert by_question.documents == whole.documents
+
+
+def test_what_is_unseen_is_practised_or_measured_never_both() -> None:
+    whole = small_set()
+    held = held_out_documents(whole)
+    practised, measured = (unseen_part(whole, reading=False, measured=measured) for measured in (False, True))
+    assert practised.documents.keys() | measured.documents.keys() == held
+    assert practised.documents
+    assert measured.documents
+    assert not practised.documents.keys() & measured.documents.keys()
+    for part in (practised, measured):
+        assert part.questions
+        assert {span.document_id for one in part.questions for span in one.evidence} <= part.documents.keys()
+    assert unseen_part(whole, reading=True).documents.keys() == held
