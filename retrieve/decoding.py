@@ -1,8 +1,9 @@
 """Decode the model's next action for a batch of episodes, under the grammar.
 
-Greedy by default; with a temperature it samples, seeded. Prompts are padded on the left, read once (equal ones together
-once, and what all begin with once), and extended token by token with a key-value cache, which can be kept between the
-actions of one episode. Log-probabilities are those of the constrained distribution.
+Greedy by default; with a temperature it samples, seeded. What equals is read once: prompts, results (on a CPU each by
+themselves, elsewhere padded on the left and together), and what all prompts begin with. Prompts are extended token by
+token with a key-value cache, which can be kept between the actions of one episode. Log-probabilities are those of the
+constrained distribution.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import nn
 from retrieve.comparing import Compared, Comparing, Told
 from retrieve.grammar import Decision, Grammar
 from retrieve.rivals import compared
-from retrieve.rows import Rows, Written, copied_cache
+from retrieve.rows import Rows, Written, copied_cache, joined
 from retrieve.sight import Sight, added_masks, sliding_window
 
 __all__ = ["Action", "Constraint", "Decoder", "Reading"]
@@ -74,18 +75,25 @@ class Action:
 class Reading:
     """What a model has read of one episode, so that its next action reads on from there.
 
-    ids: of the prompt and of what the model wrote then, all but the last in the cache. text: the same. results: a
-    cache of the first results alone, where reports are compared.
+    ids: of the prompt and of what the model wrote then, all but the last in the cache. text: the same.
     """
 
     ids: list[int] = field(default_factory=list)
     text: str = ""
     cache: Any = None
-    results: Any = None
 
     def n_characters_of(self, prompt: str) -> int:
         """Return how many characters of a prompt are read; 0 where it begins otherwise, as with a rewritten query."""
         return len(self.text) if prompt.startswith(self.text) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Prompts as they were read. encoded: the token ids of each. results: caches of their results alone, or None."""
+
+    encoded: list[list[int]]
+    rows: Rows
+    results: list[Any]
 
 
 class Decoder:
@@ -158,26 +166,23 @@ class Decoder:
         begun = time.monotonic()
         different = list(dict.fromkeys(prompts))
         compares = self.comparing.n > 1 and temperature == 0 and any(told)
-        keeps = compares and reading is not None and self.teller is not None
-        encoded, rows = self._read(different, reading, told[0] if keeps else None)
+        parts = dict(zip(prompts, told, strict=True)) if told else {}
+        keeps = compares and self.teller is not None
+        read = self._read(different, reading, [parts.get(prompt) for prompt in different], keeps=keeps)
+        rows, of = read.rows, [different.index(prompt) for prompt in prompts]
         if len(different) < len(prompts):  # from here on each prompt has its own row
-            rows = rows.taken([different.index(prompt) for prompt in prompts])
+            rows = rows.taken(of)
         before = (rows.copied(), [state.fork() for state in states]) if compares else None
         written = self._write(rows, states, temperature, generator, deadline)
         self.answered_s = time.monotonic() - begun
         if reading is not None:
-            reading.ids, reading.cache = [*encoded[0], *written[0].tokens], rows.cache
+            reading.ids, reading.cache = [*read.encoded[0], *written[0].tokens], rows.cache
             reading.text = prompts[0] + self.grammar.text(written[0].tokens)
         if before is not None:
-            results = None if reading is None else reading.results
-            for row, parts in enumerate(told):
-                if parts is not None and states[row].done:
-                    written[row] = compared(
-                        self, written[row], before[0], row, before[1][row], parts, results, deadline
-                    )
-            if reading is not None:
-                reading.results = None  # used up
-        lengths = {prompt: len(ids) for prompt, ids in zip(different, encoded, strict=True)}
+            done = [two if state.done else None for two, state in zip(told, states, strict=True)]
+            results = [read.results[row] for row in of]
+            written = compared(self, written, *before, done, results, deadline)
+        lengths = {prompt: len(ids) for prompt, ids in zip(different, read.encoded, strict=True)}
         return [
             Action(
                 self.grammar.text(one.tokens),
@@ -195,30 +200,57 @@ class Decoder:
         ]
 
     def _read(
-        self, prompts: Sequence[str], reading: Reading | None, told: Told | None = None
-    ) -> tuple[list[list[int]], Rows]:
-        """Read different prompts; returns their token ids, and where each may be written on.
+        self,
+        prompts: Sequence[str],
+        reading: Reading | None,
+        told: Sequence[Told | None] = (),
+        *,
+        keeps: bool = False,
+    ) -> _Read:
+        """Read different prompts. told: for each its two parts, if it is before its first report.
 
-        told: of a single prompt, whose results' cache is kept in the reading.
+        keeps: caches of the results alone are wanted, where it is told which these are.
         """
         from transformers import DynamicCache
 
-        device = self.model.device
-        n_known = 0 if reading is None else reading.n_characters_of(prompts[0])
-        if reading is not None and n_known:
-            encoded = [[*reading.ids, *self.grammar.encode(prompts[0][n_known:])]]
-            cache, n_read = reading.cache, len(reading.ids) - 1
-        else:
-            encoded = [self.encode(prompt) for prompt in prompts]
-            cache = DynamicCache(config=self.model.config)
-            n_read = self._read_shared(encoded, cache)
-            if told is not None and reading is not None:
-                results = self.encode(told.results)
-                self.read_alone(results, cache)
-                reading.results, n_read = copied_cache(cache), len(results)
+        if reading is not None and reading.n_characters_of(prompts[0]):
+            known = reading.n_characters_of(prompts[0])
+            encoded = [[*reading.ids, *self.grammar.encode(prompts[0][known:])]]
+            return _Read(encoded, self._read_on(encoded, reading.cache, len(reading.ids) - 1), [None])
+        # On a CPU nothing is gained by reading rows together, and much lost to padding.
+        by_itself = self.model.device.type == "cpu" and len(prompts) > 1
+        two = [parts for parts in told if parts is not None]
+        if (by_itself or keeps) and two and len(two) == len(prompts):
+            return self._read_by_results(prompts, two)
+        encoded = [self.encode(prompt) for prompt in prompts]
+        cache = DynamicCache(config=self.model.config)
+        n_read = self._read_shared(encoded, cache)
+        return _Read(encoded, self._read_on(encoded, cache, n_read), [None] * len(prompts))
+
+    def _read_by_results(self, prompts: Sequence[str], told: Sequence[Told]) -> _Read:
+        """Read results once each, by themselves, and behind a copy of that what each prompt goes on with."""
+        from transformers import DynamicCache
+
+        known: dict[str, tuple[int, Any]] = {}
+        for parts in told:
+            if parts.results not in known:
+                ids = self.encode(parts.results)
+                cache = DynamicCache(config=self.model.config)
+                self.read_alone(ids, cache)
+                known[parts.results] = len(ids), cache
+        encoded = [self.encode(prompt) for prompt in prompts]
+        alone = [
+            self._read_on([ids], copied_cache(cache), n_read)
+            for ids, (n_read, cache) in zip(encoded, (known[parts.results] for parts in told), strict=True)
+        ]
+        rows = alone[0] if len(alone) == 1 else joined(alone)
+        return _Read(encoded, rows, [known[parts.results][1] for parts in told])
+
+    def _read_on(self, encoded: Sequence[Sequence[int]], cache: Any, n_read: int) -> Rows:
+        """Read prompts' ids on from place n_read, up to which the cache holds them, padded to the longest."""
+        device, pad = self.model.device, self.tokenizer.pad_token_id
         width = max(map(len, encoded))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=device)
+        ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in encoded], device=device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         padded = width != min(map(len, encoded))
@@ -229,7 +261,7 @@ class Decoder:
             masks if masks is not None else mask if padded else None,
             positions[:, n_read:],
         )
-        return encoded, Rows(cache, mask, positions[:, -1:], padded, logits)
+        return Rows(cache, mask, positions[:, -1:], padded, logits)
 
     def read_alone(self, ids: Sequence[int], cache: Any) -> None:
         """Read ids into an empty cache."""

@@ -1,23 +1,25 @@
-"""An unsure report against its rivals: the likeliest other reports are looked for, and the best of all is given.
+"""Unsure reports against their rivals: the likeliest other reports are looked for, and the best of all is given.
 
-Rivals come from a beam search under the grammar, from where the prompt was read. For each the question is measured
-behind it (`retrieve.backwards`): the results are in a cache already, and all reports are read in one go, each seeing
-the results and itself.
+Rivals come from a beam search under the grammar, from where the prompts were read, for all prompts together: the beams
+of one share what was read and what they begin with (`retrieve.beams`). For each rival the question is measured behind
+it (`retrieve.backwards`): the results are in a cache already, and all reports on one prompt are read in one go, each
+seeing the results and itself.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from retrieve.backwards import told_backwards
+from retrieve.beams import Beam, BeamTree
 from retrieve.comparing import Compared, Told, alternative, best_of
-from retrieve.rows import Rows, Written
+from retrieve.rows import Rows, Written, copied_cache
 from retrieve.teller import lay_behind
 
 if TYPE_CHECKING:
@@ -30,50 +32,75 @@ _MOST_READ = 2048  # tokens at most, behind the results; each needs a row of log
 
 def compared(
     decoder: Decoder,
-    written: Written,
+    written: Sequence[Written],
     before: Rows,
-    row: int,
-    state: Constraint,
-    told: Told,
-    results: Any = None,
+    states: Sequence[Constraint],
+    told: Sequence[Told | None],
+    results: Sequence[Any],
     deadline: float | None = None,
-) -> Written:
-    """Return the report to give in the place of a greedy one: itself where it is sure, no report, refuses, or is late.
+) -> list[Written]:
+    """Return the reports to give in the place of greedy ones: the same where they are sure, refusals, or it is late.
 
-    before: prompts as they were read, of which `row` is this one's; left as it is. state: with which it began. results:
-    a cache of the results alone, used up; None where they must be read again. What comes of a prompt depends on nothing
-    beside it, but for the deadline. A question too long to be measured behind every report is not compared.
+    before: the prompts as they were read. states: with which reports began. told: None where nothing is compared.
+    results: caches of each one's results alone; None where they must be read again. What comes of a prompt depends on
+    nothing beside it, but for the deadline.
     """
+    given = list(written)
+    unsure = [
+        row for row, parts in enumerate(told) if parts is not None and _compares(decoder, written[row], parts)
+    ]
+    if not unsure:
+        return given
+    found = likeliest(
+        decoder,
+        before.copied().taken(unsure),
+        [states[row] for row in unsure],
+        [written[row].logprob - decoder.comparing.within for row in unsure],
+        deadline,
+    )
+    for row, (rivals, n_written) in zip(unsure, found, strict=True):
+        parts = told[row]
+        assert parts is not None
+        if all(one.tokens == written[row].tokens for one in rivals) or _late(deadline):
+            given[row] = replace(written[row], n_compared=n_written)
+        else:
+            given[row] = _best(decoder, written[row], rivals, n_written, parts, results[row])
+    return given
+
+
+def _compares(decoder: Decoder, written: Written, told: Told) -> bool:
+    """Whether a report is compared; not where the question is too long to be measured behind each of its rivals."""
     grammar, config = decoder.grammar, decoder.comparing
     is_report = written.tokens[0] == grammar.report and not grammar.refuses(written.tokens)
     if not is_report or not config.unsure(written.logprob, len(written.tokens)):
-        return written
-    if (config.n + 1) * (len(grammar.encode(told.asked)) + config.longest) > _MOST_READ:
-        return written
-    least = written.logprob - config.within
-    found, n_written = likeliest(decoder, before.copied().taken([row]), state, least, deadline)
+        return False
+    return (config.n + 1) * (len(grammar.encode(told.asked)) + config.longest) <= _MOST_READ
+
+
+def _best(
+    decoder: Decoder, written: Written, found: Sequence[Written], n_written: int, told: Told, results: Any
+) -> Written:
+    """Return the best of a report and its rivals. n_written: tokens that it took to find them."""
     reports = {tuple(one.tokens): one.logprob for one in (written, *found)}
-    if len(reports) == 1 or _late(deadline):
-        return replace(written, n_compared=n_written)
-    texts = [grammar.text(tokens) for tokens in reports]
+    texts = [decoder.grammar.text(tokens) for tokens in reports]
     behind, n_read = [0.0] * len(texts), 0
     if decoder.teller is not None:
-        behind, n_read = backwards_logprobs(decoder, told, texts, results)
+        cache = None if results is None else copied_cache(results)
+        behind, n_read = backwards_logprobs(decoder, told, texts, cache)
     rivals = tuple(
         Compared(text, logprob, of_question, len(tokens))
         for text, (tokens, logprob), of_question in zip(texts, reports.items(), behind, strict=True)
     )
-    best = best_of(rivals, config)
+    best = best_of(rivals, decoder.comparing)
     chosen = list(reports)[best]
-    other = alternative(rivals, best, config)
-    n_compared = n_written + n_read + len(written.tokens) - len(chosen)
+    other = alternative(rivals, best, decoder.comparing)
     return replace(
         written,
         tokens=list(chosen),
         logprob=reports[chosen],
         rivals=rivals,
         alternative="" if other is None else rivals[other].text,
-        n_compared=n_compared,
+        n_compared=n_written + n_read + len(written.tokens) - len(chosen),
     )
 
 
@@ -81,55 +108,63 @@ def _late(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() > deadline
 
 
-@dataclass(frozen=True, slots=True)
-class _Beam:
-    tokens: tuple[int, ...]
-    logprob: float
-    state: Constraint
+@dataclass(slots=True)
+class _Looking:
+    """The search for one prompt's rivals. live: what is longer each time. n_read: tokens read for it."""
+
+    live: list[Beam]
+    least: float
+    finished: list[Beam] = field(default_factory=list)
+    n_read: int = 0
+
+    def lengthen(self, decoder: Decoder, logits: torch.Tensor) -> None:
+        """Go on with the likeliest beams that are a token longer. logits: (at least one a beam, vocabulary)."""
+        config, longer = decoder.comparing, []
+        for beam in _longer(decoder, self.live, logits[: len(self.live)], self.least):
+            if beam.state.done:
+                self.finished.append(beam)
+            elif len(beam.tokens) < config.longest:
+                longer.append(beam)
+        self.finished = sorted(self.finished, key=lambda beam: -beam.logprob)[: config.n]
+        settled = len(self.finished) == config.n and all(
+            one.logprob <= self.finished[-1].logprob for one in longer
+        )
+        self.live = [] if settled else longer
 
 
 def likeliest(
     decoder: Decoder,
     rows: Rows,
-    state: Constraint,
-    least: float = float("-inf"),
+    states: Sequence[Constraint],
+    least: Sequence[float],
     deadline: float | None = None,
-) -> tuple[list[Written], int]:
-    """Return the likeliest reports of one prompt, best first, refusals aside, and how many tokens were read for it.
+) -> list[tuple[list[Written], int]]:
+    """Return for each prompt its likeliest reports, best first, refusals aside, and how many tokens were read for it.
 
-    As many as are compared, at most. rows: the one prompt; its cache is used up. state: left as it is. least: in nats,
-    of a report's log-probability; what is less likely is not looked for. deadline: when to stop.
+    As many as are compared, at most. rows: the prompts; their cache is used up. states: left as they are. least: in
+    nats, of a report's log-probability; what is less likely is not looked for. deadline: when to stop.
     """
-    config, device = decoder.comparing, rows.mask.device
-    live = [_Beam((), 0.0, state)]
-    finished: list[_Beam] = []
-    n_read = 0
-    logits, mask, positions = rows.logits, rows.mask, rows.positions
+    looking = [_Looking([Beam((), 0.0, state)], low) for state, low in zip(states, least, strict=True)]
+    going, logits, tree = looking, rows.logits.unsqueeze(1), BeamTree(decoder.model, rows)
     while True:
-        going, sources = [], []
-        for at, beam in _longer(decoder, live, logits, least):
-            if beam.state.done:
-                finished.append(beam)
-            elif len(beam.tokens) < config.longest:
-                going.append(beam)
-                sources.append(at)
-        finished = sorted(finished, key=lambda beam: -beam.logprob)[: config.n]
-        settled = len(finished) == config.n and all(one.logprob <= finished[-1].logprob for one in going)
-        if not going or settled or _late(deadline):
-            return [Written(list(beam.tokens), beam.logprob) for beam in finished], n_read
-        rows.cache.reorder_cache(torch.tensor(sources, device=device))
-        mask = torch.nn.functional.pad(mask[sources], (0, 1), value=1)
-        positions = positions[sources] + 1
-        last = torch.tensor([[beam.tokens[-1]] for beam in going], device=device)
-        logits = decoder.forward(rows.cache, last, mask if rows.padded else None, positions)
-        n_read += len(going)
-        live = going
+        for one, of_beams in zip(going, logits, strict=True):
+            one.lengthen(decoder, of_beams)
+        left = [row for row, one in enumerate(going) if one.live]
+        if not left or _late(deadline):
+            return [
+                ([Written(list(beam.tokens), beam.logprob) for beam in one.finished], one.n_read)
+                for one in looking
+            ]
+        if len(left) < len(going):
+            going = [going[row] for row in left]
+            tree.keep(left)
+        logits = tree.read([one.live for one in going])
+        for one in going:
+            one.n_read += len(one.live)
 
 
-def _longer(
-    decoder: Decoder, live: Sequence[_Beam], logits: torch.Tensor, least: float
-) -> list[tuple[int, _Beam]]:
-    """Return the likeliest beams that are a token longer, each with the number of the one it goes on from."""
+def _longer(decoder: Decoder, live: Sequence[Beam], logits: torch.Tensor, least: float) -> list[Beam]:
+    """Return the likeliest beams that are a token longer."""
     scores, _ = decoder.scored(logits, [beam.state for beam in live])
     for at, beam in enumerate(live):
         if beam.state.decides is not None:  # neither a search nor a refusal is a rival
@@ -143,7 +178,7 @@ def _longer(
         at, token = divmod(index, scores.shape[1])
         state = live[at].state.fork()
         state.advance(token)
-        longer.append((at, _Beam((*live[at].tokens, token), total, state)))
+        longer.append(Beam((*live[at].tokens, token), total, state, live[at].columns))
     return longer
 
 

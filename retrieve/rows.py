@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from retrieve.comparing import Compared
 from retrieve.grammar import Decision
 
-__all__ = ["Rows", "Written", "copied_cache"]
+__all__ = ["Rows", "Written", "copied_cache", "joined"]
 
 
 def copied_cache(cache: Any) -> Any:
@@ -44,6 +45,30 @@ class Rows:
         rows = torch.tensor(source, device=self.mask.device)
         self.cache.reorder_cache(rows)
         return Rows(self.cache, self.mask[rows], self.positions[rows], self.padded, self.logits[rows])
+
+
+def joined(alone: Sequence[Rows]) -> Rows:
+    """Return prompts that were each read by itself as the rows of one, as if they had been padded on the left."""
+    longest = max(alone, key=lambda rows: rows.mask.shape[1])
+    width = longest.mask.shape[1]
+    cache = copied_cache(longest.cache)
+    for number, layer in enumerate(cache.layers):
+        read = [rows.cache.layers[number] for rows in alone]
+        layer.keys = _padded([one.keys for one in read])
+        layer.values = _padded([one.values for one in read])
+    return Rows(
+        cache,
+        torch.cat([nn.functional.pad(rows.mask, (width - rows.mask.shape[1], 0)) for rows in alone]),
+        torch.cat([rows.positions for rows in alone]),
+        any(rows.padded or rows.mask.shape[1] < width for rows in alone),
+        torch.cat([rows.logits for rows in alone]),
+    )
+
+
+def _padded(read: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Put (1, heads, places, size) below one another, zeros in front of the shorter ones."""
+    most = max(one.shape[2] for one in read)
+    return torch.cat([nn.functional.pad(one, (0, 0, most - one.shape[2], 0)) for one in read])
 
 
 @dataclass(slots=True)

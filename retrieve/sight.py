@@ -59,13 +59,19 @@ def sliding_window(model: Any) -> int | None:
 
 
 def added_masks(
-    model: Any, allowed: torch.Tensor, positions: torch.Tensor, blocks: torch.Tensor, *, n_read: int = 0
+    model: Any,
+    allowed: torch.Tensor,
+    positions: torch.Tensor,
+    blocks: torch.Tensor,
+    *,
+    n_read: int = 0,
+    n_gone: int | None = None,
 ) -> Any:
     """Return what is added to attention scores: (rows, 1, n - n_read, n), one for each kind of layer.
 
     allowed: which places a place may see if they are not ahead of it, (rows, n - n_read, n). positions, blocks: of each
-    place, (rows, n); what stands in the same block is seen ahead, too. n_read: places read before, of which a sliding
-    layer has kept what its window holds.
+    place, (rows, n); what stands in the same block is seen ahead, too. n_read: places read before. n_gone: how many of
+    them sliding layers have let go of; what their window does not hold, if not given.
     """
     distance = positions[:, n_read:].unsqueeze(2) - positions.unsqueeze(1)
     together = (blocks[:, n_read:].unsqueeze(2) == blocks.unsqueeze(1)) & (blocks > 0).unsqueeze(1)
@@ -74,7 +80,7 @@ def added_masks(
     if (window := sliding_window(model)) is None:
         return full
     near = seen & (distance.abs() < window)
-    gone = max(0, n_read - (window - 1))
+    gone = max(0, n_read - (window - 1)) if n_gone is None else n_gone
     return {"full_attention": full, "sliding_attention": _added(near[:, :, gone:], model.dtype)}
 
 

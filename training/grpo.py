@@ -18,6 +18,7 @@ from statistics import pstdev
 from typing import Any, Protocol, cast
 
 import torch
+from peft.tuners.lora import LoraLayer
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
@@ -82,17 +83,20 @@ class Policy:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Merge the pairs while episodes are written; only in float32, where it can be undone."""
-        merged = self.model.model.dtype == torch.float32
+        """Merge the pairs while episodes are written; every weight is put back to the bit."""
+        layers: list[Any] = [one for one in self.wrapped.modules() if isinstance(one, LoraLayer)]
+        weights = [layer.base_layer.weight for layer in layers]
+        kept = [weight.detach().clone() for weight in weights]
         training = self.wrapped.training
         self.wrapped.eval()
-        if merged:
-            self.wrapped.merge_adapter(["default"])
+        self.wrapped.merge_adapter(["default"])
         try:
             yield
         finally:
-            if merged:
-                self.wrapped.unmerge_adapter()
+            self.wrapped.unmerge_adapter()
+            with torch.no_grad():
+                for weight, one in zip(weights, kept, strict=True):
+                    weight.copy_(one)
             self.wrapped.train(training)
 
 

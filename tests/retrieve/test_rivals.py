@@ -22,6 +22,7 @@ from retrieve.episode import Episode, EpisodeLimits, Passage, parse_report
 from retrieve.grammar import ActionLimits, GrammarState
 from retrieve.reporting import report_of
 from retrieve.rivals import backwards_logprobs, likeliest
+from retrieve.rows import Rows
 from retrieve.runner import EpisodeRunner
 from retrieve.teller import load_teller
 
@@ -149,32 +150,57 @@ def test_the_question_is_measured_behind_each_report_as_if_it_stood_there_alone(
 
 @torch.inference_mode()
 def test_rivals_are_distinct_likely_reports_that_refuse_nothing(base: dict[str, Any]) -> None:
+    """Looked for on several prompts together, one of which is longer than the window; each measured by itself."""
     decoder = Decoder(**base, comparing=Comparing(n=6, longest=24))
-    greedy = Decoder(**base).decode(PROMPTS[:1], states(decoder, 1))[0]
-    _, rows = decoder._read(PROMPTS[:1], None)
-    found, n_read = likeliest(decoder, rows.copied(), states(decoder, 1)[0])
-    texts = [decoder.grammar.text(one.tokens) for one in found]
-    assert len(set(texts)) == len(texts) > 1
-    assert NONE not in texts
-    assert all(
-        text.startswith("<report>") and len(one.tokens) <= 24 for text, one in zip(texts, found, strict=True)
-    )
-    assert [one.logprob for one in found] == sorted((one.logprob for one in found), reverse=True)
-    assert n_read <= 6 * 23
-    for one in found:  # each is as likely as it would be if it were written by force
-        state, logprob = states(decoder, 1)[0], 0.0
-        forced = rows.copied()
-        logits = forced.logits
-        for at, token in enumerate(one.tokens):
-            logprob += float(decoder.scored(logits, [state])[0][0, token])
-            state.advance(token)
-            if at + 1 < len(one.tokens):
-                forced.positions = forced.positions + 1
-                logits = decoder.forward(forced.cache, torch.tensor([[token]]), None, forced.positions)
-        assert state.done
-        assert one.logprob == pytest.approx(logprob, abs=1e-3)
-    if greedy.text.startswith("<report>") and greedy.text != NONE and len(greedy.token_ids) <= 24:
-        assert found[0].logprob >= greedy.logprob - 1e-3
+    greedy = Decoder(**base).decode(PROMPTS, states(decoder))
+    together = decoder._read(PROMPTS, None, TOLD).rows
+    least = [float("-inf")] * len(PROMPTS)
+    all_found = likeliest(decoder, together.copied(), states(decoder), least)
+    for prompt, likely, (found, n_read) in zip(PROMPTS, greedy, all_found, strict=True):
+        texts = [decoder.grammar.text(one.tokens) for one in found]
+        assert len(set(texts)) == len(texts) > 1
+        assert NONE not in texts
+        assert all(text.startswith("<report>") for text in texts)
+        assert all(len(one.tokens) <= 24 for one in found)
+        assert [one.logprob for one in found] == sorted((one.logprob for one in found), reverse=True)
+        assert n_read <= 6 * 23
+        rows = decoder._read([prompt], None).rows
+        for one in found:
+            assert one.logprob == pytest.approx(forced(decoder, rows.copied(), one.tokens), abs=1e-3)
+        if likely.text.startswith("<report>") and likely.text != NONE and len(likely.token_ids) <= 24:
+            assert found[0].logprob >= likely.logprob - 1e-3
+
+
+def forced(decoder: Decoder, rows: Rows, tokens: list[int]) -> float:
+    """Return the log-probability of tokens that are written one by one behind a single prompt."""
+    state, logprob, logits = states(decoder, 1)[0], 0.0, rows.logits
+    for at, token in enumerate(tokens):
+        logprob += float(decoder.scored(logits, [state])[0][0, token])
+        state.advance(token)
+        if at + 1 < len(tokens):
+            rows.positions = rows.positions + 1
+            logits = decoder.forward(rows.cache, torch.tensor([[token]]), None, rows.positions)
+    assert state.done
+    return logprob
+
+
+def test_what_prompts_have_in_common_is_read_once(
+    base: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU: the results of each by themselves; and not again for the question behind a report."""
+    decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=ALWAYS)
+    read: list[int] = []
+    alone = decoder.read_alone
+    monkeypatch.setattr(decoder, "read_alone", lambda ids, cache: (read.append(len(ids)), alone(ids, cache)))
+    asked = [Told(TOLD[number].results, TOLD[other].asked) for number, other in ((0, 0), (1, 1), (1, 0))]
+    prompts = [told.results + told.asked for told in asked]
+    together = decoder.decode(prompts, states(decoder), told=asked)
+    assert read == [len(decoder.encode(told.results)) for told in asked[:2]]
+    assert said(together) == [
+        (one.text, one.logprob, one.n_compared)
+        for prompt, told in zip(prompts, asked, strict=True)
+        for one in decoder.decode([prompt], states(decoder, 1), told=[told])
+    ]
 
 
 def test_a_report_depends_on_nothing_beside_its_prompt_and_is_the_same_with_a_reading(
