@@ -193,6 +193,26 @@ def test_frozen_layers_stay_and_settings_are_checked(opened: Opened, start: Path
             replace(CONFIG, **wrong)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pairs_are_merged_for_writing_and_weights_are_put_back_to_the_bit(
+    start: Path, base: Path, dtype: torch.dtype
+) -> None:
+    policy = Policy(start, rank=2, alpha=4, base=base)
+    policy.wrapped.get_base_model().to(dtype)
+    for pair in policy.pairs.values():
+        torch.nn.init.normal_(pair, std=0.3)
+
+    def weights() -> dict[str, torch.Tensor]:
+        return {
+            name: value.clone() for name, value in policy.wrapped.state_dict().items() if "base_layer" in name
+        }
+
+    before = weights()
+    with policy.writing():
+        assert all(not torch.equal(value, before[name]) for name, value in weights().items())
+    assert all(torch.equal(value, before[name]) for name, value in weights().items())
+
+
 def test_frozen_layers_stay_when_a_run_goes_on(opened: Opened, start: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=3, frozen_layers=1)
 
