@@ -21,6 +21,7 @@ from training.gains import figures_of, gains_of
 from training.mixture import DEVELOPMENT, part_of
 from training.results import AnswersResult
 from training.rewards import Prices
+from training.sheet_practice import unseen_part
 
 __all__ = ["main"]
 
@@ -32,7 +33,13 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled sets")
     parser.add_argument("--set", default=DEVELOPMENT, help="the set; what is held out says training.mixture")
-    parser.add_argument("--whole-set", action="store_true", help="all of it is held out: a development set")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--whole-set", action="store_true", help="all of it is held out: a development set")
+    which.add_argument(
+        "--unpractised",
+        action="store_true",
+        help="questions on those held-out documents alone that training.sheet_practice --unseen leaves",
+    )
     parser.add_argument("--first", type=Path, required=True, help="a version's folder")
     parser.add_argument("--second", type=Path, required=True, help="another one's")
     parser.add_argument("--offsets", type=float, nargs=2, help="of none, instead of the versions' own")
@@ -44,6 +51,9 @@ def main() -> None:
     options = parser.parse_args()
     dataset = load_set(options.data / options.set)
     held_out = dataset if options.whole_set else part_of(dataset, held_out=True)
+    if options.unpractised:
+        left = unseen_part(dataset, reading=False, measured=True)
+        held_out = replace(held_out, questions=left.questions)
     prep = PrepModel.load(options.prep)
     results: list[AnswersResult] = []
     for number, folder in enumerate((options.first, options.second)):

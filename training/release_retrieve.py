@@ -67,8 +67,9 @@ def release(
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
 
     run: or the folder of a version. chosen: settings and what they were judged as. comparing: how unsure reports are
-    compared, instead of as the settings say. backwards: the run of what tells this version's episodes backwards; by
-    default a version keeps its own. Raises DataError where it is another version's.
+    compared, instead of as the settings say. backwards: the run of what tells this version's episodes backwards, or a
+    version that the run went on from, whose own tells the run's well enough; by default a version keeps its own. Raises
+    DataError where it is another version's.
     """
     serving, judgement = chosen
     if (run / MANIFEST).exists():
@@ -79,7 +80,9 @@ def release(
     else:
         manifest, config, source, told = {}, _config(run), None, None
         two_way = trained_two_way(run)
-    if backwards is not None:
+    if backwards is not None and (backwards / MANIFEST).exists():
+        config, told = _with_teller_of(backwards, config, run), backwards / BACKWARDS
+    elif backwards is not None:
         trained = _config(backwards)
         behind = trained["config"].get("behind") or "nobody"
         if behind != manifest.get("version"):
@@ -101,6 +104,16 @@ def release(
     return version
 
 
+def _with_teller_of(version: Path, config: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return what a run is of, with what tells the episodes of a version backwards. Raises DataError."""
+    manifest = read_retrieve_manifest(version)
+    if BACKWARDS not in manifest["files"]:
+        raise DataError(f"{version} has nothing that tells its episodes backwards")
+    if manifest["files"][ADAPTER] not in (config.get("start"), *config.get("adapters", ())):
+        raise DataError(f"{run} did not go on from {version}")
+    return {**config, "backwards": manifest["training"].get("backwards", {})}
+
+
 def _config(run: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
     return content
@@ -114,7 +127,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of a finished training run, or of a version"
     )
-    parser.add_argument("--backwards", type=Path, help="run of what tells that version's episodes backwards")
+    parser.add_argument(
+        "--backwards",
+        type=Path,
+        help="run of what tells that version's episodes backwards, or the version that the run went on from",
+    )
     settings = parser.add_mutually_exclusive_group(required=True)
     settings.add_argument("--tuning", type=Path, help="what training.tune_serving wrote")
     settings.add_argument("--settings-of", type=Path, help="a version's folder")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from prep.errors import DataError
+from prep.manifest import file_digest
 from retrieve.adapter import save_adapter
 from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
@@ -84,3 +85,26 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
     assert (again["files"], again["serving"]) == (manifest["files"], manifest["serving"])
     with pytest.raises(DataError, match=f"tells the episodes of {first} backwards"):
         release(weights / "2", chosen, "3", "card", weights, backwards=tmp_path / "told")
+
+
+def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    start = adapter(tmp_path / "start", 1.0)
+    save_retrieve_version(weights / "1", start, serving=ServingConfig(), training={"backwards": {"seed": 3}})
+    chosen = (ServingConfig(), {"f1": 0.5})
+    adapter(tmp_path / "run", 2.0)
+    went_on = {"config": {}, "start": file_digest(start)}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(went_on), encoding="utf-8")
+    with pytest.raises(DataError, match="has nothing that tells"):
+        release(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1")
+    told = adapter(tmp_path / "told", 3.0)
+    save_retrieve_version(
+        weights / "1b", start, serving=ServingConfig(), backwards=told, training={"backwards": {"seed": 3}}
+    )
+    release(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1b")
+    assert (weights / "2" / BACKWARDS).read_bytes() == told.read_bytes()
+    manifest = read_retrieve_manifest(weights / "2")
+    assert manifest["training"] == {**went_on, "backwards": {"seed": 3}}
+    (tmp_path / "run" / "config.json").write_text('{"config": {}, "start": "another"}', encoding="utf-8")
+    with pytest.raises(DataError, match="did not go on from"):
+        release(tmp_path / "run", chosen, "3", "card", weights, backwards=weights / "1b")
