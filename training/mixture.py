@@ -4,7 +4,8 @@
 
 Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. `traces.html` shows
 counts, what was refused, and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
-development, and of the sets whose questions need several documents every third question with its evidence.
+development, and of the sets whose questions need several documents every third question with its evidence. Of the
+other sets every sixth document is held out, too; `training.sheet_practice --unseen` draws from all of these.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ PARTS = (
 
 
 def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
-    """Return the ids of every sixth document in id order: development, never trained on."""
+    """Return the ids of every sixth document in id order: development, never in traces."""
     return frozenset(sorted(dataset.documents)[::every])
 
 

@@ -13,7 +13,7 @@ the first cycle on, those on new ones from the second.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
 that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
---documents held-out: of new_wiki, the articles that nothing shipped was trained on.
+--documents held-out: of new_wiki, the articles that no supervised stage was trained on.
 
 Whatever models serve in the workspace are trained (the shipped ones where there are none). A run that was cut short
 goes on where it was: what is done is in OUT/flywheel.json. The gate sees little on few questions and refuses more: with
