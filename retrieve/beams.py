@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.cache_utils import DynamicLayer
 
 from retrieve.rows import Rows
 from retrieve.sight import added_masks, sliding_window
@@ -97,6 +96,8 @@ class BeamTree:
 
 def _kept_whole(layer: Any) -> Any:
     """Return a layer of a cache that lets go of nothing from here on."""
+    from transformers.cache_utils import DynamicLayer
+
     if not layer.is_sliding:
         return copy.copy(layer)
     whole: Any = DynamicLayer()  # type: ignore[no-untyped-call]

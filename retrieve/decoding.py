@@ -213,14 +213,13 @@ class Decoder:
         """
         from transformers import DynamicCache
 
-        if reading is not None and reading.n_characters_of(prompts[0]):
-            known = reading.n_characters_of(prompts[0])
+        if reading is not None and (known := reading.n_characters_of(prompts[0])):
             encoded = [[*reading.ids, *self.grammar.encode(prompts[0][known:])]]
             return _Read(encoded, self._read_on(encoded, reading.cache, len(reading.ids) - 1), [None])
         # On a CPU nothing is gained by reading rows together, and much lost to padding.
         by_itself = self.model.device.type == "cpu" and len(prompts) > 1
         two = [parts for parts in told if parts is not None]
-        if (by_itself or keeps) and two and len(two) == len(prompts):
+        if (by_itself or keeps) and len(two) == len(prompts):
             return self._read_by_results(prompts, two)
         encoded = [self.encode(prompt) for prompt in prompts]
         cache = DynamicCache(config=self.model.config)
