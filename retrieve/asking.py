@@ -141,6 +141,14 @@ class AskState:
         return 0.0
 
     @property
+    def n_searches(self) -> int:
+        """None: nothing is searched for."""
+        return 0
+
+    def searching(self) -> None:
+        """None: no search is ever allowed."""
+
+    @property
     def answer_may_end(self) -> bool:
         """Whether the answer may end as it is: it says something, and no word is cut in two."""
         if not any(bool(self.grammar.solid[token]) for token in self.answer):

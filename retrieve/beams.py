@@ -18,7 +18,7 @@ from retrieve.rows import Rows
 from retrieve.sight import added_masks, sliding_window
 
 if TYPE_CHECKING:
-    from retrieve.decoding import Constraint
+    from retrieve.grammar import Constraint
 
 __all__ = ["Beam", "BeamTree"]
 

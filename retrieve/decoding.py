@@ -11,42 +11,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 
 from retrieve.comparing import Compared, Comparing, Told
-from retrieve.grammar import Decision, Grammar
+from retrieve.grammar import Constraint, Decision, Grammar
+from retrieve.looking_again import search_instead
 from retrieve.rivals import compared
 from retrieve.rows import Rows, Written, copied_cache, joined
 from retrieve.sight import Sight, added_masks, sliding_window
 
-__all__ = ["Action", "Constraint", "Decoder", "Reading"]
+__all__ = ["Action", "Decoder", "Reading"]
 
 _LEAST_SHARED = 32  # tokens; fewer are not worth a pass of their own
-
-
-class Constraint(Protocol):
-    """A place in a grammar: what may come next, until it is done."""
-
-    @property
-    def done(self) -> bool: ...
-
-    @property
-    def decides(self) -> Decision | None:
-        """What the next token decides, if anything that has an offset."""
-
-    @property
-    def unsaid(self) -> float:
-        """How little of the question the passages say, see `retrieve.episode.Episode.unsaid`."""
-
-    def allowed(self) -> torch.Tensor: ...
-
-    def advance(self, token: int, /) -> None: ...
-
-    def fork(self) -> Constraint:
-        """Return a copy that goes its own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +33,10 @@ class Action:
     """What the model wrote. `complete` is False where the deadline cut it off.
 
     none_margin: the logit of reporting none less that of the best other first word, before the offset (nan for a
-    search). search_margin: of searching less that of reporting, likewise (nan where no search was allowed).
-    rivals: reports that this one was compared with, the greedy one first. alternative: one of them, to be given beside
-    it, if any. n_compared: tokens written and read for that, its own not among them.
+    search, unless it is in the place of none). search_margin: of searching less that of reporting, likewise (nan where
+    no search was allowed). rivals: reports that this one was compared with, the greedy one first. alternative: one of
+    them, to be given beside it, if any. n_compared: tokens written and read for that, or in its place before, its own
+    not among them.
     """
 
     text: str
@@ -105,6 +85,7 @@ class Decoder:
         tokenizer: Any,
         *,
         none_offset: float = 0.0,
+        none_offset_again: float | None = None,
         unsaid_offset: float = 0.0,
         search_offset: float = 0.0,
         two_way: bool = False,
@@ -113,6 +94,8 @@ class Decoder:
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
+        none_offset_again: instead of none_offset once there was another search; where it is given, there is one before
+        none is reported (`retrieve.looking_again`), if greedy.
         unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
         held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
         `retrieve.sight`. comparing: whether unsure reports are compared with others, and how. teller: what
@@ -123,6 +106,7 @@ class Decoder:
         self.answered_s = 0.0  # how long the last actions took, without what was compared then
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
+        self.none_offset_again = none_offset_again
         self.unsaid_offset = unsaid_offset
         self.comparing = comparing or Comparing()
         self.sight = Sight.of(tokenizer, two_way=two_way)
@@ -130,9 +114,12 @@ class Decoder:
 
     def offset(self, decision: Decision, state: Constraint) -> float:
         """Return what is added to the logit of the token that decides."""
-        unsaid = self.unsaid_offset * state.unsaid if decision == "none" else 0.0
+        if decision == "search":
+            return self.offsets["search"]
+        again = self.none_offset_again if state.n_searches > 1 else None
+        offset = self.offsets["none"] if again is None else again
         # In steps that are exact in half precision, in which reinforcement keeps what was added.
-        return self.offsets[decision] + round(64 * unsaid) / 64
+        return offset + round(64 * self.unsaid_offset * state.unsaid) / 64
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt, the beginning-of-text token in front.
@@ -172,13 +159,18 @@ class Decoder:
         rows, of = read.rows, [different.index(prompt) for prompt in prompts]
         if len(different) < len(prompts):  # from here on each prompt has its own row
             rows = rows.taken(of)
-        before = (rows.copied(), [state.fork() for state in states]) if compares else None
-        written = self._write(rows, states, temperature, generator, deadline)
+        looks = self.none_offset_again is not None and temperature == 0
+        states = list(states)
+        before = (rows.copied(), [state.fork() for state in states]) if compares or looks else None
+        written = self.write(rows, states, temperature, generator, deadline)
         self.answered_s = time.monotonic() - begun
+        if looks and before is not None:
+            rows = search_instead(self, written, states, *before, deadline) or rows
+            self.answered_s = time.monotonic() - begun
         if reading is not None:
             reading.ids, reading.cache = [*read.encoded[0], *written[0].tokens], rows.cache
             reading.text = prompts[0] + self.grammar.text(written[0].tokens)
-        if before is not None:
+        if compares and before is not None:
             done = [two if state.done else None for two, state in zip(told, states, strict=True)]
             results = [read.results[row] for row in of]
             written = compared(self, written, *before, done, results, deadline)
@@ -270,7 +262,7 @@ class Decoder:
             input_ids=read, attention_mask=masks, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
 
-    def _write(
+    def write(
         self,
         rows: Rows,
         states: Sequence[Constraint],

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -21,9 +21,38 @@ from prep.checks import check_counts
 from retrieve.episode import NONE
 from retrieve.tags import MARKERS, TAGS, escape
 
-__all__ = ["ActionLimits", "Decision", "Grammar", "GrammarState"]
+__all__ = ["ActionLimits", "Constraint", "Decision", "Grammar", "GrammarState"]
 
 Decision = Literal["search", "none"]
+
+
+class Constraint(Protocol):
+    """A place in a grammar: what may come next, until it is done."""
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def decides(self) -> Decision | None:
+        """What the next token decides, if anything that has an offset."""
+
+    @property
+    def unsaid(self) -> float:
+        """How little of the question the passages say, see `retrieve.episode.Episode.unsaid`."""
+
+    @property
+    def n_searches(self) -> int:
+        """Made so far."""
+
+    def allowed(self) -> torch.Tensor: ...
+
+    def advance(self, token: int, /) -> None: ...
+
+    def fork(self) -> Constraint:
+        """Return a copy that goes its own way."""
+
+    def searching(self) -> Constraint | None:
+        """Return a copy that must be a search; None where none is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +123,14 @@ class Grammar:
         may_search: bool,
         limits: ActionLimits | None = None,
         unsaid: float = 0.0,
+        n_searches: int = 1,
     ) -> GrammarState:
         """Return the state at the beginning of an action, with `n_sentences` sentences to point at.
 
-        unsaid: see `retrieve.episode.Episode.unsaid`; it moves no mask, but what refusing is given.
+        unsaid: see `retrieve.episode.Episode.unsaid`. n_searches: made so far. Both move no mask, but what refusing is
+        given.
         """
-        return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), unsaid)
+        return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), unsaid, n_searches)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of text that comes after other text; control tokens in it are text."""
@@ -146,13 +177,18 @@ def _is_solid(text: str, *, byte_level: bool) -> bool:
 
 @dataclass(slots=True)
 class GrammarState:
-    """One action's place in the grammar. `advance` with each token; `done` once the action is complete."""
+    """One action's place in the grammar. `advance` with each token; `done` once the action is complete.
+
+    must_search: no report is allowed.
+    """
 
     grammar: Grammar
     n_sentences: int
     may_search: bool
     limits: ActionLimits
     unsaid: float = 0.0
+    n_searches: int = 1
+    must_search: bool = False
     place: str = "start"
     done: bool = False
     written: list[int] = field(default_factory=list)  # tokens of the query or statement at hand
@@ -162,7 +198,7 @@ class GrammarState:
     @property
     def decides(self) -> Decision | None:
         """What the next token decides: whether to search once more, or, first in a report, whether it is none."""
-        if self.place == "start" and self.may_search:
+        if self.place == "start" and self.may_search and not self.must_search:
             return "search"
         return "none" if self.place == "statement" and not self.written and self.n_findings == 0 else None
 
@@ -170,12 +206,16 @@ class GrammarState:
         """Return a copy that goes its own way."""
         return replace(self, written=[*self.written], pointers=[*self.pointers])
 
+    def searching(self) -> GrammarState | None:
+        """Return a copy of the beginning of an action that must be a search; None where none is allowed."""
+        return replace(self.fork(), must_search=True) if self.may_search else None
+
     def allowed(self) -> torch.Tensor:
         """Return which tokens may come next: bool (vocabulary,). Never all False before `done`."""
         grammar, limits = self.grammar, self.limits
         mask = torch.zeros(grammar.size, dtype=torch.bool)
         if self.place == "start":
-            mask[grammar.report] = True
+            mask[grammar.report] = not self.must_search
             mask[grammar.search] = self.may_search
         elif self.place == "search":
             self._allow_words(mask, limits.query_tokens)

@@ -40,11 +40,14 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 class ServingConfig:
     """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
 
+    none_offset_again: where given, none is reported only after another search, where one is allowed and there is time.
+
     two_way: results are read in both directions (`retrieve.sight`), as the version was trained. comparing: whether
     unsure reports are compared with others; for their questions to count a version needs what tells episodes backwards.
     """
 
     none_offset: float = 0.0
+    none_offset_again: float | None = None
     unsaid_offset: float = 0.0
     search_offset: float = 0.0
     two_way: bool = False
@@ -56,11 +59,13 @@ class ServingConfig:
     def from_json(cls, content: dict[str, Any]) -> ServingConfig:
         """Read what `dataclasses.asdict` gives. Raises WeightsError for unknown keys."""
         known = {item.name for item in fields(cls)}
+        again = content.get("none_offset_again")
         try:
             if unknown := set(content) - known:
                 raise TypeError(f"unknown settings {sorted(unknown)}")
             return cls(
                 none_offset=float(content.get("none_offset", 0.0)),
+                none_offset_again=None if again is None else float(again),
                 unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
                 two_way=bool(content.get("two_way", False)),
@@ -132,6 +137,7 @@ class RetrieveModel:
             self.model,
             self.tokenizer,
             none_offset=serving.none_offset,
+            none_offset_again=serving.none_offset_again,
             unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
             two_way=serving.two_way,

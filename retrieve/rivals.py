@@ -23,7 +23,8 @@ from retrieve.rows import Rows, Written, copied_cache
 from retrieve.teller import lay_behind
 
 if TYPE_CHECKING:
-    from retrieve.decoding import Constraint, Decoder
+    from retrieve.decoding import Decoder
+    from retrieve.grammar import Constraint
 
 __all__ = ["backwards_logprobs", "compared", "likeliest"]
 

@@ -30,20 +30,27 @@ Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Pass
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an action began with: sentences to point at, whether it could be a search, `Episode.unsaid`."""
+    """What an action began with: sentences to point at, whether a search was allowed, `Episode.unsaid`, past searches."""
 
     n_sentences: int
     may_search: bool
     unsaid: float
+    n_searches: int = 1
 
     @classmethod
     def of(cls, episode: Episode) -> Start:
         """Return what the next action of an episode begins with."""
-        return cls(len(episode.sentences), episode.may_search, episode.unsaid)
+        return cls(len(episode.sentences), episode.may_search, episode.unsaid, len(episode.queries))
 
     def state(self, grammar: Grammar, limits: ActionLimits) -> GrammarState:
         """Return the place in the grammar."""
-        return grammar.start(self.n_sentences, may_search=self.may_search, limits=limits, unsaid=self.unsaid)
+        return grammar.start(
+            self.n_sentences,
+            may_search=self.may_search,
+            limits=limits,
+            unsaid=self.unsaid,
+            n_searches=self.n_searches,
+        )
 
 
 @dataclass(slots=True)

@@ -33,23 +33,27 @@ from training.tune_serving import trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
 
+_NO_SEARCH = -1e4  # an offset that no margin outweighs
+
 
 def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[str, float]]:
     """Return the serving settings with the best sum of answer F1 and abstention F1, and that judgement."""
     if not tuning:
         raise DataError("the tuning file is empty; run training.tune_serving first")
     best = max(tuning, key=lambda row: worth(row["best"]))
-    again = best["best"].get("search_offset")  # None: one search was best, or no other tried
+    # None: one search was best, or no other tried; none is reported without another.
+    searching, again = best["best"].get("search_offset"), best["best"].get("again_offset")
     limits = EpisodeLimits(
         passages_per_search=best["passages"],
         score_margin=best.get("score_margin", EpisodeLimits().score_margin),
         question_last=bool(best.get("question_last", False)),
-        max_searches=1 if again is None else 2,  # what was tuned
+        max_searches=1 if searching is None and again is None else 2,  # what was tuned
     )
     serving = ServingConfig(
         none_offset=best["best"]["offset"],
         unsaid_offset=best["best"].get("unsaid_offset", 0.0),
-        search_offset=0.0 if again is None else again,
+        search_offset=searching if searching is not None else 0.0 if again is None else _NO_SEARCH,
+        none_offset_again=again,
         episode=limits,
     )
     return serving, {"passages": best["passages"], **best["best"]}
@@ -142,6 +146,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar=("NONE", "UNSAID", "SEARCH"),
         help="instead of those chosen, for a reason that the card gives",
     )
+    parser.add_argument(
+        "--offset-again", type=float, help="report none only after another search, and with this offset then"
+    )
     parser.add_argument("--comparing", type=Path, help="what training.tune_comparing chose")
     parser.add_argument("--score-margin", type=float, help="of the passages shown (EpisodeLimits), likewise")
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
@@ -157,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         none, unsaid, search = arguments.offsets
         serving = replace(chosen[0], none_offset=none, unsaid_offset=unsaid, search_offset=search)
         chosen = serving, {}
+    if arguments.offset_again is not None:
+        chosen = replace(chosen[0], none_offset_again=arguments.offset_again), chosen[1]
     if arguments.score_margin is not None:
         episode = replace(chosen[0].episode, score_margin=arguments.score_margin)
         chosen = replace(chosen[0], episode=episode), chosen[1]

@@ -6,7 +6,8 @@ Runs over the held-out documents of sets that may be trained on (`training.mixtu
 and the questions of all judged together, every fifth question's evidence withheld. The model answers every question,
 told never to refuse, and the margin of its refusal is kept, and how much of the question the passages left unsaid; all
 offsets are then judged without running the model again. With `--second-search` it does so twice, told never and always
-to search once more, and the margin of that is kept as well.
+to search once more, and the margin of that is kept as well: what is judged then is when to, and whether to before none
+is reported (`retrieve.looking_again`).
 """
 
 from __future__ import annotations
@@ -75,14 +76,30 @@ class Tried:
 
 
 def judge(
-    offset: float, rows: Sequence[Tried], search_offset: float | None = None, unsaid_offset: float = 0.0
+    offset: float,
+    rows: Sequence[Tried],
+    search_offset: float | None = None,
+    unsaid_offset: float = 0.0,
+    again_offset: float | None = None,
 ) -> dict[str, float | None]:
     """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
 
-    search_offset: None for one search. unsaid_offset: see `retrieve.decoding.Decoder`.
+    search_offset: None for one search. unsaid_offset: see `retrieve.decoding.Decoder`. again_offset: its
+    `none_offset_again`.
     """
-    taken = [row.taken(search_offset) for row in rows]
-    refused = [row.margin + offset + unsaid_offset * row.unsaid > 0 for row in taken]
+
+    def refuses(row: Judged, added: float) -> bool:
+        return row.margin + added + unsaid_offset * row.unsaid > 0
+
+    taken, refused = [], []
+    for row in rows:
+        one = row.taken(search_offset)
+        if again_offset is not None and row.second is not None and refuses(one, offset):
+            one = row.second
+        taken.append(one)
+        refused.append(
+            refuses(one, again_offset if again_offset is not None and one is row.second else offset)
+        )
     answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
     right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
     n_unanswerable = len(rows) - len(answerable)
@@ -93,6 +110,7 @@ def judge(
         "offset": offset,
         "unsaid_offset": unsaid_offset,
         "search_offset": search_offset,
+        "again_offset": again_offset,
         "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
         "abstention_precision": precision,
         "abstention_recall": recall,
@@ -105,6 +123,7 @@ def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
     """Return the judgement of the offsets with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
 
     A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
+    Whether to search again before none is reported is tried with the other offsets as they are best without.
     """
     tried = any(row.second is not None for row in rows)
     searching: Sequence[float | None] = (None, *_SEARCH_GRID) if tried else (None,)
@@ -114,7 +133,12 @@ def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
         for unsaid in _UNSAID_GRID
         for offset in _GRID
     ]
-    return max(judged, key=worth)  # of equals the first
+    best = max(judged, key=worth)  # of equals the first
+    if not tried:
+        return best
+    kept, unsaid = best["search_offset"], best["unsaid_offset"] or 0.0
+    looking_again = (judge(one, rows, kept, unsaid, other) for one, other in product(_GRID, _GRID))
+    return max((best, *looking_again), key=worth)
 
 
 def worth(row: Mapping[str, float | None]) -> float:
@@ -163,7 +187,8 @@ def _try_all(
 
 def _judged_as(best: Mapping[str, float | None], rows: Sequence[Tried]) -> dict[str, float | None]:
     """Return the judgement of offsets chosen on more rows than these."""
-    return judge(best["offset"] or 0.0, rows, best["search_offset"], best["unsaid_offset"] or 0.0)
+    unsaid = best["unsaid_offset"] or 0.0
+    return judge(best["offset"] or 0.0, rows, best["search_offset"], unsaid, best["again_offset"])
 
 
 def main() -> None:

@@ -57,7 +57,28 @@ def test_a_second_search_is_made_where_it_pays() -> None:
 
 def test_one_search_is_chosen_where_a_second_gains_nothing() -> None:
     rows = [tried(-2.0, 1.0, True, 9.0, (-2.0, 1.0)), tried(2.0, 0.0, False, 9.0, (2.0, 0.0))]
-    assert (best_offsets(rows)["search_offset"], best_offsets(rows)["offset"]) == (None, 0.0)
+    best = best_offsets(rows)
+    assert (best["search_offset"], best["again_offset"], best["offset"]) == (None, None, 0.0)
+    assert chosen_serving([{"passages": 3, "best": best}])[0].episode.max_searches == 1
+
+
+def test_none_is_looked_for_again_where_that_pays() -> None:
+    """Two are refused at first, and look alike; another search finds the answer of one. The third is lost by one."""
+    rows = [
+        tried(2.0, 0.0, True, -9.0, (-3.0, 1.0)),
+        tried(2.0, 0.0, False, -9.0, (-1.0, 0.0)),
+        tried(-3.0, 1.0, True, -9.0, (2.0, 0.0)),
+    ]
+    best = best_offsets(rows)
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["searches"] == pytest.approx(1 + 2 / 3)
+    assert best["again_offset"] is not None
+    assert 1.0 < best["again_offset"] < 3.0
+    assert judge(0.0, rows)["f1"] == pytest.approx(0.5)
+    served = chosen_serving([{"passages": 3, "best": best}])[0]
+    assert served.none_offset_again == best["again_offset"]
+    assert served.episode.max_searches == 2
+    assert served.search_offset < -1e3  # no search is made for another reason, as was tuned
 
 
 def test_what_is_left_unsaid_counts_where_it_tells_more_than_the_margin() -> None:
