@@ -30,7 +30,7 @@ Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Pass
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an action began with: sentences to point at, whether a search was allowed, `Episode.unsaid`, past searches."""
+    """What an action began with: sentences to point at, whether it might search, `Episode.unsaid`, searches so far."""
 
     n_sentences: int
     may_search: bool
