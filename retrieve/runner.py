@@ -103,7 +103,25 @@ class EpisodeRunner:
         limits = self.episode_limits
         if max_searches is not None:
             limits = replace(limits, max_searches=min(max_searches, limits.max_searches))
-        runs = [Run(Episode(question, limits)) for question in questions]
+        return self.go_on(
+            [Episode(question, limits) for question in questions],
+            withheld=withheld,
+            deadline=deadline,
+            temperature=temperature,
+            generator=generator,
+        )
+
+    def go_on(
+        self,
+        episodes: Sequence[Episode],
+        *,
+        withheld: Sequence[Sequence[Span]] | None = None,
+        deadline: float | None = None,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> list[Run]:
+        """Run episodes from where they are to their end, together. They keep their own limits; otherwise as `run`."""
+        runs = [Run(episode) for episode in episodes]
         kept_away = withheld if withheld is not None else [()] * len(runs)
         while waiting := [
             (run, spans)
@@ -115,7 +133,7 @@ class EpisodeRunner:
                 found = self.search(
                     [run.episode.query for run, _ in searching],
                     [spans for _, spans in searching],
-                    limits.passages_per_search,
+                    self.episode_limits.passages_per_search,
                 )
                 for (run, _), passages in zip(searching, found, strict=True):
                     run.episode.give(passages)

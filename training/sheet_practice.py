@@ -1,6 +1,6 @@
 """Sheets to practise on: passages drawn beforehand, several questions on each, and how their episodes go.
 
-    python -m training.sheet_practice --data DATA --out FOLDER [--unseen] [--held-out]
+    python -m training.sheet_practice --data DATA --out FOLDER [--unseen] [--held-out] [--second-looks]
 
 Nothing is searched, so that neither a store nor a prep model is needed where episodes are run: sheets are drawn on one
 machine (this command) and practised on, on another (`training.reinforce --sheets`). A folder of sheets is a labelled
@@ -32,7 +32,7 @@ from training.kept_rows import KeptRows
 from training.mixture import DEVELOPMENT, part_of
 from training.pool import PassagePool
 from training.results import AnswerRow, AnswersResult
-from training.sheets import Sheet, SheetConfig, draw_sheets
+from training.sheets import Sheet, SheetConfig, draw_second_looks, draw_sheets
 from training.traces import TraceConfig
 
 __all__ = ["SheetPractice", "Sheets", "kept_for_practice", "practice_part", "unseen_part"]
@@ -97,6 +97,24 @@ class Sheets:
             raise DataError(f"no passages have {n_questions} questions: take fewer to a sheet")
         return cls(dataset, sheets)
 
+    @classmethod
+    def draw_second_looks(
+        cls, dataset: LabelledSet, prep: PrepModel, *, n_passages: int = 3, seed: int = 0
+    ) -> Sheets:
+        """Draw sheets of one question each, whose first results miss what another search finds, or not.
+
+        Raises DataError where there are none.
+        """
+        pool = PassagePool.build(dataset.documents.values(), [prep])
+        shown = TraceConfig(
+            question_last=True, fewest_passages=n_passages, most_passages=n_passages, seed=seed
+        )
+        asked = [replace(one, withheld=False) for one in dataset.questions]
+        sheets = list(draw_second_looks(asked, pool, shown))
+        if not sheets:
+            raise DataError(f"no question of {dataset.name} is found by another search alone")
+        return cls(dataset, sheets)
+
     def joined(self, other: Sheets) -> Sheets:
         """Return the sheets of both, those of either in turn as far as there are. Ids must differ."""
         n = max(len(self.sheets), len(other.sheets))
@@ -119,7 +137,7 @@ class Sheets:
     def save(self, folder: Path) -> None:
         """Write the sheets with their questions and documents, and no others."""
         questions = {one.id: replace(one, withheld=False) for sheet in self.sheets for one in sheet.questions}
-        shown = {passage.document_id for sheet in self.sheets for passage in sheet.passages}
+        shown = {one.document_id for sheet in self.sheets for one in (*sheet.passages, *sheet.more)}
         needed = shown | {span.document_id for one in questions.values() for span in one.evidence}
         documents = {name: one for name, one in self.dataset.documents.items() if name in needed}
         save_set(
@@ -129,6 +147,8 @@ class Sheets:
             for sheet in self.sheets:
                 asked = [(one.id, one.withheld) for one in sheet.questions]
                 row = {"passages": [asdict(passage) for passage in sheet.passages], "asked": asked}
+                if sheet.query:
+                    row |= {"query": sheet.query, "more": [asdict(passage) for passage in sheet.more]}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -145,11 +165,14 @@ class Sheets:
                 continue
             try:
                 row = json.loads(line)
-                passages = [Passage(**{**one, "headings": tuple(one["headings"])}) for one in row["passages"]]
+                passages, more = (
+                    tuple(Passage(**{**one, "headings": tuple(one["headings"])}) for one in row.get(name, ()))
+                    for name in ("passages", "more")
+                )
                 asked = [replace(question[name], withheld=withheld) for name, withheld in row["asked"]]
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{path}, line {number}: not a sheet ({error!r})") from error
-            sheets.append(Sheet(tuple(passages), tuple(asked)))
+            sheets.append(Sheet(passages, tuple(asked), row.get("query", ""), more))
         if not sheets:
             raise DataError(f"{path} is empty")
         return cls(dataset, sheets)
@@ -174,7 +197,12 @@ class SheetPractice:
             [(one.document_id, one.start, one.end) for one in sheet.passages] for sheet in self.drawn.sheets
         ]
         asked = [[(one.id, one.withheld) for one in sheet.questions] for sheet in self.drawn.sheets]
-        return json_digest([shown, asked])
+        again = [
+            [sheet.query, [(one.document_id, one.start, one.end) for one in sheet.more]]
+            for sheet in self.drawn.sheets
+            if sheet.query
+        ]
+        return json_digest([shown, asked, again] if again else [shown, asked])
 
     def __len__(self) -> int:
         return len(self.drawn.sheets)
@@ -230,18 +258,10 @@ class SheetPractice:
     def _run(
         self, asked: Sequence[tuple[Sheet, Question]], temperature: float, generator: torch.Generator | None
     ) -> list[tuple[Run, AnswerRow]]:
-        runner = EpisodeRunner(
-            self.decoder,
-            lambda queries, withheld, wanted: [list(sheet.passages) for sheet, _ in asked],
-            self.serving.episode,
-            self.serving.action,
-        )
-        runs = runner.run(
-            [question.question for _, question in asked],
-            max_searches=1,
-            temperature=temperature,
-            generator=generator,
-        )
+        limits = self.serving.episode
+        runner = EpisodeRunner(self.decoder, _nothing_to_search, limits, self.serving.action)
+        begun = [sheet.begun(question, limits) for sheet, question in asked]
+        runs = runner.go_on(begun, temperature=temperature, generator=generator)
         return [
             (
                 run,
@@ -249,6 +269,10 @@ class SheetPractice:
             )
             for (_, question), run in zip(asked, runs, strict=True)
         ]
+
+
+def _nothing_to_search(*_: object) -> list[list[Passage]]:
+    raise RuntimeError("an episode on a sheet has searched")
 
 
 def kept_for_practice(name: str, every: int = EVERY) -> bool:
@@ -306,6 +330,11 @@ def main() -> None:
         action="store_true",
         help=f"of held-out documents, of {DEVELOPMENT}'s the half that is not --held-out --unseen",
     )
+    parser.add_argument(
+        "--second-looks",
+        action="store_true",
+        help=f"of {DEVELOPMENT} alone, one question a sheet: first results without its evidence, then another search's",
+    )
     parser.add_argument("--questions", type=int, default=4, help="on a sheet")
     parser.add_argument("--passages", type=int, default=3, help="on a sheet; as many as the version is shown")
     parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
@@ -315,7 +344,7 @@ def main() -> None:
     drawn: Sheets | None = None
     most: int | None = None
     for name, reading in SETS.items():
-        if arguments.held_out and name != DEVELOPMENT:
+        if (arguments.held_out or arguments.second_looks) and name != DEVELOPMENT:
             continue
         chosen = _chosen(
             load_set(arguments.data / name),
@@ -323,15 +352,12 @@ def main() -> None:
             held_out=arguments.held_out,
             unseen=arguments.unseen,
         )
-        more = Sheets.draw(
-            chosen,
-            prep,
-            arguments.questions,
-            n_passages=arguments.passages,
-            reading=reading,
-            often=1 if arguments.held_out or (arguments.unseen and reading) else 3,
-            seed=arguments.seed,
-        )
+        often = 1 if arguments.held_out or (arguments.unseen and reading) else 3
+        shown = {"n_passages": arguments.passages, "seed": arguments.seed}
+        if arguments.second_looks:
+            more = Sheets.draw_second_looks(chosen, prep, **shown)
+        else:
+            more = Sheets.draw(chosen, prep, arguments.questions, reading=reading, often=often, **shown)
         asked = {question.id for sheet in more.sheets for question in sheet.questions}
         print(
             f"{name}: {len(asked)} of {len(chosen.questions)} questions, {len(more.sheets)} sheets",

@@ -37,7 +37,7 @@ from training.traces import (
     without,
 )
 
-__all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_sheets"]
+__all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_second_looks", "draw_sheets"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +68,25 @@ class SheetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Passages, and questions on them; near misses among these are marked as withheld."""
+    """Passages, and questions on them; near misses among these are marked as withheld.
+
+    query: another search after them, for its only question; more: what that found.
+    """
 
     passages: tuple[Passage, ...]
     questions: tuple[Question, ...]
+    query: str = ""
+    more: tuple[Passage, ...] = ()
+
+    def begun(self, question: Question, limits: EpisodeLimits) -> Episode:
+        """Return the question's episode up to its report. What stands in it is given: nothing the model has written."""
+        episode = Episode(question.question, replace(limits, max_searches=2 if self.query else 1))
+        episode.give(self.passages)
+        if self.query:
+            episode.act(f"<search> {escape(self.query)}</search>")
+            episode.give(self.more)
+            episode.segments = [(text, False) for text, _ in episode.segments]
+        return episode
 
 
 def draw_sheets(
@@ -89,6 +104,43 @@ def draw_sheets(
     sheets = _Sheets(asked, ranked, pool, config)
     for anchor in sheets.anchors():
         yield sheets.draw(anchor)
+
+
+def draw_second_looks(
+    questions: Sequence[Question],
+    pool: PassagePool,
+    config: TraceConfig,
+    *,
+    none_share: float = 0.5,
+    depth: int = 20,
+) -> Iterator[Sheet]:
+    """Yield sheets of one question whose first results do not answer it, and what another search finds.
+
+    In order of the questions, shuffled. Of a share the evidence is kept out of those, too: near misses. Left out are
+    questions without another query, or where none finds the evidence. Deterministic by seed.
+    """
+    rng = random.Random(config.seed)
+    fit = [question for question in questions if question.answerable and taught_answer(question, config)]
+    twins = with_twins(fit)
+    order = list(range(len(fit)))
+    rng.shuffle(order)
+    ranked = pool.search([question.question for question in fit], depth)
+    for number in order:
+        question, twin = fit[number], twins[number]
+        spans = evidence_of(question, taught_answer(question, config), pool)
+        n_passages = rng.randint(config.fewest_passages, config.most_passages)
+        missed = without(ranked[number], twin.evidence)[:n_passages]
+        missed = arranged(missed, replace(config, noisy_share=0.0), rng)
+        withheld = rng.random() < none_share
+        queries = [] if may_answer(missed, twin) else reworded(question.question, missed)
+        shown = {_place(passage) for passage in missed}
+        for query, found in zip(queries, pool.search(queries, depth), strict=True):
+            more = [passage for passage in found if _place(passage) not in shown]
+            more = (without(more, twin.evidence) if withheld else more)[:n_passages]
+            answered = all(any(shows(passage, [span]) for passage in more) for span in spans)
+            if may_answer(more, twin) is not withheld and answered is not withheld:
+                yield Sheet(tuple(missed), (replace(question, withheld=withheld),), query, tuple(more))
+                break
 
 
 def build_sheets(
