@@ -302,6 +302,34 @@ def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_t
     assert kinds == {False, True}
 
 
+def test_of_a_second_look_only_the_report_is_the_model_s(opened: Opened, last: Path, tmp_path: Path) -> None:
+    documents = small_set()
+    drawn = Sheets.draw_second_looks(documents, LinePrep(), n_passages=2)
+    drawn.save(tmp_path / "sheets")
+    assert Sheets.load(tmp_path / "sheets").sheets == drawn.sheets
+    with opened(0, last) as (policy, _):
+        practice = SheetPractice(drawn, policy.model)
+        rollouts = Rollouts(policy, practice, searches=2, temperature=1.0, seed=0)
+        columns = rollouts(["0"] * 4, type("Trainer", (), {"state": _State()})())
+        measured = practice.measure()
+    sheet, decode = drawn.sheets[0], policy.model.tokenizer.decode
+    for ids, mask, judged in zip(
+        columns["completion_ids"], columns["env_mask"], columns["judged"], strict=True
+    ):
+        given = decode([token for token, own in zip(ids, mask, strict=True) if not own])
+        assert f"<search> {sheet.query}</search>" in given
+        assert all(passage.text.split(".")[0] in given for passage in sheet.more)
+        own = decode([token for token, own in zip(ids, mask, strict=True) if own])
+        assert own.startswith("<report>")
+        assert mask == sorted(mask)
+        assert judged.n_searches == 2
+    assert len(measured.rows) == len(drawn.sheets)
+    plain = SheetPractice(
+        replace(drawn, sheets=[replace(one, query="") for one in drawn.sheets]), policy.model
+    )
+    assert plain.digest != practice.digest
+
+
 @pytest.mark.parametrize("sheet_questions", [0, 2])
 def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
     sheet_questions: int,

@@ -12,10 +12,11 @@ from fixture_towns import BY_ID, DOCUMENTS, NAMES, QUESTIONS, THINGS, replayed
 
 from prep.document import Span
 from prep.errors import ConfigError
+from retrieve.episode import EpisodeLimits
 from training.metrics_answers import normalise_answer
 from training.pool import PassagePool
-from training.sheets import SheetConfig, build_sheets, draw_sheets
-from training.traces import Trace, TraceConfig, TraceCounts, without
+from training.sheets import Sheet, SheetConfig, build_sheets, draw_second_looks, draw_sheets
+from training.traces import Trace, TraceConfig, TraceCounts, may_answer, with_twins, without
 
 SHOWN = TraceConfig(question_last=True, fewest_passages=3, most_passages=3, withheld_share=0.2)
 NAMED = QUESTIONS[: len(NAMES) * len(THINGS)]
@@ -159,3 +160,45 @@ def test_settings_that_make_no_sheets_are_refused() -> None:
         SheetConfig(traces=TraceConfig())
     with pytest.raises(ConfigError, match="none_share"):
         SheetConfig(none_share=1.5)
+
+
+@pytest.fixture(scope="module")
+def second_looks(pool: PassagePool) -> list[Sheet]:
+    return list(draw_second_looks(NAMED, pool, SHOWN))
+
+
+def test_of_a_second_look_the_first_results_say_nothing_and_the_next_do_unless_withheld(
+    second_looks: list[Sheet],
+) -> None:
+    assert len(second_looks) > len(NAMED) / 2
+    twin_of = {twin.id: twin for twin in with_twins(NAMED)}
+    for sheet in second_looks:
+        (question,) = sheet.questions
+        twin = twin_of[question.id]
+        assert not may_answer(sheet.passages, twin)
+        assert may_answer(sheet.more, twin) is not question.withheld
+        assert sheet.query
+        assert sheet.query != question.question
+        assert not set(sheet.passages) & set(sheet.more)
+        assert len(sheet.more) <= SHOWN.most_passages
+    withheld = sum(sheet.questions[0].withheld for sheet in second_looks)
+    assert 0.3 < withheld / len(second_looks) < 0.7
+
+
+def test_second_looks_are_drawn_by_seed(pool: PassagePool, second_looks: list[Sheet]) -> None:
+    assert list(draw_second_looks(NAMED, pool, SHOWN)) == second_looks
+    assert list(draw_second_looks(NAMED, pool, replace(SHOWN, seed=9))) != second_looks
+
+
+def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_model_s(
+    pool: PassagePool, second_looks: list[Sheet]
+) -> None:
+    limits = EpisodeLimits(question_last=True, passages_per_search=3, max_searches=2)
+    plain = next(draw_sheets(NAMED, pool, SheetConfig(traces=SHOWN)))
+    for sheet, n in ((plain, 1), (second_looks[0], 2)):
+        episode = sheet.begun(sheet.questions[0], limits)
+        assert episode.state == "act"
+        assert not episode.may_search
+        assert episode.passages == [*sheet.passages, *sheet.more]
+        assert episode.queries == [sheet.questions[0].question, sheet.query][:n]
+        assert not any(trained for _, trained in episode.segments)
