@@ -28,6 +28,7 @@ def add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
         _train,
         "train a candidate version on data synthesised from the ingested documents",
         "diptych train prep --stage contrastive --minutes 20\n"
+        "  diptych train retrieve --stage reinforcement --minutes 60\n"
         "  diptych train retrieve --corpus docs/ --examples 960 --asked 240 --seed 1\n"
         "  diptych train retrieve --teacher http://localhost:8000/v1 --teacher-model qwen",
     )
@@ -43,7 +44,8 @@ def add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--stage",
         choices=STAGES,
         default=STAGES[0],
-        help="of prep: heads by structure, vectors by questions, or cuts by what questions find (supervised)",
+        help="of prep: heads by structure, vectors by questions, or cuts by what questions find; of retrieve: "
+        "supervised, or reinforcement by what its reports are worth (supervised)",
     )
     train.add_argument("--examples", type=positive_int, default=960, help="synthetic examples at most (960)")
     train.add_argument(
@@ -90,7 +92,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.kind == "prep":
         candidate = train_prep_candidate(workspace, dataset, settings, arguments.stage)
     else:
-        candidate = train_retrieve_candidate(workspace, dataset, settings)
+        candidate = train_retrieve_candidate(workspace, dataset, settings, arguments.stage)
     if arguments.json:
         print_json(candidate)
         return 0

@@ -268,7 +268,11 @@ class _Cycle:
                 self.place, self.dataset, self.settings.training, self.settings.prep_stage
             )
         return train_retrieve_candidate(
-            self.place, self.dataset, self.settings.training, generation_id=generation_id
+            self.place,
+            self.dataset,
+            self.settings.training,
+            self.settings.retrieve_stage,
+            generation_id=generation_id,
         )
 
     def _judge(self, kind: ModelKind, start: str | None, candidate: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from flows.prep_candidates import STAGES, PrepStage
+from flows.retrieve_candidates import RETRIEVE_STAGES, RetrieveStage
 from prep.errors import ConfigError
 from prep.workspace import MODEL_KINDS, ModelKind, Workspace
 from training.config_file import read_config
@@ -29,12 +30,13 @@ SETTINGS_NAME = "retrain.toml"
 class CycleSettings:
     """What a cycle trains, on what, and what a candidate must show.
 
-    kinds: in this order. prep_stage: of the prep model's training. lessons: learn from the experience log.
+    kinds: in this order. prep_stage, retrieve_stage: of their training. lessons: learn from the experience log.
     teacher: an outside model that writes questions instead of our own; none by default.
     """
 
     kinds: tuple[ModelKind, ...] = MODEL_KINDS
     prep_stage: PrepStage = "contrastive"
+    retrieve_stage: RetrieveStage = "supervised"
     lessons: bool = True
     lesson_weights: LessonConfig = field(default_factory=LessonConfig)
     teacher: TeacherConfig | None = None
@@ -52,6 +54,10 @@ class CycleSettings:
             raise ConfigError(f"kinds={self.kinds!r} must name some of {', '.join(MODEL_KINDS)}, each once")
         if self.prep_stage not in STAGES:
             raise ConfigError(f"prep_stage={self.prep_stage!r} must be one of {', '.join(STAGES)}")
+        if self.retrieve_stage not in RETRIEVE_STAGES:
+            raise ConfigError(
+                f"retrieve_stage={self.retrieve_stage!r} must be one of {', '.join(RETRIEVE_STAGES)}"
+            )
 
     @classmethod
     def from_toml(cls, path: str | Path) -> CycleSettings:

@@ -9,7 +9,7 @@ from prefect import flow, task
 
 from flows.artifacts import Progress, publish_table
 from flows.datasets import PassSettings, synthesize_data
-from flows.retrieve_candidates import train_retrieve_candidate
+from flows.retrieve_candidates import RetrieveStage, train_retrieve_candidate
 from flows.tasks import TASK, Receipt, candidate_receipt
 from prep.workspace import Workspace
 
@@ -23,23 +23,27 @@ def train_retrieve(
     n_examples: int = 960,
     seed: int = 0,
     n_asked: int = 240,
+    stage: RetrieveStage = "supervised",
 ) -> Receipt:
     """Train a retrieve version on questions made from the documents and keep it as a candidate.
 
-    minutes: at most so long. A run that was interrupted goes on, one that was finished is found again.
+    minutes: at most so long. stage: see `flows.retrieve_candidates`. A run that was interrupted goes on, one that was finished is found again.
     Returns the version and its figures. Raises EmptyStore, DataError, BaseModelError.
     """
-    receipt = train_adapter(workspace, minutes, n_examples, seed, n_asked)
+    receipt = train_adapter(workspace, minutes, n_examples, seed, n_asked, stage)
     publish_table("retrieve-candidate", receipt["figures"], f"Held-out figures of {receipt['version']}")
     return receipt
 
 
 @task(name="train the adapter", **TASK)
-def train_adapter(workspace: str, minutes: float, n_examples: int, seed: int, n_asked: int) -> Receipt:
+def train_adapter(
+    workspace: str, minutes: float, n_examples: int, seed: int, n_asked: int, stage: RetrieveStage
+) -> Receipt:
     """Train, or find what was trained before, and return the candidate's receipt."""
     settings = PassSettings(minutes=minutes, n_examples=n_examples, n_asked=n_asked, seed=seed)
     place = Workspace(workspace)
     progress = Progress("train-retrieve-progress", "Training the retrieve model")
-    candidate = train_retrieve_candidate(place, synthesize_data(place, settings), settings, told=progress)
+    dataset = synthesize_data(place, settings)
+    candidate = train_retrieve_candidate(place, dataset, settings, stage, told=progress)
     progress(1, 1)
     return candidate_receipt(candidate)

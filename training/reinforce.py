@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -126,11 +126,12 @@ def reinforce(
     *,
     start: Path,
     stop_after_s: float | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
 ) -> Reinforced:
     """Train the policy on the practice questions, or go on with a run.
 
-    Deterministic by seed on one machine. stop_after_s: end early, at a checkpoint. Raises ConfigError where the folder
-    holds another run.
+    Deterministic by seed on one machine. stop_after_s: end early, at a checkpoint. report: called with each row of the
+    log. Raises ConfigError where the folder holds another run.
     """
     started = time.monotonic()
     digest = file_digest(start / ADAPTER)
@@ -147,7 +148,8 @@ def reinforce(
     checkpoint = folder.resume()
     step = 0 if checkpoint is None else checkpoint.step
     # Made before the checkpoint is loaded: the distance is that to the policy as it is now.
-    trainer = _trainer(policy, practice, held_out, folder, config, started, stop_after_s)
+    keeper = _Keeper(policy, held_out, folder, config, started, stop_after_s, report)
+    trainer = _trainer(policy, practice, folder, config, keeper)
     if checkpoint is not None:
         policy.load(checkpoint.tensors)
     if step < config.steps:
@@ -184,11 +186,9 @@ def _of_trl(folder: RunFolder, step: int) -> Path:
 def _trainer(
     policy: Policy,
     practice: Practice | SheetPractice,
-    held_out: Practice | SheetPractice,
     folder: RunFolder,
     config: ReinforceConfig,
-    started: float,
-    stop_after_s: float | None,
+    keeper: _Keeper,
 ) -> EpisodeTrainer:
     from datasets import Dataset
 
@@ -231,7 +231,7 @@ def _trainer(
                 temperature=config.temperature,
                 seed=config.seed,
             ),
-            callbacks=[_Keeper(policy, held_out, folder, config, started, stop_after_s)],
+            callbacks=[keeper],
         )
     trainer.sight = practice.decoder.sight
     trainer.remove_callback(ProgressCallback)  # prints every figure of every step
@@ -261,9 +261,10 @@ class _Keeper(TrainerCallback):
         config: ReinforceConfig,
         started: float,
         stop_after_s: float | None,
+        report: Callable[[dict[str, float]], None] | None,
     ) -> None:
         self.policy, self.held_out, self.folder, self.config = policy, held_out, folder, config
-        self.started, self.stop_after_s = started, stop_after_s
+        self.started, self.stop_after_s, self.report = started, stop_after_s, report
         self.bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -281,7 +282,10 @@ class _Keeper(TrainerCallback):
         logs = kwargs["logs"]
         if "mean_reward" in logs:
             row = {ours: float(logs[theirs]) for theirs, ours in _LOGGED.items() if theirs in logs}
-            self.folder.log({"step": state.global_step, **row, "seconds": time.monotonic() - self.started})
+            row = {"step": state.global_step, **row, "seconds": time.monotonic() - self.started}
+            self.folder.log(row)
+            if self.report is not None:
+                self.report(row)
             self.bar.set_postfix(reward=f"{row['reward']:.3f}", skipped=f"{row['skipped']:.2f}")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

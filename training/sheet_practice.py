@@ -77,6 +77,23 @@ class Sheets:
         reading: a sheet shows one document, for questions that name nothing. often: on how many sheets a question is.
         """
         pool = PassagePool.build(dataset.documents.values(), [prep])
+        return cls.of_pool(
+            dataset, pool, n_questions, n_passages=n_passages, reading=reading, often=often, seed=seed
+        )
+
+    @classmethod
+    def of_pool(
+        cls,
+        dataset: LabelledSet,
+        pool: PassagePool,
+        n_questions: int,
+        *,
+        n_passages: int = 3,
+        reading: bool = False,
+        often: int = 3,
+        seed: int = 0,
+    ) -> Sheets:
+        """Draw sheets as `draw` does, of passages that are there already."""
         shown = TraceConfig(
             question_last=True,
             fewest_passages=n_passages,

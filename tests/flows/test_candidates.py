@@ -9,7 +9,8 @@ import pytest
 from flows.asked_data import generation_pool
 from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
-from flows.retrieve_candidates import _few_gaps, train_retrieve_candidate
+from flows.retrieve_candidates import train_retrieve_candidate
+from flows.retrieve_supervised import few_gaps
 from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
@@ -204,7 +205,7 @@ def test_questions_with_a_gap_are_few_where_there_are_others_with_an_answer() ->
     gaps = [Question(f"g{i}", "____?", ("x",), kind="cloze") for i in range(100)]
     asked = [Question(f"a{i}", "Who?", ("x",), kind="asked") for i in range(400)]
     refusals = [Question("r", "Why?", answerable=False, kind="refused rightly")]
-    assert _few_gaps([*gaps, *refusals]) == [*refusals, *gaps]
-    assert _few_gaps([*gaps, *asked]) == [*asked, *gaps]  # one to four others
-    assert _few_gaps([*gaps, *asked[:80]]) == [*asked[:80], *gaps[:20]]
-    assert _few_gaps([*gaps, *asked[:10]]) == [*asked[:10], *gaps[:50]]
+    assert few_gaps([*gaps, *refusals]) == [*refusals, *gaps]
+    assert few_gaps([*gaps, *asked]) == [*asked, *gaps]  # one to four others
+    assert few_gaps([*gaps, *asked[:80]]) == [*asked[:80], *gaps[:20]]
+    assert few_gaps([*gaps, *asked[:10]]) == [*asked[:10], *gaps[:50]]

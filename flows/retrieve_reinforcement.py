@@ -1,0 +1,138 @@
+"""The reinforcement stage of a retrieve candidate: its own reports on the passages that are served, paid by their worth.
+
+What people said of answers is what a report is judged by here (`training.rewards`): the corpus in use is where the
+model practises. It goes on from the serving version's own pairs, so the version grows no larger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from flows.candidates import fresh_folder
+from flows.datasets import PassSettings
+from flows.retrieve_supervised import few_gaps
+from prep.errors import ConfigError, DataError
+from training.dataset import LabelledSet, load_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.retrieve_candidates import Begun, Trained
+    from retrieve.model import ServingConfig
+    from training.sheet_practice import Sheets
+
+__all__ = ["configure", "train"]
+
+# Questions of a step, and how many steps a minute the rate falls over: about as many as a CPU core makes.
+_PRACTISED, _STEPS_A_MINUTE = 16, 2
+_ON_A_SHEET = (4, 2, 1)  # as many as there are enough sheets with
+_MEASURED = 32  # questions, before and after
+
+
+def configure(start: Path, serving: ServingConfig, settings: PassSettings) -> Any:
+    """Return the stage's settings. Raises ConfigError for a version that reads the question first, WeightsError."""
+    from retrieve.adapter import read_adapter
+    from retrieve.model import ADAPTER
+    from training.reinforce import ReinforceConfig
+
+    if not serving.episode.question_last:
+        raise ConfigError(f"{start} reads the question first: it cannot be reinforced on sheets of passages")
+    adapter = read_adapter(start / ADAPTER)
+    n_layers = len(
+        {name.split(".layers.")[1].split(".")[0] for name in adapter.updates if ".layers." in name}
+    )
+    rank = next(iter(adapter.updates.values()))[0].shape[0]
+    return ReinforceConfig(
+        steps=max(1, round(_STEPS_A_MINUTE * settings.minutes)),
+        questions=_PRACTISED,
+        temperature=0.7,
+        learning_rate=1e-4,
+        warmup_steps=2,
+        schedule="linear",
+        kl_weight=0.0,
+        frozen_layers=n_layers // 3,
+        rank=rank,
+        alpha=2 * rank,
+        checkpoint_steps=4,
+        evaluate_steps=10**9,
+        seed=settings.seed,
+    )
+
+
+def train(begun: Begun, config: Any) -> Trained:
+    """Practise, and write the version. Raises DataError where there are too few questions."""
+    import torch
+
+    from flows.retrieve_candidates import Trained
+    from training.gains import figures_of
+    from training.grpo import Policy
+    from training.reinforce import reinforce
+    from training.sheet_practice import SheetPractice
+
+    practised = replace(begun.training, questions=few_gaps(begun.training.questions))
+    drawn = _practice(practised, begun)
+    config = replace(config, sheet_questions=drawn.n_questions)
+    held_out = load_set(begun.dataset.held_out)
+    where, measured = "held out", _measured(held_out, begun) if held_out.questions else None
+    if measured is None:
+        where, measured = "practised", _measured(practised, begun)
+    if measured is None:
+        raise DataError("no question can be measured on the passages that are served")
+    policy = Policy(
+        begun.start,
+        rank=config.rank,
+        alpha=config.alpha,
+        frozen_layers=config.frozen_layers,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
+    result = reinforce(
+        policy,
+        SheetPractice(drawn, policy.model),
+        SheetPractice(measured, policy.model),
+        begun.run,
+        config,
+        start=begun.start,
+        stop_after_s=begun.allowed_s,
+        report=lambda row: begun.tell(row["seconds"]),
+    )
+    fresh_folder(begun.draft)
+    version = begun.save(result.adapter, begun.serving, result.n_steps)
+    figures = {f"start, {where}": result.before, f"reinforced, {where}": result.after}
+    metrics: dict[str, dict[str, float | None]] = {
+        name: dict(figures_of(rows, config.prices)) for name, rows in figures.items()
+    }
+    return Trained(version, result.seconds, metrics, ("reward", "entropy"))
+
+
+def _practice(questions: LabelledSet, begun: Begun) -> Sheets:
+    """Return sheets with as many questions each as there are enough sheets for a step with. Raises DataError."""
+    from training.sheet_practice import Sheets
+
+    for n in _ON_A_SHEET:
+        try:
+            drawn = Sheets.of_pool(
+                questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed
+            )
+        except DataError:
+            continue
+        if len(drawn.sheets) * n >= _PRACTISED:
+            return drawn
+    raise DataError(f"fewer than {_PRACTISED} questions can be practised on: ask or synthesise more")
+
+
+def _measured(questions: LabelledSet, begun: Begun) -> Sheets | None:
+    """Return sheets of one question, which is asked once, to measure on; None where there are none."""
+    from training.sheet_practice import Sheets
+
+    try:
+        drawn = Sheets.of_pool(
+            questions, begun.pool, 1, n_passages=_shown(begun), often=1, seed=begun.settings.seed
+        )
+    except DataError:
+        return None
+    return replace(drawn, sheets=drawn.sheets[:_MEASURED])
+
+
+def _shown(begun: Begun) -> int:
+    return begun.serving.episode.passages_per_search

@@ -1,0 +1,125 @@
+"""The supervised stage of a retrieve candidate: on traces of what should be said; half the way, refusing as before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from flows.candidates import fresh_folder
+from flows.datasets import PassSettings
+from prep.errors import DataError
+from training.dataset import Question, load_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.retrieve_candidates import Begun, Trained
+    from retrieve.model import ServingConfig
+    from training.pool import PassagePool
+    from training.traces import Trace, TraceConfig
+
+__all__ = ["configure", "few_gaps", "train"]
+
+# Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
+_GAP_EVERY, _FEW = 4, 60
+# So many questions say how often the candidate is to refuse (`training.refusals`).
+_CALIBRATION = 64
+
+
+def configure(start: Path, serving: ServingConfig, settings: PassSettings) -> Any:
+    """Return the stage's settings."""
+    from training.supervised import SupervisedConfig
+
+    return SupervisedConfig(
+        learning_rate=1e-4,
+        warmup_steps=5,
+        lengths=(256, 384, 512, 768, 1280),
+        batch_tokens=2048,
+        evaluate_every=10**9,
+        compile="never",
+        packed=serving.episode.question_last,
+        two_way=serving.two_way,
+    )
+
+
+def train(begun: Begun, config: Any) -> Trained:
+    """Train, and write the version. Raises DataError where no trace could be built."""
+    from flows.retrieve_candidates import Trained
+    from retrieve.adapter_stack import stack_adapters
+    from retrieve.model import ADAPTER, RetrieveModel
+    from training.supervised import train_supervised
+    from training.traces import TraceConfig
+
+    seed = begun.settings.seed
+    shown = TraceConfig(withheld_share=0.0, question_last=begun.serving.episode.question_last, seed=seed)
+    traces = _traces(begun.training.questions, begun.pool, shown)
+    model = RetrieveModel.load(begun.start)
+    result = train_supervised(
+        model.model,
+        model.tokenizer,
+        traces,
+        begun.run,
+        config,
+        stop_after_s=begun.allowed_s,
+        report=lambda row: begun.tell(row["seconds"]),
+    )
+    fresh_folder(begun.draft)
+    stack_adapters(begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, share=begun.settings.share)
+    begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
+    # Those not trained on first.
+    questions = [*load_set(begun.dataset.held_out).questions, *begun.training.questions][:_CALIBRATION]
+    ready = _as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
+    version = begun.save(begun.draft / ADAPTER, ready, result.n_steps)
+    return Trained(version, result.seconds, {}, ("loss",))
+
+
+def _as_ready(
+    start: Path,
+    draft: Path,
+    questions: Sequence[Question],
+    pool: PassagePool,
+    serving: ServingConfig,
+    seed: int,
+) -> ServingConfig:
+    """Return the settings with which the version in `draft` refuses as often as the one in `start`."""
+    from retrieve.model import RetrieveModel
+    from training.refusals import matched_offset, refusal_scores, shown
+
+    prompts = shown(questions, pool, serving.episode, seed=seed)
+    before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
+    return replace(serving, none_offset=matched_offset(before, serving.none_offset, after))
+
+
+def _traces(questions: Sequence[Question], pool: PassagePool, config: TraceConfig) -> list[Trace]:
+    """Return episodes over the chunks that are served, so that training reads what serving shows.
+
+    Where the question stands last, those on the same passages are asked of a sheet as well, twice each on average. Not
+    shown is what the data set lacks: frozen documents, and those that changed since it was made. Refusals are taught by
+    people alone: the questions that were made are those which the model answers anyway, and beside these, refusals
+    that it does not give yet teach it to refuse everything that is harder (LOG.md, 2026-11-28).
+    """
+    from training.sheets import SheetConfig, build_sheets
+    from training.traces import build_traces
+
+    questions = few_gaps(questions)
+    traces, counts = build_traces(questions, pool, config)
+    if not traces:
+        raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
+    if config.question_last:
+        sheets = SheetConfig(traces=replace(config, most_passages=4), none_share=0.0)
+        traces += build_sheets(questions, pool, sheets, n=2 * len(questions))[0]
+    return traces
+
+
+def few_gaps(questions: Sequence[Question]) -> list[Question]:
+    """Return the questions without most that have a gap, if there are others.
+
+    Their answers are a word or two: a model that is trained on many of them answers people's questions like that.
+    """
+    others = [question for question in questions if question.kind != "cloze"]
+    gaps = [question for question in questions if question.kind == "cloze"]
+    n_answered = sum(question.answerable for question in others)
+    if not n_answered:
+        return [*others, *gaps]
+    return [*others, *gaps[: max(n_answered // _GAP_EVERY, _FEW - n_answered)]]
