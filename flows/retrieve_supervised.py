@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.pool import PassagePool
     from training.traces import Trace, TraceConfig
 
-__all__ = ["configure", "few_gaps", "train"]
+__all__ = ["as_ready", "configure", "few_gaps", "train"]
 
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
@@ -69,12 +69,12 @@ def train(begun: Begun, config: Any) -> Trained:
     begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
     # Those not trained on first.
     questions = [*load_set(begun.dataset.held_out).questions, *begun.training.questions][:_CALIBRATION]
-    ready = _as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
+    ready = as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
     version = begun.save(begun.draft / ADAPTER, ready, result.n_steps)
     return Trained(version, result.seconds, {}, ("loss",))
 
 
-def _as_ready(
+def as_ready(
     start: Path,
     draft: Path,
     questions: Sequence[Question],
@@ -82,13 +82,20 @@ def _as_ready(
     serving: ServingConfig,
     seed: int,
 ) -> ServingConfig:
-    """Return the settings with which the version in `draft` refuses as often as the one in `start`."""
+    """Return the settings with which the version in `draft` refuses as often as the one in `start`.
+
+    After another search, too: both offsets move alike.
+    """
     from retrieve.model import RetrieveModel
     from training.refusals import matched_offset, refusal_scores, shown
 
     prompts = shown(questions, pool, serving.episode, seed=seed)
     before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
-    return replace(serving, none_offset=matched_offset(before, serving.none_offset, after))
+    matched = matched_offset(before, serving.none_offset, after)
+    again = serving.none_offset_again
+    if again is not None:
+        again += matched - serving.none_offset
+    return replace(serving, none_offset=matched, none_offset_again=again)
 
 
 def _traces(questions: Sequence[Question], pool: PassagePool, config: TraceConfig) -> list[Trace]:

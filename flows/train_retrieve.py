@@ -27,8 +27,8 @@ def train_retrieve(
 ) -> Receipt:
     """Train a retrieve version on questions made from the documents and keep it as a candidate.
 
-    minutes: at most so long. stage: see `flows.retrieve_candidates`. A run that was interrupted goes on, one that was finished is found again.
-    Returns the version and its figures. Raises EmptyStore, DataError, BaseModelError.
+    minutes: at most so long. stage: see `flows.retrieve_candidates`. A run that was interrupted goes on, one that was
+    finished is found again. Returns the version and its figures. Raises EmptyStore, DataError, BaseModelError.
     """
     receipt = train_adapter(workspace, minutes, n_examples, seed, n_asked, stage)
     publish_table("retrieve-candidate", receipt["figures"], f"Held-out figures of {receipt['version']}")

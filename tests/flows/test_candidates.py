@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from flows.asked_data import generation_pool
 from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
-from flows.retrieve_supervised import few_gaps
+from flows.retrieve_supervised import as_ready, few_gaps
 from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
@@ -114,6 +115,11 @@ def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset
     ]
     assert len(prompts) == len(questions) < 64
     assert refused[0] == refused[1]
+    settings = replace(serving.serving, none_offset_again=4.0)
+    folders = serving_retrieve_path(workspace), workspace.model_path("retrieve", retrieve.version)
+    ready = as_ready(*folders, questions, pool, settings, SETTINGS.seed)
+    assert ready.none_offset == trained.serving.none_offset
+    assert ready.none_offset_again - 4.0 == ready.none_offset - settings.none_offset  # moved as far
 
 
 def test_an_answers_run_that_was_cut_short_asks_only_what_is_left(workspace, dataset, retrieve, monkeypatch):
