@@ -111,9 +111,7 @@ def _practice(questions: LabelledSet, begun: Begun) -> Sheets:
 
     for n in _ON_A_SHEET:
         try:
-            drawn = Sheets.of_pool(
-                questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed
-            )
+            drawn = Sheets.draw(questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed)
         except DataError:
             continue
         if len(drawn.sheets) * n >= _PRACTISED:
@@ -126,7 +124,7 @@ def _measured(questions: LabelledSet, begun: Begun) -> Sheets | None:
     from training.sheet_practice import Sheets
 
     try:
-        drawn = Sheets.of_pool(
+        drawn = Sheets.draw(
             questions, begun.pool, 1, n_passages=_shown(begun), often=1, seed=begun.settings.seed
         )
     except DataError:

@@ -64,7 +64,7 @@ class Sheets:
     def draw(
         cls,
         dataset: LabelledSet,
-        prep: PrepModel,
+        prep: PrepModel | PassagePool,
         n_questions: int,
         *,
         n_passages: int = 3,
@@ -74,26 +74,10 @@ class Sheets:
     ) -> Sheets:
         """Draw sheets of `n_questions` questions of a set. Raises DataError where no passages have so many.
 
-        reading: a sheet shows one document, for questions that name nothing. often: on how many sheets a question is.
+        prep: what cuts the documents into passages, or those that there are. reading: a sheet shows one document,
+        for questions that name nothing. often: on how many sheets a question is.
         """
-        pool = PassagePool.build(dataset.documents.values(), [prep])
-        return cls.of_pool(
-            dataset, pool, n_questions, n_passages=n_passages, reading=reading, often=often, seed=seed
-        )
-
-    @classmethod
-    def of_pool(
-        cls,
-        dataset: LabelledSet,
-        pool: PassagePool,
-        n_questions: int,
-        *,
-        n_passages: int = 3,
-        reading: bool = False,
-        often: int = 3,
-        seed: int = 0,
-    ) -> Sheets:
-        """Draw sheets as `draw` does, of passages that are there already."""
+        pool = _pool(dataset, prep)
         shown = TraceConfig(
             question_last=True,
             fewest_passages=n_passages,
@@ -116,13 +100,13 @@ class Sheets:
 
     @classmethod
     def draw_second_looks(
-        cls, dataset: LabelledSet, prep: PrepModel, *, n_passages: int = 3, seed: int = 0
+        cls, dataset: LabelledSet, prep: PrepModel | PassagePool, *, n_passages: int = 3, seed: int = 0
     ) -> Sheets:
         """Draw sheets of one question each, whose first results miss what another search finds, or not.
 
         Raises DataError where there are none.
         """
-        pool = PassagePool.build(dataset.documents.values(), [prep])
+        pool = _pool(dataset, prep)
         shown = TraceConfig(
             question_last=True, fewest_passages=n_passages, most_passages=n_passages, seed=seed
         )
@@ -286,6 +270,10 @@ class SheetPractice:
             )
             for (_, question), run in zip(asked, runs, strict=True)
         ]
+
+
+def _pool(dataset: LabelledSet, prep: PrepModel | PassagePool) -> PassagePool:
+    return prep if isinstance(prep, PassagePool) else PassagePool.build(dataset.documents.values(), [prep])
 
 
 def _nothing_to_search(*_: object) -> list[list[Passage]]:
