@@ -66,12 +66,14 @@ def _train(arguments: argparse.Namespace) -> int:
     from flows.cli import print_json
     from flows.datasets import ASKED_PAGE, PassSettings, synthesize_data
     from flows.prep_candidates import train_prep_candidate
-    from flows.retrieve_candidates import train_retrieve_candidate
+    from flows.retrieve_candidates import check_retrieve_stage, train_retrieve_candidate
     from flows.serving import serving_prep
     from prep.ingest import ingest
     from prep.workspace import Workspace
     from training.teacher import TeacherConfig
 
+    if arguments.kind == "retrieve":
+        check_retrieve_stage(arguments.stage)  # before anything is ingested or asked
     workspace = Workspace(arguments.workspace)
     teacher = None
     if arguments.teacher or arguments.teacher_model:

@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from training.dataset import LabelledSet
     from training.pool import PassagePool
 
-__all__ = ["RETRIEVE_STAGES", "Begun", "RetrieveStage", "Trained", "train_retrieve_candidate"]
+__all__ = [
+    "RETRIEVE_STAGES",
+    "Begun",
+    "RetrieveStage",
+    "Trained",
+    "check_retrieve_stage",
+    "train_retrieve_candidate",
+]
 
 RetrieveStage: TypeAlias = Literal["supervised", "reinforcement"]
 RETRIEVE_STAGES: tuple[RetrieveStage, ...] = get_args(RetrieveStage)
@@ -94,6 +101,12 @@ class Trained:
     curves: tuple[str, ...]
 
 
+def check_retrieve_stage(stage: str) -> None:
+    """Raise ConfigError for a stage that there is not."""
+    if stage not in RETRIEVE_STAGES:
+        raise ConfigError(f"there is no stage {stage!r} of retrieve; known are {', '.join(RETRIEVE_STAGES)}")
+
+
 def train_retrieve_candidate(
     workspace: Workspace,
     dataset: Dataset,
@@ -118,8 +131,7 @@ def train_retrieve_candidate(
         "supervised": retrieve_supervised,
         "reinforcement": retrieve_reinforcement,
     }
-    if stage not in stages:
-        raise ConfigError(f"there is no stage {stage!r} of retrieve; known are {', '.join(RETRIEVE_STAGES)}")
+    check_retrieve_stage(stage)
     start = serving_retrieve_path(workspace)
     manifest = read_retrieve_manifest(start)
     serving = ServingConfig.from_json(manifest["serving"])

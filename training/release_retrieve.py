@@ -29,11 +29,9 @@ from retrieve.model import (
     read_retrieve_manifest,
     save_retrieve_version,
 )
-from training.tune_serving import trained_two_way, worth
+from training.tune_serving import NEVER, trained_two_way, worth
 
 __all__ = ["chosen_serving", "release"]
-
-_NO_SEARCH = -1e4  # an offset that no margin outweighs
 
 
 def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[str, float]]:
@@ -52,7 +50,7 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     serving = ServingConfig(
         none_offset=best["best"]["offset"],
         unsaid_offset=best["best"].get("unsaid_offset", 0.0),
-        search_offset=searching if searching is not None else 0.0 if again is None else _NO_SEARCH,
+        search_offset=searching if searching is not None else 0.0 if again is None else NEVER,
         none_offset_again=again,
         episode=limits,
     )

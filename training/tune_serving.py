@@ -40,9 +40,9 @@ from training.episodes import Practice
 from training.mixture import part_of
 from training.rewards import Prices
 
-__all__ = ["Judged", "Tried", "best_offsets", "judge", "trained_two_way", "worth"]
+__all__ = ["NEVER", "Judged", "Tried", "best_offsets", "judge", "trained_two_way", "worth"]
 
-_NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
+NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
 _UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
@@ -93,13 +93,14 @@ def judge(
 
     taken, refused = [], []
     for row in rows:
-        one = row.taken(search_offset)
-        if again_offset is not None and row.second is not None and refuses(one, offset):
-            one = row.second
+        one, added = row.taken(search_offset), offset
+        if again_offset is not None and row.second is not None:
+            if refuses(one, offset):
+                one = row.second
+            if one is row.second:
+                added = again_offset
         taken.append(one)
-        refused.append(
-            refuses(one, again_offset if again_offset is not None and one is row.second else offset)
-        )
+        refused.append(refuses(one, added))
     answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
     right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
     n_unanswerable = len(rows) - len(answerable)
@@ -174,7 +175,7 @@ def _try_all(
 ) -> list[Tried]:
     """Answer a set's questions, told never to refuse: without and, where asked for, with a second search."""
     answered = []
-    for search_offset in (_NEVER, _ALWAYS)[: 1 + again]:
+    for search_offset in (NEVER, _ALWAYS)[: 1 + again]:
         model.serving = replace(model.serving, search_offset=search_offset)
         with Practice.open(held, store, model, prep, limit=questions) as practice:
             answered.append(answer_all(practice, searches=1 + again))
@@ -239,7 +240,7 @@ def main() -> None:
                 question_last=arguments.question_last or trained.episode.question_last,
             )
             serving = replace(
-                trained, none_offset=_NEVER, search_offset=0.0, unsaid_offset=0.0, episode=limits
+                trained, none_offset=NEVER, search_offset=0.0, unsaid_offset=0.0, episode=limits
             )
             model = RetrieveModel.load(version, serving=serving)
             by_set = {

@@ -201,3 +201,12 @@ def test_the_choices_offered_are_those_that_exist():
     assert cli_train.STAGES == prep_candidates.STAGES
     assert cli_train.KINDS == MODEL_KINDS
     assert cli.SUITES == suites.SUITES
+
+
+def test_a_stage_that_a_model_lacks_is_refused_before_anything_is_ingested(tmp_path, capsys):
+    (tmp_path / "a.md").write_text("# Bees\n\nBees make honey.\n", encoding="utf-8")
+    place = tmp_path / "w"
+    train = ["train", "retrieve", "--stage", "contrastive", "--corpus", str(tmp_path / "a.md")]
+    assert main([*train, "--workspace", str(place)]) == 2
+    assert "there is no stage 'contrastive' of retrieve" in capsys.readouterr().err
+    assert not place.exists()
