@@ -6,8 +6,9 @@ Runs over the held-out documents of sets that may be trained on (`training.mixtu
 and the questions of all judged together, every fifth question's evidence withheld. The model answers every question,
 told never to refuse, and the margin of its refusal is kept, and how much of the question the passages left unsaid; all
 offsets are then judged without running the model again. With `--second-search` it does so twice, told never and always
-to search once more, and the margin of that is kept as well: what is judged then is when to, and whether to before none
-is reported (`retrieve.looking_again`).
+to search once more, and the margin of that is kept as well: what is judged then is when to. With `--before-none` it is
+told always to report none first, and what is judged is whether to search before none is reported, and how readily to
+report it afterwards (`retrieve.looking_again`).
 """
 
 from __future__ import annotations
@@ -40,9 +41,24 @@ from training.episodes import Practice
 from training.mixture import part_of
 from training.rewards import Prices
 
-__all__ = ["NEVER", "Judged", "Tried", "best_offsets", "judge", "trained_two_way", "worth"]
+__all__ = [
+    "BEFORE_NONE",
+    "CHOSEN",
+    "NEVER",
+    "Judged",
+    "Tried",
+    "best_offsets",
+    "forced",
+    "judge",
+    "trained_two_way",
+    "worth",
+]
 
 NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
+CHOSEN, BEFORE_NONE = (
+    "chosen",
+    "before none",
+)  # what leads to a second search: the model's choice, or a report of none
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
 _UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
@@ -170,18 +186,33 @@ def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) ->
     return rows
 
 
+def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
+    """Return what never refuses: with one search and, where asked for, with two, by choice or in the place of none."""
+    once = replace(serving, none_offset=NEVER, none_offset_again=None, unsaid_offset=0.0, search_offset=NEVER)
+    twice = {
+        None: [],
+        CHOSEN: [replace(once, search_offset=_ALWAYS)],
+        BEFORE_NONE: [replace(once, none_offset=_ALWAYS, none_offset_again=NEVER)],
+    }
+    return [once, *twice[again]]
+
+
 def _try_all(
-    held: LabelledSet, store: Path, model: RetrieveModel, prep: PrepModel, questions: int, *, again: bool
+    held: LabelledSet, store: Path, model: RetrieveModel, prep: PrepModel, questions: int, again: str | None
 ) -> list[Tried]:
     """Answer a set's questions, told never to refuse: without and, where asked for, with a second search."""
     answered = []
-    for search_offset in (NEVER, _ALWAYS)[: 1 + again]:
-        model.serving = replace(model.serving, search_offset=search_offset)
+    for serving in forced(model.serving, again):
+        model.serving = serving
         with Practice.open(held, store, model, prep, limit=questions) as practice:
-            answered.append(answer_all(practice, searches=1 + again))
+            answered.append(answer_all(practice, searches=1 if again is None else 2))
     first, second = answered[0], answered[-1] if again else None
     return [
-        Tried(one, run.actions[0].search_margin, None if second is None else second[number][1])
+        Tried(
+            one,
+            run.actions[0].search_margin if again == CHOSEN else math.nan,
+            None if second is None else second[number][1],
+        )
         for number, (run, one) in enumerate(first)
     ]
 
@@ -215,7 +246,21 @@ def main() -> None:
         default=[EpisodeLimits().score_margin],
         help="of the passages, see EpisodeLimits (2: all are shown)",
     )
-    parser.add_argument("--second-search", action="store_true", help="choose when to search once more, too")
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument(
+        "--second-search",
+        dest="again",
+        action="store_const",
+        const=CHOSEN,
+        help="choose when to search once more, too",
+    )
+    second.add_argument(
+        "--before-none",
+        dest="again",
+        action="store_const",
+        const=BEFORE_NONE,
+        help="choose whether to search before none is reported, and how readily to report it then",
+    )
     parser.add_argument(
         "--question-last", action="store_true", help="a run whose traces have the question last"
     )
@@ -239,18 +284,10 @@ def main() -> None:
                 score_margin=margin,
                 question_last=arguments.question_last or trained.episode.question_last,
             )
-            serving = replace(
-                trained, none_offset=NEVER, search_offset=0.0, unsaid_offset=0.0, episode=limits
-            )
-            model = RetrieveModel.load(version, serving=serving)
+            model = RetrieveModel.load(version, serving=replace(trained, episode=limits))
             by_set = {
                 one.name: _try_all(
-                    one,
-                    Path(folder) / one.name,
-                    model,
-                    prep,
-                    arguments.questions,
-                    again=arguments.second_search,
+                    one, Path(folder) / one.name, model, prep, arguments.questions, arguments.again
                 )
                 for one in held
             }
@@ -258,7 +295,7 @@ def main() -> None:
             best = best_offsets(rows)
             shown = {"passages": n_passages, "score_margin": margin}
             shown |= {"question_last": limits.question_last, "best": best}
-            shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.second_search else None)
+            shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.again == CHOSEN else None)
             shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
             print(json.dumps(shown), flush=True)
             results.append(
