@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -346,13 +347,24 @@ def _with_store(options: Any, policy: Policy, config: ReinforceConfig, start: Pa
         )
 
 
-def _read_sheets(practised: Path, held_out: Path, n_held_out: int) -> tuple[Sheets, Sheets]:
-    """Return both, of the held-out ones as many as have so many questions. Raises DataError where they share one."""
-    drawn, held = Sheets.load(practised), Sheets.load(held_out)
+def _read_sheets(
+    practised: Sequence[Path], held_out: Sequence[Path], n_held_out: int
+) -> tuple[Sheets, Sheets]:
+    """Return both, of the held-out ones so many questions, of each folder as many. Raises DataError."""
+    drawn = reduce(Sheets.joined, map(Sheets.load, practised))
+    parts = [Sheets.load(folder) for folder in held_out]
+    each = n_held_out // len(parts)
+    held = reduce(
+        Sheets.joined,
+        [replace(one, sheets=one.sheets[: max(1, each // one.n_questions)]) for one in parts],
+    )
     if shared := {one.id for one in drawn.dataset.questions} & {one.id for one in held.dataset.questions}:
-        raise DataError(f"{len(shared)} questions of {held_out} are in {practised}, too")
-    held.sheets = held.sheets[: max(1, n_held_out // held.n_questions)]
+        raise DataError(f"{len(shared)} questions of {_names(held_out)} are in {_names(practised)}, too")
     return drawn, held
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -373,9 +385,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sheets",
         type=Path,
-        help="practise on sheets drawn before (training.sheet_practice), without a store",
+        nargs="+",
+        metavar="FOLDER",
+        help="practise on sheets drawn before (training.sheet_practice), without a store; those of all folders in turn",
     )
-    parser.add_argument("--held-out-sheets", type=Path, help="with --sheets: measure on these")
+    parser.add_argument(
+        "--held-out-sheets", type=Path, nargs="+", metavar="FOLDER", help="with --sheets: measure on these"
+    )
     parser.add_argument(
         "--run", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
     )
@@ -399,7 +415,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sheets = _read_sheets(options.sheets, options.held_out_sheets, options.held_out)
         n_questions = sheets[0].n_questions
         if config.sheet_questions not in (0, n_questions):
-            raise ConfigError(f"{options.sheets} wants sheet_questions = {n_questions} in the settings")
+            raise ConfigError(
+                f"{_names(options.sheets)} wants sheet_questions = {n_questions} in the settings"
+            )
         config = replace(config, sheet_questions=n_questions)
     start = options.start or shipped_retrieve()
     device = "cuda" if torch.cuda.is_available() else "cpu"

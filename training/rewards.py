@@ -6,7 +6,9 @@
     0.4 - 0.7    partly right
     0.8 - 1.0    right: a close answer, or abstaining where nothing else is right
 
-Within a band, citations and F1 decide. A price for tokens and searches is taken off,
+Within a band, citations and F1 decide. A broad question has no short answer to be close to: its report is wrong where
+no quote touches the evidence, partly right where most do not or the statement says next to nothing, and right
+otherwise, the more it quotes of the evidence the better. A price for tokens and searches is taken off,
 less than what lies between two bands. It reads the judged row that evaluation reports (`training.results.AnswerRow`),
 never the episode's text, so that nothing a document says can raise it.
 """
@@ -16,13 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prep.errors import ConfigError
+from retrieve.wording import content_words
 from training.results import CORRECT_F1, AnswerRow
 
-__all__ = ["MALFORMED", "Prices", "reward"]
+__all__ = ["BROAD_KINDS", "MALFORMED", "Prices", "reward"]
+
+BROAD_KINDS = frozenset({"long", "section", "clause"})  # of questions that ask for more than a short answer
 
 MALFORMED = 0.0
 _WRONG, _ABSTAINED, _PARTLY, _RIGHT = 0.1, 0.3, 0.4, 0.8
 _PARTLY_F1 = 0.3  # below it an answer is wrong
+_FEWEST_WORDS = 5  # that mean something: what says fewer is no answer to a broad question
+_ENOUGH_QUOTES = 4  # of the evidence: more of them are worth no more
 _GAP = 0.1  # between bands; prices stay below it
 
 
@@ -61,12 +68,24 @@ def _worth(row: AnswerRow) -> float:
         return 1.0 if row.abstained else _WRONG
     if row.abstained:
         return _ABSTAINED
+    if row.kind in BROAD_KINDS:
+        return _worth_broad(row)
     if row.f1 < _PARTLY_F1:
         return _WRONG + 0.1 * cited
     if row.f1 < CORRECT_F1:
         close = (row.f1 - _PARTLY_F1) / (CORRECT_F1 - _PARTLY_F1)
         return _PARTLY + 0.15 * close + 0.15 * cited
     return _RIGHT + 0.1 * (row.f1 - CORRECT_F1) / (1 - CORRECT_F1) + 0.1 * cited
+
+
+def _worth_broad(row: AnswerRow) -> float:
+    quotes = row.citation_precision * row.n_quotes
+    if quotes == 0:
+        return _WRONG
+    says = len(content_words(row.prediction))
+    if row.citation_precision < CORRECT_F1 or says < _FEWEST_WORDS:
+        return _PARTLY + 0.15 * row.citation_precision + 0.15 * min(says / _FEWEST_WORDS, 1)
+    return _RIGHT + 0.1 * row.citation_precision + 0.1 * min(quotes / _ENOUGH_QUOTES, 1)
 
 
 def _harmonic(a: float, b: float) -> float:

@@ -1,6 +1,6 @@
 """Sheets to practise on: passages drawn beforehand, several questions on each, and how their episodes go.
 
-    python -m training.sheet_practice --data DATA --out FOLDER [--unseen] [--held-out] [--second-looks]
+    python -m training.sheet_practice --data DATA --out FOLDER [--unseen] [--held-out] [--second-looks | --broad]
 
 Nothing is searched, so that neither a store nor a prep model is needed where episodes are run: sheets are drawn on one
 machine (this command) and practised on, on another (`training.reinforce --sheets`). A folder of sheets is a labelled
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,8 @@ SETS = {
     "amazon_reviews": True,
     "reddit": True,
 }  # set → whether its questions name nothing
+# Of questions that ask for more than a short answer.
+BROAD_SETS = ("qmsum_train", "contractnli", "clapnq_dev", "medquad")
 EVERY = 4  # so many-th question of them, or document of those to read, is kept for practice
 READING_SHARE = 0.33  # sheets of a set to read, to those that are searched
 _NONE_SHARE = 0.25  # of a sheet's questions, near misses
@@ -69,13 +71,15 @@ class Sheets:
         *,
         n_passages: int = 3,
         reading: bool = False,
+        broad: bool = False,
         often: int = 3,
         seed: int = 0,
     ) -> Sheets:
         """Draw sheets of `n_questions` questions of a set. Raises DataError where no passages have so many.
 
         prep: what cuts the documents into passages, or those that there are. reading: a sheet shows one document,
-        for questions that name nothing. often: on how many sheets a question is.
+        for questions that name nothing. broad: they ask for more than a short answer. often: on how many sheets a
+        question is.
         """
         pool = _pool(dataset, prep)
         shown = TraceConfig(
@@ -84,6 +88,7 @@ class Sheets:
             most_passages=n_passages,
             withheld_share=0.1,
             reading=reading,
+            several=broad,
             seed=seed,
         )
         config = SheetConfig(
@@ -117,7 +122,14 @@ class Sheets:
         return cls(dataset, sheets)
 
     def joined(self, other: Sheets) -> Sheets:
-        """Return the sheets of both, those of either in turn as far as there are. Ids must differ."""
+        """Return the sheets of both, those of either in turn as far as there are. Ids must differ.
+
+        Raises DataError where they have different numbers of questions.
+        """
+        if self.n_questions != other.n_questions:
+            raise DataError(
+                f"sheets of {self.n_questions} questions and of {other.n_questions} cannot be practised on together"
+            )
         n = max(len(self.sheets), len(other.sheets))
         order = sorted(
             [
@@ -312,6 +324,19 @@ def unseen_part(dataset: LabelledSet, *, reading: bool, measured: bool = False) 
     )
 
 
+def _parts(data: Path, options: argparse.Namespace) -> Iterator[tuple[LabelledSet, bool]]:
+    """Yield what sheets are drawn of, and whether its questions name nothing."""
+    if options.broad:
+        for name in BROAD_SETS:
+            yield unseen_part(load_set(data / name), reading=False, measured=options.held_out), False
+        return
+    for name, reading in SETS.items():
+        if (options.held_out or options.second_looks) and name != DEVELOPMENT:
+            continue
+        chosen = load_set(data / name)
+        yield _chosen(chosen, reading=reading, held_out=options.held_out, unseen=options.unseen), reading
+
+
 def _chosen(dataset: LabelledSet, *, reading: bool, held_out: bool, unseen: bool) -> LabelledSet:
     if unseen:
         return unseen_part(dataset, reading=reading, measured=held_out)
@@ -335,11 +360,18 @@ def main() -> None:
         action="store_true",
         help=f"of held-out documents, of {DEVELOPMENT}'s the half that is not --held-out --unseen",
     )
-    parser.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--second-looks",
         action="store_true",
         help=f"of {DEVELOPMENT} alone, one question a sheet: first results without its evidence, then another search's",
     )
+    kinds.add_argument(
+        "--broad",
+        action="store_true",
+        help=f"of {', '.join(BROAD_SETS)}: questions that ask for more than a short answer; always --unseen",
+    )
+    parser.add_argument("--most", type=int, help="sheets of one set (default: all, of those to read fewer)")
     parser.add_argument("--questions", type=int, default=4, help="on a sheet")
     parser.add_argument("--passages", type=int, default=3, help="on a sheet; as many as the version is shown")
     parser.add_argument("--prep", default=None, help="a prep model version; the shipped one by default")
@@ -348,31 +380,27 @@ def main() -> None:
     prep = PrepModel.load(arguments.prep)
     drawn: Sheets | None = None
     most: int | None = None
-    for name, reading in SETS.items():
-        if (arguments.held_out or arguments.second_looks) and name != DEVELOPMENT:
-            continue
-        chosen = _chosen(
-            load_set(arguments.data / name),
-            reading=reading,
-            held_out=arguments.held_out,
-            unseen=arguments.unseen,
-        )
+    for chosen, reading in _parts(arguments.data, arguments):
         often = 1 if arguments.held_out or (arguments.unseen and reading) else 3
         shown = {"n_passages": arguments.passages, "seed": arguments.seed}
         if arguments.second_looks:
             more = Sheets.draw_second_looks(chosen, prep, **shown)
         else:
-            more = Sheets.draw(chosen, prep, arguments.questions, reading=reading, often=often, **shown)
+            broad = arguments.broad
+            more = Sheets.draw(
+                chosen, prep, arguments.questions, reading=reading, broad=broad, often=often, **shown
+            )
+        if drawn is None:
+            most = None if arguments.unseen or arguments.broad else round(READING_SHARE * len(more.sheets))
+        more = replace(
+            more, sheets=more.sheets[: arguments.most if drawn is None or arguments.most else most]
+        )
         asked = {question.id for sheet in more.sheets for question in sheet.questions}
         print(
-            f"{name}: {len(asked)} of {len(chosen.questions)} questions, {len(more.sheets)} sheets",
+            f"{chosen.name}: {len(asked)} of {len(chosen.questions)} questions, {len(more.sheets)} sheets",
             flush=True,
         )
-        if drawn is None:
-            drawn = more
-            most = None if arguments.unseen else round(READING_SHARE * len(more.sheets))
-        else:
-            drawn = drawn.joined(replace(more, sheets=more.sheets[:most]))
+        drawn = more if drawn is None else drawn.joined(more)
     assert drawn is not None
     drawn.save(arguments.out)
 

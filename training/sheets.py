@@ -3,9 +3,10 @@
 A sheet is drawn as serving would show it: the first results of one question, with or without its evidence. The other
 questions whose evidence stands in them are asked as well, and so are near misses: questions that have some of them
 among their results, but no evidence there. Of sets whose questions name nothing a sheet shows one document, without
-near misses. The question stands behind the passages (`retrieve.episode.EpisodeLimits.question_last`), so all traces of
-a sheet begin alike, and `training.packs` reads what is alike once. Of the near misses some are searched for again; what
-such a search finds is for `training.traces`.
+near misses. A broad question (`TraceConfig.several`) is asked where a part of its evidence stands. The question stands
+behind the passages (`retrieve.episode.EpisodeLimits.question_last`), so all traces of a sheet begin alike, and
+`training.packs` reads what is alike once. Of the near misses some are searched for again; what such a search finds is
+for `training.traces`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from prep.checks import check_counts
+from prep.document import Span
 from prep.errors import ConfigError
 from retrieve.episode import NONE, Episode, EpisodeLimits, Passage
 from retrieve.tags import escape
@@ -96,7 +98,7 @@ def draw_sheets(
     traces = config.traces
     titles = {passage.document_id: passage.title for passage in pool.passages}
     asked = [named(question, titles) if traces.title_in_question else question for question in questions]
-    asked = [question for question in asked if question.answerable and taught_answer(question, traces)]
+    asked = [question for question in asked if question.answerable and _fit(question, traces)]
     if traces.reading:
         ranked: list[list[Passage]] = [[] for _ in asked]
     else:
@@ -205,7 +207,7 @@ class _Sheets:
         self.questions, self.ranked, self.pool = questions, ranked, pool
         self.config, self.rng = config, random.Random(config.traces.seed)
         self.twins = with_twins(questions)
-        self.spans = [evidence_of(one, taught_answer(one, config.traces), pool) for one in questions]
+        self.spans = [_evidence(one, pool, config.traces) for one in questions]
         self.used: Counter[int] = Counter()
         self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
         self.nearest: list[set[tuple[str, int]]] = []  # each one's first results, its evidence aside
@@ -236,7 +238,8 @@ class _Sheets:
             question = self.questions[number]
             if self.used[number] >= config.often or question.question in texts:
                 continue
-            if all(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
+            enough = any if traces.several else all
+            if enough(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
             elif self.nearest[number] & places and not may_answer(shown, self.twins[number]):
                 missed.append(number)
@@ -272,6 +275,17 @@ class _Sheets:
         order = sorted(hits)
         self.rng.shuffle(order)
         return sorted(order, key=lambda number: -hits[number])
+
+
+def _evidence(question: Question, pool: PassagePool, config: TraceConfig) -> list[Span]:
+    if config.several:
+        return list(question.evidence)
+    return evidence_of(question, taught_answer(question, config), pool)
+
+
+def _fit(question: Question, config: TraceConfig) -> bool:
+    """Whether an answer can be told right: by its words, or a broad question's by what it quotes."""
+    return bool(question.evidence if config.several else taught_answer(question, config))
 
 
 def _place(passage: Passage) -> tuple[str, int]:
