@@ -43,7 +43,7 @@ from training.run_folder import RunFolder
 from training.sheet_practice import SheetPractice, Sheets
 from training.significance import Difference
 
-__all__ = ["ReinforceConfig", "Reinforced", "reinforce"]
+__all__ = ["ReinforceConfig", "Reinforced", "read_sheets", "reinforce"]
 
 # transformers has renamed it.
 _NO_CHECKPOINTING: dict[str, Any] = {
@@ -347,7 +347,7 @@ def _with_store(options: Any, policy: Policy, config: ReinforceConfig, start: Pa
         )
 
 
-def _read_sheets(
+def read_sheets(
     practised: Sequence[Path], held_out: Sequence[Path], n_held_out: int
 ) -> tuple[Sheets, Sheets]:
     """Return both, of the held-out ones so many questions, of each folder as many. Raises DataError."""
@@ -412,7 +412,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = ReinforceConfig.from_toml(options.config) if options.config else ReinforceConfig()
     sheets: tuple[Sheets, Sheets] | None = None
     if options.sheets is not None:
-        sheets = _read_sheets(options.sheets, options.held_out_sheets, options.held_out)
+        sheets = read_sheets(options.sheets, options.held_out_sheets, options.held_out)
         n_questions = sheets[0].n_questions
         if config.sheet_questions not in (0, n_questions):
             raise ConfigError(

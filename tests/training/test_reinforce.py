@@ -29,7 +29,7 @@ from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.mixture import held_out_documents
-from training.reinforce import ReinforceConfig, Reinforced, main, reinforce
+from training.reinforce import ReinforceConfig, Reinforced, main, read_sheets, reinforce
 from training.rival_sets import of_sheets, of_store
 from training.sheet_practice import SheetPractice, Sheets, practice_part, unseen_part
 
@@ -505,6 +505,8 @@ def test_sheets_are_practised_on_from_the_command_line(
     assert [row["step"] for row in log_rows(tmp_path / "run") if "reward" in row] == [1, 2]
     with pytest.raises(DataError, match="are in"):
         main([*given, *sheets[:3], str(tmp_path / "practice")])
+    with pytest.raises(DataError, match="are in"):
+        main([*given, *sheets, str(tmp_path / "practice")])
     shutil.copytree(tmp_path / "practice", tmp_path / "other")
     lines = (tmp_path / "other" / "sheets.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "other" / "sheets.jsonl").write_text("".join(lines[1:]))
@@ -533,6 +535,21 @@ def test_sheets_of_two_sets_take_turns() -> None:
     joined = drawn.joined(other)
     assert len(joined.sheets) == len(drawn.sheets) + 2
     assert joined.sheets[:2] == [drawn.sheets[0], other.sheets[0]]
+    with pytest.raises(DataError, match="of 2 questions and of 1"):
+        drawn.joined(Sheets.draw(small_set(), LinePrep(), 1))
+
+
+def test_sheets_of_several_folders_are_practised_on_and_of_each_as_many_measured(tmp_path: Path) -> None:
+    whole, names = small_set(), ("a", "b", "held a", "held b")
+    for number, name in enumerate(names):
+        some = replace(whole, questions=whole.questions[number::4])
+        Sheets.draw(some, LinePrep(), 1, often=1).save(tmp_path / name)
+    a, b, held_a, held_b = (tmp_path / name for name in names)
+    drawn, held = read_sheets([a, b], [held_a, held_b], 2)
+    assert len(drawn.sheets) == len(Sheets.load(a).sheets) + len(Sheets.load(b).sheets)
+    assert held.sheets == [Sheets.load(held_a).sheets[0], Sheets.load(held_b).sheets[0]]
+    with pytest.raises(DataError, match="are in"):
+        read_sheets([a, b], [held_a, b], 2)
 
 
 def test_what_is_kept_for_practice_is_by_question_or_by_document() -> None:

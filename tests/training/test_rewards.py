@@ -66,6 +66,34 @@ def test_the_worth_of_plain_cases() -> None:
     assert reward(answer_row(completion_tokens=20, n_searches=2)) == pytest.approx(1.0 - 0.01 - 0.02)
 
 
+SAYS = "The committee decided to leave the microphone procedures as they had been"
+
+
+def broad(**changed: Any) -> AnswerRow:
+    """A report on a broad question, whose words no short answer is close to."""
+    return answer_row(**({"kind": "long", "f1": 0.1, "prediction": SAYS, "n_quotes": 2} | changed))
+
+
+def test_a_broad_question_is_paid_for_what_its_report_quotes_and_says() -> None:
+    free = Prices(token=0.0, search=0.0)
+    assert reward(broad(), free) == pytest.approx(0.95)
+    assert reward(broad(n_quotes=4), free) == reward(broad(n_quotes=9), free) == pytest.approx(1.0)
+    assert reward(broad(f1=0.9), free) == reward(broad(), free)
+    assert reward(broad(citation_precision=0.0, citation_recall=0.0), free) == pytest.approx(0.1)
+    assert reward(broad(abstained=True, n_quotes=0), free) == pytest.approx(0.3)
+    assert reward(broad(expects_answer=False), free) == pytest.approx(0.1)
+    assert reward(broad(expects_answer=False, abstained=True), free) == pytest.approx(1.0)
+
+
+@given(st.integers(1, 9), st.sampled_from([0.2, 0.4]), st.sampled_from(["", "yes", "two words"]))
+def test_of_a_broad_question_what_says_or_proves_little_is_only_partly_right(
+    n_quotes: int, share: float, words: str
+) -> None:
+    refused, right = reward(broad(abstained=True)), reward(broad(n_quotes=1))
+    for one in (broad(n_quotes=n_quotes, prediction=words), broad(n_quotes=5, citation_precision=share)):
+        assert refused < reward(one) < right
+
+
 def test_prices_that_could_cross_a_band_are_refused() -> None:
     for wrong in ({"most": 0.1}, {"token": -1.0}):
         with pytest.raises(ConfigError):

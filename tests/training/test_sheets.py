@@ -153,6 +153,32 @@ def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(
                 assert not any(span.overlaps(p) for p in sheet.passages for span in evidence)
 
 
+def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: PassagePool) -> None:
+    """Every town's four lines are the evidence of a question without a short answer; three passages are shown."""
+    broad = [
+        replace(
+            BY_ID[f"{name}-{THINGS[0]}"],
+            id=f"all-{name}",
+            question=f"What was built in {name}?",
+            answers=(),
+            kind="long",
+            evidence=tuple(span for thing in THINGS for span in BY_ID[f"{name}-{thing}"].evidence),
+        )
+        for name in NAMES
+    ]
+    config = SheetConfig(traces=replace(SHOWN, several=True, withheld_share=0.0), often=2)
+    drawn = list(draw_sheets(broad, pool, config))
+    asked = [(sheet, question) for sheet in drawn for question in sheet.questions]
+    assert {question.id for _, question in asked} == {question.id for question in broad}
+    for sheet, question in asked:
+        touched = sum(any(span.overlaps(one) for one in sheet.passages) for span in question.evidence)
+        assert (touched == 0) is question.withheld
+        assert touched < len(question.evidence)
+    assert any(question.withheld for _, question in asked)
+    plain = replace(config, traces=replace(config.traces, several=False))
+    assert not list(draw_sheets(broad, pool, plain))  # no answer that words could be measured by
+
+
 def test_settings_that_make_no_sheets_are_refused() -> None:
     with pytest.raises(ConfigError, match="search_share"):
         SheetConfig(search_share=1.5)

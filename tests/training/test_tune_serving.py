@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prep.errors import DataError
+from retrieve.model import ServingConfig
 from training.release_retrieve import chosen_serving
-from training.tune_serving import Judged, Tried, best_offsets, judge, trained_two_way
+from training.tune_serving import (
+    BEFORE_NONE,
+    CHOSEN,
+    Judged,
+    Tried,
+    best_offsets,
+    forced,
+    judge,
+    trained_two_way,
+)
 
 
 def tried(
@@ -79,6 +90,23 @@ def test_none_is_looked_for_again_where_that_pays() -> None:
     assert served.none_offset_again == best["again_offset"]
     assert served.episode.max_searches == 2
     assert served.search_offset < -1e3  # no search is made for another reason, as was tuned
+
+
+def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
+    """What a decoder makes of the offsets: margins of trained models are far below these."""
+    served = ServingConfig(none_offset=1.0, none_offset_again=4.0, search_offset=0.5, unsaid_offset=3.0)
+    (once,) = forced(served, None)
+    assert once.none_offset < -1e3
+    assert once.search_offset < -1e3
+    assert (once.none_offset_again, once.unsaid_offset) == (None, 0.0)
+    first, chosen = forced(served, CHOSEN)
+    assert first == once
+    assert chosen == replace(once, search_offset=-once.search_offset)
+    first, before_none = forced(served, BEFORE_NONE)
+    assert first == once
+    assert before_none.none_offset > 1e3
+    assert before_none.none_offset_again == once.none_offset
+    assert before_none.search_offset == once.search_offset
 
 
 def test_what_is_left_unsaid_counts_where_it_tells_more_than_the_margin() -> None:
