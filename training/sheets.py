@@ -247,7 +247,7 @@ class _Sheets:
                 continue
             texts.add(question.question)
         self.rng.shuffle(missed)
-        n_none = round(config.none_share * config.most_questions)
+        n_none = self._about(config.none_share * config.most_questions)
         answered = answered[: config.most_questions - n_none]
         if len(answered) + n_none < config.most_questions:  # few are answered: fewer near misses, but one
             n_none = min(n_none, max(1, round(config.none_share / (1 - config.none_share) * len(answered))))
@@ -257,6 +257,10 @@ class _Sheets:
         self.used.update(chosen)
         asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
         return Sheet(tuple(shown), tuple(asked))
+
+    def _about(self, n: float) -> int:
+        """Return a whole number, n on average."""
+        return int(n) if n == int(n) else int(n + self.rng.random())
 
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
         traces = self.config.traces
