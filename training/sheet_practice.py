@@ -379,7 +379,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prep = PrepModel.load(arguments.prep)
     drawn: Sheets | None = None
-    most: int | None = None
+    most: int | None = arguments.most
     for chosen, reading in _parts(arguments.data, arguments):
         often = 1 if arguments.held_out or (arguments.unseen and reading) else 3
         shown = {"n_passages": arguments.passages, "seed": arguments.seed}
@@ -390,11 +390,9 @@ def main() -> None:
             more = Sheets.draw(
                 chosen, prep, arguments.questions, reading=reading, broad=broad, often=often, **shown
             )
-        if drawn is None:
-            most = None if arguments.unseen or arguments.broad else round(READING_SHARE * len(more.sheets))
-        more = replace(
-            more, sheets=more.sheets[: arguments.most if drawn is None or arguments.most else most]
-        )
+        more = replace(more, sheets=more.sheets[:most])
+        if most is None and not (arguments.unseen or arguments.broad):
+            most = round(READING_SHARE * len(more.sheets))  # of those that come now
         asked = {question.id for sheet in more.sheets for question in sheet.questions}
         print(
             f"{chosen.name}: {len(asked)} of {len(chosen.questions)} questions, {len(more.sheets)} sheets",
