@@ -1,14 +1,14 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
-                                          [--flip 0.3] [--poison 6] [--json FILE]
+                                          [--new-topics DIR/drcd_dev] [--flip 0.3] [--poison 6] [--json FILE]
 
-The set's documents are dealt into old and new topics. The old ones are ingested and asked about, a cycle runs; then the
-new ones come, the questions are mostly about them, and a second cycle runs. Users are simulated from the labels: they
-say whether an answer helped, and half of them what it should have been. Of each document half of the questions are
-asked by users. A quarter measures what serves, for old and new topics apart, with all documents ingested, before and
-after each cycle. A quarter is frozen for the gate, as labelled questions of the users' own: those on old topics from
-the first cycle on, those on new ones from the second.
+The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
+asked about, a cycle runs; then the new ones come, the questions are mostly about them, and a second cycle runs. Users
+are simulated from the labels: they say whether an answer helped, and half of them what it should have been. Of each
+document half of the questions are asked by users. A quarter measures what serves, for old and new topics apart, with
+all documents ingested, before and after each cycle. A quarter is frozen for the gate, as labelled questions of the
+users' own: those on old topics from the first cycle on, those on new ones from the second.
 
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
@@ -70,15 +70,26 @@ class Stream:
     gate: dict[str, LabelledSet]
 
 
-def deal(labelled: LabelledSet, seed: int) -> Stream:
+def asked_about(labelled: LabelledSet) -> list[str]:
+    """Return the ids of the documents that questions are on."""
+    return sorted({span.document_id for question in labelled.questions for span in question.evidence})
+
+
+def deal(labelled: LabelledSet, seed: int, others: LabelledSet | None = None) -> Stream:
     """Deal documents to old and new topics; of each one's questions two in four go to users, one to the gate.
 
-    Half are old, or as many as the gate wants its questions to be on, where there are few.
+    Half are old, or as many as the gate wants its questions to be on, where there are few. others: what the new ones
+    are instead; then all of the set's are old.
     """
-    names = sorted({span.document_id for question in labelled.questions for span in question.evidence})
-    random.Random(seed).shuffle(names)
-    n_old = max(-(-len(names) // 2), min(GateConfig().min_documents, len(names) - 1))
-    topics = {"old": sorted(names[:n_old]), "new": sorted(names[n_old:])}
+    names = asked_about(labelled)
+    if others is None:
+        random.Random(seed).shuffle(names)
+        n_old = max(-(-len(names) // 2), min(GateConfig().min_documents, len(names) - 1))
+        topics = {"old": sorted(names[:n_old]), "new": sorted(names[n_old:])}
+    else:
+        topics = {"old": names, "new": asked_about(others)}
+        labelled = joined(labelled, others)
+        names = [*topics["old"], *topics["new"]]
     of = {
         name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
         for name in names
@@ -96,6 +107,16 @@ def deal(labelled: LabelledSet, seed: int) -> Stream:
             )
             for topic, some in topics.items()
         },
+    )
+
+
+def joined(one: LabelledSet, other: LabelledSet) -> LabelledSet:
+    """Return the documents and questions of both, under the first one's name. Ids must differ."""
+    return replace(
+        one,
+        documents=one.documents | other.documents,
+        formats=one.formats | other.formats,
+        questions=[*one.questions, *other.questions],
     )
 
 
@@ -160,9 +181,12 @@ class Flywheel:
         self.place.path.mkdir(parents=True, exist_ok=True)
         self.notes = self.place.path / "flywheel.json"
         self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
-        whole = load_set(options.data)
-        self.labelled = whole if options.documents == "all" else part_of(whole, held_out=True)
-        self.stream = deal(self.labelled, options.seed)
+        old, *new = (
+            whole if options.documents == "all" else part_of(whole, held_out=True)
+            for whole in map(load_set, filter(None, (options.data, options.new_topics)))
+        )
+        self.stream = deal(old, options.seed, *new)
+        self.labelled = joined(old, new[0]) if new else old
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
         for topic, questions in self.stream.gate.items():
             save_set(questions, self.beside / f"gate-{topic}")
@@ -259,6 +283,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--documents", default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
     )
+    parser.add_argument("--new-topics", help="another labelled set, whose documents are the new topics")
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")

@@ -11,6 +11,7 @@ from fixture_cycle import TOML
 
 from flows.cycle import cycles
 from flows.datasets import document_formats, find_dataset
+from prep.document import Document, Span
 from prep.manifest import read_json
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher
@@ -44,6 +45,34 @@ def test_two_cycles_run_and_every_stage_has_its_figures(done):
         assert set(done[stage]) == {"old", "new"}
         assert set(done[stage]["new"]) == set(flywheel_cycles.FIGURES)
     assert [len(done[stage]) - 1 for stage in ("cycle 1", "cycle 2")] == [1, 1]
+
+
+def test_the_new_topics_may_be_another_set_s():
+    def labelled(name, n):
+        documents = {f"{name}-{i}": Document(f"{name}-{i}", name, f"{name} {i} is old.") for i in range(n)}
+        questions = [
+            Question(f"{one}-{number}", "how old", ("old",), (Span(one, 0, 4),))
+            for one in documents
+            for number in range(4)
+        ]
+        return LabelledSet(documents, dict.fromkeys(documents, "text"), questions, name)
+
+    old, new = labelled("a", 6), labelled("b", 3)
+    stream = flywheel_cycles.deal(old, 0, new)
+    assert {topic: {one.id for one in some} for topic, some in stream.documents.items()} == {
+        "old": set(old.documents),
+        "new": set(new.documents),
+    }
+    for part in (stream.asked, stream.measured, {topic: one.questions for topic, one in stream.gate.items()}):
+        assert {question.evidence[0].document_id for question in part["new"]} == set(new.documents)
+    assert [len(stream.asked["new"]), len(stream.measured["new"]), len(stream.gate["new"].questions)] == [
+        6,
+        3,
+        3,
+    ]
+    dealt = flywheel_cycles.deal(old, 0)
+    assert {one.id for some in dealt.documents.values() for one in some} == set(old.documents)
+    assert len(dealt.documents["new"]) == 1  # the gate wants its questions on five documents
 
 
 def test_users_say_something_of_every_answer(done):
