@@ -120,7 +120,7 @@ def _practice(questions: LabelledSet, begun: Begun) -> Sheets:
 
 
 def _measured(questions: LabelledSet, begun: Begun) -> Sheets | None:
-    """Return sheets of one question, which is asked once, to measure on; None where there are none."""
+    """Return sheets of one question, which is asked once, to measure on; None where none of them is answered."""
     from training.sheet_practice import Sheets
 
     try:
@@ -129,7 +129,9 @@ def _measured(questions: LabelledSet, begun: Begun) -> Sheets | None:
         )
     except DataError:
         return None
-    return replace(drawn, sheets=drawn.sheets[:_MEASURED])
+    measured = drawn.sheets[:_MEASURED]
+    answered = any(not question.withheld for sheet in measured for question in sheet.questions)
+    return replace(drawn, sheets=measured) if answered else None
 
 
 def _shown(begun: Begun) -> int:

@@ -132,7 +132,7 @@ def reinforce(
     """Train the policy on the practice questions, or go on with a run.
 
     Deterministic by seed on one machine. stop_after_s: end early, at a checkpoint. report: called with each row of the
-    log. Raises ConfigError where the folder holds another run.
+    log. Raises ConfigError where the folder holds another run, DataError where no held-out question has an answer.
     """
     started = time.monotonic()
     digest = file_digest(start / ADAPTER)
@@ -146,6 +146,8 @@ def reinforce(
             kept=folder.path / f"before-{measured}.jsonl",
             progress=True,
         )
+    if not any(row.expects_answer for row in before.rows):
+        raise DataError(f"of {len(before.rows)} held-out questions none has an answer to be measured by")
     checkpoint = folder.resume()
     step = 0 if checkpoint is None else checkpoint.step
     # Made before the checkpoint is loaded: the distance is that to the policy as it is now.

@@ -480,7 +480,7 @@ def test_sheets_are_practised_on_from_the_command_line(
     last: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = small_set()
-    for name, some in (("practice", whole.questions[:6]), ("held", whole.questions[6:])):
+    for name, some in (("practice", whole.questions[:4]), ("held", whole.questions[4:])):
         Sheets.draw(replace(whole, questions=some), LinePrep(), 1, often=1).save(tmp_path / name)
     settings = tmp_path / "settings.toml"
     settings.write_text(
@@ -537,6 +537,21 @@ def test_sheets_of_two_sets_take_turns() -> None:
     assert joined.sheets[:2] == [drawn.sheets[0], other.sheets[0]]
     with pytest.raises(DataError, match="of 2 questions and of 1"):
         drawn.joined(Sheets.draw(small_set(), LinePrep(), 1))
+
+
+def test_without_a_held_out_answer_nothing_is_trained(last: Path, base: Path, tmp_path: Path) -> None:
+    drawn = Sheets.draw(small_set(), LinePrep(), 1, often=1)
+    withheld = [
+        replace(sheet, questions=tuple(replace(one, withheld=True) for one in sheet.questions))
+        for sheet in drawn.sheets[:3]
+    ]
+    policy = Policy(last, rank=2, alpha=4, base=base)
+    practice, held_out = (
+        SheetPractice(some, policy.model) for some in (drawn, replace(drawn, sheets=withheld))
+    )
+    with pytest.raises(DataError, match="of 3 held-out questions none has an answer"):
+        reinforce(policy, practice, held_out, tmp_path / "run", CONFIG, start=last)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_sheets_of_several_folders_are_practised_on_and_of_each_as_many_measured(tmp_path: Path) -> None:

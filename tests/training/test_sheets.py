@@ -228,3 +228,10 @@ def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_m
         assert episode.passages == [*sheet.passages, *sheet.more]
         assert episode.queries == [sheet.questions[0].question, sheet.query][:n]
         assert not any(trained for _, trained in episode.segments)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_of_small_sheets_near_misses_have_their_share_on_average(pool: PassagePool, most: int) -> None:
+    config = SheetConfig(traces=replace(SHOWN, withheld_share=0.0), most_questions=most, none_share=0.25)
+    asked = [question for sheet in draw_sheets(NAMED, pool, config) for question in sheet.questions]
+    assert 0.15 < sum(question.withheld for question in asked) / len(asked) < 0.35
