@@ -46,10 +46,9 @@ __all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_second_looks", "draw_sh
 class SheetConfig:
     """How sheets are drawn. traces: how many passages are shown, in which order, how often without the evidence.
 
-    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses, so many on
-    average. search_share: of these, the trace is another search and ends there. near: a
-    near miss has one of the passages among so many first results, those with its evidence aside. often: on how many
-    sheets a question is asked at most.
+    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses, on average.
+    search_share: of these, the trace is another search and ends there. near: a near miss has one of the passages among
+    so many first results, those with its evidence aside. often: on how many sheets a question is asked at most.
     """
 
     traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))

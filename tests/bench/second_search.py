@@ -5,8 +5,8 @@
 Each question is answered with one search at most, and again with as many as are served. Evidence recall is the share
 of a question's pieces of evidence that a passage shown touches. Sets: the held-out questions of hotpot and musique,
 whose answers need several documents, each by itself and both together, and those of new_wiki whose first results miss
-the evidence. Intervals are paired and resampled by question. Nothing is drawn at random. Retrieve 0.1 and 0.2 were trained on most of these questions of
-hotpot and musique, when others were held out: their figures there are no measure.
+the evidence. Intervals are paired and resampled by question. Nothing is drawn at random. Retrieve 0.1 and 0.2 were
+trained on most of these questions of hotpot and musique, when others were held out: their figures there are no measure.
 """
 
 from __future__ import annotations
