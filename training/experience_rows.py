@@ -28,7 +28,7 @@ from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, Experience
 from retrieve.experience_config import MASK
 from training.dataset import Question
 from training.frozen import FrozenSet
-from training.metrics_answers import normalise_answer
+from training.metrics_answers import normalise_answer, says
 
 __all__ = ["Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
 
@@ -242,14 +242,13 @@ def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, .
 
 def _sentence_with(answer: str, row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
     """Return the first sentence that was shown and holds the answer, word for word, in one span; none otherwise."""
-    wanted = f" {normalise_answer(answer)} "
     for source in row.report.sources:
         document = documents.get(source.document_id)
-        if document is None or not wanted.strip():
+        if document is None:
             continue
         end = min(source.end, len(document.text))
         for left, right in split_sentences(document.text, min(source.start, end), end):
-            if wanted in f" {normalise_answer(document.text[left:right])} ":
+            if says(document.text[left:right], answer):
                 return (Span(document.id, *strip_span(document.text, left, right)),)
     return ()
 

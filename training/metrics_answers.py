@@ -30,6 +30,7 @@ __all__ = [
     "f1",
     "has_cjk",
     "normalise_answer",
+    "says",
 ]
 
 # In these kinds every evidence span is another annotator's view of the same answer: one is enough.
@@ -55,6 +56,22 @@ def normalise_answer(text: str) -> str:
 def has_cjk(*texts: str) -> bool:
     """Whether any of the texts holds a Chinese or Japanese character."""
     return any(_HAS_CJK.search(text) for text in texts)
+
+
+def says(text: str, answer: str) -> bool:
+    """Whether a text holds an answer word for word: as whole words, or as characters of a script without blanks.
+
+    >>> says("It was found in 1906.", "1906"), says("It was found in 19061.", "1906"), says("發現於1906年。", "1906")
+    (True, False, True)
+    """
+    wanted, held = (f" {' '.join(_words(part))} " for part in (answer, text))
+    return bool(wanted.strip()) and wanted in held
+
+
+def _words(text: str) -> list[str]:
+    """Return the normalised text's words, each character of a script without blanks by itself, without any marks."""
+    plain = "".join(" " if unicodedata.category(mark)[0] == "P" else mark for mark in normalise_answer(text))
+    return _CJK_TOKEN.findall(plain)
 
 
 def exact_match(prediction: str, answers: Sequence[str], *, by_character: bool | None = None) -> float:

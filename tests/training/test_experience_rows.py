@@ -103,6 +103,22 @@ def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
     assert nowhere.left_out == {"no sentence shown holds the corrected answer": 1}
 
 
+@pytest.mark.parametrize("answer", ["1906年", "1906", "鐳", "居禮夫人"])
+def test_a_corrected_answer_is_found_in_a_script_without_blanks(answer: str) -> None:
+    text = "這是第一句話。居禮夫人於1906年、1911年研究鐳。這是最後一句。"
+    document = Document("zh", "鐳", text)
+    one = row("a", said(answer=answer), words=None)
+    report = replace(one.report, sources=[Source("zh", "鐳", (), 0, len(text), 0.9, False)])
+    (lesson,) = learnable([replace(one, report=report)], {"zh": document}).lessons
+    (span,) = lesson.question.evidence
+    assert text[span.start : span.end] == "居禮夫人於1906年、1911年研究鐳。"
+
+
+def test_a_part_of_a_word_is_no_answer() -> None:
+    nowhere = learnable([row("a", said(answer="ine turns"))], DOCUMENTS)
+    assert nowhere.left_out == {"no sentence shown holds the corrected answer": 1}
+
+
 @pytest.mark.parametrize(
     ("feedback", "kind"),
     [
