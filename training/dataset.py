@@ -75,6 +75,16 @@ class LabelledSet:
     name: str
     topics: dict[str, tuple[Topic, ...]] = field(default_factory=dict)
 
+    def joined(self, other: LabelledSet) -> LabelledSet:
+        """Return the documents and questions of both, under this one's name. Ids must differ."""
+        return LabelledSet(
+            documents=self.documents | other.documents,
+            formats=self.formats | other.formats,
+            questions=[*self.questions, *other.questions],
+            name=self.name,
+            topics=self.topics | other.topics,
+        )
+
 
 def load_set(folder: str | Path) -> LabelledSet:
     """Read a labelled set from a folder; a missing `questions.jsonl` gives a set without questions.

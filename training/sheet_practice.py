@@ -139,13 +139,7 @@ class Sheets:
             ],
             key=lambda pair: pair[0],
         )
-        dataset = replace(
-            self.dataset,
-            documents=self.dataset.documents | other.dataset.documents,
-            formats=self.dataset.formats | other.dataset.formats,
-            questions=self.dataset.questions + other.dataset.questions,
-        )
-        return Sheets(dataset, [sheet for _, sheet in order])
+        return Sheets(self.dataset.joined(other.dataset), [sheet for _, sheet in order])
 
     def save(self, folder: Path) -> None:
         """Write the sheets with their questions and documents, and no others."""

@@ -259,7 +259,7 @@ class _Sheets:
         return Sheet(tuple(shown), tuple(asked))
 
     def _about(self, n: float) -> int:
-        """Return a whole number, n on average."""
+        """Return a whole number, n on average; nothing is drawn where it is whole."""
         return int(n) if n == int(n) else int(n + self.rng.random())
 
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:

@@ -55,10 +55,8 @@ __all__ = [
 ]
 
 NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
-CHOSEN, BEFORE_NONE = (
-    "chosen",
-    "before none",
-)  # what leads to a second search: the model's choice, or a report of none
+# What leads to a second search: the model's choice, or a report of none.
+CHOSEN, BEFORE_NONE = "chosen", "before none"
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
 _UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())

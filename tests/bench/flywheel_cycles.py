@@ -26,7 +26,7 @@ import argparse
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,26 +70,19 @@ class Stream:
     gate: dict[str, LabelledSet]
 
 
-def asked_about(labelled: LabelledSet) -> list[str]:
-    """Return the ids of the documents that questions are on."""
-    return sorted({span.document_id for question in labelled.questions for span in question.evidence})
-
-
-def deal(labelled: LabelledSet, seed: int, others: LabelledSet | None = None) -> Stream:
+def deal(labelled: LabelledSet, seed: int, new: Collection[str] = ()) -> Stream:
     """Deal documents to old and new topics; of each one's questions two in four go to users, one to the gate.
 
-    Half are old, or as many as the gate wants its questions to be on, where there are few. others: what the new ones
-    are instead; then all of the set's are old.
+    new: ids of the documents that are the new ones. Without them half are old, or as many as the gate wants its
+    questions to be on, where there are few.
     """
-    names = asked_about(labelled)
-    if others is None:
+    names = sorted({span.document_id for question in labelled.questions for span in question.evidence})
+    if new:
+        topics = {"old": [n for n in names if n not in new], "new": [n for n in names if n in new]}
+    else:
         random.Random(seed).shuffle(names)
         n_old = max(-(-len(names) // 2), min(GateConfig().min_documents, len(names) - 1))
         topics = {"old": sorted(names[:n_old]), "new": sorted(names[n_old:])}
-    else:
-        topics = {"old": names, "new": asked_about(others)}
-        labelled = joined(labelled, others)
-        names = [*topics["old"], *topics["new"]]
     of = {
         name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
         for name in names
@@ -107,16 +100,6 @@ def deal(labelled: LabelledSet, seed: int, others: LabelledSet | None = None) ->
             )
             for topic, some in topics.items()
         },
-    )
-
-
-def joined(one: LabelledSet, other: LabelledSet) -> LabelledSet:
-    """Return the documents and questions of both, under the first one's name. Ids must differ."""
-    return replace(
-        one,
-        documents=one.documents | other.documents,
-        formats=one.formats | other.formats,
-        questions=[*one.questions, *other.questions],
     )
 
 
@@ -172,6 +155,12 @@ class Users:
         self.said[what] += 1
 
 
+def _chosen(folder: str, options: argparse.Namespace) -> LabelledSet:
+    """Return a labelled set, or what is held out of it."""
+    whole = load_set(folder)
+    return whole if options.documents == "all" else part_of(whole, held_out=True)
+
+
 class Flywheel:
     """The stream under way in one workspace."""
 
@@ -181,12 +170,11 @@ class Flywheel:
         self.place.path.mkdir(parents=True, exist_ok=True)
         self.notes = self.place.path / "flywheel.json"
         self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
-        old, *new = (
-            whole if options.documents == "all" else part_of(whole, held_out=True)
-            for whole in map(load_set, filter(None, (options.data, options.new_topics)))
-        )
-        self.stream = deal(old, options.seed, *new)
-        self.labelled = joined(old, new[0]) if new else old
+        self.labelled, new = _chosen(options.data, options), None
+        if options.new_topics:
+            new = _chosen(options.new_topics, options)
+            self.labelled = self.labelled.joined(new)
+        self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
         for topic, questions in self.stream.gate.items():
             save_set(questions, self.beside / f"gate-{topic}")

@@ -28,7 +28,7 @@ from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, sample
 from training.metrics_answers import citation_recall, f1
 from training.mixture import DEVELOPMENT, part_of
-from training.significance import paired_bootstrap
+from training.significance import Difference, paired_bootstrap
 
 HOPS = ("hotpot_train100", "musique_train100")
 
@@ -79,7 +79,7 @@ def measure(
             [figure(question, report) for question, report in zip(questions, reports, strict=True)]
             for reports in (one, more)
         ]
-        yield name, {"one": values[0], "more": values[1]}
+        yield name, _gained(*values)
     yield "reports", [report.to_dict() for report in more]
 
 
@@ -91,17 +91,21 @@ def together(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         one, more = (
             [value for some in results for value in some[figure][which]] for which in ("one", "more")
         )
-        summed[figure] = {"one": one, "more": more}
+        summed[figure] = _gained(one, more)
     return summed
 
 
+def _gained(one: list[float], more: list[float]) -> dict[str, Any]:
+    """Return a figure of each question, with one search and with more, and what more gain."""
+    return {"one": one, "more": more, "gain": asdict(paired_bootstrap(one, more))}
+
+
 def say(name: str, figures: dict[str, Any]) -> None:
-    """Print a set's figures, and put means and gains beside them."""
+    """Print a set's figures."""
     print(f"{name}: {figures['n']} questions, {figures['searches']:.2f} searches where more are allowed")
     for figure in FIGURES:
         both = figures[figure]
-        gain = paired_bootstrap(both["one"], both["more"])
-        both["gain"] = asdict(gain)
+        gain = Difference(**both["gain"])
         print(
             f"  {figure}: one search {mean(both['one']):.3f}, more {mean(both['more']):.3f}, {gain}",
             flush=True,

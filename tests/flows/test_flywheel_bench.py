@@ -58,7 +58,7 @@ def test_the_new_topics_may_be_another_set_s():
         return LabelledSet(documents, dict.fromkeys(documents, "text"), questions, name)
 
     old, new = labelled("a", 6), labelled("b", 3)
-    stream = flywheel_cycles.deal(old, 0, new)
+    stream = flywheel_cycles.deal(old.joined(new), 0, new.documents)
     assert {topic: {one.id for one in some} for topic, some in stream.documents.items()} == {
         "old": set(old.documents),
         "new": set(new.documents),
