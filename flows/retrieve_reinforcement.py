@@ -6,6 +6,8 @@ model practises. It goes on from the serving version's own pairs, so the version
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from flows.candidates import fresh_folder
 from flows.datasets import PassSettings
 from flows.retrieve_supervised import few_gaps
 from prep.errors import ConfigError, DataError
+from prep.manifest import read_json, write_json
 from training.dataset import LabelledSet, load_set
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
     from flows.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
-    from training.sheet_practice import Sheets
+    from training.grpo import Policy
+    from training.reinforce import ReinforceConfig
+    from training.sheet_practice import SheetPractice, Sheets
 
 __all__ = ["configure", "train"]
 
@@ -28,6 +33,7 @@ __all__ = ["configure", "train"]
 _PRACTISED, _STEPS_A_MINUTE = 16, 2
 _ON_A_SHEET = (4, 2, 1)  # as many as there are enough sheets with
 _MEASURED = 32  # questions, before and after
+_SAMPLED = 2  # reports on each question, to find out whether it is settled
 
 
 def configure(start: Path, serving: ServingConfig, settings: PassSettings) -> Any:
@@ -86,15 +92,18 @@ def train(begun: Begun, config: Any) -> Trained:
         frozen_layers=config.frozen_layers,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
+    started = time.monotonic()
+    practice = _unsettled(SheetPractice(drawn, policy.model), policy, config, begun)
+    looked_s = time.monotonic() - started
     result = reinforce(
         policy,
-        SheetPractice(drawn, policy.model),
+        practice,
         SheetPractice(measured, policy.model),
         begun.run,
         config,
         start=begun.start,
-        stop_after_s=begun.allowed_s,
-        report=lambda row: begun.tell(row["seconds"]),
+        stop_after_s=max(begun.allowed_s - looked_s, 1.0),
+        report=lambda row: begun.tell(looked_s + row["seconds"]),
     )
     fresh_folder(begun.draft)
     version = begun.save(result.adapter, begun.serving, result.n_steps)
@@ -103,6 +112,29 @@ def train(begun: Begun, config: Any) -> Trained:
         name: dict(figures_of(rows, config.prices)) for name, rows in figures.items()
     }
     return Trained(version, result.seconds, metrics, ("reward", "entropy"))
+
+
+def _unsettled(
+    practice: SheetPractice, policy: Policy, config: ReinforceConfig, begun: Begun
+) -> SheetPractice:
+    """Return the sheets that are not answered rightly each time; all of them where these are too few for a step.
+
+    Most of what is made of documents is too easy: it would be practised in vain (LOG.md, 2026-11-29). Which sheets
+    these are is kept in the run's folder, so that a run that was cut short goes on with the same.
+    """
+    kept = begun.run / "unsettled.json"
+    wanted = practice.digest
+    found = read_json(kept) if kept.exists() else {}
+    if found.get("of") != wanted:
+        with policy.writing():
+            numbers = practice.unsettled(
+                _SAMPLED, temperature=config.temperature, seed=config.seed, progress=True
+            )
+        found = {"of": wanted, "sheets": numbers}
+        begun.run.mkdir(parents=True, exist_ok=True)
+        os.replace(write_json(kept, found), kept)
+    enough = len(found["sheets"]) * config.sheet_questions >= _PRACTISED
+    return practice.of(found["sheets"]) if enough else practice
 
 
 def _practice(questions: LabelledSet, begun: Begun) -> Sheets:

@@ -21,7 +21,7 @@ from prep.errors import ConfigError
 from retrieve.wording import content_words
 from training.results import CORRECT_F1, AnswerRow
 
-__all__ = ["BROAD_KINDS", "MALFORMED", "Prices", "reward"]
+__all__ = ["BROAD_KINDS", "MALFORMED", "Prices", "is_right", "reward"]
 
 BROAD_KINDS = frozenset({"long", "section", "clause"})  # of questions that ask for more than a short answer
 
@@ -60,6 +60,11 @@ def reward(row: AnswerRow, prices: Prices | None = None) -> float:
     prices = prices or Prices()
     cost = prices.token * row.completion_tokens + prices.search * max(row.n_searches - 1, 0)
     return max(_worth(row) - min(cost, prices.most), MALFORMED)
+
+
+def is_right(row: AnswerRow) -> bool:
+    """Whether a judged answer is in the highest band."""
+    return _worth(row) >= _RIGHT
 
 
 def _worth(row: AnswerRow) -> float:

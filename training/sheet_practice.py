@@ -11,6 +11,7 @@ of the supervised stage: what a model knows by heart it cannot practise.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
 from prep.manifest import json_digest
@@ -32,6 +34,7 @@ from training.kept_rows import KeptRows
 from training.mixture import DEVELOPMENT, part_of
 from training.pool import PassagePool
 from training.results import AnswerRow, AnswersResult
+from training.rewards import is_right
 from training.sheets import Sheet, SheetConfig, draw_second_looks, draw_sheets
 from training.traces import TraceConfig
 
@@ -233,6 +236,31 @@ class SheetPractice:
             for _ in range(each)
         ]
         return self._run(asked, temperature, generator)
+
+    def unsettled(self, n: int, *, temperature: float, seed: int, progress: bool = False) -> list[int]:
+        """Return the numbers of the sheets with a question of which not all of n sampled reports are right.
+
+        Where all are, reinforcement has nothing to tell apart. Deterministic by seed.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        found = []
+        for number in tqdm(range(len(self)), desc="look for practice", unit="sheet", disable=not progress):
+            episodes = self.episodes(
+                [number],
+                n * self.drawn.n_questions,
+                searches=1,
+                temperature=temperature,
+                generator=generator,
+            )
+            if not all(is_right(row) for _, row in episodes):
+                found.append(number)
+        return found
+
+    def of(self, numbers: Sequence[int]) -> SheetPractice:
+        """Return some of the sheets to practise on, asked to the same model."""
+        other = copy.copy(self)
+        other.drawn = replace(self.drawn, sheets=[self.drawn.sheets[number] for number in numbers])
+        return other
 
     def measure(
         self,

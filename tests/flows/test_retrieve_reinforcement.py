@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import training.reinforce
 from flows.cycle_settings import CycleSettings
 from flows.datasets import PassSettings, synthesize_data
 from flows.retrieve_candidates import train_retrieve_candidate
@@ -18,6 +19,7 @@ from retrieve.adapter import read_adapter
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
+from training.sheet_practice import SheetPractice
 
 SETTINGS = PassSettings(n_examples=60, n_asked=0, held_out_every=4, minutes=1.0)
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
@@ -77,6 +79,34 @@ def test_where_reports_are_worth_different_things_the_pairs_move(last, dataset, 
     version = last.model_path("retrieve", candidate.version)
     old, new = (read_adapter(folder / ADAPTER).updates for folder in (serving_retrieve_path(last), version))
     assert any(not torch.equal(old[name][1], new[name][1]) for name in old)
+
+
+def test_what_is_answered_rightly_each_time_is_not_practised_and_found_out_once(last, dataset, monkeypatch):
+    practised, looked = [], []
+    real = training.reinforce.reinforce
+
+    def cut_short_at_first(policy, practice, *arguments, **options):
+        practised.append(practice.digest)
+        if len(practised) == 1:
+            raise KeyboardInterrupt
+        return real(policy, practice, *arguments, **options)
+
+    def every_second(practice, n, **options):
+        looked.append(practice)
+        return list(range(0, len(practice), 2))
+
+    monkeypatch.setattr(training.reinforce, "reinforce", cut_short_at_first)
+    monkeypatch.setattr(SheetPractice, "unsettled", every_second)
+    settings = replace(SETTINGS, seed=2)
+    with pytest.raises(KeyboardInterrupt):
+        train_retrieve_candidate(last, dataset, settings, "reinforcement")
+    train_retrieve_candidate(last, dataset, settings, "reinforcement")
+    (whole,) = looked
+    assert practised == [whole.of(range(0, len(whole), 2)).digest] * 2
+    # Where too few are left for a step, all are practised.
+    monkeypatch.setattr(SheetPractice, "unsettled", lambda practice, n, **_: looked.append(practice) or [0])
+    train_retrieve_candidate(last, dataset, replace(SETTINGS, seed=3), "reinforcement")
+    assert practised[2:] == [looked[1].digest]
 
 
 def test_where_it_cannot_be_practised_it_is_said(workspace, last, dataset):

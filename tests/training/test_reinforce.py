@@ -30,6 +30,7 @@ from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.mixture import held_out_documents
 from training.reinforce import ReinforceConfig, Reinforced, main, read_sheets, reinforce
+from training.results import AnswerRow
 from training.rival_sets import of_sheets, of_store
 from training.sheet_practice import SheetPractice, Sheets, practice_part, unseen_part
 
@@ -537,6 +538,31 @@ def test_sheets_of_two_sets_take_turns() -> None:
     assert joined.sheets[:2] == [drawn.sheets[0], other.sheets[0]]
     with pytest.raises(DataError, match="of 2 questions and of 1"):
         drawn.joined(Sheets.draw(small_set(), LinePrep(), 1))
+
+
+def test_sheets_whose_reports_are_not_all_right_are_found(
+    last: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice = SheetPractice(
+        Sheets.draw(small_set(), LinePrep(), 2), Policy(last, rank=2, alpha=4, base=base).model
+    )
+    asked: list[str] = []
+
+    def right_but_once(row: AnswerRow) -> bool:
+        asked.append(row.question_id)
+        return asked.count(row.question_id) < 2 or row.question_id != hard
+
+    hard = practice.drawn.sheets[1].questions[0].id
+    monkeypatch.setattr("training.sheet_practice.is_right", right_but_once)
+    found = practice.unsettled(2, temperature=1.0, seed=0)
+    on = [n for n, sheet in enumerate(practice.drawn.sheets) if hard in {one.id for one in sheet.questions}]
+    assert found == on
+    assert 0 < len(found) < len(practice)
+    some = practice.of(found)
+    assert [len(some), some.drawn.sheets[0]] == [len(found), practice.drawn.sheets[found[0]]]
+    assert some.digest != practice.digest
+    monkeypatch.setattr("training.sheet_practice.is_right", lambda row: True)
+    assert practice.unsettled(2, temperature=1.0, seed=0) == []
 
 
 def test_without_a_held_out_answer_nothing_is_trained(last: Path, base: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prep.errors import ConfigError
 from training.results import AnswerRow
-from training.rewards import MALFORMED, Prices, reward
+from training.rewards import MALFORMED, Prices, is_right, reward
 
 SHARE = st.floats(0, 1)
 
@@ -92,6 +92,12 @@ def test_of_a_broad_question_what_says_or_proves_little_is_only_partly_right(
     refused, right = reward(broad(abstained=True)), reward(broad(n_quotes=1))
     for one in (broad(n_quotes=n_quotes, prediction=words), broad(n_quotes=5, citation_precision=share)):
         assert refused < reward(one) < right
+
+
+@given(ROWS)
+def test_what_is_right_is_in_the_highest_band(one: AnswerRow) -> None:
+    assert is_right(one) is (band(one) == 3)
+    assert is_right(one) is (reward(one) > 0.7)
 
 
 def test_prices_that_could_cross_a_band_are_refused() -> None:
