@@ -57,7 +57,8 @@ class PassSettings:
     n_examples: questions made at most, n_asked of them at most written by the model that asks, the others with a gap.
     held_out_every: every so many documents one is kept for measuring.
     minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
-    a document; prep_epochs: how often the prep model's heads see them. cut_steps: of rewarding cuts.
+    a document; prep_epochs: how often the prep model's heads see them. vector_epochs: how often the chunk vectors see
+    their questions, time allowing. cut_steps: of rewarding cuts.
     share: how much of the way from the serving retrieve version to the trained one the candidate goes; half way it has
     forgotten less and learned less by heart (LOG.md).
     """
@@ -68,12 +69,13 @@ class PassSettings:
     minutes: float = 20.0
     prep_epochs: int = 8
     prep_pages: int = 2
+    vector_epochs: int = 10
     cut_steps: int = 100
     share: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_counts(self, "n_examples", "prep_epochs", "prep_pages", "cut_steps")
+        check_counts(self, "n_examples", "prep_epochs", "prep_pages", "vector_epochs", "cut_steps")
         if self.n_asked < 0:
             raise ConfigError(f"n_asked={self.n_asked!r} must not be negative")
         if self.held_out_every < 2:

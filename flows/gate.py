@@ -110,12 +110,18 @@ def run_trial(
     from training.gate import Trial
 
     place = _holding_workspace(workspace, questions, bench.prep, settings)
+    model = RetrieveModel.load(bench.retrieve)
     retrieval = None
     if with_retrieval:
         with place.open_generation(prep_version=bench.prep.version) as generation:
             stored = StoredPreparer(generation, bench.prep)
-            retrieval = evaluate_retrieval(questions, stored, label=version, progress=settings.progress)
-    model = RetrieveModel.load(bench.retrieve)
+            retrieval = evaluate_retrieval(
+                questions,
+                stored,
+                evidence_k=model.serving.episode.passages_per_search,  # what is read
+                label=version,
+                progress=settings.progress,
+            )
     asked = [[q.id, q.question] for q in questions.questions]
     made_of = [
         asked,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from prep.document import Span
 from prep.workspace import Workspace
 from retrieve.experience import LOG_NAME, ExperienceLog
 from training.dataset import Question
@@ -12,6 +13,9 @@ from training.experience_rows import LessonConfig, chosen, learnable
 from training.frozen import FrozenSet
 
 __all__ = ["LogLessons", "log_lessons"]
+
+
+_SEARCHED = 5  # passages, for a corrected answer that was not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,14 @@ class LogLessons:
 def log_lessons(workspace: Workspace, frozen: FrozenSet, config: LessonConfig | None = None) -> LogLessons:
     """Return the lessons of a workspace's log. Raises StoreError, EmptyStore."""
     with workspace.open_generation() as generation:
+
+        def search(text: str) -> list[Span]:
+            found = generation.chunks(generation.search_words(text, _SEARCHED))
+            return [Span(chunk.document_id, chunk.start, chunk.end) for chunk in found]
+
         documents = {document.id: document for document in generation.documents()}
-    found = learnable(ExperienceLog(workspace.path / LOG_NAME).rows(), documents, frozen, config)
+        rows = ExperienceLog(workspace.path / LOG_NAME).rows()
+        found = learnable(rows, documents, frozen, config, search=search)
     questions = tuple(chosen(found.lessons))
     left_out = found.left_out + Counter({"not drawn, by its weight": len(found.lessons) - len(questions)})
     return LogLessons(questions, Counter(question.kind for question in questions), +left_out)

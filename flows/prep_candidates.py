@@ -115,6 +115,7 @@ def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepMod
         sets=(VectorSet(name=CORPUS),),
         measured=(VectorSet(name=HELD_OUT),),
         held_out_every=settings.held_out_every,
+        epochs=float(settings.vector_epochs),
         queries=begun.config.queries,
         seed=settings.seed,
     )

@@ -125,6 +125,13 @@ class Generation:
             scores[at, :n_found] = np.clip(list(fused.values())[:n_found], -1, 1)
         return scores, rows
 
+    def search_words(self, query: str, k: int) -> list[int]:
+        """Return the rows of the k best chunks by words alone (BM25), best first; fewer where fewer hold any.
+
+        Raises StoreError where the generation was built before words were indexed.
+        """
+        return list(self._table.lexical.search(query, k))
+
     def chunks(self, rows: Sequence[int] | Ints) -> list[Chunk]:
         """Return the chunks at these rows of the index, in the order asked.
 

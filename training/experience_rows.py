@@ -1,6 +1,6 @@
 """What the experience log teaches: questions to train on, each with a weight, from what people said and did.
 
-    corrected        the answer someone gave instead, where a sentence that was shown holds it
+    corrected        the answer someone gave instead, where a sentence that was shown holds it, or one found by its words
     helpful          the answer and its quotes, where the documents still say so, without quotes said to be wrong
     refused rightly  nothing was answered, and that helped
     quoted rightly   nobody judged the answer, but somebody its quotes
@@ -109,8 +109,14 @@ def learnable(
     documents: Mapping[str, Document],
     frozen: FrozenSet | None = None,
     config: LessonConfig | None = None,
+    *,
+    search: Callable[[str], Iterable[Span]] = lambda text: (),
 ) -> Lessons:
-    """Return what the rows, oldest first, teach about the documents as they are now. Deterministic."""
+    """Return what the rows, oldest first, teach about the documents as they are now. Deterministic.
+
+    search: gives the passages that hold most of a text's words, for corrected answers that no passage shown holds:
+    what was not found teaches the most. Without it, those teach nothing.
+    """
     config = config or LessonConfig()
     left_out: Counter[str] = Counter()
     of_question: dict[str, list[Experience]] = defaultdict(list)
@@ -124,7 +130,7 @@ def learnable(
     found: list[Lesson] = []
     for some in of_question.values():
         newest = _newest(some, left_out)
-        outcome = newest if isinstance(newest, str) else _lesson(newest, documents, frozen, config)
+        outcome = newest if isinstance(newest, str) else _lesson(newest, documents, frozen, config, search)
         if isinstance(outcome, Lesson):
             found.append(outcome)
         else:
@@ -181,7 +187,11 @@ def _contradicted(rows: Sequence[Experience]) -> bool:
 
 
 def _lesson(
-    row: Experience, documents: Mapping[str, Document], frozen: FrozenSet | None, config: LessonConfig
+    row: Experience,
+    documents: Mapping[str, Document],
+    frozen: FrozenSet | None,
+    config: LessonConfig,
+    search: Callable[[str], Iterable[Span]],
 ) -> Lesson | str:
     """Return what a row teaches, or why nothing."""
     report, said = row.report, _said(row)
@@ -198,8 +208,13 @@ def _lesson(
     if said.verdict == "corrected":
         assert said.answer is not None
         answer, kind, weight = said.answer, "corrected", config.corrected
-        evidence = _sentence_with(answer, row, documents)
-        missing = "no sentence shown holds the corrected answer"
+        shown = (Span(source.document_id, source.start, source.end) for source in report.sources)
+        evidence = _sentences_with(answer, shown, documents)[:1]
+        if not evidence:
+            evidence = _sentences_with(answer, search(f"{report.question} {answer}"), documents)
+            missing = "no sentence found holds the corrected answer"
+            if len(evidence) > 1:  # which of them answers the question is not known
+                evidence, missing = (), "several sentences hold the corrected answer"
     elif report.answer is None:
         if said.verdict != "helpful":
             return _SILENT
@@ -240,17 +255,20 @@ def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, .
     )
 
 
-def _sentence_with(answer: str, row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
-    """Return the first sentence that was shown and holds the answer, word for word, in one span; none otherwise."""
-    for source in row.report.sources:
-        document = documents.get(source.document_id)
+def _sentences_with(
+    answer: str, passages: Iterable[Span], documents: Mapping[str, Document]
+) -> tuple[Span, ...]:
+    """Return the passages' sentences that hold the answer, word for word, each once, in the passages' order."""
+    found: dict[Span, None] = {}
+    for passage in passages:
+        document = documents.get(passage.document_id)
         if document is None:
             continue
-        end = min(source.end, len(document.text))
-        for left, right in split_sentences(document.text, min(source.start, end), end):
+        end = min(passage.end, len(document.text))
+        for left, right in split_sentences(document.text, min(passage.start, end), end):
             if says(document.text[left:right], answer):
-                return (Span(document.id, *strip_span(document.text, left, right)),)
-    return ()
+                found[Span(document.id, *strip_span(document.text, left, right))] = None
+    return tuple(found)
 
 
 def _within_shares(

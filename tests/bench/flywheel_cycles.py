@@ -1,7 +1,8 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
-                                          [--new-topics DIR/drcd_dev] [--flip 0.3] [--poison 6] [--json FILE]
+                                          [--new-topics DIR/drcd_dev] [--own-words 20] [--flip 0.3] [--poison 6]
+                                          [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
 asked about, a cycle runs; then the new ones come, the questions are mostly about them, and a second cycle runs. Users
@@ -10,6 +11,8 @@ document half of the questions are asked by users. A quarter measures what serve
 all documents ingested, before and after each cycle. A quarter is frozen for the gate, as labelled questions of the
 users' own: those on old topics from the first cycle on, those on new ones from the second.
 
+--own-words: people call things by names that no document says, as every house does: of the telling words that are
+asked about a document so many are replaced by made-up ones, always the same. What these mean only use can teach.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
 that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
@@ -26,6 +29,8 @@ import argparse
 import json
 import os
 import random
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,20 +41,27 @@ from flows.cycle_settings import CycleSettings
 from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from flows.serving import serving_prep
-from flows.suites import SuiteSettings, run_suite
+from flows.suites import SuiteSettings, interval_of, run_suite
 from prep.document import Document
 from prep.ingest import ingest
 from prep.manifest import read_json, write_json
 from prep.workspace import MODEL_KINDS, Workspace
 from retrieve.report import Report
 from retrieve.researcher import Researcher
+from retrieve.wording import content_words
 from training.dataset import LabelledSet, Question, load_set, sample, save_set
 from training.gate import GateConfig
 from training.metrics_answers import f1
 from training.mixture import part_of
 from training.results import CORRECT_F1
+from training.significance import Difference, paired_bootstrap
 
-FIGURES = ("EM", "F1", "cite P", "cite R", "abstain F1")
+#: The figures shown, by their name in the suites.
+FIGURES = {"evidence recall@5": "evidence", "F1": "F1", "cite P": "cite P", "cite R": "cite R"} | {
+    "abstain F1": "abstain F1"
+}
+OFTEN = 3  # questions on a document use a word
+WORD = re.compile("[^\\W\\d_]+")
 CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
 BLOCK = 64
 ALONE = 10**6  # of the corpus no documents are frozen: what the gate asks is given
@@ -101,6 +113,46 @@ def deal(labelled: LabelledSet, seed: int, new: Collection[str] = ()) -> Stream:
             for topic, some in topics.items()
         },
     )
+
+
+def own_words(labelled: LabelledSet, n: int) -> LabelledSet:
+    """Return the set as people would ask who have names of their own for what its documents are about.
+
+    Of each document, the n words that most of its questions use, and those of hardly another document, are exchanged
+    in its questions for a made-up name each, which is the same everywhere.
+    """
+    asked: dict[str, list[Question]] = defaultdict(list)
+    for question in labelled.questions:
+        if question.evidence:
+            asked[question.evidence[0].document_id].append(question)
+    used = {
+        name: Counter(word for q in some for word in {w.lower() for w in content_words(q.question)})
+        for name, some in asked.items()
+    }
+    common = Counter(word for words in used.values() for word, times in words.items() if times >= OFTEN)
+    names = {
+        name: {
+            word: _made_up(word)
+            for word in [
+                word
+                for word, times in words.most_common()
+                if times >= OFTEN and common[word] <= 2 and len(word) >= 4 and word.isalpha()
+            ][:n]
+        }
+        for name, words in used.items()
+    }
+
+    def said(question: Question) -> Question:
+        own = names[question.evidence[0].document_id] if question.evidence else {}
+        text = WORD.sub(lambda word: own.get(word[0].lower(), word[0]), question.question)
+        return replace(question, question=text)
+
+    return replace(labelled, questions=[said(question) for question in labelled.questions])
+
+
+def _made_up(word: str) -> str:
+    rng = random.Random(f"own word/{word}")
+    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))
 
 
 def poisoned(
@@ -174,6 +226,7 @@ class Flywheel:
         if options.new_topics:
             new = _chosen(options.new_topics, options)
             self.labelled = self.labelled.joined(new)
+        self.labelled = own_words(self.labelled, options.own_words)
         self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
         for topic, questions in self.stream.gate.items():
@@ -197,10 +250,10 @@ class Flywheel:
         half = self.options.questions // 2
         poison = poisoned(old, self.stream.asked["old"], self.options.poison, self.options.seed)
         self.stage("ingest old topics", lambda: self.ingest([*old, *poison]))
-        self.stage("figures before", self.measure)
+        self.figures("before")
         self.stage("questions of cycle 1", lambda: self.ask("old", 0, self.options.questions))
         self.stage("cycle 1", lambda: self.cycle("old"))
-        self.stage("figures after cycle 1", self.measure)
+        self.figures("after cycle 1")
         self.stage("ingest new topics", lambda: self.ingest([*old, *poison, *new]))
         self.stage(
             "questions of cycle 2",
@@ -210,7 +263,7 @@ class Flywheel:
             ],
         )
         self.stage("cycle 2", lambda: self.cycle("old", "new"))
-        self.stage("figures after cycle 2", self.measure)
+        self.figures("after cycle 2")
         return self.done
 
     def stage(self, name: str, work: Callable[[], Any]) -> None:
@@ -219,6 +272,9 @@ class Flywheel:
             self.done[name] = json.loads(json.dumps(work()))  # as a later run reads it
             os.replace(write_json(self.notes, self.done), self.notes)
         print(f"{name}: {json.dumps(self.done[name], ensure_ascii=False)}", flush=True)
+
+    def figures(self, when: str) -> None:
+        self.stage(f"figures {when}", lambda: self.measure(f"figures {when}"))
 
     def ingest(self, documents: Sequence[Document]) -> str:
         return ingest(self.place, documents, serving_prep(self.place), progress=False).summary()
@@ -247,19 +303,43 @@ class Flywheel:
         about = {"questions": outcome.n_questions, "lessons": outcome.lessons, "left out": outcome.left_out}
         return [about, *(asdict(step) for step in outcome.steps)]
 
-    def measure(self) -> dict[str, dict[str, float]]:
-        """Return the figures of what serves on questions that nobody asks, for each topic, all documents ingested."""
-        found = {}
+    def measure(self, stage: str) -> dict[str, dict[str, float]]:
+        """Return the figures of what serves on questions that nobody asks, for each topic, all documents ingested.
+
+        Evidence is searched for on all of them. What each question gives is kept for `gains`.
+        """
+        found, each = {}, {}
         for topic, questions in self.stream.measured.items():
             folder = self.beside / topic
+            save_set(replace(self.labelled, questions=questions), folder)
+            settings = SuiteSettings(deadline_s=60.0, progress=False)
+            (evidence,) = run_suite(self.place, "retrieval", folder, settings)
             save_set(replace(self.labelled, questions=sample(questions, self.options.measured)), folder)
-            (result,) = run_suite(
-                self.place, "answers", folder, SuiteSettings(deadline_s=60.0, progress=False)
-            )
-            found[topic] = {
-                name: round(value, 4) for name, value in result.columns().items() if name in FIGURES
+            (answers,) = run_suite(self.place, "answers", folder, settings)
+            columns = evidence.columns() | answers.columns()
+            found[topic] = {short: round(columns[name], 4) for name, short in FIGURES.items()}
+            each[topic] = {
+                "evidence": [[row.document_id, row.evidence_recall] for row in evidence.rows],
+                "F1": [[row.document_id, row.f1] for row in answers.rows if row.expects_answer],
             }
+        path = self.beside / f"{stage}.json"
+        os.replace(write_json(path, each), path)
         return found
+
+    def gains(self, first: str, second: str) -> dict[str, dict[str, Difference]]:
+        """Return for each topic what a later stage of `measure` gains on an earlier one, resampled by document."""
+        before, after = (read_json(self.beside / f"{stage}.json") for stage in (first, second))
+        return {
+            topic: {
+                name: paired_bootstrap(
+                    [value for _, value in before[topic][name]],
+                    [value for _, value in rows],
+                    groups=[document for document, _ in rows],
+                )
+                for name, rows in of_topic.items()
+            }
+            for topic, of_topic in after.items()
+        }
 
 
 def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -281,21 +361,31 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--asked", type=int, help="of them, questions that the model writes (0)")
     parser.add_argument("--minutes", type=float, help="of training, at most, for each candidate (3)")
     parser.add_argument("--answers", type=int, help="of each model in the gate, at most (50)")
+    parser.add_argument(
+        "--own-words", type=int, default=0, help="of each document, that people have other names for (0)"
+    )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write everything there as well")
     options = parser.parse_args(argv)
-    done = Flywheel(options).run()
-    print(f"\n{'':24}" + "".join(f"{topic + ' ' + name:>16}" for topic in ("old", "new") for name in FIGURES))
-    for stage in ("figures before", "figures after cycle 1", "figures after cycle 2"):
-        row = [done[stage][topic][name] for topic in ("old", "new") for name in FIGURES]
+    flywheel = Flywheel(options)
+    done = flywheel.run()
+    stages = ("figures before", "figures after cycle 1", "figures after cycle 2")
+    shown = [f"{topic} {name}" for topic in ("old", "new") for name in FIGURES.values()]
+    print(f"\n{'':24}" + "".join(f"{name:>16}" for name in shown))
+    for stage in stages:
+        row = [done[stage][topic][name] for topic in ("old", "new") for name in FIGURES.values()]
         print(f"{stage:24}" + "".join(f"{value:16.3f}" for value in row))
     for stage in ("cycle 1", "cycle 2"):
         for step in done[stage][1:]:
             print(
                 f"{stage}: {step['kind']} {'promoted' if step['promoted'] else 'refused'}: {step['reasons'][0]}"
             )
+    for stage in stages[1:]:
+        for topic, of_topic in flywheel.gains(stages[0], stage).items():
+            for name, gain in of_topic.items():
+                print(f"{stage}, {topic} {name}: {interval_of(gain)}, {gain.n} questions")
     if options.json is not None:
         options.json.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
     assert lesson.question.evidence == (span_of("The wheel is made of blue steel from Sudlin."),)
     assert lesson.question.kind == "corrected"
     nowhere = learnable([row("a", said(answer="red brass"))], DOCUMENTS)
-    assert nowhere.left_out == {"no sentence shown holds the corrected answer": 1}
+    assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 
 
 @pytest.mark.parametrize("answer", ["1906年", "1906", "鐳", "居禮夫人"])
@@ -114,9 +115,33 @@ def test_a_corrected_answer_is_found_in_a_script_without_blanks(answer: str) -> 
     assert text[span.start : span.end] == "居禮夫人於1906年、1911年研究鐳。"
 
 
+def test_a_corrected_answer_that_was_not_shown_is_searched_for() -> None:
+    """It teaches where one sentence holds it; which of several answers the question is not known."""
+    one = row("a", said(answer="Agnes Corwen7"), words=None)
+    asked: list[str] = []
+
+    def search(*names: str) -> Callable[[str], list[Span]]:
+        def find(text: str) -> list[Span]:
+            asked.append(text)
+            return [Span(name, 0, len(DOCUMENTS[name].text)) for name in names]
+
+        return find
+
+    one = replace(one, report=replace(one.report, sources=[]))
+    (lesson,) = learnable([one], DOCUMENTS, search=search("d3", "d7")).lessons
+    assert lesson.question.evidence == (span_of(FIRST.format(n=7, year=1707).strip(), "d7"),)
+    assert asked == [f"{one.report.question} Agnes Corwen7"]
+    for found, why in (((), "no sentence found holds"), (("d3", "d4"), "several sentences hold")):
+        several = replace(one, feedback=(said(answer="blue steel"),))
+        nothing = learnable([several], DOCUMENTS, search=search(*found))
+        assert nothing.left_out == {f"{why} the corrected answer": 1}
+    shown = learnable([row("a", said(answer="blue steel"))], DOCUMENTS, search=search("d3", "d4")).lessons
+    assert [lesson.documents for lesson in shown] == [{"d1"}]
+
+
 def test_a_part_of_a_word_is_no_answer() -> None:
     nowhere = learnable([row("a", said(answer="ine turns"))], DOCUMENTS)
-    assert nowhere.left_out == {"no sentence shown holds the corrected answer": 1}
+    assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 
 
 @pytest.mark.parametrize(
