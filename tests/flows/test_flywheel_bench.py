@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from bench import flywheel_cycles
@@ -45,6 +46,55 @@ def test_two_cycles_run_and_every_stage_has_its_figures(done):
         assert set(done[stage]) == {"old", "new"}
         assert set(done[stage]["new"]) == set(flywheel_cycles.FIGURES.values())
     assert [len(done[stage]) - 1 for stage in ("cycle 1", "cycle 2")] == [1, 1]
+
+
+def test_every_stage_has_its_gains_on_what_was_before(options, done, capsys):
+    flywheel_cycles.run(options)
+    said = capsys.readouterr().out
+    for stage in ("cycle 1", "cycle 2"):
+        for topic in ("old", "new"):
+            for figure in ("evidence", "F1"):
+                assert f"figures after {stage}, {topic} {figure}: +" in said.replace("-0.", "+0.")
+    for stage in [stage for stage in done if stage.startswith("figures")]:
+        rows = read_json(Workspace(options[3]).path.parent / "out-gate" / f"{stage}.json")
+        for topic, found in done[stage].items():
+            values = [value for _, value in rows[topic]["evidence"]]
+            assert sum(values) / len(values) == pytest.approx(found["evidence"], abs=1e-4)
+
+
+def test_people_call_a_document_s_things_by_their_own_words():
+    documents = {name: Document(name, name, "The keel. The mast.") for name in "abc"}
+
+    def asked(document_id, *texts):
+        evidence = (Span(document_id, 0, 9),)
+        return [
+            Question(f"{document_id}{n}", text, ("The keel.",), evidence) for n, text in enumerate(texts)
+        ]
+
+    questions = [
+        *asked("a", "Who made the keel?", "What keel and mast?", "Keel or mast?", "The mast, or a?"),
+        *asked("b", "Which keel was first?", "Which hull was first?", "Which hull?", "What hull is it?"),
+        Question("none", "Which keel?", answerable=False),
+    ]
+    labelled = LabelledSet(documents, dict.fromkeys(documents, "text"), questions, "boats")
+    (keel, mast, hull) = (flywheel_cycles._made_up(word) for word in ("keel", "mast", "hull"))
+    own = flywheel_cycles.own_words(labelled, 2)
+    assert [question.question for question in own.questions] == [
+        f"Who made the {keel}?",
+        f"What {keel} and {mast}?",
+        f"{keel} or {mast}?",
+        f"The {mast}, or a?",
+        "Which keel was first?",
+        f"Which {hull} was first?",
+        f"Which {hull}?",
+        f"What {hull} is it?",
+        "Which keel?",
+    ]
+    assert [replace(q, question="") for q in own.questions] == [replace(q, question="") for q in questions]
+    assert len({keel, mast, hull}) == 3
+    assert flywheel_cycles.own_words(labelled, 0).questions == questions
+    (one, *_) = flywheel_cycles.own_words(labelled, 1).questions
+    assert one.question in {"Who made the keel?", f"Who made the {keel}?"}
 
 
 def test_the_new_topics_may_be_another_set_s():

@@ -88,6 +88,7 @@ def test_a_hybrid_search_is_brute_force_over_cosines_and_words(tmp_path: Path) -
             order = np.argsort(-expected, kind="stable")[:7]
             np.testing.assert_allclose(scores[at], expected[order], atol=1e-5)
             np.testing.assert_allclose(expected[rows[at]], expected[order], atol=1e-5)
+            assert generation.search_words(query, 7) == list(lexical.search(query, 7))
         few = generation.search_hybrid(["common"], vectors[:1], 500)[1][0]
         assert (few >= 0).sum() <= 360
         assert len(set(few[few >= 0].tolist())) == (few >= 0).sum()
@@ -106,6 +107,8 @@ def test_a_generation_without_words_says_to_ingest_again(tmp_path: Path) -> None
         assert generation.search(vectors, 1)[1][0, 0] >= 0
         with pytest.raises(StoreError, match="diptych ingest"):
             generation.search_hybrid(["gamma"], vectors, 1)
+        with pytest.raises(StoreError, match="diptych ingest"):
+            generation.search_words("gamma", 1)
 
 
 def test_chunks_come_in_the_order_asked_even_twice(tmp_path: Path) -> None:
