@@ -1,6 +1,6 @@
 """What the experience log teaches: questions to train on, each with a weight, from what people said and did.
 
-    corrected        the answer someone gave instead, where a sentence that was shown holds it, or one found by its words
+    corrected        the answer someone gave instead, where a sentence that was shown holds it, or one searched for
     helpful          the answer and its quotes, where the documents still say so, without quotes said to be wrong
     refused rightly  nothing was answered, and that helped
     quoted rightly   nobody judged the answer, but somebody its quotes

@@ -67,9 +67,7 @@ def test_people_call_a_document_s_things_by_their_own_words():
 
     def asked(document_id, *texts):
         evidence = (Span(document_id, 0, 9),)
-        return [
-            Question(f"{document_id}{n}", text, ("The keel.",), evidence) for n, text in enumerate(texts)
-        ]
+        return [Question(f"{document_id}{n}", text, ("The keel.",), evidence) for n, text in enumerate(texts)]
 
     questions = [
         *asked("a", "Who made the keel?", "What keel and mast?", "Keel or mast?", "The mast, or a?"),

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,14 @@ from flows.cycle import OUTCOME, cycles, last_plan, retrain_workspace
 from flows.cycle_settings import CycleSettings, cycle_settings
 from flows.datasets import find_dataset, frozen_path
 from flows.gate import read_decision
+from flows.lessons import log_lessons
 from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
 from prep.kill_points import CYCLE_POINTS
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher
 from training.dataset import load_set
-from training.frozen import read_frozen
+from training.experience_rows import LessonConfig
+from training.frozen import FrozenSet, read_frozen
 
 QUESTIONS = ["What does the break statement do?", "What is None?", "Who won the cup?"]
 RETRIEVE = replace(LENIENT, kinds=("retrieve",))
@@ -100,6 +103,21 @@ def test_the_log_teaches_and_cannot_reach_what_is_frozen(copy):
     assert dataset.n_lessons == outcome.lessons.get("corrected", 0)
     for part in (dataset.training(), load_set(dataset.held_out)):
         assert not set(part.documents) & set(frozen.documents)
+
+
+def test_what_no_source_shown_holds_is_searched_for(copy):
+    """A word that one chunk alone holds, as the answer to a question that was shown none of that chunk."""
+    with copy.open_generation() as generation:
+        documents = {document.id: document.text for document in generation.documents()}
+    words = Counter(word for text in documents.values() for word in re.findall(r"[a-z]{6,}", text.lower()))
+    with Researcher.open(copy.path) as researcher:
+        (report,) = researcher.ask_many(["What is it?"], deadline_s=60.0)
+        shown = "".join(documents[one.document_id][one.start : one.end] for one in report.sources)
+        answer = next(word for word, times in words.items() if times == 1 and word not in shown.lower())
+        researcher.feedback(report.id, answer=answer)
+    found = log_lessons(copy, FrozenSet(), LessonConfig(free=1e6))
+    (span,) = next(question for question in found.questions if question.answers == (answer,)).evidence
+    assert answer in documents[span.document_id][span.start : span.end].lower()
 
 
 def test_the_frozen_set_stays_when_the_next_cycle_comes(copy):
