@@ -57,8 +57,12 @@ from training.results import CORRECT_F1
 from training.significance import Difference, paired_bootstrap
 
 #: The figures shown, by their name in the suites.
-FIGURES = {"evidence recall@5": "evidence", "F1": "F1", "cite P": "cite P", "cite R": "cite R"} | {
-    "abstain F1": "abstain F1"
+FIGURES = {
+    "evidence recall@5": "evidence",
+    "F1": "F1",
+    "cite P": "cite P",
+    "cite R": "cite R",
+    "abstain F1": "abstain F1",
 }
 OFTEN = 3  # questions on a document use a word
 WORD = re.compile("[^\\W\\d_]+")
