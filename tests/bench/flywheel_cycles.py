@@ -99,10 +99,7 @@ def deal(labelled: LabelledSet, seed: int, new: Collection[str] = ()) -> Stream:
         random.Random(seed).shuffle(names)
         n_old = max(-(-len(names) // 2), min(GateConfig().min_documents, len(names) - 1))
         topics = {"old": sorted(names[:n_old]), "new": sorted(names[n_old:])}
-    of = {
-        name: [q for q in labelled.questions if q.evidence and q.evidence[0].document_id == name]
-        for name in names
-    }
+    of = by_document(labelled)
     return Stream(
         documents={topic: [labelled.documents[name] for name in some] for topic, some in topics.items()},
         asked={topic: [q for name in some for q in of[name][::2]] for topic, some in topics.items()},
@@ -119,32 +116,30 @@ def deal(labelled: LabelledSet, seed: int, new: Collection[str] = ()) -> Stream:
     )
 
 
+def by_document(labelled: LabelledSet) -> dict[str, list[Question]]:
+    """Return the questions that have evidence by the document it begins in."""
+    found: dict[str, list[Question]] = defaultdict(list)
+    for question in labelled.questions:
+        if question.evidence:
+            found[question.evidence[0].document_id].append(question)
+    return found
+
+
 def own_words(labelled: LabelledSet, n: int) -> LabelledSet:
     """Return the set as people would ask who have names of their own for what its documents are about.
 
     Of each document, the n words that most of its questions use, and those of hardly another document, are exchanged
     in its questions for a made-up name each, which is the same everywhere.
     """
-    asked: dict[str, list[Question]] = defaultdict(list)
-    for question in labelled.questions:
-        if question.evidence:
-            asked[question.evidence[0].document_id].append(question)
-    used = {
-        name: Counter(word for q in some for word in {w.lower() for w in content_words(q.question)})
-        for name, some in asked.items()
-    }
-    common = Counter(word for words in used.values() for word, times in words.items() if times >= OFTEN)
-    names = {
-        name: {
-            word: _made_up(word)
-            for word in [
-                word
-                for word, times in words.most_common()
-                if times >= OFTEN and common[word] <= 2 and len(word) >= 4 and word.isalpha()
-            ][:n]
-        }
-        for name, words in used.items()
-    }
+    often: dict[str, list[str]] = {}
+    for name, some in by_document(labelled).items():
+        used = Counter(word for q in some for word in {w.lower() for w in content_words(q.question)})
+        often[name] = [word for word, times in used.most_common() if times >= OFTEN]
+    common = Counter(word for words in often.values() for word in words)
+    names: dict[str, dict[str, str]] = {}
+    for name, words in often.items():
+        telling = [word for word in words if common[word] <= 2 and len(word) >= 4 and word.isalpha()]
+        names[name] = {word: _made_up(word) for word in telling[:n]}
 
     def said(question: Question) -> Question:
         own = names[question.evidence[0].document_id] if question.evidence else {}
