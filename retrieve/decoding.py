@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -271,27 +271,30 @@ class Decoder:
         deadline: float | None,
     ) -> list[Written]:
         """Write on from what was read, each row by its state, until all are done or it is late."""
-        pad, device = self.tokenizer.pad_token_id, self.model.device
+        device = self.model.device
         written = [Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
-        logits, mask, positions = rows.logits, rows.mask, rows.positions
+        going = [row for row, state in enumerate(states) if not state.done]
         while True:
-            going = [row for row, state in enumerate(states) if not state.done]
-            step = [pad] * len(states)
-            chosen = self._choose(logits[going], [states[row] for row in going], temperature, generator)
+            chosen = self._choose(rows.logits, [states[row] for row in going], temperature, generator)
+            step: list[int] = []
             for row, token, logprob, margin in zip(going, *chosen, strict=True):
                 if (decision := states[row].decides) is not None:
                     written[row].margins[decision] = margin
                 states[row].advance(token)
                 written[row].tokens.append(token)
                 written[row].logprob += logprob
-                step[row] = token
+                step.append(token)
+            left = [at for at, row in enumerate(going) if not states[row].done]
             late = deadline is not None and time.monotonic() > deadline
-            if late or all(state.done for state in states):
+            if late or not left:
                 return written
-            mask = torch.cat([mask, torch.ones((len(states), 1), dtype=mask.dtype, device=device)], dim=1)
-            positions = positions + 1
-            ids = torch.tensor(step, device=device).unsqueeze(1)
+            if len(left) < len(going):  # what is done is not carried along
+                rows, going = rows.taken(left), [going[at] for at in left]
+            mask = torch.cat([rows.mask, torch.ones((len(left), 1), dtype=rows.mask.dtype, device=device)], dim=1)
+            positions = rows.positions + 1
+            ids = torch.tensor([step[at] for at in left], device=device).unsqueeze(1)
             logits = self.forward(rows.cache, ids, mask if rows.padded else None, positions)
+            rows = replace(rows, mask=mask, positions=positions, logits=logits)
 
     def forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
         """Read ids, (rows, n), behind what the cache holds; return the logits (rows, vocabulary) of what comes next."""

@@ -1,8 +1,8 @@
 """What trl's `GRPOTrainer` needs to train on episodes: the policy, how episodes are written, scored and paid.
 
 Made cheap, with the same numbers: a question's prompt is read once for all its episodes, and on a CPU a sheet's
-passages once for all its questions, when they are written (`retrieve.decoding`; on CUDA all episodes of a step are
-written together) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs are
+passages once for all its questions, when they are written (`retrieve.decoding`; those of a few questions together, on
+CUDA all of a step) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs are
 merged while episodes are written; episodes worth as much as the others of their question are not scored. Of trl's own
 switches for generation none is used: its engines know neither our grammar nor a search in the middle of an episode, so
 episodes come by `rollout_func`.
@@ -10,9 +10,10 @@ episodes come by `rollout_func`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import pstdev
 from typing import Any, Protocol, cast
@@ -34,6 +35,9 @@ from training.results import AnswerRow
 from training.rewards import Prices, reward
 
 __all__ = ["EpisodeTrainer", "Policy", "Practised", "Rewarded", "Rollouts"]
+
+
+_TOGETHER = 6  # questions or sheets whose episodes are written together on a CPU
 
 
 class Policy:
@@ -206,11 +210,11 @@ class Practised(Protocol):
 class _Completion:
     """How a completion was written. n_stem: tokens in front that the model did not write, shared by others.
 
-    biases: what was added to the logits at each of the other places, (n_tokens, vocabulary).
+    biases: gives what was added to the logits at each of the other places, (n_tokens, vocabulary).
     """
 
     n_stem: int
-    biases: torch.Tensor
+    biases: Callable[[], torch.Tensor]
 
 
 class Rollouts:
@@ -251,7 +255,7 @@ class Rollouts:
                     prompt = decoder.encode("".join(text for text, _ in segments[:n_prompt]))
                     stem = decoder.grammar.encode("".join(text for text, _ in segments[n_prompt:first]))
                     ids, mask = _tokens_written(run, decoder)
-                    biases = _biases(run, decoder, mask, serving.action)
+                    biases = partial(_biases, run, decoder, mask, serving.action)
                     trainer.written[tuple(prompt), (*stem, *ids)] = _Completion(len(stem), biases)
                     columns["prompt_ids"].append(prompt)
                     columns["completion_ids"].append([*stem, *ids])
@@ -260,10 +264,11 @@ class Rollouts:
         return {**columns, "logprobs": None}
 
     def _together(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Return what is written together: on a CPU what has its prompt in common, on CUDA everything."""
+        """Return what is written together: on a CPU a few, whose weights are then read once, on CUDA everything."""
         numbers = [int(number) for number in dict.fromkeys(prompts)]
         on_cuda = self.policy.model.model.device.type == "cuda"
-        return [numbers] if on_cuda else [[number] for number in numbers]
+        size = len(numbers) if on_cuda else _TOGETHER
+        return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
 class Rewarded:

@@ -8,11 +8,12 @@ completions begin with (a question, asked several times) can be laid out once fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from retrieve.sight import CAUSAL, Sight, added_masks
 
@@ -39,6 +40,8 @@ class Layout:
     given: dict[str, Any]
     before: list[int]
 
+
+_SCORED_TOGETHER = 256  # tokens, whose scores over the whole vocabulary are held at a time
 
 # A prompt and its completions.
 Group = tuple[Sequence[int], Sequence[Sequence[int]]]
@@ -156,34 +159,71 @@ def score_completions(
     completions: Sequence[Sequence[int]],
     *,
     stems: Sequence[Sequence[int]] | None = None,
-    biases: Sequence[torch.Tensor] | None = None,
+    biases: Sequence[Callable[[], torch.Tensor]] | None = None,
     temperature: float = 1.0,
     sight: Sight = CAUSAL,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
-    stems: see `lay_out`; they are not scored. biases: for each completion what is added to the logits, (n_tokens,
-    vocabulary), minus infinity where a token was not allowed; nothing by default. What was drawn under a grammar must
-    be scored under it: over the whole vocabulary, a token that the grammar all but forced has a probability near
-    nothing, and its gradient and distance are noise.
+    stems: see `lay_out`; they are not scored. biases: for each completion what gives what is added to the logits,
+    (n_tokens, vocabulary), minus infinity where a token was not allowed; nothing by default. What was drawn under a
+    grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced has a
+    probability near nothing, and its gradient and distance are noise.
+
+    Of the vocabulary nothing is kept for the gradient, but worked out again, some completions at a time: a step of
+    long reports would fill the memory.
 
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
     """
     layout = lay_out(model, prompt, completions, stems, sight=sight)
-    lengths = [len(completion) for completion in completions]
-    output = model(
-        input_ids=layout.ids,
-        use_cache=False,
-        logits_to_keep=torch.tensor(layout.before, device=model.device),
-        **layout.given,
-    )
-    logits = output.logits[0].float()
-    if biases is not None:
-        logits = logits + torch.cat(list(biases)).to(logits)
+    output = model.get_decoder()(input_ids=layout.ids, use_cache=False, **layout.given)
+    states = output.last_hidden_state[0, layout.before].split([len(one) for one in completions])
+    scored: list[Scored] = []
+    for some in _runs(completions):
+        given = [None if biases is None else biases[number] for number in some]
+        found: tuple[torch.Tensor, torch.Tensor] = checkpoint(
+            _scores,
+            model,
+            torch.cat([states[number] for number in some]),
+            [token for number in some for token in completions[number]],
+            [one for one in given if one is not None],
+            temperature,
+            use_reentrant=False,
+        )
+        lengths = [len(completions[number]) for number in some]
+        scored += [Scored(*pair) for pair in zip(*(one.split(lengths) for one in found), strict=True)]
+    return scored
+
+
+def _runs(completions: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the numbers of completions that are scored together, in order."""
+    run: list[int] = []
+    n_tokens = 0
+    for number, completion in enumerate(completions):
+        if run and n_tokens + len(completion) > _SCORED_TOGETHER:
+            yield run
+            run, n_tokens = [], 0
+        run.append(number)
+        n_tokens += len(completion)
+    if run:
+        yield run
+
+
+def _scores(
+    model: Any,
+    states: torch.Tensor,
+    written: Sequence[int],
+    biases: Sequence[Callable[[], torch.Tensor]],
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-probabilities and entropies of what was written behind states (n, size), each (n,)."""
+    logits = model.get_output_embeddings()(states).float()
+    if softcap := getattr(model.config.get_text_config(), "final_logit_softcapping", None):
+        logits = softcap * torch.tanh(logits / softcap)
+    if biases:
+        logits = logits + torch.cat([bias() for bias in biases]).to(logits)
     logprobs = torch.log_softmax(logits / temperature, dim=-1)
     entropies = -torch.where(logprobs.isinf(), 0.0, logprobs.exp() * logprobs).sum(-1)
-    written = torch.tensor([token for one in completions for token in one], device=model.device)
-    chosen = logprobs.gather(1, written.unsqueeze(1)).squeeze(1)
-    pairs = zip(torch.split(chosen, lengths), torch.split(entropies, lengths), strict=True)
-    return [Scored(*pair) for pair in pairs]
+    tokens = torch.tensor(written, device=logits.device)
+    return logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1), entropies

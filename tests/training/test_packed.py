@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def test_what_was_not_allowed_has_no_part_in_the_distribution(model: Any) -> Non
     with torch.no_grad():
         biases = [torch.zeros(mask.shape).masked_fill(~mask, float("-inf")) for mask in allowed]
         biases[0][1, completions[0][1]] = -2.0
-        scored = score_completions(model, prompt, completions, biases=biases)
+        given = [partial(torch.clone, bias) for bias in biases]
+        scored = score_completions(model, prompt, completions, biases=given)
         for one, mask, bias, found in zip(completions, allowed, biases, scored, strict=True):
             logits = model(input_ids=torch.tensor([[*prompt, *one]])).logits[0, len(prompt) - 1 : -1].float()
             expected = torch.log_softmax(logits + bias, dim=-1)
