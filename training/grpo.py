@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from peft.tuners.lora import LoraLayer
+from torch.utils.checkpoint import checkpoint
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.adapter import apply_rows, read_adapter, save_adapter
@@ -152,7 +153,9 @@ class EpisodeTrainer(GRPOTrainer):
         scored: list[Any] = [None] * len(completions)
         for prompt, rows in groups.items():
             how = [self.written[prompt, tuple(completions[row])] for row in rows]
-            found = score_completions(
+            # All prompts of a step are scored before the first gradient: of each only the scores are kept till then.
+            found = checkpoint(
+                score_completions,
                 policy,
                 prompt,
                 [completions[row][one.n_stem :] for row, one in zip(rows, how, strict=True)],
@@ -160,6 +163,7 @@ class EpisodeTrainer(GRPOTrainer):
                 biases=[one.biases for one in how],
                 temperature=self.temperature,
                 sight=self.sight,
+                use_reentrant=False,
             )
             for row, one in zip(rows, found, strict=True):
                 scored[row] = one

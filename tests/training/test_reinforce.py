@@ -273,7 +273,7 @@ def test_refusing_is_given_in_scoring_what_it_was_given_in_writing(
         given = {offset("none", run.starts[0].state(practice.decoder.grammar, TERSE)) for run in runs}
     assert all(0 < run.starts[0].unsaid < 1 for run in runs)
     assert given == {0.5 + round(64 * 3.0 * run.starts[0].unsaid) / 64 for run in runs}
-    decided = {float(how.biases[1, none]) for how in trainer.written.values()}  # behind <report>
+    decided = {float(how.biases()[1, none]) for how in trainer.written.values()}  # behind <report>
     assert decided == given
 
 
@@ -362,7 +362,7 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
             logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
             how = trainer.written[tuple(prompt.tolist()), tuple(completion.tolist())]
             assert (how.n_stem > 0) == (sheet_questions > 0)
-            bias = torch.nn.functional.pad(how.biases, (0, 0, how.n_stem, 0))
+            bias = torch.nn.functional.pad(how.biases(), (0, 0, how.n_stem, 0))
             assert bool(bias[torch.arange(len(completion)), completion].isfinite().all())
             logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float() + bias, dim=-1)
             chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
