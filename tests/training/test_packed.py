@@ -34,8 +34,11 @@ def plain(model: Any, prompt: list[int], completion: list[int], temperature: flo
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_packed_scores_are_those_of_every_completion_alone(model: Any, temperature: float) -> None:
+def test_packed_scores_are_those_of_every_completion_alone(
+    model: Any, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The prompt is longer than the tiny Gemma's sliding window, and so is a completion."""
+    monkeypatch.setattr("training.packed._SCORED_TOGETHER", 8)  # two, one, one
     prompt, *completions = drawn(50, 3, 1, 40, 9)
     with torch.no_grad():
         scored = score_completions(model, prompt, completions, temperature=temperature)
@@ -77,6 +80,25 @@ def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> Non
         ]
     )
     torch.testing.assert_close(packed, alone, atol=1e-3, rtol=1e-3)
+
+
+def test_nothing_of_the_vocabulary_is_kept_for_the_gradient(model: Any) -> None:
+    prompt, *completions = drawn(20, 5, 2, 300)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    kept: list[torch.Size] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    parameter = next(p for name, p in model.named_parameters() if "layers.0" in name and "q_proj" in name)
+    parameter.requires_grad_(True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        scored = score_completions(model, prompt, completions)
+    assert [len(one.logprobs) for one in scored] == [5, 2, 300]
+    assert all(one.logprobs.requires_grad for one in scored)
+    assert kept
+    assert not [shape for shape in kept if len(shape) == 2 and shape[1] == vocabulary]
 
 
 def test_what_was_not_allowed_has_no_part_in_the_distribution(model: Any) -> None:
