@@ -10,7 +10,9 @@ from retrieve.episode import Claim, Episode
 from retrieve.report import Finding, Quote, Report, Source, Usage
 from retrieve.runner import Run
 
-__all__ = ["expand_quotes", "report_of"]
+__all__ = ["BETWEEN_FINDINGS", "expand_quotes", "report_of"]
+
+BETWEEN_FINDINGS = "; "  # in an answer
 
 
 def report_of(
@@ -36,7 +38,7 @@ def report_of(
         for passage in episode.passages
     ]
     stated = (finding.statement for finding in findings if not finding.alternative)
-    answer = "; ".join(dict.fromkeys(stated)) or None
+    answer = BETWEEN_FINDINGS.join(dict.fromkeys(stated)) or None
     return Report(
         id=uuid.uuid4().hex,
         question=question,

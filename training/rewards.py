@@ -7,8 +7,9 @@
     0.8 - 1.0    right: a close answer, or abstaining where nothing else is right
 
 Within a band, citations and F1 decide. A broad question has no short answer to be close to: its report is wrong where
-no quote touches the evidence, partly right where most do not or the statement says next to nothing, and right
-otherwise, the more it quotes of the evidence the better. A price for tokens and searches is taken off,
+no quote touches the evidence, partly right where most do not or no finding says anything, and right otherwise: the
+better, the more it quotes of the evidence, the less of anything else, and the more of its findings say something that
+those before have not said. A price for tokens and searches is taken off,
 less than what lies between two bands. It reads the judged row that evaluation reports (`training.results.AnswerRow`),
 never the episode's text, so that nothing a document says can raise it.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prep.errors import ConfigError
+from retrieve.reporting import BETWEEN_FINDINGS
 from retrieve.wording import content_words
 from training.results import CORRECT_F1, AnswerRow
 
@@ -28,7 +30,7 @@ BROAD_KINDS = frozenset({"long", "section", "clause"})  # of questions that ask 
 MALFORMED = 0.0
 _WRONG, _ABSTAINED, _PARTLY, _RIGHT = 0.1, 0.3, 0.4, 0.8
 _PARTLY_F1 = 0.3  # below it an answer is wrong
-_FEWEST_WORDS = 5  # that mean something: what says fewer is no answer to a broad question
+_FEWEST_WORDS = 4  # that mean something: what says fewer is no finding on a broad question
 _ENOUGH_QUOTES = 4  # of the evidence: more of them are worth no more
 _GAP = 0.1  # between bands; prices stay below it
 
@@ -87,10 +89,22 @@ def _worth_broad(row: AnswerRow) -> float:
     quotes = row.citation_precision * row.n_quotes
     if quotes == 0:
         return _WRONG
-    says = len(content_words(row.prediction))
-    if row.citation_precision < CORRECT_F1 or says < _FEWEST_WORDS:
-        return _PARTLY + 0.15 * row.citation_precision + 0.15 * min(says / _FEWEST_WORDS, 1)
-    return _RIGHT + 0.1 * row.citation_precision + 0.1 * min(quotes / _ENOUGH_QUOTES, 1)
+    new = _new_words(row.prediction)
+    telling = sum(n >= _FEWEST_WORDS for n in new) / len(new)
+    if row.citation_precision < CORRECT_F1 or telling == 0:
+        return _PARTLY + 0.15 * row.citation_precision + 0.15 * min(max(new) / _FEWEST_WORDS, 1)
+    return _RIGHT + 0.2 * row.citation_precision * telling * min(quotes / _ENOUGH_QUOTES, 1)
+
+
+def _new_words(prediction: str) -> list[int]:
+    """Return of each finding how many words it says that mean something and were not said before."""
+    said: set[str] = set()
+    counts = []
+    for finding in prediction.split(BETWEEN_FINDINGS):
+        words = {word.lower() for word in content_words(finding)}
+        counts.append(len(words - said))
+        said |= words
+    return counts
 
 
 def _harmonic(a: float, b: float) -> float:

@@ -76,13 +76,26 @@ def broad(**changed: Any) -> AnswerRow:
 
 def test_a_broad_question_is_paid_for_what_its_report_quotes_and_says() -> None:
     free = Prices(token=0.0, search=0.0)
-    assert reward(broad(), free) == pytest.approx(0.95)
+    assert reward(broad(), free) == pytest.approx(0.9)
     assert reward(broad(n_quotes=4), free) == reward(broad(n_quotes=9), free) == pytest.approx(1.0)
     assert reward(broad(f1=0.9), free) == reward(broad(), free)
     assert reward(broad(citation_precision=0.0, citation_recall=0.0), free) == pytest.approx(0.1)
     assert reward(broad(abstained=True, n_quotes=0), free) == pytest.approx(0.3)
     assert reward(broad(expects_answer=False), free) == pytest.approx(0.1)
     assert reward(broad(expects_answer=False, abstained=True), free) == pytest.approx(1.0)
+
+
+def test_findings_on_a_broad_question_that_prove_or_say_nothing_new_take_from_it() -> None:
+    free = Prices(token=0.0, search=0.0)
+    best = reward(broad(n_quotes=4), free)
+    spread = reward(broad(n_quotes=12, citation_precision=0.5), free)  # half of what it quotes is beside the matter
+    assert spread == pytest.approx(0.9)
+    again, empty = (
+        reward(broad(n_quotes=4, prediction=f"{SAYS}; {more}"), free) for more in (SAYS.upper(), "Great .")
+    )
+    assert again == empty == pytest.approx(0.9)
+    another = "Bees visit clover before noon on dry days"
+    assert reward(broad(n_quotes=4, prediction=f"{SAYS}; {another}"), free) == best == pytest.approx(1.0)
 
 
 @given(st.integers(1, 9), st.sampled_from([0.2, 0.4]), st.sampled_from(["", "yes", "two words"]))
