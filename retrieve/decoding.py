@@ -290,7 +290,9 @@ class Decoder:
                 return written
             if len(left) < len(going):  # what is done is not carried along
                 rows, going = rows.taken(left), [going[at] for at in left]
-            mask = torch.cat([rows.mask, torch.ones((len(left), 1), dtype=rows.mask.dtype, device=device)], dim=1)
+            mask = torch.cat(
+                [rows.mask, torch.ones((len(left), 1), dtype=rows.mask.dtype, device=device)], dim=1
+            )
             positions = rows.positions + 1
             ids = torch.tensor([step[at] for at in left], device=device).unsqueeze(1)
             logits = self.forward(rows.cache, ids, mask if rows.padded else None, positions)
