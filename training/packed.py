@@ -181,18 +181,18 @@ def score_completions(
     states = output.last_hidden_state[0, layout.before].split([len(one) for one in completions])
     scored: list[Scored] = []
     for some in _runs(completions):
-        given = [None if biases is None else biases[number] for number in some]
         found: tuple[torch.Tensor, torch.Tensor] = checkpoint(
             _scores,
             model,
             torch.cat([states[number] for number in some]),
             [token for number in some for token in completions[number]],
-            [one for one in given if one is not None],
+            [biases[number] for number in some] if biases is not None else [],
             temperature,
             use_reentrant=False,
         )
         lengths = [len(completions[number]) for number in some]
-        scored += [Scored(*pair) for pair in zip(*(one.split(lengths) for one in found), strict=True)]
+        pairs = zip(*(torch.split(one, lengths) for one in found), strict=True)
+        scored += [Scored(*pair) for pair in pairs]
     return scored
 
 
