@@ -5,8 +5,9 @@
     report  = "<report>" ( " none" | finding ("\\n" finding)* ) "</report>"
     finding = words pointer+
 
-`Grammar` belongs to a tokenizer and is shared; `GrammarState` is one episode's place in it. A state's mask is what
-decoding adds to the logits, so that no sampled action can be malformed.
+No two findings of a report point at the same sentence. `Grammar` belongs to a tokenizer and is shared; `GrammarState` is
+one episode's place in it. A state's mask is what decoding adds to the logits, so that no sampled action can be
+malformed.
 """
 
 from __future__ import annotations
@@ -193,6 +194,7 @@ class GrammarState:
     done: bool = False
     written: list[int] = field(default_factory=list)  # tokens of the query or statement at hand
     pointers: list[int] = field(default_factory=list)  # of the finding at hand
+    quoted: list[int] = field(default_factory=list)  # pointers of the findings before
     n_findings: int = 0
 
     @property
@@ -204,7 +206,7 @@ class GrammarState:
 
     def fork(self) -> GrammarState:
         """Return a copy that goes its own way."""
-        return replace(self, written=[*self.written], pointers=[*self.pointers])
+        return replace(self, written=[*self.written], pointers=[*self.pointers], quoted=[*self.quoted])
 
     def searching(self) -> GrammarState | None:
         """Return a copy of the beginning of an action that must be a search; None where none is allowed."""
@@ -225,7 +227,8 @@ class GrammarState:
         else:
             if len(self.pointers) < limits.max_pointers:
                 self._allow_markers(mask)
-            mask[grammar.newline] = self.n_findings + 1 < limits.max_findings
+            left = self.n_sentences - len(self.quoted) - len(self.pointers)
+            mask[grammar.newline] = left > 0 and self.n_findings + 1 < limits.max_findings
             mask[grammar.end_report] = True
         return mask
 
@@ -241,6 +244,7 @@ class GrammarState:
         elif token in (grammar.end_search, grammar.end_report):
             self.done = True
         elif self.place == "pointers" and token == grammar.newline:
+            self.quoted += self.pointers
             self.place, self.written, self.pointers = "statement", [], []
             self.n_findings += 1
         elif token in grammar.number_of:
@@ -274,7 +278,7 @@ class GrammarState:
 
     def _allow_markers(self, mask: torch.Tensor) -> None:
         mask[self.grammar.marker_tokens[: self.n_sentences]] = True
-        for token in self.pointers:
+        for token in (*self.quoted, *self.pointers):
             mask[token] = False
 
     def _says_something(self) -> bool:

@@ -67,6 +67,8 @@ def test_random_walks_end_parse_and_point_only_at_shown_sentences(grammar: Gramm
         assert len(tokens) <= limits.max_tokens
         episode.act(grammar.text(tokens))
         assert all(1 <= p <= n_sentences for claim in episode.claims for p in claim.pointers)
+        pointers = [p for claim in episode.claims for p in claim.pointers]
+        assert len(pointers) == len(set(pointers))
         assert len(episode.claims) <= limits.max_findings
         assert all(1 <= len(claim.pointers) <= limits.max_pointers for claim in episode.claims)
         searched += episode.state == "search"
@@ -103,6 +105,9 @@ def drive(grammar: Grammar, tokenizer: Any, text: str, n_sentences: int, *, may_
         ("<report> none of it⟦1⟧</report>", 0, False),
         ("<report> honey⟦1⟧⟦1⟧</report>", 3, False),
         ("<report> honey⟦1⟧\nnectar⟦2⟧</report>", 3, True),
+        ("<report> honey⟦1⟧\nnectar⟦1⟧</report>", 3, False),
+        ("<report> honey⟦1⟧⟦2⟧\nnectar⟦3⟧⟦2⟧</report>", 3, False),
+        ("<report> honey⟦1⟧\nnectar⟦1⟧</report>", 1, False),
         ("<report> honey⟦1⟧\n none</report>", 3, False),
         ("<report> honey⟦1⟧\n</report>", 3, False),
         ("<report> honey\nnectar⟦2⟧</report>", 3, False),
