@@ -273,7 +273,7 @@ class Decoder:
         """Write on from what was read, each row by its state, until all are done or it is late."""
         device = self.model.device
         written = [Written(margins=dict.fromkeys(self.offsets, float("nan"))) for _ in states]
-        going = [row for row, state in enumerate(states) if not state.done]
+        going = list(range(len(states)))
         while True:
             chosen = self._choose(rows.logits, [states[row] for row in going], temperature, generator)
             step: list[int] = []

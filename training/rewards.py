@@ -9,9 +9,9 @@
 Within a band, citations and F1 decide. A broad question has no short answer to be close to: its report is wrong where
 no quote touches the evidence, partly right where most do not or no finding says anything, and right otherwise: the
 better, the more it quotes of the evidence, the less of anything else, and the more of its findings say something that
-those before have not said. A price for tokens and searches is taken off,
-less than what lies between two bands. It reads the judged row that evaluation reports (`training.results.AnswerRow`),
-never the episode's text, so that nothing a document says can raise it.
+those before have not said. A price for tokens and searches is taken off, less than what lies between two bands. It
+reads the judged row that evaluation reports (`training.results.AnswerRow`), never the episode's text, so that nothing a
+document says can raise it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prep.errors import ConfigError
+from prep.lexical import searchable_words
 from retrieve.reporting import BETWEEN_FINDINGS
 from retrieve.wording import content_words
 from training.results import CORRECT_F1, AnswerRow
@@ -101,7 +102,7 @@ def _new_words(prediction: str) -> list[int]:
     said: set[str] = set()
     counts = []
     for finding in prediction.split(BETWEEN_FINDINGS):
-        words = {word.lower() for word in content_words(finding)}
+        words = set(content_words(searchable_words(finding)))
         counts.append(len(words - said))
         said |= words
     return counts

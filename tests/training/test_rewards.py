@@ -98,6 +98,7 @@ def test_findings_on_a_broad_question_that_prove_or_say_nothing_new_take_from_it
     assert again == empty == pytest.approx(0.9)
     another = "Bees visit clover before noon on dry days"
     assert reward(broad(n_quotes=4, prediction=f"{SAYS}; {another}"), free) == best == pytest.approx(1.0)
+    assert reward(broad(n_quotes=4, prediction="蜜蜂在春天采集花蜜"), free) == best  # a script without blanks
 
 
 @given(st.integers(1, 9), st.sampled_from([0.2, 0.4]), st.sampled_from(["", "yes", "two words"]))
