@@ -5,8 +5,8 @@
     report  = "<report>" ( " none" | finding ("\\n" finding)* ) "</report>"
     finding = words pointer+
 
-No two findings of a report point at the same sentence. `Grammar` belongs to a tokenizer and is shared; `GrammarState` is
-one episode's place in it. A state's mask is what decoding adds to the logits, so that no sampled action can be
+No two findings of a report point at the same sentence. `Grammar` belongs to a tokenizer and is shared; `GrammarState`
+is one episode's place in it. A state's mask is what decoding adds to the logits, so that no sampled action can be
 malformed.
 """
 
