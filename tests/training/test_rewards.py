@@ -88,9 +88,8 @@ def test_a_broad_question_is_paid_for_what_its_report_quotes_and_says() -> None:
 def test_findings_on_a_broad_question_that_prove_or_say_nothing_new_take_from_it() -> None:
     free = Prices(token=0.0, search=0.0)
     best = reward(broad(n_quotes=4), free)
-    spread = reward(
-        broad(n_quotes=12, citation_precision=0.5), free
-    )  # half of what it quotes is beside the matter
+    # Half of what it quotes is beside the matter.
+    spread = reward(broad(n_quotes=12, citation_precision=0.5), free)
     assert spread == pytest.approx(0.9)
     again, empty = (
         reward(broad(n_quotes=4, prediction=f"{SAYS}; {more}"), free) for more in (SAYS.upper(), "Great .")
