@@ -76,12 +76,10 @@ def release(
     serving, judgement = chosen
     if (run / MANIFEST).exists():
         manifest = read_retrieve_manifest(run)
-        config, two_way = manifest["training"], manifest["serving"]["two_way"]
-        source = manifest["base"].get("source")
+        config, source = manifest["training"], manifest["base"].get("source")
         told = run / BACKWARDS if BACKWARDS in manifest["files"] else None
     else:
         manifest, config, source, told = {}, _config(run), None, None
-        two_way = trained_two_way(run)
     if backwards is not None and (backwards / MANIFEST).exists():
         config, told = _with_teller_of(backwards, config, run), backwards / BACKWARDS
     elif backwards is not None:
@@ -90,7 +88,7 @@ def release(
         if behind != manifest.get("version"):
             raise DataError(f"{backwards} tells the episodes of {behind} backwards, not those of {run}")
         config, told = {**config, "backwards": trained}, backwards / ADAPTER
-    serving = replace(serving, two_way=two_way, comparing=comparing or serving.comparing)
+    serving = replace(serving, two_way=trained_two_way(run), comparing=comparing or serving.comparing)
     version = save_retrieve_version(
         weights / name,
         run / ADAPTER,
