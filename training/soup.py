@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     two_way = {trained_two_way(path.parent) for path in options.adapters}
     if len(two_way) > 1:
-        parser.error("some of these adapters read results in both directions and some in one: they have no average")
+        parser.error(
+            "some of these adapters read results in both directions and some in one: they have no average"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     average_adapters(options.adapters, options.out / "adapter.safetensors", options.weights)
     made_of = [file_digest(path) for path in options.adapters]

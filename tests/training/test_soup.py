@@ -74,7 +74,9 @@ def test_an_average_is_released_like_a_run(tmp_path: Path, two_way: bool) -> Non
     assert len(manifest["training"]["adapters"]) == 2
 
 
-def test_runs_that_read_differently_have_no_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_that_read_differently_have_no_average(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = [trained(tmp_path / str(two_way), 1.0, two_way=two_way) for two_way in (False, True)]
     with pytest.raises(SystemExit):
         main(["--adapters", *paths, "--out", str(tmp_path / "mean")])
