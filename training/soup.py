@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     average_adapters(options.adapters, options.out / "adapter.safetensors", options.weights)
     made_of = [file_digest(path) for path in options.adapters]
-    config = {"stage": "average", "two_way": two_way.pop(), "weights": options.weights}
+    config = {"stage": "average", "two_way": True in two_way, "weights": options.weights}
     described = {"config": config, "adapters": made_of}
     (options.out / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 

@@ -166,7 +166,7 @@ def worth(row: Mapping[str, float | None]) -> float:
 def trained_two_way(run: Path) -> bool:
     """Whether a training run, or a version, reads results in both directions. Raises DataError for another folder."""
     if (run / MANIFEST).is_file():
-        return bool(read_retrieve_manifest(run)["serving"]["two_way"])
+        return ServingConfig.from_json(read_retrieve_manifest(run)["serving"]).two_way
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError, TypeError) as error:

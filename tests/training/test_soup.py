@@ -10,7 +10,7 @@ import torch
 
 from prep.errors import ConfigError, DataError
 from retrieve.adapter import read_adapter, save_adapter
-from retrieve.model import ADAPTER
+from retrieve.model import ADAPTER, MANIFEST, ServingConfig, save_retrieve_version
 from training.release_retrieve import chosen_serving, release
 from training.soup import average_adapters, main
 from training.tune_serving import trained_two_way
@@ -72,6 +72,14 @@ def test_an_average_is_released_like_a_run(tmp_path: Path, two_way: bool) -> Non
     assert manifest["serving"]["two_way"] is trained_two_way(tmp_path / "weights" / "9.9") is two_way
     assert manifest["serving"]["none_offset"] == 0.5
     assert len(manifest["training"]["adapters"]) == 2
+
+
+def test_versions_of_before_that_do_not_say_read_one_way(tmp_path: Path) -> None:
+    save_retrieve_version(tmp_path, adapter(tmp_path / "pairs", 1.0), serving=ServingConfig())
+    manifest = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
+    del manifest["serving"]["two_way"]
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    assert trained_two_way(tmp_path) is False
 
 
 def test_runs_that_read_differently_have_no_average(
