@@ -18,8 +18,11 @@ from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from retrieve.tags import MARKERS, TAGS
 
 
-def make_causal_lm(folder: Path) -> Path:
-    """Write a random Llama of two small layers, its tokens those of the language reference, tags and markers."""
+def make_causal_lm(folder: Path, *, head_dim: int = 8) -> Path:
+    """Write a random Llama of two small layers, its tokens those of the language reference, tags and markers.
+
+    head_dim: engines have kernels for some lengths of a head only.
+    """
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -43,6 +46,7 @@ def make_causal_lm(folder: Path) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             num_key_value_heads=1,
+            head_dim=head_dim,
             max_position_embeddings=8192,
             pad_token_id=0,
             bos_token_id=1,

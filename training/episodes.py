@@ -64,6 +64,10 @@ class Practice:
         """What writes the episodes."""
         return self.researcher.runner.decoder
 
+    def write_by(self, decoder: Decoder) -> None:
+        """Let another decoder write them."""
+        self.researcher.runner.decoder = decoder
+
     @property
     def digest(self) -> str:
         """Says which questions these are, and which of them are withheld."""

@@ -3,9 +3,9 @@
 Made cheap, with the same numbers: a question's prompt is read once for all its episodes, and on a CPU a sheet's
 passages once for all its questions, when they are written (`retrieve.decoding`; those of a few questions together, on
 CUDA all of a step) and when they are scored (`training.packed`), both times under the grammar; the low-rank pairs are
-merged while episodes are written; episodes worth as much as the others of their question are not scored. Of trl's own
-switches for generation none is used: its engines know neither our grammar nor a search in the middle of an episode, so
-episodes come by `rollout_func`.
+merged while episodes are written; episodes worth as much as the others of their question are not scored. trl's engines
+know neither our grammar nor a search in the middle of an episode, so episodes come by `rollout_func`, also where vLLM
+writes them (`training.vllm_rollouts`).
 """
 
 from __future__ import annotations
@@ -86,23 +86,42 @@ class Policy:
         """Write the adapter."""
         save_adapter(path, updates_of(self.pairs.items()), self.tokens, self.rows, scale=self.scale)
 
+    def save_base(self, folder: Path) -> None:
+        """Write what the pairs belong to, rows applied, with its tokenizer, for an engine to start from."""
+        model = self.wrapped.get_base_model()
+        weights = {
+            name.replace(".base_layer.", "."): value
+            for name, value in model.state_dict().items()
+            if ".lora_" not in name
+        }
+        model.save_pretrained(folder, state_dict=weights)
+        self.model.tokenizer.save_pretrained(folder)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Merge the pairs while episodes are written; every weight is put back to the bit."""
+        training = self.wrapped.training
+        with self.weights_put_back():
+            self.wrapped.eval()
+            self.wrapped.merge_adapter(["default"])
+            try:
+                yield
+            finally:
+                self.wrapped.unmerge_adapter()
+                self.wrapped.train(training)
+
+    @contextmanager
+    def weights_put_back(self) -> Iterator[None]:
+        """Put weights that pairs are merged into meanwhile back to the bit: peft takes them off again inexactly."""
         layers: list[Any] = [one for one in self.wrapped.modules() if isinstance(one, LoraLayer)]
         weights = [layer.base_layer.weight for layer in layers]
         kept = [weight.detach().clone() for weight in weights]
-        training = self.wrapped.training
-        self.wrapped.eval()
-        self.wrapped.merge_adapter(["default"])
         try:
             yield
         finally:
-            self.wrapped.unmerge_adapter()
             with torch.no_grad():
                 for weight, one in zip(weights, kept, strict=True):
                     weight.copy_(one)
-            self.wrapped.train(training)
 
 
 class EpisodeTrainer(GRPOTrainer):
@@ -240,7 +259,7 @@ class Rollouts:
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + trainer.state.global_step)
         columns: dict[str, list[Any]] = {
-            name: [] for name in ("prompt_ids", "completion_ids", "env_mask", "judged")
+            name: [] for name in ("prompt_ids", "completion_ids", "env_mask", "judged", "logprobs")
         }
         trainer.written = {}
         serving, decoder = self.policy.serving, self.practice.decoder
@@ -265,7 +284,8 @@ class Rollouts:
                     columns["completion_ids"].append([*stem, *ids])
                     columns["env_mask"].append([0] * len(stem) + mask)
                     columns["judged"].append(row)
-        return {**columns, "logprobs": None}
+                    columns["logprobs"].append([0.0] * len(stem) + _logprobs_told(run, mask))
+        return {**columns, "logprobs": columns["logprobs"] if trainer.use_vllm else None}
 
     def _together(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return what is written together: on a CPU a few, whose weights are then read once, on CUDA everything."""
@@ -327,6 +347,12 @@ def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Ite
             bias[decoder.grammar.deciding(state.decides)] += decoder.offset(state.decides, state)
         yield bias
         state.advance(token)
+
+
+def _logprobs_told(run: Any, mask: Sequence[int]) -> list[float]:
+    """Return what an engine says of each place (`training.vllm_rollouts`); 0 where it was not the model."""
+    told = iter([one for action in run.actions for one in getattr(action, "logprobs", ())])
+    return [next(told, 0.0) if trained else 0.0 for trained in mask]
 
 
 def _tokens_written(run: Any, decoder: Any) -> tuple[list[int], list[int]]:

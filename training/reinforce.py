@@ -18,7 +18,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from pathlib import Path
@@ -42,6 +42,7 @@ from training.rewards import Prices
 from training.run_folder import RunFolder
 from training.sheet_practice import SheetPractice, Sheets
 from training.significance import Difference
+from training.vllm_rollouts import EngineDecoder, check_engine, grammar_in_engine
 
 __all__ = ["ReinforceConfig", "Reinforced", "read_sheets", "reinforce"]
 
@@ -60,7 +61,8 @@ class ReinforceConfig:
     an episode. prices: see `training.rewards`. evaluate_steps: held-out questions are answered greedily so often.
     schedule: the learning rate stays after the warm-up, or falls to nothing at the last step.
     sheet_questions: so many questions are asked on the same passages (`training.sheets`), drawn instead of searched,
-    for versions that read the question last; 0 for each by its own search.
+    for versions that read the question last; 0 for each by its own search. use_vllm: episodes are written by vLLM,
+    in this process, see `training.vllm_rollouts`; vllm_memory: the share of the device's memory that it takes.
     """
 
     steps: int = 100
@@ -80,6 +82,8 @@ class ReinforceConfig:
     prices: Prices = field(default_factory=Prices)
     checkpoint_steps: int = 10
     evaluate_steps: int = 25
+    use_vllm: bool = False
+    vllm_memory: float = 0.3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -219,8 +223,11 @@ def _trainer(
         save_total_limit=2,
         report_to="none",
         seed=config.seed,
+        use_vllm=config.use_vllm,
+        vllm_mode="colocate",
+        vllm_gpu_memory_utilization=config.vllm_memory,
     )
-    with _known_warnings_ignored():
+    with _known_warnings_ignored(), _engine(policy, practice, folder) if config.use_vllm else nullcontext():
         trainer = EpisodeTrainer(
             model=policy.wrapped,
             reward_funcs=Rewarded(config.prices),
@@ -237,8 +244,33 @@ def _trainer(
             callbacks=[keeper],
         )
     trainer.sight = practice.decoder.sight
+    if config.use_vllm:
+        practice.write_by(EngineDecoder(practice.decoder, _pushing(policy, trainer.vllm_generation)))
     trainer.remove_callback(ProgressCallback)  # prints every figure of every step
     return trainer
+
+
+@contextmanager
+def _engine(policy: Policy, practice: Practice | SheetPractice, folder: RunFolder) -> Iterator[None]:
+    """Let trl start vLLM from the policy as it is."""
+    check_engine(practice.decoder)
+    base = folder.path / "engine"
+    policy.save_base(base)
+    policy.wrapped.get_base_model().name_or_path = str(base)
+    with grammar_in_engine():
+        yield
+
+
+def _pushing(policy: Policy, generation: Any) -> Any:
+    """Return trl's engine, which leaves the policy to the bit as it was when it takes its weights."""
+    push = generation.sync_weights
+
+    def exactly() -> None:
+        with policy.weights_put_back():
+            push()
+
+    generation.sync_weights = exactly
+    return generation
 
 
 # What trl logs of a step → what our log calls it.
@@ -250,6 +282,7 @@ _LOGGED = {
     **{name: name for name in ("f1", "citation_precision", "citation_recall", "abstention_right")},
     **{name: name for name in ("searches", "tokens")},
     "grad_norm": "norm",
+    "sampling/sampling_logp_difference/mean": "engine_difference",  # vLLM's log-probabilities to the policy's
 }
 
 

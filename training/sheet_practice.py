@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from prep.errors import ConfigError, DataError
 from prep.manifest import json_digest
 from prep.model import PrepModel
+from retrieve.decoding import Decoder
 from retrieve.episode import Passage
 from retrieve.model import RetrieveModel
 from retrieve.reporting import report_of
@@ -199,6 +200,10 @@ class SheetPractice:
         self.drawn, self.serving = drawn, model.serving
         self.versions = {"retrieve": model.version}
         self.decoder = model.decoder()
+
+    def write_by(self, decoder: Decoder) -> None:
+        """Let another decoder write the episodes."""
+        self.decoder = decoder
 
     @property
     def digest(self) -> str:
