@@ -34,6 +34,7 @@ from training.lora import decoder_of, freeze_layers, start_values, updates_of, w
 from training.packed import score_completions
 from training.results import AnswerRow
 from training.rewards import Prices, reward
+from training.vllm_rollouts import EngineDecoder
 
 __all__ = ["EpisodeTrainer", "Policy", "Practised", "Rewarded", "Rollouts"]
 
@@ -285,7 +286,7 @@ class Rollouts:
                     columns["env_mask"].append([0] * len(stem) + mask)
                     columns["judged"].append(row)
                     columns["logprobs"].append([0.0] * len(stem) + _logprobs_told(run, mask))
-        return {**columns, "logprobs": columns["logprobs"] if trainer.use_vllm else None}
+        return {**columns, "logprobs": columns["logprobs"] if isinstance(decoder, EngineDecoder) else None}
 
     def _together(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return what is written together: on a CPU a few, whose weights are then read once, on CUDA everything."""

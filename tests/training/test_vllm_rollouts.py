@@ -49,7 +49,6 @@ CONFIG = ReinforceConfig(
     alpha=4,
     checkpoint_steps=3,
     evaluate_steps=3,
-    searches=1,
     use_vllm=True,
     vllm_memory=0.1,
 )
@@ -146,9 +145,16 @@ def test_the_engine_is_held_to_what_the_decoder_is(start: Path) -> None:
             state.advance(written[-1])
 
 
+@pytest.mark.parametrize(("searches", "bound"), [(1, 1e-5), (2, 2e-3)])
 def test_a_run_is_written_by_the_engine_and_corrected_by_what_it_tells(
-    opened: tuple[Policy, Practice], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: tuple[Policy, Practice],
+    start: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    searches: int,
+    bound: float,
 ) -> None:
+    """bound: with another search, what was written at random is encoded anew from its text, not always alike."""
     policy, practice = opened
     made: list[StandIn] = []
 
@@ -162,12 +168,14 @@ def test_a_run_is_written_by_the_engine_and_corrected_by_what_it_tells(
     weights = {
         name: value.clone() for name, value in policy.wrapped.state_dict().items() if "lora" not in name
     }
-    result = reinforce(policy, practice, practice, tmp_path / "run", CONFIG, start=start)
+    config = replace(CONFIG, searches=searches)
+    result = reinforce(policy, practice, practice, tmp_path / "run", config, start=start)
     assert made[0].n_pushed == result.n_steps == CONFIG.steps
     rows = [row for row in log_rows(tmp_path / "run") if "reward" in row]
     # What the policy says of these tokens is what the engine said: of its own weights, and of those it was pushed.
-    assert all(row["engine_difference"] < 1e-5 for row in rows)
+    assert all(row["engine_difference"] < bound for row in rows)
     assert any(row["loss"] for row in rows)
+    assert (max(row["searches"] for row in rows) > 1) == (searches > 1)
     for name, value in policy.wrapped.state_dict().items():
         assert "lora" in name or torch.equal(value, weights[name])
 
@@ -212,4 +220,5 @@ def test_vllm_writes_what_the_policy_would_with_the_chances_it_would(
     assert result.n_steps == CONFIG.steps
     rows = [row for row in log_rows(tmp_path / "run") if "reward" in row]
     # Its kernels are not ours to the last digit; of weights that it was not pushed it says 0.02 otherwise.
-    assert all(row["engine_difference"] < 1e-3 for row in rows)
+    assert all(row["engine_difference"] < 5e-3 for row in rows)
+    assert max(row["searches"] for row in rows) > 1
