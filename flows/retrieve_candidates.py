@@ -135,7 +135,7 @@ def train_retrieve_candidate(
     start = serving_retrieve_path(workspace)
     manifest = read_retrieve_manifest(start)
     serving = ServingConfig.from_json(manifest["serving"])
-    config = stages[stage].configure(start, serving, settings)
+    config = stages[stage].configure(start, serving, settings, dataset)
     with workspace.open_generation(generation_id) as generation:
         made_of = {
             "format": FORMAT,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flows.candidates import fresh_folder
-from flows.datasets import PassSettings
+from flows.datasets import Dataset, PassSettings
 from flows.retrieve_supervised import few_gaps
 from prep.errors import ConfigError, DataError
 from prep.manifest import read_json, write_json
@@ -36,8 +36,12 @@ _MEASURED = 32  # questions, before and after
 _SAMPLED = 2  # reports on each question, to find out whether it is settled
 
 
-def configure(start: Path, serving: ServingConfig, settings: PassSettings) -> Any:
-    """Return the stage's settings. Raises ConfigError for a version that reads the question first, WeightsError."""
+def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
+    """Return the stage's settings, of any data set the same.
+
+    Raises ConfigError for a version that reads the question first, WeightsError.
+    """
+    del dataset
     from retrieve.adapter import read_adapter
     from retrieve.model import ADAPTER
     from training.reinforce import ReinforceConfig

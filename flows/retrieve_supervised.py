@@ -1,4 +1,10 @@
-"""The supervised stage of a retrieve candidate: on traces of what should be said; half the way, refusing as before."""
+"""The supervised stage of a retrieve candidate: on traces of what should be said; what is unsaid it refuses as before.
+
+Questions that were made are those which the model answers anyway: beside these, refusals that it does not give yet
+teach it to refuse everything that is harder (LOG.md, 2026-11-28), and there is little to learn. Where people have said
+what is right (lessons, `flows.lessons`), it goes on faster, and is shown near misses and withheld evidence, too
+(LOG.md, 2026-11-29).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flows.candidates import fresh_folder
-from flows.datasets import PassSettings
+from flows.datasets import Dataset, PassSettings
 from prep.errors import DataError
 from training.dataset import Question, load_set
 
@@ -17,22 +23,26 @@ if TYPE_CHECKING:
     from flows.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
     from training.pool import PassagePool
-    from training.traces import Trace, TraceConfig
+    from training.traces import Trace
 
-__all__ = ["as_ready", "configure", "few_gaps", "train"]
+__all__ = ["as_ready", "configure", "few_gaps", "traces_of", "train"]
 
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
 # So many questions say how often the candidate is to refuse (`training.refusals`).
 _CALIBRATION = 64
+# Without lessons, and with them.
+_RATE, _RATE_OF_LESSONS = 1e-4, 3e-4
+# With lessons: of the traces' questions, and of those on a sheet.
+_WITHHELD, _NEAR_MISSES = 0.15, 0.25
 
 
-def configure(start: Path, serving: ServingConfig, settings: PassSettings) -> Any:
+def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
     """Return the stage's settings."""
     from training.supervised import SupervisedConfig
 
     return SupervisedConfig(
-        learning_rate=1e-4,
+        learning_rate=_RATE_OF_LESSONS if dataset.n_lessons else _RATE,
         warmup_steps=5,
         lengths=(256, 384, 512, 768, 1280),
         batch_tokens=2048,
@@ -49,11 +59,15 @@ def train(begun: Begun, config: Any) -> Trained:
     from retrieve.adapter_stack import stack_adapters
     from retrieve.model import ADAPTER, RetrieveModel
     from training.supervised import train_supervised
-    from training.traces import TraceConfig
 
     seed = begun.settings.seed
-    shown = TraceConfig(withheld_share=0.0, question_last=begun.serving.episode.question_last, seed=seed)
-    traces = _traces(begun.training.questions, begun.pool, shown)
+    traces = traces_of(
+        begun.training.questions,
+        begun.pool,
+        with_lessons=begun.dataset.n_lessons > 0,
+        question_last=begun.serving.episode.question_last,
+        seed=seed,
+    )
     model = RetrieveModel.load(begun.start)
     result = train_supervised(
         model.model,
@@ -67,8 +81,9 @@ def train(begun: Begun, config: Any) -> Trained:
     fresh_folder(begun.draft)
     stack_adapters(begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, share=begun.settings.share)
     begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
-    # Those not trained on first.
-    questions = [*load_set(begun.dataset.held_out).questions, *begun.training.questions][:_CALIBRATION]
+    # Those not trained on first, but gaps last: nobody asks like that.
+    asked = [*load_set(begun.dataset.held_out).questions, *begun.training.questions]
+    questions = sorted(asked, key=lambda question: question.kind == "cloze")[:_CALIBRATION]
     ready = as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
     version = begun.save(begun.draft / ADAPTER, ready, result.n_steps)
     return Trained(version, result.seconds, {}, ("loss",))
@@ -82,7 +97,7 @@ def as_ready(
     serving: ServingConfig,
     seed: int,
 ) -> ServingConfig:
-    """Return the settings with which the version in `draft` refuses as often as the one in `start`.
+    """Return the settings with which the version in `draft` refuses what is unsaid as often as the one in `start`.
 
     After another search, too: both offsets move alike.
     """
@@ -98,23 +113,26 @@ def as_ready(
     return replace(serving, none_offset=matched, none_offset_again=again)
 
 
-def _traces(questions: Sequence[Question], pool: PassagePool, config: TraceConfig) -> list[Trace]:
+def traces_of(
+    questions: Sequence[Question], pool: PassagePool, *, with_lessons: bool, question_last: bool, seed: int
+) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
-    Where the question stands last, those on the same passages are asked of a sheet as well, twice each on average. Not
-    shown is what the data set lacks: frozen documents, and those that changed since it was made. Refusals are taught by
-    people alone: the questions that were made are those which the model answers anyway, and beside these, refusals
-    that it does not give yet teach it to refuse everything that is harder (LOG.md, 2026-11-28).
+    with_lessons: people have said what is right to some of the questions. Where the question stands last, those on the
+    same passages are asked of a sheet as well, twice each on average. Not shown is what the data set lacks: frozen
+    documents, and those that changed since it was made. Raises DataError.
     """
     from training.sheets import SheetConfig, build_sheets
-    from training.traces import build_traces
+    from training.traces import TraceConfig, build_traces
 
+    withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_lessons else (0.0, 0.0)
     questions = few_gaps(questions)
-    traces, counts = build_traces(questions, pool, config)
+    shown = TraceConfig(withheld_share=withheld, question_last=question_last, seed=seed)
+    traces, counts = build_traces(questions, pool, shown)
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
-    if config.question_last:
-        sheets = SheetConfig(traces=replace(config, most_passages=4), none_share=0.0)
+    if question_last:
+        sheets = SheetConfig(traces=replace(shown, most_passages=4), none_share=none_share)
         traces += build_sheets(questions, pool, sheets, n=2 * len(questions))[0]
     return traces
 

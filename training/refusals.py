@@ -1,9 +1,9 @@
-"""How often a version refuses: the offset with which a newly trained one refuses as often as the one before it.
+"""How readily a version refuses: the offset with which a newly trained one refuses what is unsaid as often as before.
 
 Training shifts how readily a model refuses, beside how well it reads. On questions made without people nothing says
-where it should be: those that were kept are those the model answers. So the share of refusals stays what it was tuned
-to, and which questions are refused is what a candidate may change. Both versions are shown the same results, of every
-second question without its evidence, and told to report; what counts is the margin of the refusal
+where it should be: those that were kept are those the model answers. So of questions whose evidence is left out the
+same share is refused as was tuned; of the others a candidate may refuse fewer, and should, where it has learned what
+they mean. Both versions are shown the same results and told to report; what counts is the margin of the refusal
 (`retrieve.decoding.Action`), of which no label is needed.
 """
 
@@ -31,14 +31,14 @@ _DEPTH = 20
 def shown(
     questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, seed: int = 0
 ) -> list[Shown]:
-    """Return the questions, shuffled, with their first results; every second one's evidence left out. Deterministic."""
+    """Return the questions, shuffled, with their first results, but for what holds their evidence. Deterministic."""
     pairs = list(zip(questions, with_twins(questions), strict=True))
     asked = random.Random(f"{seed}/refusals").sample(pairs, len(pairs))
     ranked = pool.search([question.question for question, _ in asked], _DEPTH)
     found: list[Shown] = []
-    for number, ((question, twin), passages) in enumerate(zip(asked, ranked, strict=True)):
+    for (question, twin), passages in zip(asked, ranked, strict=True):
         episode = Episode(question.question, limits)
-        episode.give(without(passages, twin.evidence) if number % 2 else passages)
+        episode.give(without(passages, twin.evidence))
         start = Start.of(episode)
         found.append((episode.prompt, Start(start.n_sentences, may_search=False, unsaid=start.unsaid)))
     return found

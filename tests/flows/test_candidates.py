@@ -11,13 +11,14 @@ from flows.asked_data import generation_pool
 from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
-from flows.retrieve_supervised import as_ready, few_gaps
+from flows.retrieve_supervised import as_ready, configure, few_gaps, traces_of
 from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
 from prep.model import PrepModel
 from prep.workspace import Workspace
+from retrieve.episode import NONE
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from training.dataset import Question, load_set
@@ -100,6 +101,27 @@ def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(wo
     )
     assert [result.label for result in results] == [SERVING, f"candidate {retrieve.version}"]
     assert "95% interval" in (verdict(results) or "")
+
+
+def test_with_lessons_refusals_are_taught_and_it_goes_on_faster(workspace, dataset):
+    serving = RetrieveModel.load(serving_retrieve_path(workspace)).serving
+    rates = [
+        configure(workspace.path, serving, SETTINGS, replace(dataset, n_lessons=n)).learning_rate
+        for n in (0, 5)
+    ]
+    assert rates[0] < rates[1]
+    questions = [replace(question, kind="helpful") for question in dataset.training().questions]
+    with workspace.open_generation() as generation:
+        pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
+    made, learned = (
+        traces_of(questions, pool, with_lessons=lessons, question_last=True, seed=0)
+        for lessons in (False, True)
+    )
+    # Without its evidence, or near a passage that does not say it, a question is refused.
+    refusals = [
+        sum(trace.written == f"<report> {NONE}</report>" for trace in some) for some in (made, learned)
+    ]
+    assert refusals[0] == 0 < refusals[1] < len(learned) / 3
 
 
 def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset, retrieve):
