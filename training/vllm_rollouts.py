@@ -24,8 +24,7 @@ from unittest.mock import patch
 import torch
 
 from prep.errors import ConfigError, DependencyError
-from retrieve.comparing import Told
-from retrieve.decoding import Action, Decoder, Reading
+from retrieve.decoding import Action, Decoder
 from retrieve.grammar import ActionLimits, Constraint, Decision, Grammar, GrammarState
 
 __all__ = ["EngineAction", "EngineDecoder", "HeldToGrammar", "check_engine", "grammar_in_engine"]
@@ -96,24 +95,15 @@ class EngineDecoder(Decoder):
         *,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
-        deadline: float | None = None,
-        reading: Reading | None = None,
-        told: Sequence[Told | None] = (),
+        **greedy: Any,
     ) -> list[Action]:
         """Return one action per prompt; a sampled one has no margins, and is written to its end whatever the time.
 
-        Raises ValueError where the engine wrote what the grammar does not allow.
+        greedy: as `Decoder.decode` has it, for what is not sampled. Raises ValueError where the engine wrote what the
+        grammar does not allow.
         """
         if temperature == 0 or not prompts:
-            return super().decode(
-                prompts,
-                states,
-                temperature=temperature,
-                generator=generator,
-                deadline=deadline,
-                reading=reading,
-                told=told,
-            )
+            return super().decode(prompts, states, temperature=temperature, generator=generator, **greedy)
         begun = time.monotonic()
         encoded = [self.encode(prompt) for prompt in prompts]
         held = {_digest(ids): _described(self, state) for ids, state in zip(encoded, states, strict=True)}
