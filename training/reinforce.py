@@ -101,6 +101,11 @@ class ReinforceConfig:
                 "learning_rate and temperature must be positive, kl_weight and frozen_layers not negative"
             )
 
+        if not 0 < self.vllm_memory <= 1:
+            raise ConfigError(
+                f"vllm_memory={self.vllm_memory!r} must be a share of the device's memory, up to 1"
+            )
+
     @classmethod
     def from_toml(cls, path: str | Path) -> ReinforceConfig:
         """Read settings; an unknown key is a ConfigError."""

@@ -189,6 +189,7 @@ def test_frozen_layers_stay_and_settings_are_checked(opened: Opened, start: Path
         {"learning_rate": 0.0},
         {"kl_weight": -1.0},
         {"schedule": "cosine"},
+        {"vllm_memory": 0.0},
     ):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)
