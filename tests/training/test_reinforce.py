@@ -17,15 +17,15 @@ from fixture_causal_lm import make_causal_lm, make_retrieve_version
 from fixture_prep import LinePrep
 from fixture_rows import answer_row
 from fixture_stages import log_rows
+from fixture_words import words_set
 
-from prep.document import Document, Span
 from prep.errors import ConfigError, DataError
 from retrieve.adapter import read_adapter
 from retrieve.comparing import Comparing
 from retrieve.episode import EpisodeLimits
 from retrieve.grammar import ActionLimits
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
-from training.dataset import LabelledSet, Question
+from training.dataset import LabelledSet
 from training.episodes import Practice
 from training.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
 from training.mixture import held_out_documents
@@ -53,13 +53,7 @@ TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_poi
 
 
 def small_set() -> LabelledSet:
-    """Three sentences a document, the first of which is the evidence."""
-    documents, questions = {}, []
-    for word in WORDS:
-        first = f"{word} is old."
-        documents[word] = Document(word, word, f"{first} It is {word}. Nobody knows {word}.\n")
-        questions.append(Question(word, f"what is {word}", (word,), (Span(word, 0, len(first)),)))
-    return LabelledSet(documents=documents, formats={}, questions=questions, name="small")
+    return words_set(WORDS)
 
 
 @pytest.fixture(scope="module")

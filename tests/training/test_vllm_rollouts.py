@@ -23,15 +23,14 @@ import trl.trainer.grpo_trainer
 from fixture_causal_lm import make_causal_lm, make_retrieve_version
 from fixture_prep import LinePrep
 from fixture_stages import log_rows
+from fixture_words import words_set
 
 import training.grpo
 import training.reinforce
 import training.vllm_rollouts
-from prep.document import Document, Span
 from prep.errors import ConfigError, DependencyError
 from retrieve.grammar import ActionLimits, Grammar
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
-from training.dataset import LabelledSet, Question
 from training.episodes import Practice
 from training.grpo import Policy
 from training.reinforce import ReinforceConfig, reinforce
@@ -76,14 +75,8 @@ def opened(
 ) -> Iterator[tuple[Policy, Practice]]:
     """A policy in single precision, so that engines that are the same say the same, with what it practises on."""
     monkeypatch.setattr(training.grpo, "compute_dtype", lambda device: torch.float32)
-    documents, questions = {}, []
-    for word in WORDS:
-        first = f"{word} is old."
-        documents[word] = Document(word, word, f"{first} It is {word}. Nobody knows {word}.\n")
-        questions.append(Question(word, f"what is {word}", (word,), (Span(word, 0, len(first)),)))
-    dataset = LabelledSet(documents=documents, formats={}, questions=questions, name="small")
     policy = Policy(start, rank=2, alpha=4, base=base)
-    with Practice.open(dataset, tmp_path / "store", policy.model, LinePrep()) as practice:
+    with Practice.open(words_set(WORDS), tmp_path / "store", policy.model, LinePrep()) as practice:
         yield policy, practice
 
 
