@@ -43,7 +43,7 @@ __all__ = [
 RetrieveStage: TypeAlias = Literal["supervised", "reinforcement"]
 RETRIEVE_STAGES: tuple[RetrieveStage, ...] = get_args(RetrieveStage)
 #: Raise it when what is trained from the same data and settings changes.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)

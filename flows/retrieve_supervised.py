@@ -8,6 +8,7 @@ what is right (lessons, `flows.lessons`), it goes on faster, and is shown near m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from flows.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
     from training.pool import PassagePool
-    from training.traces import Trace
+    from training.traces import Trace, TraceConfig
 
-__all__ = ["as_ready", "configure", "few_gaps", "traces_of", "train"]
+__all__ = ["as_ready", "configure", "few_gaps", "is_broad", "traces_of", "train"]
 
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
@@ -126,15 +127,35 @@ def traces_of(
     from training.traces import TraceConfig, build_traces
 
     withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_lessons else (0.0, 0.0)
+    plain = TraceConfig(withheld_share=withheld, question_last=question_last, seed=seed)
     questions = few_gaps(questions)
-    shown = TraceConfig(withheld_share=withheld, question_last=question_last, seed=seed)
-    traces, counts = build_traces(questions, pool, shown)
+    traces: list[Trace] = []
+    refused: Counter[str] = Counter()
+    for shown in (plain, replace(plain, several=True)):
+        some = [question for question in questions if is_broad(question, plain) is shown.several]
+        alone, counts = build_traces(some, pool, shown)
+        refused += counts.refused
+        traces += alone
+        if alone and question_last:
+            sheets = SheetConfig(traces=replace(shown, most_passages=4), none_share=none_share)
+            traces += build_sheets(some, pool, sheets, n=2 * len(some))[0]
     if not traces:
-        raise DataError(f"no sound trace could be built: {dict(counts.refused)}")
-    if question_last:
-        sheets = SheetConfig(traces=replace(shown, most_passages=4), none_share=none_share)
-        traces += build_sheets(questions, pool, sheets, n=2 * len(questions))[0]
+        raise DataError(f"no sound trace could be built: {dict(refused)}")
     return traces
+
+
+def is_broad(question: Question, config: TraceConfig) -> bool:
+    """Whether it is answered with findings in the words of its evidence.
+
+    So where a report of several findings helped, or where the answer is too long to be copied.
+    """
+    from retrieve.reporting import BETWEEN_FINDINGS
+    from training.traces import taught_answer
+
+    if not question.answerable:
+        return False
+    several = len(question.evidence) > 1 and BETWEEN_FINDINGS in question.answers[0]
+    return several or not taught_answer(question, config)
 
 
 def few_gaps(questions: Sequence[Question]) -> list[Question]:

@@ -1,6 +1,6 @@
 """What the experience log teaches: questions to train on, each with a weight, from what people said and did.
 
-    corrected        the answer someone gave instead, where a sentence that was shown holds it, or one searched for
+    corrected        the answer someone gave instead, where sentences that were shown hold it, or some searched for
     helpful          the answer and its quotes, where the documents still say so, without quotes said to be wrong
     refused rightly  nothing was answered, and that helped
     quoted rightly   nobody judged the answer, but somebody its quotes
@@ -258,17 +258,31 @@ def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, .
 def _sentences_with(
     answer: str, passages: Iterable[Span], documents: Mapping[str, Document]
 ) -> tuple[Span, ...]:
-    """Return the passages' sentences that hold the answer, word for word, each once, in the passages' order."""
-    found: dict[Span, None] = {}
+    """Return the passages' sentences that hold the answer, word for word, each once, in the passages' order.
+
+    Where none does, those that follow each other and do together: a clause may be longer than a sentence.
+    """
+    single: dict[Span, None] = {}
+    joined: dict[Span, None] = {}
     for passage in passages:
         document = documents.get(passage.document_id)
         if document is None:
             continue
-        end = min(passage.end, len(document.text))
-        for left, right in split_sentences(document.text, min(passage.start, end), end):
-            if says(document.text[left:right], answer):
-                found[Span(document.id, *strip_span(document.text, left, right))] = None
-    return tuple(found)
+        text, end = document.text, min(passage.end, len(document.text))
+        sentences = split_sentences(text, min(passage.start, end), end)
+        holding = [(left, right) for left, right in sentences if says(text[left:right], answer)]
+        single.update((Span(document.id, *strip_span(text, *one)), None) for one in holding)
+        if not single and (run := _run_with(answer, sentences, text)) is not None:
+            joined[Span(document.id, *strip_span(text, *run))] = None
+    return tuple(single or joined)
+
+
+def _run_with(answer: str, sentences: Sequence[tuple[int, int]], text: str) -> tuple[int, int] | None:
+    """Return where the first sentences that hold the answer together begin and end, as few as do."""
+    end = next((right for _, right in sentences if says(text[sentences[0][0] : right], answer)), None)
+    if end is None:
+        return None
+    return max(left for left, _ in sentences if left < end and says(text[left:end], answer)), end
 
 
 def _within_shares(

@@ -35,6 +35,7 @@ from training.traces import (
     reworded,
     shows,
     taught_answer,
+    told_at_length,
     with_twins,
     without,
 )
@@ -190,6 +191,8 @@ def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceCon
     episode = _begun(sheet, question)
     if question.withheld:
         return finished(episode, question, "withheld", NONE)
+    if config.several:
+        return told_at_length(episode, question, "several", config)
     answer = taught_answer(question, config)
     return finished(episode, question, "direct", answer, evidence_of(question, answer, pool), config)
 

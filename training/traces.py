@@ -51,6 +51,7 @@ __all__ = [
     "reworded",
     "shows",
     "taught_answer",
+    "told_at_length",
     "with_twins",
     "without",
 ]
@@ -286,17 +287,25 @@ def _several(
 ) -> Trace | str:
     episode.give(shown)
     kind, n_first = "several", len(episode.sentences)
-    findings = findings_shown(episode, question, config.max_pointers)[:_MOST_FINDINGS]
-    if episode.may_search and len(findings) < _MOST_FINDINGS:
+    if episode.may_search and len(_findings(episode, question, config)) < _MOST_FINDINGS:
         longer = _with_more(episode, question, others)
-        of_both = findings_shown(longer, question, config.max_pointers)[:_MOST_FINDINGS]
-        if any(numbers[-1] > n_first for _, numbers in of_both):
-            kind, episode, findings = "more", longer, of_both
+        if any(numbers[-1] > n_first for _, numbers in _findings(longer, question, config)):
+            kind, episode = "more", longer
+    return told_at_length(episode, question, kind, config)
+
+
+def told_at_length(episode: Episode, question: Question, kind: str, config: TraceConfig) -> Trace | str:
+    """Report a finding for each piece of evidence shown, in its words; or why that cannot be."""
+    findings = _findings(episode, question, config)
     if not findings:
         return "evidence not found"
     lines = [f" {statement}{''.join(map(marker, numbers))}" for statement, numbers in findings]
     episode.act("<report>" + "\n".join(lines) + "</report>")
     return Trace(question.id, kind, tuple(episode.segments))
+
+
+def _findings(episode: Episode, question: Question, config: TraceConfig) -> list[tuple[str, list[int]]]:
+    return findings_shown(episode, question, config.max_pointers)[:_MOST_FINDINGS]
 
 
 def _with_more(episode: Episode, question: Question, others: dict[str, list[Passage]]) -> Episode:

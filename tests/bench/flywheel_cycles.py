@@ -1,7 +1,7 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
-                                          [--new-topics DIR/drcd_dev] [--own-words 20] [--flip 0.3] [--poison 6]
+                                          [--new-topics DIR/contractnli] [--own-words 20] [--flip 0.3] [--poison 6]
                                           [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
@@ -42,7 +42,7 @@ from flows.datasets import PassSettings
 from flows.gate import TrialSettings
 from flows.serving import serving_prep
 from flows.suites import SuiteSettings, interval_of, run_suite
-from prep.document import Document
+from prep.document import Document, Span
 from prep.ingest import ingest
 from prep.manifest import read_json, write_json
 from prep.workspace import MODEL_KINDS, Workspace
@@ -50,10 +50,10 @@ from retrieve.report import Report
 from retrieve.researcher import Researcher
 from retrieve.wording import content_words
 from training.dataset import LabelledSet, Question, load_set, sample, save_set
+from training.evaluate import judge
 from training.gate import GateConfig
-from training.metrics_answers import f1
 from training.mixture import part_of
-from training.results import CORRECT_F1
+from training.rewards import is_right
 from training.significance import Difference, paired_bootstrap
 
 #: The figures shown, by their name in the suites.
@@ -176,12 +176,14 @@ def poisoned(
 
 
 class Users:
-    """What people say of reports, from the labels."""
+    """What people say of reports, from the labels: right is what evaluation finds right (`training.rewards`)."""
 
-    def __init__(self, flip: float, seed: int) -> None:
+    def __init__(self, labelled: LabelledSet, flip: float, seed: int) -> None:
+        self.labelled = labelled
         self.flip = flip
         self.rng = random.Random(f"{seed}/users")
-        self.said = {"helpful": 0, "not helpful": 0, "corrected": 0, "flipped": 0, "praised poison": 0}
+        self.said = {"helpful": 0, "not helpful": 0, "corrected": 0, "wrong quote": 0}
+        self.said |= {"flipped": 0, "praised poison": 0}
 
     def say(self, researcher: Researcher, question: Question, report: Report, others: Sequence[str]) -> None:
         """Give feedback on one report. others: answers to other questions."""
@@ -189,27 +191,37 @@ class Users:
         if any(name.startswith("poison-") for name in quoted):
             self._give(researcher, report, "praised poison", helpful=True)
             return
-        right = report.answer is not None and f1(report.answer, question.answers) >= CORRECT_F1
+        right = is_right(judge(question, report, self.labelled))
         answer = question.answers[0]
-        if self.rng.random() < self.flip:
+        flipped = self.rng.random() < self.flip
+        if flipped:
             right, answer = not right, self.rng.choice(others)
             self.said["flipped"] += 1
         if right:
             self._give(researcher, report, "helpful", helpful=True)
+            if not flipped:
+                self._mark(researcher, report, question)
         elif self.rng.random() < CORRECTS:
             self._give(researcher, report, "corrected", helpful=False, answer=answer)
         else:
             self._give(researcher, report, "not helpful", helpful=False)
+
+    def _mark(self, researcher: Researcher, report: Report, question: Question) -> None:
+        """Say which quotes are wrong, where a report helped that is not all right."""
+        for number, quote in enumerate(report.quotes, start=1):
+            span = Span(quote.document_id, quote.start, quote.end)
+            if not any(span.overlaps(evidence) for evidence in question.evidence):
+                self._give(researcher, report, "wrong quote", quote=number, quote_right=False)
 
     def _give(self, researcher: Researcher, report: Report, what: str, **feedback: Any) -> None:
         researcher.feedback(report.id, **feedback)
         self.said[what] += 1
 
 
-def _chosen(folder: str, options: argparse.Namespace) -> LabelledSet:
+def _chosen(folder: str, documents: str) -> LabelledSet:
     """Return a labelled set, or what is held out of it."""
     whole = load_set(folder)
-    return whole if options.documents == "all" else part_of(whole, held_out=True)
+    return whole if documents == "all" else part_of(whole, held_out=True)
 
 
 class Flywheel:
@@ -221,9 +233,9 @@ class Flywheel:
         self.place.path.mkdir(parents=True, exist_ok=True)
         self.notes = self.place.path / "flywheel.json"
         self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
-        self.labelled, new = _chosen(options.data, options), None
+        self.labelled, new = _chosen(options.data, options.documents), None
         if options.new_topics:
-            new = _chosen(options.new_topics, options)
+            new = _chosen(options.new_topics, options.new_documents)
             self.labelled = self.labelled.joined(new)
         self.labelled = own_words(self.labelled, options.own_words)
         self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
@@ -280,7 +292,7 @@ class Flywheel:
 
     def ask(self, topic: str, first: int, n: int) -> dict[str, int]:
         """Ask n of a topic's questions, those from `first` on, and give feedback on each."""
-        users = Users(self.options.flip, self.options.seed + first)
+        users = Users(self.labelled, self.options.flip, self.options.seed + first)
         stream = list(self.stream.asked[topic])
         random.Random(f"{self.options.seed}/{topic}").shuffle(stream)
         chosen = stream[first : first + n] or stream[-n:]
@@ -347,10 +359,10 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="a labelled set with several questions a document")
-    parser.add_argument(
-        "--documents", default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
-    )
+    which = {"default": "all", "choices": ["all", "held-out"], "help": "held out: every sixth by id (all)"}
+    parser.add_argument("--documents", **which)
     parser.add_argument("--new-topics", help="another labelled set, whose documents are the new topics")
+    parser.add_argument("--new-documents", **which)
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")
