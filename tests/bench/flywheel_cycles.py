@@ -359,10 +359,11 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="a labelled set with several questions a document")
-    which = {"default": "all", "choices": ["all", "held-out"], "help": "held out: every sixth by id (all)"}
-    parser.add_argument("--documents", **which)
     parser.add_argument("--new-topics", help="another labelled set, whose documents are the new topics")
-    parser.add_argument("--new-documents", **which)
+    for option in ("--documents", "--new-documents"):
+        parser.add_argument(
+            option, default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
+        )
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")

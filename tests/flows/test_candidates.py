@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from flows.asked_data import generation_pool
 from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
-from flows.retrieve_supervised import as_ready, configure, few_gaps, traces_of
+from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, traces_of
 from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
@@ -24,6 +25,7 @@ from retrieve.researcher import Researcher
 from training.dataset import Question, load_set
 from training.frozen import FrozenConfig, freeze
 from training.refusals import refusal_scores, shown
+from training.traces import TraceConfig
 
 SETTINGS = PassSettings(
     n_examples=40, n_asked=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1, cut_steps=2
@@ -122,6 +124,30 @@ def test_with_lessons_refusals_are_taught_and_it_goes_on_faster(workspace, datas
         sum(trace.written == f"<report> {NONE}</report>" for trace in some) for some in (made, learned)
     ]
     assert refusals[0] == 0 < refusals[1] < len(learned) / 3
+
+
+def test_what_was_said_at_length_is_taught_as_findings_in_the_documents_words(workspace, dataset):
+    with workspace.open_generation() as generation:
+        pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
+    questions = [question for question in dataset.training().questions if question.kind == "cloze"]
+    first, second = (question.evidence[0] for question in questions[:2])
+    text = "\n".join(passage.text for passage in pool.passages_of(first.document_id))
+    long = replace(questions[0], id="long", answers=(text,))
+    joined = replace(questions[1], id="joined", evidence=(second, first), answers=("one; another",))
+    short = replace(questions[2], id="short", answers=("one; another",))
+    unsaid = replace(questions[3], id="unsaid", answerable=False, answers=(), evidence=())
+    assert [is_broad(one, TraceConfig()) for one in (long, joined, short, unsaid)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    told = traces_of([long, short], pool, with_lessons=False, question_last=True, seed=0)
+    assert {trace.kind for trace in told if trace.question_id == "long"} == {"several"}
+    assert {trace.kind for trace in told if trace.question_id == "short"} == {"direct"}
+    written = [trace.written for trace in told if trace.kind == "several"]
+    findings = [re.sub("<.*?>|⟦[0-9]+⟧", "", one).strip() for one in written]
+    assert all(finding and finding in " ".join(text.split()) for finding in findings)
 
 
 def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset, retrieve):

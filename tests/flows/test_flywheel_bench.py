@@ -15,6 +15,7 @@ from flows.datasets import document_formats, find_dataset
 from prep.document import Document, Span
 from prep.manifest import read_json
 from prep.workspace import Workspace
+from retrieve.report import Finding, Quote, Source
 from retrieve.researcher import Researcher
 from training.dataset import LabelledSet, Question, load_set, save_set
 from training.synthesize import synthesize_cloze
@@ -125,20 +126,45 @@ def test_the_new_topics_may_be_another_set_s():
 
 def test_users_say_something_of_every_answer(done):
     one, two = done["questions of cycle 1"], done["questions of cycle 2"]
-    assert [sum(said.values()) - said["flipped"] for said in (one, *two)] == [6, 1, 5]
+    aside = ("flipped", "wrong quote")
+    assert [sum(n for what, n in said.items() if what not in aside) for said in (one, *two)] == [6, 1, 5]
 
 
 @pytest.mark.parametrize(("flip", "flipped"), [(0.0, range(1)), (0.3, range(15, 46)), (1.0, range(100, 101))])
 def test_that_share_of_what_users_say_is_turned_round(flip, flipped, workspace, tmp_path):
     question = Question("q", "What is nowhere told?", ("a fifth of it",), (), True, "what")
     place = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
-    users = flywheel_cycles.Users(flip, seed=0)
+    users = flywheel_cycles.Users(LabelledSet({}, {}, [question], "asked"), flip, seed=0)
     with Researcher.open(place.path) as researcher:
         report = researcher.ask(question.question, deadline_s=60.0)
         for _ in range(100):
             users.say(researcher, question, report, ["something else"])
     assert users.said["flipped"] in flipped
     assert users.said["helpful"] == users.said["flipped"]
+
+
+def test_of_what_helped_the_quotes_that_are_wrong_are_said_to_be(workspace, tmp_path):
+    place = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    with place.open_generation() as generation:
+        (document, *_) = generation.documents()
+    asked = LabelledSet({document.id: document}, {}, [], "asked")
+    quotes = [Quote(document.id, at, at + 9, document.text[at : at + 9]) for at in (0, 9)]
+    with Researcher.open(place.path) as researcher:
+        report = replace(
+            researcher.ask("What is nowhere told?", deadline_s=60.0),
+            id="marked",
+            answer="stone bridge crosses river",
+            abstained=False,
+            findings=[Finding("stone bridge crosses river", quotes)],
+            sources=[Source(document.id, "", (), 0, 18, 0.9, used=True)],
+        )
+        researcher.log.record(report)
+        question = Question("q", report.question, ("that",), (Span(document.id, 0, 9),), True, "clause")
+        users = flywheel_cycles.Users(asked, 0.0, seed=0)
+        users.say(researcher, question, report, [])
+        (row,) = (row for row in researcher.log.rows() if row.report.id == "marked")
+    assert (users.said["helpful"], users.said["wrong quote"]) == (1, 1)
+    assert row.quotes(right=False) == [quotes[1]]
 
 
 def test_models_that_learned_nothing_are_refused(done):

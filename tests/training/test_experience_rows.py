@@ -104,6 +104,22 @@ def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
     assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 
 
+def test_a_corrected_answer_of_several_sentences_teaches_those() -> None:
+    clause = "opens with nine turns of the wheel. The wheel is made of blue steel"
+    (lesson,) = learnable([row("a", said(False, clause))], DOCUMENTS).lessons
+    assert lesson.question.answers == (clause,)
+    assert lesson.question.evidence == (span_of(TEXT.strip()),)
+    # One sentence that holds it is what is meant, wherever it is shown.
+    text = "It lies in Paris. Texas is far. They went to Paris, Texas, by train."
+    meant = text.index("They went")
+    documents = {"a": Document("a", "Towns", text[:meant]), "b": Document("b", "Towns", text)}
+    one = row("a", said(answer="Paris, Texas"), words=None)
+    sources = [Source(name, "Towns", (), 0, len(documents[name].text), 0.9, False) for name in ("a", "b")]
+    shown = replace(one, report=replace(one.report, sources=sources))
+    (lesson,) = learnable([shown], documents).lessons
+    assert lesson.question.evidence == (Span("b", meant, len(text)),)
+
+
 @pytest.mark.parametrize("answer", ["1906年", "1906", "鐳", "居禮夫人"])
 def test_a_corrected_answer_is_found_in_a_script_without_blanks(answer: str) -> None:
     text = "這是第一句話。居禮夫人於1906年、1911年研究鐳。這是最後一句。"

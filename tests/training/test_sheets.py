@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 from fixture_prep import LinePrep
-from fixture_towns import BY_ID, DOCUMENTS, NAMES, QUESTIONS, THINGS, replayed
+from fixture_towns import BY_ID, DOCUMENTS, NAMES, NUMBER, QUESTIONS, THINGS, replayed
 
 from prep.document import Span
 from prep.errors import ConfigError
@@ -175,6 +175,17 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
         assert (touched == 0) is question.withheld
         assert touched < len(question.evidence)
     assert any(question.withheld for _, question in asked)
+    told, counts = build_sheets(broad, pool, config, n=10_000)
+    assert set(counts.built) == {"several", "withheld"}
+    for trace in told:
+        shown, written = (
+            trace.segments[0][0],
+            trace.written.removeprefix("<report>").removesuffix("</report>"),
+        )
+        for finding in written.split("\n") if trace.kind == "several" else []:
+            statement = NUMBER.sub("", finding).strip()
+            assert trace.question_id.removeprefix("all-") in statement
+            assert any(f"{number} {statement}" in shown for number in NUMBER.findall(finding))
     plain = replace(config, traces=replace(config.traces, several=False))
     assert not list(draw_sheets(broad, pool, plain))  # no answer that words could be measured by
 
