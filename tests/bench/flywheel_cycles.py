@@ -1,8 +1,8 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
-                                          [--new-topics DIR/contractnli] [--own-words 20] [--flip 0.3] [--poison 6]
-                                          [--json FILE]
+                                          [--new-topics DIR/contractnli] [--own-words 20] [--dialect 10]
+                                          [--flip 0.3] [--poison 6] [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
 asked about, a cycle runs; then the new ones come, the questions are mostly about them, and a second cycle runs. Users
@@ -13,6 +13,8 @@ users' own: those on old topics from the first cycle on, those on new ones from 
 
 --own-words: people call things by names that no document says, as every house does: of the telling words that are
 asked about a document so many are replaced by made-up ones, always the same. What these mean only use can teach.
+--dialect: people write as no text that the models know: so many of the words that most of their questions use are
+exchanged for made-up ones everywhere, such as "what", "the" and "how". Names and telling words stay.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
 that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
@@ -149,6 +151,18 @@ def own_words(labelled: LabelledSet, n: int) -> LabelledSet:
     return replace(labelled, questions=[said(question) for question in labelled.questions])
 
 
+def dialect(labelled: LabelledSet, n: int) -> LabelledSet:
+    """Return the set as people would ask who say the n words that most questions use otherwise, all alike."""
+    used = Counter(word for q in labelled.questions for word in {w.lower() for w in WORD.findall(q.question)})
+    said = {word: _made_up(word) for word, _ in used.most_common(n)}
+
+    def spoken(question: Question) -> Question:
+        text = WORD.sub(lambda word: said.get(word[0].lower(), word[0]), question.question)
+        return replace(question, question=text)
+
+    return replace(labelled, questions=[spoken(question) for question in labelled.questions])
+
+
 def _made_up(word: str) -> str:
     rng = random.Random(f"own word/{word}")
     return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))
@@ -237,7 +251,7 @@ class Flywheel:
         if options.new_topics:
             new = _chosen(options.new_topics, options.new_documents)
             self.labelled = self.labelled.joined(new)
-        self.labelled = own_words(self.labelled, options.own_words)
+        self.labelled = dialect(own_words(self.labelled, options.own_words), options.dialect)
         self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
         for topic, questions in self.stream.gate.items():
@@ -375,6 +389,9 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--answers", type=int, help="of each model in the gate, at most (50)")
     parser.add_argument(
         "--own-words", type=int, default=0, help="of each document, that people have other names for (0)"
+    )
+    parser.add_argument(
+        "--dialect", type=int, default=0, help="of the words used most, that people say otherwise (0)"
     )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
