@@ -96,6 +96,22 @@ def test_people_call_a_document_s_things_by_their_own_words():
     assert one.question in {"Who made the keel?", f"Who made the {keel}?"}
 
 
+def test_people_who_write_a_dialect_say_the_commonest_words_otherwise_and_alike():
+    asked = ["What is the wheel?", "what is the road?", "Who built the mill of Tarvik?"]
+    questions = [Question(f"q{number}", text, ("a",)) for number, text in enumerate(asked)]
+    labelled = LabelledSet({}, {}, questions, "asked")
+    what, is_, the, *rest = flywheel_cycles.dialect(labelled, 3).questions[0].question.split()
+    assert rest == ["wheel?"]
+    assert len({what, is_, the, "what", "What", "is", "the"}) == 7
+    said = [question.question for question in flywheel_cycles.dialect(labelled, 3).questions]
+    assert said == [
+        f"{what} {is_} {the} wheel?",
+        f"{what} {is_} {the} road?",
+        f"Who built {the} mill of Tarvik?",
+    ]
+    assert flywheel_cycles.dialect(labelled, 0).questions == questions
+
+
 def test_the_new_topics_may_be_another_set_s():
     def labelled(name, n):
         documents = {f"{name}-{i}": Document(f"{name}-{i}", name, f"{name} {i} is old.") for i in range(n)}
