@@ -150,11 +150,11 @@ def is_broad(question: Question, config: TraceConfig) -> bool:
     So where a report of several findings helped, or where the answer is too long to be copied.
     """
     from retrieve.reporting import BETWEEN_FINDINGS
-    from training.traces import taught_answer
+    from training.traces import preferred_answer, taught_answer
 
     if not question.answerable:
         return False
-    several = len(question.evidence) > 1 and BETWEEN_FINDINGS in question.answers[0]
+    several = len(question.evidence) > 1 and BETWEEN_FINDINGS in preferred_answer(question)
     return several or not taught_answer(question, config)
 
 
