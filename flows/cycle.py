@@ -2,7 +2,7 @@
 
     1 freeze     what of the corpus candidates are judged by (`training.frozen`)
     2 data       questions made from the rest of the corpus, and the log's lessons
-    3 each kind  a candidate goes on from what serves, is put before the gate beside it, and is promoted or kept
+    3 each kind  a candidate is trained, is put before the gate beside what serves, and is promoted or kept
 
     retrain/<number>/   plan.json   <kind>-start.json  <kind>-candidate.json  <kind>.json   outcome.json
 

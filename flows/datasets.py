@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from prep.checks import check_counts
 from prep.document import Document
@@ -32,8 +32,10 @@ __all__ = [
     "ASKED_PAGE",
     "CORPUS",
     "HELD_OUT",
+    "RETRIEVE_STARTS",
     "Dataset",
     "PassSettings",
+    "RetrieveStart",
     "document_formats",
     "find_dataset",
     "frozen_path",
@@ -46,6 +48,8 @@ CORPUS = "corpus"
 HELD_OUT = "held-out"
 #: In a data set's folder: what was asked on the documents, to check by hand.
 ASKED_PAGE = "asked.html"
+RetrieveStart: TypeAlias = Literal["serving", "shipped"]
+RETRIEVE_STARTS: tuple[RetrieveStart, ...] = get_args(RetrieveStart)
 # What readers leave of a file: text formats as they are, all others in Markdown form.
 _FORMATS = {".rst": "rst", ".rest": "rst", ".txt": "text", ".text": "text", "": "text"}
 
@@ -59,8 +63,10 @@ class PassSettings:
     minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
     a document; prep_epochs: how often the prep model's heads see them. vector_epochs: how often the chunk vectors see
     their questions, time allowing. cut_steps: of rewarding cuts.
-    share: how much of the way from the serving retrieve version to the trained one the candidate goes; half way it has
-    forgotten less and learned less by heart (LOG.md).
+    retrieve_start: what a retrieve candidate is trained from: the version that serves, or the one that comes with the
+    package, so that all that the log holds is learned anew, nothing twice over, and the version grows no larger.
+    share: how much of the way from there to the trained version the candidate goes; half way it has forgotten less and
+    learned less by heart (LOG.md).
     """
 
     n_examples: int = 960
@@ -71,6 +77,7 @@ class PassSettings:
     prep_pages: int = 2
     vector_epochs: int = 10
     cut_steps: int = 100
+    retrieve_start: RetrieveStart = "serving"
     share: float = 0.5
     seed: int = 0
 
@@ -82,6 +89,10 @@ class PassSettings:
             raise ConfigError(f"held_out_every={self.held_out_every!r} must be at least 2: nothing is left")
         if self.minutes <= 0:
             raise ConfigError(f"minutes={self.minutes!r} must be above 0")
+        if self.retrieve_start not in RETRIEVE_STARTS:
+            raise ConfigError(
+                f"retrieve_start={self.retrieve_start!r} must be one of {', '.join(RETRIEVE_STARTS)}"
+            )
         if not 0 < self.share <= 1:
             raise ConfigError(f"share={self.share!r} must be above 0 and at most 1")
 

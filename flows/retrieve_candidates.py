@@ -3,7 +3,8 @@
     supervised      on traces of what should be said (`flows.retrieve_supervised`)
     reinforcement   on what its own reports are worth, GRPO (`flows.retrieve_reinforcement`)
 
-Each goes on from the version that serves. Plain functions, as in `flows.candidates`, which says what a candidate is.
+Each goes on from the version that serves, or from the one that is shipped (`PassSettings.retrieve_start`). Plain
+functions, as in `flows.candidates`, which says what a candidate is.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ FORMAT = 3
 class Begun:
     """What a stage goes on from, and where it writes.
 
-    start: the serving version's folder. pool: the passages that are served, of documents that may be trained on.
+    start: the version's folder. pool: the passages that are served, of documents that may be trained on.
     draft: for the version. about: what it is made of. told: as `train_retrieve_candidate` has it.
     """
 
@@ -77,7 +78,7 @@ class Begun:
             self.told(min(seconds, self.allowed_s), self.allowed_s)
 
     def save(self, adapter: Path, serving: ServingConfig, n_steps: int) -> str:
-        """Write the version into `draft`, with what tells the serving one backwards; returns its name."""
+        """Write the version into `draft`, with what tells the one it went on from backwards; returns its name."""
         from retrieve.model import BACKWARDS, save_retrieve_version
 
         return save_retrieve_version(
@@ -116,7 +117,7 @@ def train_retrieve_candidate(
     told: Callable[[float, float], None] | None = None,
     generation_id: str | None = None,
 ) -> Candidate:
-    """Train the serving retrieve model further on the documents' questions; keep a candidate version.
+    """Train a retrieve model further on the documents' questions; keep a candidate version.
 
     told: called with (seconds so far, seconds allowed) as it goes on. generation_id: whose chunks are shown, by
     default the current one's; a run that was interrupted goes on only with the same. Raises ConfigError for an unknown
@@ -125,14 +126,14 @@ def train_retrieve_candidate(
     from flows import retrieve_reinforcement, retrieve_supervised
     from flows.asked_data import generation_pool
     from flows.serving import serving_prep, serving_retrieve_path
-    from retrieve.model import ServingConfig, read_retrieve_manifest
+    from retrieve.model import ServingConfig, read_retrieve_manifest, shipped_retrieve
 
     stages: dict[RetrieveStage, Any] = {
         "supervised": retrieve_supervised,
         "reinforcement": retrieve_reinforcement,
     }
     check_retrieve_stage(stage)
-    start = serving_retrieve_path(workspace)
+    start = shipped_retrieve() if settings.retrieve_start == "shipped" else serving_retrieve_path(workspace)
     manifest = read_retrieve_manifest(start)
     serving = ServingConfig.from_json(manifest["serving"])
     config = stages[stage].configure(start, serving, settings, dataset)

@@ -1,7 +1,7 @@
 """The reinforcement stage of a retrieve candidate: its reports on the passages that are served, paid by their worth.
 
 What people said of answers is what a report is judged by here (`training.rewards`): the corpus in use is where the
-model practises. It goes on from the serving version's own pairs, so the version grows no larger.
+model practises. It goes on from the own pairs of the version it begins with, so the version grows no larger.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flows.asked_data import generation_pool
-from flows.datasets import PassSettings, find_dataset, frozen_path, synthesize_data
+from flows.datasets import RETRIEVE_STARTS, PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
 from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, traces_of
@@ -17,10 +17,11 @@ from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
+from prep.manifest import read_manifest
 from prep.model import PrepModel
 from prep.workspace import Workspace
 from retrieve.episode import NONE
-from retrieve.model import RetrieveModel
+from retrieve.model import RetrieveModel, shipped_retrieve
 from retrieve.researcher import Researcher
 from training.dataset import Question, load_set
 from training.frozen import FrozenConfig, freeze
@@ -211,7 +212,14 @@ def test_data_cannot_be_made_from_an_empty_workspace(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n_examples": 0}, {"held_out_every": 1}, {"minutes": 0}, {"prep_epochs": 0}]
+    "wrong",
+    [
+        {"n_examples": 0},
+        {"held_out_every": 1},
+        {"minutes": 0},
+        {"prep_epochs": 0},
+        {"retrieve_start": "first"},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
@@ -263,3 +271,16 @@ def test_questions_with_a_gap_are_few_where_there_are_others_with_an_answer() ->
     assert few_gaps([*gaps, *asked]) == [*asked, *gaps]  # one to four others
     assert few_gaps([*gaps, *asked[:80]]) == [*asked[:80], *gaps[:20]]
     assert few_gaps([*gaps, *asked[:10]]) == [*asked[:10], *gaps[:50]]
+
+
+def test_a_retrieve_candidate_is_trained_from_what_serves_or_from_what_is_shipped(
+    workspace, dataset, retrieve, tmp_path
+):
+    copy = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    copy.promote("retrieve", retrieve.version)
+    shipped = read_manifest(shipped_retrieve())["version"]
+    begun = {}
+    for start in RETRIEVE_STARTS:
+        candidate = train_retrieve_candidate(copy, dataset, replace(SETTINGS, retrieve_start=start))
+        begun[start] = read_manifest(copy.model_path("retrieve", candidate.version))["lineage"]["ancestors"]
+    assert begun == {"serving": [retrieve.version, shipped], "shipped": [shipped]}
