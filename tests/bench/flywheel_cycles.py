@@ -18,7 +18,8 @@ exchanged for made-up ones everywhere, such as "what", "the" and "how". Names an
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
 that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
---documents held-out: of new_wiki, the articles that no supervised stage was trained on.
+--documents held-out: of new_wiki, the articles that no supervised stage was trained on; others: all those that were.
+With --documents others --new-topics DIR/new_wiki --new-documents held-out the stream drifts from these to those.
 
 Whatever models serve in the workspace are trained (the shipped ones where there are none). A run that was cut short
 goes on where it was: what is done is in OUT/flywheel.json. The gate sees little on few questions and refuses more: with
@@ -70,6 +71,7 @@ OFTEN = 3  # questions on a document use a word
 WORD = re.compile("[^\\W\\d_]+")
 CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
 BLOCK = 64
+PARTS = ("all", "held-out", "others")
 ALONE = 10**6  # of the corpus no documents are frozen: what the gate asks is given
 
 #: Cycles that end while one waits; for those in use see `CycleSettings`.
@@ -233,9 +235,9 @@ class Users:
 
 
 def _chosen(folder: str, documents: str) -> LabelledSet:
-    """Return a labelled set, or what is held out of it."""
+    """Return a labelled set, or what is held out of it, or the others."""
     whole = load_set(folder)
-    return whole if documents == "all" else part_of(whole, held_out=True)
+    return whole if documents == "all" else part_of(whole, held_out=documents == "held-out")
 
 
 class Flywheel:
@@ -376,7 +378,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--new-topics", help="another labelled set, whose documents are the new topics")
     for option in ("--documents", "--new-documents"):
         parser.add_argument(
-            option, default="all", choices=["all", "held-out"], help="held out: every sixth by id (all)"
+            option, default="all", choices=PARTS, help="held out: every sixth by id; others: the rest (all)"
         )
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
     parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
