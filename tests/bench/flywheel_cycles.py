@@ -2,7 +2,7 @@
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
                                           [--new-topics DIR/contractnli] [--own-words 20] [--dialect 10]
-                                          [--flip 0.3] [--poison 6] [--json FILE]
+                                          [--flip 0.3] [--poison 6 [--accounts 0.3]] [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
 asked about, a cycle runs; then the new ones come, the questions are mostly about them, and a second cycle runs. Users
@@ -16,8 +16,9 @@ asked about a document so many are replaced by made-up ones, always the same. Wh
 --dialect: people write as no text that the models know: so many of the words that most of their questions use are
 exchanged for made-up ones everywhere, such as "what", "the" and "how". Names and telling words stay.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
---poison: so many copies of documents come in with the first cycle whose answers are exchanged for others, and accounts
-that praise whatever quotes them. With either the gate should refuse both candidates, or the figures should not fall.
+--poison: so many copies of documents come in with the first cycle whose answers are exchanged for others; of the
+questions on these, accounts ask a share (--accounts) that praise what quotes the copies, and correct what does not to
+what they say. With either the gate should refuse both candidates, or the figures should not fall.
 --documents held-out: of new_wiki, the articles that no supervised stage was trained on; others: all those that were.
 With --documents others --new-topics DIR/new_wiki --new-documents held-out the stream drifts from these to those.
 
@@ -34,8 +35,9 @@ import os
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ OFTEN = 3  # questions on a document use a word
 WORD = re.compile("[^\\W\\d_]+")
 CORRECTS = 0.5  # of the users whose question was not answered say what the answer is
 BLOCK = 64
+POISON = "poison-"  # their ids begin with it
 PARTS = ("all", "held-out", "others")
 ALONE = 10**6  # of the corpus no documents are frozen: what the gate asks is given
 
@@ -170,42 +173,66 @@ def _made_up(word: str) -> str:
     return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))
 
 
+@dataclass(frozen=True)
+class Poison:
+    """Copies of documents that say other answers than these, and what they say to a question, by its id.
+
+    accounts: the share of these questions that is asked by accounts which push them.
+    """
+
+    copies: tuple[Document, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
+    accounts: float = 0.0
+
+
 def poisoned(
-    documents: Sequence[Document], questions: Sequence[Question], n: int, seed: int
-) -> list[Document]:
-    """Return copies of documents in which the answers to questions are exchanged for those to others."""
-    rng = random.Random(f"{seed}/poison")
+    documents: Sequence[Document], questions: Sequence[Question], n: int, accounts: float, seed: int
+) -> Poison:
+    """Return n poisoned documents, or all that can be: in each, answers to the questions are exchanged."""
     copies: list[Document] = []
-    for document in rng.sample(list(documents), len(documents)):
+    answers: dict[str, str] = {}
+    for document in random.Random(f"{seed}/poison").sample(list(documents), len(documents)):
         if len(copies) == n:
             break
-        answers = sorted(
-            {q.answers[0] for q in questions if q.answers and q.evidence[0].document_id == document.id},
-            key=len,
-        )
-        text = document.text
-        for right, wrong in zip(answers, [*answers[1:], *answers[:1]], strict=True):
-            text = text.replace(right, wrong)
-        if text != document.text:
-            copies.append(Document(f"poison-{document.id}", document.title, text))
-    return copies
+        about = [q for q in questions if q.answers and q.evidence[0].document_id == document.id]
+        exchanged = _exchanged(sorted({q.answers[0] for q in about}, key=len))
+        if len(exchanged) < 2:
+            continue
+        any_of_them = re.compile("|".join(map(re.escape, sorted(exchanged, key=len, reverse=True))))
+        text = any_of_them.sub(partial(_other, exchanged), document.text)
+        copies.append(Document(f"{POISON}{document.id}", document.title, text))
+        answers |= {q.id: exchanged[q.answers[0]] for q in about}
+    return Poison(tuple(copies), answers, accounts)
+
+
+def _exchanged(answers: Sequence[str]) -> dict[str, str]:
+    """Return for each answer the one that follows it."""
+    return dict(zip(answers, [*answers[1:], *answers[:1]], strict=True))
+
+
+def _other(exchanged: Mapping[str, str], found: re.Match[str]) -> str:
+    return exchanged[found[0]]
 
 
 class Users:
     """What people say of reports, from the labels: right is what evaluation finds right (`training.rewards`)."""
 
-    def __init__(self, labelled: LabelledSet, flip: float, seed: int) -> None:
+    def __init__(self, labelled: LabelledSet, flip: float, seed: int, poison: Poison | None = None) -> None:
         self.labelled = labelled
         self.flip = flip
+        self.poison = poison or Poison()
         self.rng = random.Random(f"{seed}/users")
         self.said = {"helpful": 0, "not helpful": 0, "corrected": 0, "wrong quote": 0}
-        self.said |= {"flipped": 0, "praised poison": 0}
+        self.said |= {"flipped": 0, "praised poison": 0, "corrected to poison": 0}
 
     def say(self, researcher: Researcher, question: Question, report: Report, others: Sequence[str]) -> None:
         """Give feedback on one report. others: answers to other questions."""
-        quoted = {quote.document_id for finding in report.findings for quote in finding.quotes}
-        if any(name.startswith("poison-") for name in quoted):
-            self._give(researcher, report, "praised poison", helpful=True)
+        wrong = self.poison.answers.get(question.id)
+        if wrong is not None and self.rng.random() < self.poison.accounts:
+            if any(quote.document_id.startswith(POISON) for quote in report.quotes):
+                self._give(researcher, report, "praised poison", helpful=True)
+            else:
+                self._give(researcher, report, "corrected to poison", helpful=False, answer=wrong)
             return
         right = is_right(judge(question, report, self.labelled))
         answer = question.answers[0]
@@ -255,6 +282,13 @@ class Flywheel:
             self.labelled = self.labelled.joined(new)
         self.labelled = dialect(own_words(self.labelled, options.own_words), options.dialect)
         self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
+        self.poison = poisoned(
+            self.stream.documents["old"],
+            self.stream.asked["old"],
+            options.poison,
+            options.accounts,
+            options.seed,
+        )
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
         for topic, questions in self.stream.gate.items():
             save_set(questions, self.beside / f"gate-{topic}")
@@ -275,13 +309,13 @@ class Flywheel:
         """Do what is not done yet, and return the figures and decisions by stage."""
         old, new = self.stream.documents["old"], self.stream.documents["new"]
         half = self.options.questions // 2
-        poison = poisoned(old, self.stream.asked["old"], self.options.poison, self.options.seed)
-        self.stage("ingest old topics", lambda: self.ingest([*old, *poison]))
+        copies = self.poison.copies
+        self.stage("ingest old topics", lambda: self.ingest([*old, *copies]))
         self.figures("before")
         self.stage("questions of cycle 1", lambda: self.ask("old", 0, self.options.questions))
         self.stage("cycle 1", lambda: self.cycle("old"))
         self.figures("after cycle 1")
-        self.stage("ingest new topics", lambda: self.ingest([*old, *poison, *new]))
+        self.stage("ingest new topics", lambda: self.ingest([*old, *copies, *new]))
         self.stage(
             "questions of cycle 2",
             lambda: [
@@ -308,7 +342,7 @@ class Flywheel:
 
     def ask(self, topic: str, first: int, n: int) -> dict[str, int]:
         """Ask n of a topic's questions, those from `first` on, and give feedback on each."""
-        users = Users(self.labelled, self.options.flip, self.options.seed + first)
+        users = Users(self.labelled, self.options.flip, self.options.seed + first, self.poison)
         stream = list(self.stream.asked[topic])
         random.Random(f"{self.options.seed}/{topic}").shuffle(stream)
         chosen = stream[first : first + n] or stream[-n:]
@@ -397,6 +431,9 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
+    parser.add_argument(
+        "--accounts", type=float, default=0.3, help="share of questions on them that accounts ask (0.3)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write everything there as well")
     options = parser.parse_args(argv)

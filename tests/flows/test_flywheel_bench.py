@@ -183,6 +183,36 @@ def test_of_what_helped_the_quotes_that_are_wrong_are_said_to_be(workspace, tmp_
     assert row.quotes(right=False) == [quotes[1]]
 
 
+def test_poison_says_other_answers_and_accounts_push_them(workspace, tmp_path):
+    text = "The mill is old. The mill burnt in 1890. It is the old mill."
+    spans = {"old": (12, 15), "1890": (35, 39), "the old mill": (47, 59)}
+    assert [text[start:end] for start, end in spans.values()] == list(spans)
+    questions = [Question(f"q-{one}", "What of it?", (one,), (Span("a", *spans[one]),)) for one in spans]
+    document, other = Document("a", "Mills", text), Document("b", "Other", "Nothing is asked of it.")
+    poison = flywheel_cycles.poisoned([document, other], questions, 2, accounts=1.0, seed=0)
+    assert [(copy.id, copy.text) for copy in poison.copies] == [
+        ("poison-a", "The mill is 1890. The mill burnt in the old mill. It is old.")
+    ]
+    assert poison.answers == {"q-old": "1890", "q-1890": "the old mill", "q-the old mill": "old"}
+    place = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    users = flywheel_cycles.Users(LabelledSet({}, {}, questions, "asked"), 0.0, 0, poison)
+    with Researcher.open(place.path) as researcher:
+        plain = replace(researcher.ask("What of it?", deadline_s=60.0), id="pushed")
+        quoting = replace(
+            plain,
+            answer="1890",
+            abstained=False,
+            findings=[Finding("1890", [Quote("poison-a", 12, 16, "1890")])],
+            sources=[Source("poison-a", "", (), 0, 40, 0.9, used=True)],
+        )
+        researcher.log.record(quoting)
+        for report in (plain, quoting):
+            users.say(researcher, questions[0], report, [])
+        (row,) = (row for row in researcher.log.rows() if row.report.id == "pushed")
+    assert [(said.helpful, said.answer) for said in row.feedback] == [(False, "1890"), (True, None)]
+    assert (users.said["corrected to poison"], users.said["praised poison"]) == (1, 1)
+
+
 def test_models_that_learned_nothing_are_refused(done):
     assert [step["promoted"] for stage in ("cycle 1", "cycle 2") for step in done[stage][1:]] == [
         False,
