@@ -2,8 +2,8 @@
 
 Questions that were made are those which the model answers anyway: beside these, refusals that it does not give yet
 teach it to refuse everything that is harder (LOG.md, 2026-11-28), and there is little to learn. Where people have said
-what is right (lessons, `flows.lessons`), it goes on faster, and is shown near misses and withheld evidence, too
-(LOG.md, 2026-11-29).
+what is right (lessons, `flows.lessons`), it goes on faster and for longer, and is shown near misses and withheld
+evidence, too (LOG.md, 2026-11-29).
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ __all__ = ["as_ready", "configure", "few_gaps", "is_broad", "traces_of", "train"
 _GAP_EVERY, _FEW = 4, 60
 # So many questions say how often the candidate is to refuse (`training.refusals`).
 _CALIBRATION = 64
-# Without lessons, and with them.
+# Without lessons, and with them: these are few, and seen twice they are told better from what is unsaid (LOG.md).
 _RATE, _RATE_OF_LESSONS = 1e-4, 3e-4
+_EPOCHS, _EPOCHS_OF_LESSONS = 1.0, 2.0
 # With lessons: of the traces' questions, and of those on a sheet.
 _WITHHELD, _NEAR_MISSES = 0.15, 0.25
 
@@ -42,8 +43,10 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
     """Return the stage's settings."""
     from training.supervised import SupervisedConfig
 
+    taught = dataset.n_lessons > 0
     return SupervisedConfig(
-        learning_rate=_RATE_OF_LESSONS if dataset.n_lessons else _RATE,
+        learning_rate=_RATE_OF_LESSONS if taught else _RATE,
+        n_epochs=_EPOCHS_OF_LESSONS if taught else _EPOCHS,
         warmup_steps=5,
         lengths=(256, 384, 512, 768, 1280),
         batch_tokens=2048,
