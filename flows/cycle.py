@@ -247,7 +247,7 @@ class _Cycle:
         return Step(kind, version, promoted, reasons, folder.relative_to(self.place.path).as_posix())
 
     def _start(self, kind: ModelKind) -> dict[str, Any]:
-        """Return what the training starts from, noted so that one that was cut short goes on from the same."""
+        """Return what serves as training begins, noted so that one that was cut short goes on with the same."""
         current = self.place.current()
         serving = {"prep": current.prep, "retrieve": current.retrieve}
         noted = self._noted(f"{kind}-start")
@@ -276,7 +276,7 @@ class _Cycle:
         )
 
     def _judge(self, kind: ModelKind, start: str | None, candidate: Mapping[str, Any]) -> None:
-        """Measure the candidate and what it started from, and keep the gate's decision."""
+        """Measure the candidate and what served when it was begun, and keep the gate's decision."""
         questions = measured_set(self.place, self.frozen)
         old = self.frozen.old_questions(self.plan["n_old_layers"])
         trials = []

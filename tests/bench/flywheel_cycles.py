@@ -37,7 +37,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,23 +194,19 @@ def poisoned(
         if len(copies) == n:
             break
         about = [q for q in questions if q.answers and q.evidence[0].document_id == document.id]
-        exchanged = _exchanged(sorted({q.answers[0] for q in about}, key=len))
-        if len(exchanged) < 2:
+        said = sorted({q.answers[0] for q in about}, key=len)
+        if len(said) < 2:
             continue
-        any_of_them = re.compile("|".join(map(re.escape, sorted(exchanged, key=len, reverse=True))))
-        text = any_of_them.sub(partial(_other, exchanged), document.text)
-        copies.append(Document(f"{POISON}{document.id}", document.title, text))
+        exchanged = dict(zip(said, [*said[1:], *said[:1]], strict=True))
+        copies.append(Document(f"{POISON}{document.id}", document.title, _exchange(document.text, exchanged)))
         answers |= {q.id: exchanged[q.answers[0]] for q in about}
     return Poison(tuple(copies), answers, accounts)
 
 
-def _exchanged(answers: Sequence[str]) -> dict[str, str]:
-    """Return for each answer the one that follows it."""
-    return dict(zip(answers, [*answers[1:], *answers[:1]], strict=True))
-
-
-def _other(exchanged: Mapping[str, str], found: re.Match[str]) -> str:
-    return exchanged[found[0]]
+def _exchange(text: str, exchanged: Mapping[str, str]) -> str:
+    """Return the text with all of these exchanged at once, the longest first where they overlap."""
+    any_of_them = "|".join(map(re.escape, sorted(exchanged, key=len, reverse=True)))
+    return re.sub(any_of_them, lambda found: exchanged[found[0]], text)
 
 
 class Users:
