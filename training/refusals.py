@@ -3,7 +3,8 @@
 Training shifts how readily a model refuses, beside how well it reads. On questions made without people nothing says
 where it should be: those that were kept are those the model answers. So of questions whose evidence is left out the
 same share is refused as was tuned; of the others a candidate may refuse fewer, and should, where it has learned what
-they mean. Both versions are shown the same results and told to report; what counts is the margin of the refusal
+they mean. The share ends at seven in eight: what serves refuses nearly all that is asked in words it never learned, which
+says nothing of its care, and a candidate that learned those words would have to refuse what it now reads. Both versions are shown the same results and told to report; what counts is the margin of the refusal
 (`retrieve.decoding.Action`), of which no label is needed.
 """
 
@@ -26,6 +27,9 @@ __all__ = ["Shown", "matched_offset", "refusal_scores", "shown"]
 Shown = tuple[str, Start]
 
 _DEPTH = 20
+
+#: Of so many refusals one is not asked of a candidate.
+_ONE_SPARED_IN = 8
 
 
 def shown(
@@ -62,9 +66,11 @@ def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size
 def matched_offset(before: Sequence[float], offset: float, after: Sequence[float]) -> float:
     """Return the offset at which scores `after` refuse as many as scores `before` do at theirs, in steps of 1/64.
 
-    Where those refuse none or all, which says little, scores are as high as before on average.
+    But one in eight (of fewer than eight, none) need not be refused. Where those refuse none, or all of fewer than
+    eight, which says little, scores are as high as before on average.
     """
     refused = sum(score + offset > 0 for score in before)
+    refused = min(refused, len(before) - len(before) // _ONE_SPARED_IN)
     if 0 < refused < len(before):
         highest = sorted(after, reverse=True)
         found = -(highest[refused - 1] + highest[refused]) / 2

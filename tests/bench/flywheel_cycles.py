@@ -9,12 +9,13 @@ asked about, a cycle runs; then the new ones come, the questions are mostly abou
 are simulated from the labels: they say whether an answer helped, and half of them what it should have been. Of each
 document half of the questions are asked by users. A quarter measures what serves, for old and new topics apart, with
 all documents ingested, before and after each cycle. A quarter is frozen for the gate, as labelled questions of the
-users' own: those on old topics from the first cycle on, those on new ones from the second.
+users' own: those on old topics from the first cycle on, those on new ones from the second, of both as many.
 
 --own-words: people call things by names that no document says, as every house does: of the telling words that are
 asked about a document so many are replaced by made-up ones, always the same. What these mean only use can teach.
 --dialect: people write as no text that the models know: so many of the words that most of their questions use are
-exchanged for made-up ones everywhere, such as "what", "the" and "how". Names and telling words stay.
+exchanged for made-up ones everywhere, such as "what", "the" and "how". Names and telling words stay. --new-dialect:
+those who ask about the new topics have made-up ones of their own for the same words.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others; of the
 questions on these, accounts ask a share (--accounts) that praise what quotes the copies, and correct what does not to
@@ -155,20 +156,26 @@ def own_words(labelled: LabelledSet, n: int) -> LabelledSet:
     return replace(labelled, questions=[said(question) for question in labelled.questions])
 
 
-def dialect(labelled: LabelledSet, n: int) -> LabelledSet:
-    """Return the set as people would ask who say the n words that most questions use otherwise, all alike."""
+def dialect(labelled: LabelledSet, n: int, apart: Collection[str] = ()) -> LabelledSet:
+    """Return the set as people would ask who say the n words that most questions use otherwise, all alike.
+
+    apart: ids of the documents that others ask about, who have other words for these.
+    """
     used = Counter(word for q in labelled.questions for word in {w.lower() for w in WORD.findall(q.question)})
-    said = {word: _made_up(word) for word, _ in used.most_common(n)}
+    words = [word for word, _ in used.most_common(n)]
+    said, otherwise = ({word: _made_up(word, whose) for word in words} for whose in ("own", "other"))
 
     def spoken(question: Question) -> Question:
-        text = WORD.sub(lambda word: said.get(word[0].lower(), word[0]), question.question)
+        of_others = any(span.document_id in apart for span in question.evidence)
+        now = otherwise if of_others else said
+        text = WORD.sub(lambda word: now.get(word[0].lower(), word[0]), question.question)
         return replace(question, question=text)
 
     return replace(labelled, questions=[spoken(question) for question in labelled.questions])
 
 
-def _made_up(word: str) -> str:
-    rng = random.Random(f"own word/{word}")
+def _made_up(word: str, whose: str = "own") -> str:
+    rng = random.Random(f"{whose} word/{word}")
     return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))
 
 
@@ -271,12 +278,13 @@ class Flywheel:
         self.place.path.mkdir(parents=True, exist_ok=True)
         self.notes = self.place.path / "flywheel.json"
         self.done: dict[str, Any] = read_json(self.notes) if self.notes.exists() else {}
-        self.labelled, new = _chosen(options.data, options.documents), None
+        self.labelled, new = _chosen(options.data, options.documents), frozenset[str]()
         if options.new_topics:
-            new = _chosen(options.new_topics, options.new_documents)
-            self.labelled = self.labelled.joined(new)
-        self.labelled = dialect(own_words(self.labelled, options.own_words), options.dialect)
-        self.stream = deal(self.labelled, options.seed, () if new is None else new.documents)
+            others = _chosen(options.new_topics, options.new_documents)
+            self.labelled, new = self.labelled.joined(others), frozenset(others.documents)
+        apart = new if options.new_dialect else ()
+        self.labelled = dialect(own_words(self.labelled, options.own_words), options.dialect, apart)
+        self.stream = deal(self.labelled, options.seed, new)
         self.poison = poisoned(
             self.stream.documents["old"],
             self.stream.asked["old"],
@@ -285,8 +293,12 @@ class Flywheel:
             options.seed,
         )
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
-        for topic, questions in self.stream.gate.items():
-            save_set(questions, self.beside / f"gate-{topic}")
+        frozen = self.stream.gate
+        n = min(len(of_topic.questions) for of_topic in frozen.values())
+        for topic, of_topic in frozen.items():
+            save_set(
+                replace(of_topic, questions=sample(of_topic.questions, n)), self.beside / f"gate-{topic}"
+            )
         settings = CycleSettings.from_toml(options.config) if options.config else BRIEF
         self.settings = replace(
             settings,
@@ -423,6 +435,9 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     parser.add_argument(
         "--dialect", type=int, default=0, help="of the words used most, that people say otherwise (0)"
+    )
+    parser.add_argument(
+        "--new-dialect", action="store_true", help="those on the --new-topics say them otherwise again"
     )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")

@@ -25,3 +25,10 @@ def test_where_none_or_all_are_refused_the_mean_stays() -> None:
     for before in ([-4.0, -3.0], [2.0, 3.0]):
         found = matched_offset(before, 1.0, [score + 2.0 for score in before])
         assert found == -1.0
+
+
+@pytest.mark.parametrize(("refused", "asked"), [(16, 14), (15, 14), (14, 14), (13, 13)])
+def test_one_in_eight_need_not_be_refused(refused: int, asked: int) -> None:
+    before = [*range(1, refused + 1), *range(-16 + refused, 0)]
+    after = [score / 2 + 5.0 for score in range(16)]
+    assert refuses(after, matched_offset(before, 0.0, after)) == asked
