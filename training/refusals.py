@@ -3,9 +3,10 @@
 Training shifts how readily a model refuses, beside how well it reads. On questions made without people nothing says
 where it should be: those that were kept are those the model answers. So of questions whose evidence is left out the
 same share is refused as was tuned; of the others a candidate may refuse fewer, and should, where it has learned what
-they mean. The share ends at seven in eight: what serves refuses nearly all that is asked in words it never learned, which
-says nothing of its care, and a candidate that learned those words would have to refuse what it now reads. Both versions are shown the same results and told to report; what counts is the margin of the refusal
-(`retrieve.decoding.Action`), of which no label is needed.
+they mean. No more than seven in eight are matched: what serves refuses nearly all that is asked in words it never
+learned, not for care, and as much from a candidate that has learned them would cost it what it reads now. Both versions
+are shown the same results and told to report; what counts is the margin of the refusal (`retrieve.decoding.Action`), of
+which no label is needed.
 """
 
 from __future__ import annotations

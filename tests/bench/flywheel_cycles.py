@@ -1,7 +1,8 @@
 """Two retraining cycles on a stream of questions that drifts to new topics. Not a test, not timed.
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
-                                          [--new-topics DIR/contractnli] [--own-words 20] [--dialect 10]
+                                          [--new-topics DIR/contractnli] [--own-words 20]
+                                          [--dialect 10 [--new-dialect]]
                                           [--flip 0.3] [--poison 6 [--accounts 0.3]] [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
@@ -293,12 +294,10 @@ class Flywheel:
             options.seed,
         )
         self.beside = self.place.path.parent / f"{self.place.path.name}-gate"
-        frozen = self.stream.gate
-        n = min(len(of_topic.questions) for of_topic in frozen.values())
-        for topic, of_topic in frozen.items():
-            save_set(
-                replace(of_topic, questions=sample(of_topic.questions, n)), self.beside / f"gate-{topic}"
-            )
+        n_of_each = min(len(frozen.questions) for frozen in self.stream.gate.values())
+        for topic, frozen in self.stream.gate.items():
+            alike = replace(frozen, questions=sample(frozen.questions, n_of_each))
+            save_set(alike, self.beside / f"gate-{topic}")
         settings = CycleSettings.from_toml(options.config) if options.config else BRIEF
         self.settings = replace(
             settings,

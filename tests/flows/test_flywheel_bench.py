@@ -112,6 +112,16 @@ def test_people_who_write_a_dialect_say_the_commonest_words_otherwise_and_alike(
     assert flywheel_cycles.dialect(labelled, 0).questions == questions
 
 
+def test_those_who_ask_about_the_new_topics_may_have_words_of_their_own():
+    questions = [
+        Question(f"q-{one}", "how old", ("1",), (Span(one, 0, 4),)) for one in ("old", "new", "other")
+    ]
+    labelled = LabelledSet({}, {}, questions, "asked")
+    old, new, other = flywheel_cycles.dialect(labelled, 2, {"new"}).questions
+    assert old.question == other.question
+    assert len({*old.question.split(), *new.question.split(), "how", "old"}) == 6
+
+
 def test_the_new_topics_may_be_another_set_s():
     def labelled(name, n):
         documents = {f"{name}-{i}": Document(f"{name}-{i}", name, f"{name} {i} is old.") for i in range(n)}
