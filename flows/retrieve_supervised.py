@@ -103,7 +103,7 @@ def as_ready(
 ) -> ServingConfig:
     """Return the settings with which the version in `draft` refuses what is unsaid as often as the one in `start`.
 
-    After another search, too: both offsets move alike.
+    But at most seven in eight (`training.refusals`). After another search, too: both offsets move alike.
     """
     from retrieve.model import RetrieveModel
     from training.refusals import matched_offset, refusal_scores, shown
