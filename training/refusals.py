@@ -29,7 +29,7 @@ Shown = tuple[str, Start]
 
 _DEPTH = 20
 
-#: Of so many refusals one is not asked of a candidate.
+#: Of so many questions whose evidence is left out, a candidate need not refuse one.
 _ONE_SPARED_IN = 8
 
 

@@ -436,7 +436,9 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "--dialect", type=int, default=0, help="of the words used most, that people say otherwise (0)"
     )
     parser.add_argument(
-        "--new-dialect", action="store_true", help="those on the --new-topics say them otherwise again"
+        "--new-dialect",
+        action="store_true",
+        help="on --new-topics these are other words again (needs --dialect)",
     )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
