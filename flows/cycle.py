@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from flows.candidates import Candidate
 from flows.cycle_settings import CycleSettings
-from flows.datasets import CORPUS, Dataset, document_formats, find_dataset, frozen_path, synthesize_data
+from flows.datasets import Dataset, document_formats, find_dataset, frozen_path, synthesize_data
 from flows.gate import (
     Bench,
     clean_trials,
@@ -44,7 +44,6 @@ from prep.errors import DataError, StoreError, WorkspaceLocked
 from prep.kill_points import reached
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
 from prep.workspace import ModelKind, Workspace
-from training.dataset import load_set
 from training.frozen import freeze, read_frozen
 from training.gate import decide
 
@@ -394,8 +393,10 @@ def _trained_on(place: Workspace) -> frozenset[str]:
     for path in (place.path / "datasets").glob(f"*/{MANIFEST_NAME}"):
         try:
             dataset = find_dataset(place, path.parent.name)
-            names = sorted(load_set(dataset.folder / CORPUS).documents)
+            training = dataset.training()
         except (StoreError, DataError):
             continue  # a damaged one is not trained on again, and what it held is not known
+        names = sorted(training.documents)
         found |= set(names) - set(names[:: dataset.held_out_every])
+        found |= {span.document_id for question in training.questions for span in question.evidence}
     return frozenset(found)

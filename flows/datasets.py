@@ -3,6 +3,9 @@
     datasets/<digest>/   manifest.json  corpus/ and held-out/: all documents but frozen ones, questions apart
                          asked.html: a sample of the questions that were written
 
+Held out are questions that were made, on every n-th document. What people said is all trained on, whatever document
+it is about: the gate has documents and questions of its own (`training.frozen`).
+
 What is finished is found again by what went into it, and not made twice. What is trained on it: `flows.candidates`.
 """
 
@@ -43,7 +46,7 @@ __all__ = [
 ]
 
 #: Raise it when what is synthesised from the same documents changes.
-FORMAT = 1
+FORMAT = 2
 CORPUS = "corpus"
 HELD_OUT = "held-out"
 #: In a data set's folder: what was asked on the documents, to check by hand.
@@ -59,7 +62,7 @@ class PassSettings:
     """How much is synthesised and how long is trained.
 
     n_examples: questions made at most, n_asked of them at most written by the model that asks, the others with a gap.
-    held_out_every: every so many documents one is kept for measuring.
+    held_out_every: the questions made on one in so many documents are kept for measuring.
     minutes: the most that training the retrieve model or the chunk vectors may take. prep_pages: damaged pages
     a document; prep_epochs: how often the prep model's heads see them. vector_epochs: how often the chunk vectors see
     their questions, time allowing. cut_steps: of rewarding cuts.
@@ -101,7 +104,7 @@ class PassSettings:
 class Dataset:
     """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
 
-    n_lessons: how many of both came from the experience log. asked: what came of writing questions, see
+    n_lessons: how many of those to train on came from the experience log. asked: what came of writing questions, see
     `training.asked.AskedQuestions.describe`; empty where none were to be written.
     """
 
@@ -117,7 +120,7 @@ class Dataset:
 
     @property
     def held_out(self) -> Path:
-        """A labelled set: all documents, with the questions on those that nothing is trained on."""
+        """A labelled set: all documents, with the questions made on those that are held out."""
         return self.folder / HELD_OUT
 
     def training(self) -> LabelledSet:
@@ -184,14 +187,15 @@ def synthesize_data(
     if not questions:
         raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
     chosen = _held_out_documents(documents, settings.held_out_every)
+    said = {lesson.id for lesson in kept}
     parts: dict[str, list[Question]] = {CORPUS: [], HELD_OUT: []}
     for question in questions:
-        held_out = any(span.document_id in chosen for span in question.evidence)
+        held_out = question.id not in said and any(span.document_id in chosen for span in question.evidence)
         parts[HELD_OUT if held_out else CORPUS].append(question)
     if not parts[CORPUS]:
         raise DataError(f"all {len(questions)} questions are on held-out documents: ingest more documents")
     counts = {"documents": len(documents), **{name: len(part) for name, part in parts.items()}}
-    counts["lessons"] = len({lesson.id for lesson in kept} & {question.id for question in questions})
+    counts["lessons"] = len(said & {question.id for question in questions})
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     about["asked"] = asked.describe() if asked else {}
     _write_dataset(folder, documents, parts, about, asked)
