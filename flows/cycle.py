@@ -392,11 +392,7 @@ def _trained_on(place: Workspace) -> frozenset[str]:
     found: set[str] = set()
     for path in (place.path / "datasets").glob(f"*/{MANIFEST_NAME}"):
         try:
-            dataset = find_dataset(place, path.parent.name)
-            training = dataset.training()
+            found |= find_dataset(place, path.parent.name).trained_documents()
         except (StoreError, DataError):
             continue  # a damaged one is not trained on again, and what it held is not known
-        names = sorted(training.documents)
-        found |= set(names) - set(names[:: dataset.held_out_every])
-        found |= {span.document_id for question in training.questions for span in question.evidence}
     return frozenset(found)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -127,6 +127,15 @@ class Dataset:
         """Read all documents with the questions to train on. Raises DataError."""
         return load_set(self.folder / CORPUS)
 
+    def trained_documents(self) -> frozenset[str]:
+        """Return the ids of the documents that training reads or learns an answer of. Raises DataError."""
+        training = self.training()
+        asked_about = {span.document_id for question in training.questions for span in question.evidence}
+        return (
+            training.documents.keys() - _held_out_documents(training.documents, self.held_out_every)
+            | asked_about
+        )
+
     def describe(self) -> dict[str, Any]:
         """Return its digest and counts, as a version's lineage has them."""
         counts = ("n_documents", "n_questions", "n_held_out", "n_lessons")
@@ -237,7 +246,7 @@ def frozen_path(workspace: Workspace) -> Path:
     return workspace.path / "frozen"
 
 
-def _held_out_documents(documents: Mapping[str, Document], every: int) -> frozenset[str]:
+def _held_out_documents(documents: Iterable[str], every: int) -> frozenset[str]:
     """Return every n-th document by id, as the prep model's training holds them out."""
     return frozenset(sorted(documents)[::every])
 

@@ -112,7 +112,7 @@ def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepMod
     from training.vector_pages import VectorSet
 
     return ContrastiveConfig(
-        sets=(VectorSet(name=CORPUS),),
+        sets=(VectorSet(name=CORPUS, split=False),),
         measured=(VectorSet(name=HELD_OUT),),
         held_out_every=settings.held_out_every,
         epochs=float(settings.vector_epochs),
@@ -138,7 +138,7 @@ def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepM
     from training.vector_pages import VectorSet
 
     return SegmentationConfig(
-        sets=(VectorSet(name=CORPUS),),
+        sets=(VectorSet(name=CORPUS, split=False),),
         measured=(VectorSet(name=HELD_OUT),),
         held_out_every=settings.held_out_every,
         steps=settings.cut_steps,

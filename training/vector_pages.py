@@ -37,12 +37,14 @@ Halves: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float16]]"
 class VectorSet:
     """A labelled set's share. documents: at most so many of those trained on, spread evenly over their ids.
 
-    title_in_question: for sets whose questions do not say what document they are about.
+    title_in_question: for sets whose questions do not say what document they are about. split: whether
+    its held-out documents are told from the others; else all are read, for sets whose questions are split already.
     """
 
     name: str
     documents: int = 100_000
     title_in_question: bool = False
+    split: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def choose_documents(
     """
     labelled = load_set(Path(data) / one.name)
     held = held_out_documents(labelled, held_out_every)
-    names = [name for name in sorted(labelled.documents) if (name in held) == held_out]
+    names = [name for name in sorted(labelled.documents) if not one.split or (name in held) == held_out]
     if not names:
         raise DataError(f"the set {one.name!r} has no document to read")
     n = min(one.documents, len(names))

@@ -10,7 +10,7 @@ import pytest
 
 from flows.asked_data import generation_pool
 from flows.datasets import RETRIEVE_STARTS, PassSettings, find_dataset, frozen_path, synthesize_data
-from flows.prep_candidates import train_prep_candidate
+from flows.prep_candidates import _contrastive_config, train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
 from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, traces_of
 from flows.serving import serving_prep, serving_retrieve_path
@@ -27,6 +27,7 @@ from training.dataset import Question, load_set
 from training.frozen import FrozenConfig, freeze
 from training.refusals import refusal_scores, shown
 from training.traces import TraceConfig
+from training.vector_pages import read_pages
 
 SETTINGS = PassSettings(
     n_examples=40, n_asked=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1, cut_steps=2
@@ -50,6 +51,36 @@ def test_no_document_is_both_trained_on_and_measured_on(dataset):
     assert measured
     assert not trained & measured
     assert dataset.n_questions == len(dataset.training().questions)
+
+
+def test_what_people_said_is_trained_on_whatever_document_it_is_about(workspace, dataset, tmp_path):
+    # Every fourth document is held out here: of each there is something said.
+    documents = dataset.training().documents
+    lessons = [
+        Question(
+            f"log:{n}",
+            f"What does {name} say first?",
+            (document.text[:9],),
+            (Span(name, 0, 9),),
+            kind="corrected",
+        )
+        for n, (name, document) in enumerate(sorted(documents.items()))
+    ]
+    taught = synthesize_data(
+        Workspace(shutil.copytree(workspace.path, tmp_path / "w")), SETTINGS, lessons=lessons
+    )
+    learned = [question.id for question in taught.training().questions]
+    assert {lesson.id for lesson in lessons} <= set(learned)
+    assert taught.n_lessons == len(lessons)
+    assert taught.n_held_out == dataset.n_held_out > 0
+    assert taught.trained_documents() == documents.keys() > dataset.trained_documents()
+    # The chunk vectors learn from them, too, not only those who read what was found.
+    model = serving_prep(workspace)
+    sets = _contrastive_config(taught, SETTINGS, model).sets
+    pages = read_pages(taught.folder, sets, model, tmp_path / "cuts", held_out=False)
+    assert {asked.question_id for page in pages for asked in page.questions} >= {
+        lesson.id for lesson in lessons
+    }
 
 
 def test_the_same_documents_and_settings_give_the_same_data_which_is_not_made_twice(workspace, dataset):

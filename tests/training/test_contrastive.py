@@ -126,6 +126,9 @@ def test_held_out_documents_are_never_read_for_training(data: Path, start: PrepM
     assert len(ids[0] | ids[1]) == 24
     assert len(ids[1]) == 4
     assert not ids[0] & ids[1]
+    whole = [replace(one, split=False) for one in CONFIG.sets]
+    pages = read_pages(data, whole, start, tmp_path, held_out=False)
+    assert {page.document_id for page in pages} == ids[0] | ids[1]
 
 
 def test_evidence_is_shared_among_the_chunks_that_hold_it(
