@@ -438,7 +438,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--new-dialect",
         action="store_true",
-        help="on --new-topics these are other words again (needs --dialect)",
+        help="on --new-topics these are other words again (needs --dialect, too)",
     )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
@@ -448,6 +448,8 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write everything there as well")
     options = parser.parse_args(argv)
+    if options.new_dialect and not (options.dialect and options.new_topics):
+        parser.error("--new-dialect needs --dialect and --new-topics: it is how people ask about those")
     flywheel = Flywheel(options)
     done = flywheel.run()
     stages = ("figures before", "figures after cycle 1", "figures after cycle 2")
