@@ -94,7 +94,7 @@ def candidate_card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
     return (
         f"# A {kind} version trained on the documents of one workspace\n\n"
         f"Trained on {dataset.n_questions} questions and the structure of "
-        f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}, one document in "
-        f"{dataset.held_out_every} held out), seed {settings.seed}. The figures are in the run's "
+        f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}; what was made on one "
+        f"document in {dataset.held_out_every} is held out), seed {settings.seed}. The figures are in the run's "
         "`candidate.json`. It serves only once it is promoted.\n"
     )

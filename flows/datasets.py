@@ -130,11 +130,8 @@ class Dataset:
     def trained_documents(self) -> frozenset[str]:
         """Return the ids of the documents that training reads or learns an answer of. Raises DataError."""
         training = self.training()
-        asked_about = {span.document_id for question in training.questions for span in question.evidence}
-        return (
-            training.documents.keys() - _held_out_documents(training.documents, self.held_out_every)
-            | asked_about
-        )
+        read = frozenset(training.documents) - _held_out_documents(training.documents, self.held_out_every)
+        return read | {span.document_id for question in training.questions for span in question.evidence}
 
     def describe(self) -> dict[str, Any]:
         """Return its digest and counts, as a version's lineage has them."""
