@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -24,7 +24,7 @@ from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
 from prep.workspace import Workspace
-from training.dataset import LabelledSet, Question, load_set, save_set
+from training.dataset import LabelledSet, Question, held_out_documents, load_set, save_set
 from training.frozen import read_frozen
 
 if TYPE_CHECKING:
@@ -130,8 +130,9 @@ class Dataset:
     def trained_documents(self) -> frozenset[str]:
         """Return the ids of the documents that training reads or learns an answer of. Raises DataError."""
         training = self.training()
-        read = frozenset(training.documents) - _held_out_documents(training.documents, self.held_out_every)
-        return read | {span.document_id for question in training.questions for span in question.evidence}
+        read = training.documents.keys() - held_out_documents(training, self.held_out_every)
+        asked_about = {span.document_id for question in training.questions for span in question.evidence}
+        return frozenset(read | asked_about)
 
     def describe(self) -> dict[str, Any]:
         """Return its digest and counts, as a version's lineage has them."""
@@ -192,7 +193,8 @@ def synthesize_data(
     questions = [one for one in (*made, *kept) if not frozen.holds_question(one.question)]
     if not questions:
         raise DataError(f"{len(documents)} documents gave no question to train on: ingest more prose")
-    chosen = _held_out_documents(documents, settings.held_out_every)
+    whole = LabelledSet(dict(documents), document_formats(documents), questions, CORPUS)
+    chosen = held_out_documents(whole, settings.held_out_every)
     said = {lesson.id for lesson in kept}
     parts: dict[str, list[Question]] = {CORPUS: [], HELD_OUT: []}
     for question in questions:
@@ -204,14 +206,14 @@ def synthesize_data(
     counts["lessons"] = len(said & {question.id for question in questions})
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     about["asked"] = asked.describe() if asked else {}
-    _write_dataset(folder, documents, parts, about, asked)
+    _write_dataset(folder, whole, parts, about, asked)
     notes.unlink(missing_ok=True)
     return _dataset(folder, reused=False)
 
 
 def _write_dataset(
     folder: Path,
-    documents: Mapping[str, Document],
+    whole: LabelledSet,
     parts: Mapping[str, list[Question]],
     about: Mapping[str, Any],
     asked: AskedQuestions | None,
@@ -221,11 +223,10 @@ def _write_dataset(
 
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        formats = document_formats(documents)
         for name, part in parts.items():
-            save_set(LabelledSet(dict(documents), formats, part, name), temporary / name)
+            save_set(replace(whole, questions=part, name=name), temporary / name)
         if asked:
-            write_asked_page(temporary / ASKED_PAGE, asked, documents)
+            write_asked_page(temporary / ASKED_PAGE, asked, whole.documents)
         write_manifest(temporary, about)
         os.rename(temporary, folder)
         sync_folder(folder.parent)
@@ -241,11 +242,6 @@ def find_dataset(workspace: Workspace, digest: str) -> Dataset:
 def frozen_path(workspace: Workspace) -> Path:
     """Return where the frozen questions of a workspace are; see `training.frozen`."""
     return workspace.path / "frozen"
-
-
-def _held_out_documents(documents: Iterable[str], every: int) -> frozenset[str]:
-    """Return every n-th document by id, as the prep model's training holds them out."""
-    return frozenset(sorted(documents)[::every])
 
 
 def document_formats(documents: Mapping[str, Document]) -> dict[str, str]:

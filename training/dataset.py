@@ -26,6 +26,7 @@ __all__ = [
     "Question",
     "Topic",
     "documents_of",
+    "held_out_documents",
     "load_set",
     "sample",
     "save_set",
@@ -186,6 +187,11 @@ def sample(questions: Sequence[Question], limit: int | None) -> list[Question]:
 def documents_of(questions: Iterable[Question]) -> list[str]:
     """Return the ids of the documents that hold the questions' evidence, once each, as they appear."""
     return list(dict.fromkeys(span.document_id for question in questions for span in question.evidence))
+
+
+def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
+    """Return the ids of every n-th document in id order: what is made from these is measured with, not trained on."""
+    return frozenset(sorted(dataset.documents)[::every])
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ from prep.errors import ConfigError, DataError
 from prep.model import PrepModel
 from retrieve.episode import one_line
 from retrieve.tags import escape
-from training.dataset import LabelledSet, Question, load_set
+from training.dataset import LabelledSet, Question, held_out_documents, load_set
 from training.pool import PassagePool
 from training.sheets import SheetConfig, build_sheets
 from training.synthesize import synthesize_cloze
@@ -75,11 +75,6 @@ PARTS = (
     Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=3_500),
     Part(name="cmrc_trial", n=50, config=_SHOWN, n_sheets=600),
 )
-
-
-def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
-    """Return the ids of every sixth document in id order: development, never in traces."""
-    return frozenset(sorted(dataset.documents)[::every])
 
 
 def part_of(dataset: LabelledSet, *, held_out: bool) -> LabelledSet:

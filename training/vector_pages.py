@@ -25,8 +25,7 @@ from prep.model import PrepModel
 from prep.outline import majority_role
 from prep.parts import in_groups
 from prep.segment import ChunkLimits
-from training.dataset import LabelledSet, Question, load_set
-from training.mixture import held_out_documents
+from training.dataset import LabelledSet, Question, held_out_documents, load_set
 
 __all__ = ["Asked", "Halves", "VectorPage", "VectorSet", "choose_documents", "read_pages", "read_sets"]
 

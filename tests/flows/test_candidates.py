@@ -10,7 +10,7 @@ import pytest
 
 from flows.asked_data import generation_pool
 from flows.datasets import RETRIEVE_STARTS, PassSettings, find_dataset, frozen_path, synthesize_data
-from flows.prep_candidates import _contrastive_config, train_prep_candidate
+from flows.prep_candidates import _contrastive_config, _reinforcement_config, train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
 from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, traces_of
 from flows.serving import serving_prep, serving_retrieve_path
@@ -69,18 +69,17 @@ def test_what_people_said_is_trained_on_whatever_document_it_is_about(workspace,
     taught = synthesize_data(
         Workspace(shutil.copytree(workspace.path, tmp_path / "w")), SETTINGS, lessons=lessons
     )
-    learned = [question.id for question in taught.training().questions]
-    assert {lesson.id for lesson in lessons} <= set(learned)
+    ids = {lesson.id for lesson in lessons}
+    assert ids <= {question.id for question in taught.training().questions}
     assert taught.n_lessons == len(lessons)
     assert taught.n_held_out == dataset.n_held_out > 0
     assert taught.trained_documents() == documents.keys() > dataset.trained_documents()
-    # The chunk vectors learn from them, too, not only those who read what was found.
+    # Chunk vectors and cuts learn from them, too, not only the model that reads what was found.
     model = serving_prep(workspace)
-    sets = _contrastive_config(taught, SETTINGS, model).sets
-    pages = read_pages(taught.folder, sets, model, tmp_path / "cuts", held_out=False)
-    assert {asked.question_id for page in pages for asked in page.questions} >= {
-        lesson.id for lesson in lessons
-    }
+    for configure_stage in (_contrastive_config, _reinforcement_config):
+        sets = configure_stage(taught, SETTINGS, model).sets
+        pages = read_pages(taught.folder, sets, model, tmp_path / "cuts", held_out=False)
+        assert ids <= {asked.question_id for page in pages for asked in page.questions}
 
 
 def test_the_same_documents_and_settings_give_the_same_data_which_is_not_made_twice(workspace, dataset):
