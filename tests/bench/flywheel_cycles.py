@@ -2,7 +2,7 @@
 
     python tests/bench/flywheel_cycles.py --data DIR/new_wiki --workspace OUT --documents held-out
                                           [--new-topics DIR/contractnli] [--own-words 20]
-                                          [--dialect 10 [--new-dialect]]
+                                          [--dialect 10 [--new-dialect [--old-plain]]]
                                           [--flip 0.3] [--poison 6 [--accounts 0.3]] [--json FILE]
 
 The set's documents are dealt into old and new topics, or another set's are the new ones. The old ones are ingested and
@@ -16,7 +16,7 @@ users' own: those on old topics from the first cycle on, those on new ones from 
 asked about a document so many are replaced by made-up ones, always the same. What these mean only use can teach.
 --dialect: people write as no text that the models know: so many of the words that most of their questions use are
 exchanged for made-up ones everywhere, such as "what", "the" and "how". Names and telling words stay. --new-dialect:
-those who ask about the new topics have made-up ones of their own for the same words.
+those who ask about the new topics have made-up ones of their own for the same words; --old-plain: only they have any.
 --flip: so large a share of what users say is the opposite of what they found, with another answer as the right one.
 --poison: so many copies of documents come in with the first cycle whose answers are exchanged for others; of the
 questions on these, accounts ask a share (--accounts) that praise what quotes the copies, and correct what does not to
@@ -157,18 +157,21 @@ def own_words(labelled: LabelledSet, n: int) -> LabelledSet:
     return replace(labelled, questions=[said(question) for question in labelled.questions])
 
 
-def dialect(labelled: LabelledSet, n: int, apart: Collection[str] = ()) -> LabelledSet:
+def dialect(
+    labelled: LabelledSet, n: int, apart: Collection[str] = (), others_plain: bool = False
+) -> LabelledSet:
     """Return the set as people would ask who say the n words that most questions use otherwise, all alike.
 
-    apart: ids of the documents that others ask about, who have other words for these.
+    apart: ids of the documents that some ask about who have other words for these; others_plain: only they do.
     """
     used = Counter(word for q in labelled.questions for word in {w.lower() for w in WORD.findall(q.question)})
     words = [word for word, _ in used.most_common(n)]
-    said, otherwise = ({word: _made_up(word, whose) for word in words} for whose in ("own", "other"))
+    of_most, of_some = ({word: _made_up(word, whose) for word in words} for whose in ("own", "other"))
+    if others_plain:
+        of_most = {}
 
     def spoken(question: Question) -> Question:
-        of_others = any(span.document_id in apart for span in question.evidence)
-        now = otherwise if of_others else said
+        now = of_some if any(span.document_id in apart for span in question.evidence) else of_most
         text = WORD.sub(lambda word: now.get(word[0].lower(), word[0]), question.question)
         return replace(question, question=text)
 
@@ -284,7 +287,8 @@ class Flywheel:
             others = _chosen(options.new_topics, options.new_documents)
             self.labelled, new = self.labelled.joined(others), frozenset(others.documents)
         apart = new if options.new_dialect else ()
-        self.labelled = dialect(own_words(self.labelled, options.own_words), options.dialect, apart)
+        named = own_words(self.labelled, options.own_words)
+        self.labelled = dialect(named, options.dialect, apart, others_plain=options.old_plain)
         self.stream = deal(self.labelled, options.seed, new)
         self.poison = poisoned(
             self.stream.documents["old"],
@@ -440,6 +444,11 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         action="store_true",
         help="on --new-topics these are other words again (needs --dialect, too)",
     )
+    parser.add_argument(
+        "--old-plain",
+        action="store_true",
+        help="on old topics people ask in plain words (needs --new-dialect, too)",
+    )
     parser.add_argument("--flip", type=float, default=0.0, help="share of feedback turned round (0)")
     parser.add_argument("--poison", type=int, default=0, help="poisoned documents (0)")
     parser.add_argument(
@@ -450,6 +459,8 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     if options.new_dialect and not (options.dialect and options.new_topics):
         parser.error("--new-dialect needs --dialect and --new-topics: it is how people ask about those")
+    if options.old_plain and not options.new_dialect:
+        parser.error("--old-plain needs --new-dialect: without it nobody says the words otherwise")
     flywheel = Flywheel(options)
     done = flywheel.run()
     stages = ("figures before", "figures after cycle 1", "figures after cycle 2")

@@ -120,6 +120,8 @@ def test_those_who_ask_about_the_new_topics_may_have_words_of_their_own():
     old, new, other = flywheel_cycles.dialect(labelled, 2, {"new"}).questions
     assert old.question == other.question
     assert len({*old.question.split(), *new.question.split(), "how", "old"}) == 6
+    plain, alone, _ = flywheel_cycles.dialect(labelled, 2, {"new"}, others_plain=True).questions
+    assert (plain.question, alone.question) == ("how old", new.question)
 
 
 def test_the_new_topics_may_be_another_set_s():
