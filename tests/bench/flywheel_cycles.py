@@ -36,6 +36,7 @@ import json
 import os
 import random
 import re
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -324,7 +325,7 @@ class Flywheel:
         self.figures("before")
         self.stage("questions of cycle 1", lambda: self.ask("old", 0, self.options.questions))
         self.stage("cycle 1", lambda: self.cycle("old"))
-        self.figures("after cycle 1")
+        self.figures("after cycle 1", since="before", cycle="cycle 1")
         self.stage("ingest new topics", lambda: self.ingest([*old, *copies, *new]))
         self.stage(
             "questions of cycle 2",
@@ -334,7 +335,7 @@ class Flywheel:
             ],
         )
         self.stage("cycle 2", lambda: self.cycle("old", "new"))
-        self.figures("after cycle 2")
+        self.figures("after cycle 2", since="after cycle 1", cycle="cycle 2")
         return self.done
 
     def stage(self, name: str, work: Callable[[], Any]) -> None:
@@ -344,8 +345,20 @@ class Flywheel:
             os.replace(write_json(self.notes, self.done), self.notes)
         print(f"{name}: {json.dumps(self.done[name], ensure_ascii=False)}", flush=True)
 
-    def figures(self, when: str) -> None:
-        self.stage(f"figures {when}", lambda: self.measure(f"figures {when}"))
+    def figures(self, when: str, since: str = "", cycle: str = "") -> None:
+        """Measure what serves, or take over what was measured before a cycle that promoted nothing."""
+
+        def work() -> Any:
+            if cycle and not any(step["promoted"] for step in self.done[cycle][1:]):
+                shutil.copyfile(self.gained(since), self.gained(when))
+                return self.done[f"figures {since}"]
+            return self.measure(when)
+
+        self.stage(f"figures {when}", work)
+
+    def gained(self, when: str) -> Path:
+        """Return where `measure` keeps what each question gave."""
+        return self.beside / f"figures {when}.json"
 
     def ingest(self, documents: Sequence[Document]) -> str:
         return ingest(self.place, documents, serving_prep(self.place), progress=False).summary()
@@ -374,7 +387,7 @@ class Flywheel:
         about = {"questions": outcome.n_questions, "lessons": outcome.lessons, "left out": outcome.left_out}
         return [about, *(asdict(step) for step in outcome.steps)]
 
-    def measure(self, stage: str) -> dict[str, dict[str, float]]:
+    def measure(self, when: str) -> dict[str, dict[str, float]]:
         """Return the figures of what serves on questions that nobody asks, for each topic, all documents ingested.
 
         Evidence is searched for on all of them. What each question gives is kept for `gains`.
@@ -393,13 +406,13 @@ class Flywheel:
                 "evidence": [[row.document_id, row.evidence_recall] for row in evidence.rows],
                 "F1": [[row.document_id, row.f1] for row in answers.rows if row.expects_answer],
             }
-        path = self.beside / f"{stage}.json"
+        path = self.gained(when)
         os.replace(write_json(path, each), path)
         return found
 
     def gains(self, first: str, second: str) -> dict[str, dict[str, Difference]]:
-        """Return for each topic what a later stage of `measure` gains on an earlier one, resampled by document."""
-        before, after = (read_json(self.beside / f"{stage}.json") for stage in (first, second))
+        """Return for each topic what was measured later gains on what was earlier, resampled by document."""
+        before, after = (read_json(self.gained(when)) for when in (first, second))
         return {
             topic: {
                 name: paired_bootstrap(
@@ -413,8 +426,8 @@ class Flywheel:
         }
 
 
-def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run from the command line, and return what each stage came to."""
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the command line says, or end with an error."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -461,23 +474,30 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
         parser.error("--new-dialect needs --dialect and --new-topics: it is how people ask about those")
     if options.old_plain and not options.new_dialect:
         parser.error("--old-plain needs --new-dialect: without it nobody says the words otherwise")
+    return options
+
+
+def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run from the command line, and return what each stage came to."""
+    options = parse(argv)
     flywheel = Flywheel(options)
     done = flywheel.run()
-    stages = ("figures before", "figures after cycle 1", "figures after cycle 2")
+    times = ("before", "after cycle 1", "after cycle 2")
     shown = [f"{topic} {name}" for topic in ("old", "new") for name in FIGURES.values()]
     print(f"\n{'':24}" + "".join(f"{name:>16}" for name in shown))
-    for stage in stages:
-        row = [done[stage][topic][name] for topic in ("old", "new") for name in FIGURES.values()]
-        print(f"{stage:24}" + "".join(f"{value:16.3f}" for value in row))
+    for when in times:
+        of = done[f"figures {when}"]
+        row = [of[topic][name] for topic in ("old", "new") for name in FIGURES.values()]
+        print(f"{when:24}" + "".join(f"{value:16.3f}" for value in row))
     for stage in ("cycle 1", "cycle 2"):
         for step in done[stage][1:]:
             print(
                 f"{stage}: {step['kind']} {'promoted' if step['promoted'] else 'refused'}: {step['reasons'][0]}"
             )
-    for stage in stages[1:]:
-        for topic, of_topic in flywheel.gains(stages[0], stage).items():
+    for when in times[1:]:
+        for topic, of_topic in flywheel.gains(times[0], when).items():
             for name, gain in of_topic.items():
-                print(f"{stage}, {topic} {name}: {interval_of(gain)}, {gain.n} questions")
+                print(f"{when}, {topic} {name}: {interval_of(gain)}, {gain.n} questions")
     if options.json is not None:
         options.json.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return done
