@@ -167,9 +167,8 @@ def dialect(
     """
     used = Counter(word for q in labelled.questions for word in {w.lower() for w in WORD.findall(q.question)})
     words = [word for word, _ in used.most_common(n)]
-    of_most, of_some = ({word: _made_up(word, whose) for word in words} for whose in ("own", "other"))
-    if others_plain:
-        of_most = {}
+    of_some = {word: _made_up(word, "other") for word in words}
+    of_most = {} if others_plain else {word: _made_up(word, "own") for word in words}
 
     def spoken(question: Question) -> Question:
         now = of_some if any(span.document_id in apart for span in question.evidence) else of_most
@@ -350,13 +349,13 @@ class Flywheel:
 
         def work() -> Any:
             if cycle and not any(step["promoted"] for step in self.done[cycle][1:]):
-                shutil.copyfile(self.gained(since), self.gained(when))
+                shutil.copyfile(self.values_path(since), self.values_path(when))
                 return self.done[f"figures {since}"]
             return self.measure(when)
 
         self.stage(f"figures {when}", work)
 
-    def gained(self, when: str) -> Path:
+    def values_path(self, when: str) -> Path:
         """Return where `measure` keeps what each question gave."""
         return self.beside / f"figures {when}.json"
 
@@ -406,13 +405,13 @@ class Flywheel:
                 "evidence": [[row.document_id, row.evidence_recall] for row in evidence.rows],
                 "F1": [[row.document_id, row.f1] for row in answers.rows if row.expects_answer],
             }
-        path = self.gained(when)
+        path = self.values_path(when)
         os.replace(write_json(path, each), path)
         return found
 
     def gains(self, first: str, second: str) -> dict[str, dict[str, Difference]]:
         """Return for each topic what was measured later gains on what was earlier, resampled by document."""
-        before, after = (read_json(self.gained(when)) for when in (first, second))
+        before, after = (read_json(self.values_path(when)) for when in (first, second))
         return {
             topic: {
                 name: paired_bootstrap(
@@ -488,7 +487,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for when in times:
         of = done[f"figures {when}"]
         row = [of[topic][name] for topic in ("old", "new") for name in FIGURES.values()]
-        print(f"{when:24}" + "".join(f"{value:16.3f}" for value in row))
+        print(f"{f'figures {when}':24}" + "".join(f"{value:16.3f}" for value in row))
     for stage in ("cycle 1", "cycle 2"):
         for step in done[stage][1:]:
             print(
@@ -497,7 +496,7 @@ def run(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for when in times[1:]:
         for topic, of_topic in flywheel.gains(times[0], when).items():
             for name, gain in of_topic.items():
-                print(f"{when}, {topic} {name}: {interval_of(gain)}, {gain.n} questions")
+                print(f"figures {when}, {topic} {name}: {interval_of(gain)}, {gain.n} questions")
     if options.json is not None:
         options.json.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return done

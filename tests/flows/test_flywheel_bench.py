@@ -55,7 +55,7 @@ def test_every_stage_has_its_gains_on_what_was_before(options, done, capsys):
     for stage in ("cycle 1", "cycle 2"):
         for topic in ("old", "new"):
             for figure in ("evidence", "F1"):
-                assert f"after {stage}, {topic} {figure}: +" in said.replace("-0.", "+0.")
+                assert f"figures after {stage}, {topic} {figure}: +" in said.replace("-0.", "+0.")
     for stage in [stage for stage in done if stage.startswith("figures")]:
         rows = read_json(Workspace(options[3]).path.parent / "out-gate" / f"{stage}.json")
         for topic, found in done[stage].items():
@@ -68,14 +68,14 @@ def test_what_serves_is_measured_again_where_a_cycle_promoted(promoted, options,
     words = [word.replace(options[3], str(tmp_path / "again")) for word in options]
     flywheel = flywheel_cycles.Flywheel(flywheel_cycles.parse(words))
     monkeypatch.setattr(flywheel, "measure", lambda when: f"measured {when}")
-    flywheel.gained("before").write_text("{}", encoding="utf-8")
+    flywheel.values_path("before").write_text("{}", encoding="utf-8")
     flywheel.figures("before")
     flywheel.stage("cycle 1", lambda: [{"questions": 6}, {"promoted": promoted}])
     flywheel.figures("after cycle 1", since="before", cycle="cycle 1")
     assert flywheel.done["figures after cycle 1"] == (
         "measured after cycle 1" if promoted else "measured before"
     )
-    assert flywheel.gained("after cycle 1").exists() is not promoted
+    assert flywheel.values_path("after cycle 1").exists() is not promoted
 
 
 def test_people_call_a_document_s_things_by_their_own_words():
