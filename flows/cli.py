@@ -185,8 +185,9 @@ def _ingest(arguments: argparse.Namespace) -> int:
     from prep.workspace import Workspace
 
     workspace = Workspace(arguments.workspace)
-    prep = PrepModel.load(arguments.prep) if arguments.prep else serving_prep(workspace)
-    report = ingest(workspace, arguments.paths, prep, remove_missing=not arguments.keep_missing)
+    with workspace.lock():  # so that nothing is promoted between loading what serves and preparing with it
+        prep = PrepModel.load(arguments.prep) if arguments.prep else serving_prep(workspace)
+        report = ingest(workspace, arguments.paths, prep, remove_missing=not arguments.keep_missing)
     if arguments.json:
         print_json(report)
     else:

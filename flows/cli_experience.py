@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from prep.errors import ConfigError
+from prep.errors import ConfigError, WorkspaceLocked
 
 if TYPE_CHECKING:
     from retrieve.experience import Experience, ExperienceLog
@@ -49,7 +49,8 @@ def add_experience(commands: Any, command: Callable[..., argparse.ArgumentParser
         actions,
         "delete",
         _delete,
-        "remove one report, or all that a document was shown for or a user asked; for good",
+        "remove one report, or all that a document was shown for or a user asked; for good, and from training data, "
+        "too (versions that were trained with it stay)",
         "diptych experience delete --report 3f2a…\n  diptych experience delete --document handbook/pay.md",
     )
     delete.add_argument("--report", metavar="ID", help="one report")
@@ -144,9 +145,24 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 
 def _deleted(arguments: argparse.Namespace, n_deleted: int) -> int:
+    """Let the training data forget it, too, and say what came of it."""
+    from flows.cycle import alone
+    from flows.forgetting import forget_deleted
+    from prep.workspace import Workspace
+
+    place = Workspace(arguments.workspace)
+    n_struck = 0
+    later = ""
+    if (place.path / "datasets").is_dir():
+        try:
+            with alone(place):
+                n_struck = forget_deleted(place)
+        except WorkspaceLocked:
+            later = "; a cycle is under way, training data forget them as the next one begins"
     if arguments.json:
-        return _print({"deleted": n_deleted})
-    print(f"{n_deleted} {'report' if n_deleted == 1 else 'reports'} deleted")
+        return _print({"deleted": n_deleted, "lessons_deleted": n_struck})
+    lessons = f", and {n_struck} of the lessons in training data" if n_struck else ""
+    print(f"{n_deleted} {'report' if n_deleted == 1 else 'reports'} deleted{lessons}{later}")
     return 0
 
 

@@ -58,7 +58,11 @@ def add_models(commands: Any, command: Callable[..., argparse.ArgumentParser]) -
     diff.add_argument("first", metavar="A", help='its name, or "shipped"')
     diff.add_argument("second", metavar="B", nargs="?", help="the other (what serves)")
     promote = command(
-        actions, "promote", _promote, "serve this version", "diptych models promote prep prep-0a1b2c3d4e5f"
+        actions,
+        "promote",
+        _promote,
+        "serve this version; one of prep prepares the documents again where it has not before",
+        "diptych models promote prep prep-0a1b2c3d4e5f",
     )
     promote.add_argument("kind", choices=KINDS)
     promote.add_argument("version")
@@ -70,7 +74,7 @@ def add_models(commands: Any, command: Callable[..., argparse.ArgumentParser]) -
         actions,
         "prune",
         _prune,
-        "remove old versions, never one that serves, served before it or built a generation that is kept",
+        "remove old versions, never one that serves, served before, is under trial or built a generation that is kept",
         "diptych models prune --dry-run\n  diptych models prune --keep 3",
     )
     prune.add_argument(
@@ -234,16 +238,18 @@ def _change_cells(change: Change) -> tuple[str, str, str]:
 
 
 def _promote(arguments: argparse.Namespace) -> int:
+    from flows.promotion import promote_version
     from prep.workspace import Workspace
 
-    Workspace(arguments.workspace).promote(arguments.kind, arguments.version)
+    promote_version(Workspace(arguments.workspace), arguments.kind, arguments.version)
     return _say_serving(arguments, arguments.version)
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
+    from flows.promotion import roll_back
     from prep.workspace import Workspace
 
-    current = Workspace(arguments.workspace).rollback(arguments.kind)
+    current = roll_back(Workspace(arguments.workspace), arguments.kind)
     return _say_serving(arguments, getattr(current, arguments.kind) or SHIPPED)
 
 
@@ -256,6 +262,7 @@ def _say_serving(arguments: argparse.Namespace, version: str) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
+    from flows.cycle import versions_under_trial
     from flows.registry import list_versions
     from prep.workspace import Workspace
 
@@ -266,7 +273,8 @@ def _prune(arguments: argparse.Namespace) -> int:
         for version in list_versions(workspace, kind)
         if not version.is_shipped
     }
-    removed = workspace.prune_models(arguments.keep, dry_run=arguments.dry_run)
+    needed = versions_under_trial(workspace)
+    removed = workspace.prune_models(arguments.keep, needed=needed, dry_run=arguments.dry_run)
     rows = [(kind, name, sizes.get((kind, name), 0)) for kind, name in removed]
     n_stay, n_bytes = len(sizes) - len(rows), sum(size for _, _, size in rows)
     if arguments.json:

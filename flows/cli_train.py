@@ -89,7 +89,8 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     if arguments.corpus:
-        ingest(workspace, arguments.corpus, serving_prep(workspace), remove_missing=False)
+        with workspace.lock():
+            ingest(workspace, arguments.corpus, serving_prep(workspace), remove_missing=False)
     dataset = synthesize_data(workspace, settings, teacher=teacher)
     if arguments.kind == "prep":
         candidate = train_prep_candidate(workspace, dataset, settings, arguments.stage)

@@ -7,8 +7,8 @@
     retrain/<number>/   plan.json   <kind>-start.json  <kind>-candidate.json  <kind>.json   outcome.json
 
 Every note is written when its step is done, whole or not at all; a cycle that was killed anywhere goes on from the
-last one, and comes to the same end. A cycle whose settings were changed since is given up for a new one. Plain
-functions: `diptych retrain` and the `retrain` flow call them.
+last one, and comes to the same end. One whose settings were changed since, or of whose lessons somebody deleted any, is
+given up for a new one. Plain functions: `diptych retrain` and the `retrain` flow call them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from flows.candidates import Candidate
 from flows.cycle_settings import CycleSettings
 from flows.datasets import Dataset, document_formats, find_dataset, frozen_path, synthesize_data
+from flows.forgetting import forget_deleted
 from flows.gate import (
     Bench,
     clean_trials,
@@ -38,19 +39,20 @@ from flows.gate import (
 )
 from flows.lessons import log_lessons
 from flows.prep_candidates import train_prep_candidate
+from flows.promotion import prepare_again
 from flows.retrieve_candidates import train_retrieve_candidate
-from prep.document import Rejected
+from prep.document import Document
 from prep.errors import DataError, StoreError, WorkspaceLocked
 from prep.kill_points import reached
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
-from prep.workspace import ModelKind, Workspace
-from training.frozen import freeze, read_frozen
+from prep.workspace import MODEL_KINDS, ModelKind, Workspace
+from training.frozen import freeze, plain, read_frozen
 from training.gate import decide
 
 if TYPE_CHECKING:
     from prep.model import PrepModel
 
-__all__ = ["Outcome", "Step", "cycles", "last_plan", "retrain_workspace"]
+__all__ = ["Outcome", "Step", "alone", "cycles", "last_plan", "retrain_workspace", "versions_under_trial"]
 
 FORMAT = 1
 PLAN = "plan.json"
@@ -97,7 +99,9 @@ def retrain_workspace(
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     settings = settings or CycleSettings()
     say = told or (lambda sentence: None)
-    with _alone(place):
+    if place.current().generation is None:
+        place.open_generation()  # raises, saying what to do first
+    with alone(place):
         cycle = _Cycle(place, settings, say)
         return cycle.run()
 
@@ -105,6 +109,21 @@ def retrain_workspace(
 def cycles(workspace: Workspace) -> list[Path]:
     """Return the folders of all cycles that were begun, oldest first."""
     return sorted(path.parent for path in (workspace.path / "retrain").glob(f"[0-9]*/{PLAN}"))
+
+
+def versions_under_trial(workspace: Workspace) -> frozenset[tuple[ModelKind, str]]:
+    """Return kind and version of the candidates of a cycle that is not finished, and of what they are compared with."""
+    begun = cycles(workspace)
+    if not begun or (begun[-1] / OUTCOME).exists():
+        return frozenset()
+    noted = [(kind, begun[-1] / f"{kind}-candidate.json") for kind in MODEL_KINDS]
+    found = [(kind, read_json(path)) for kind, path in noted if path.is_file()]
+    return frozenset(
+        (kind, version)
+        for kind, note in found
+        for version in (note["start"], note["candidate"]["version"])
+        if version is not None
+    )
 
 
 def last_plan(workspace: Workspace) -> dict[str, Any] | None:
@@ -120,6 +139,7 @@ class _Cycle:
         self.place = place
         self.settings = settings
         self.say = say
+        forget_deleted(place)
         self.folder, self.plan = self._open_plan() or self._make_plan()
         self.frozen = read_frozen(frozen_path(place))
         self.dataset: Dataset = find_dataset(place, self.plan["dataset"])
@@ -143,21 +163,31 @@ class _Cycle:
     # The plan
 
     def _open_plan(self) -> tuple[Path, dict[str, Any]] | None:
-        """Return the cycle that was cut short; None where there is none, or it was begun with other settings."""
+        """Return the cycle that was cut short; None where there is none, or it cannot go on as it was begun."""
         begun = cycles(self.place)
         if not begun or (begun[-1] / OUTCOME).exists():
             return None
         plan = read_json(begun[-1] / PLAN)
-        if plan["settings"] == self.settings.to_json():
+        if (why := self._why_not(plan)) is None:
             self.say(f"going on with cycle {begun[-1].name}, begun {plan['created']}")
             return begun[-1], plan
-        self.say(f"cycle {begun[-1].name} is given up: it was begun with other settings")
+        self.say(f"cycle {begun[-1].name} is given up: {why}")
         os.replace(write_json(begun[-1] / OUTCOME, {"given_up": True}), begun[-1] / OUTCOME)
         return None
 
+    def _why_not(self, plan: Mapping[str, Any]) -> str | None:
+        """Return why a cycle cannot go on, if so."""
+        if plan["settings"] != self.settings.to_json():
+            return "it was begun with other settings"
+        try:
+            dataset = find_dataset(self.place, plan["dataset"])
+        except StoreError:
+            return "its training data are gone"
+        return "people have deleted what it was to learn from" if dataset.n_struck else None
+
     def _make_plan(self) -> tuple[Path, dict[str, Any]]:
         clean_trials(self.place)
-        n_old = len(read_frozen(frozen_path(self.place)).layers)
+        n_old = self._n_old_layers()
         with self.place.open_generation() as generation:
             documents = {document.id: document for document in generation.documents()}
             generation_id = generation.id
@@ -204,6 +234,18 @@ class _Cycle:
         reached("after-plan")
         return folder, plan
 
+    def _n_old_layers(self) -> int:
+        """Return how many layers were frozen when the last cycle that came to its end began.
+
+        What a cycle froze that was killed before it had a plan, or was given up, is as new as it was then.
+        """
+        ended = [path for path in cycles(self.place) if not _was_given_up(path)]
+        return (
+            read_frozen(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
+            if ended
+            else 0
+        )
+
     # One kind
 
     def _step(self, kind: ModelKind) -> Step:
@@ -219,7 +261,7 @@ class _Cycle:
 
     def _try(self, kind: ModelKind) -> Step:
         noted = self._noted(f"{kind}-candidate")
-        if noted is None:
+        if noted is None or not self._is_there(kind, noted):
             start = self._start(kind)
             try:
                 candidate = self._train(kind, start["generation"])
@@ -244,6 +286,11 @@ class _Cycle:
             )
         reached("after-promotion")
         return Step(kind, version, promoted, reasons, folder.relative_to(self.place.path).as_posix())
+
+    def _is_there(self, kind: ModelKind, noted: Mapping[str, Any]) -> bool:
+        """Whether nobody has removed the candidate meanwhile, or what it is compared with."""
+        wanted = {noted["start"], noted["candidate"]["version"]} - {None, self._shipped(kind)}
+        return wanted <= set(self.place.model_versions(kind))
 
     def _start(self, kind: ModelKind) -> dict[str, Any]:
         """Return what serves as training begins, noted so that one that was cut short goes on with the same."""
@@ -333,8 +380,6 @@ class _Cycle:
 
     def _promote(self, kind: ModelKind, version: str, start: str | None) -> bool:
         """Let the version serve, in one step; False where what it was compared with serves no more."""
-        from prep.ingest import ingest
-
         with self.place.lock():
             serving = getattr(self.place.current(), kind)
             if serving != version and serving != start:
@@ -343,16 +388,8 @@ class _Cycle:
                 return True
             if kind == "retrieve":
                 self.place.promote(kind, version)
-                return True
-            # The documents are prepared again, and the new generation and version are swapped in together.
-            with self.place.open_generation() as generation:
-                rejected = (Rejected(**row) for row in generation.manifest.get("rejected", ()))
-                ingest(
-                    self.place,
-                    (row for rows in (generation.documents(), rejected) for row in rows),
-                    self._prep(version),
-                    progress=self.settings.trials.progress,
-                )
+            else:  # the documents of now are prepared, whatever else it prepared before
+                prepare_again(self.place, self._prep(version), progress=self.settings.trials.progress)
             return True
 
     # Notes
@@ -369,11 +406,15 @@ class _Cycle:
         sync_folder(self.folder)
 
 
+def _was_given_up(cycle: Path) -> bool:
+    """Whether it never came to its end; one under way counts as well."""
+    path = cycle / OUTCOME
+    return not path.exists() or bool(read_json(path).get("given_up"))
+
+
 @contextmanager
-def _alone(place: Workspace) -> Iterator[None]:
-    """Be the only process that retrains the workspace; ingesting and asking go on beside it."""
-    if place.current().generation is None:
-        place.open_generation()  # raises, saying what to do first
+def alone(place: Workspace) -> Iterator[None]:
+    """Be the only process that retrains the workspace; ingesting and asking go on beside it. Raises WorkspaceLocked."""
     folder = place.path / "retrain"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
@@ -387,12 +428,15 @@ def _alone(place: Workspace) -> Iterator[None]:
         lock.release()
 
 
-def _trained_on(place: Workspace) -> frozenset[str]:
-    """Return the ids of the documents that some earlier data set trains on."""
-    found: set[str] = set()
+def _trained_on(place: Workspace) -> Callable[[Document], bool]:
+    """Return what says of a document whether some earlier data set trains on it, be it by another id."""
+    ids: set[str] = set()
+    texts: set[str] = set()
     for path in (place.path / "datasets").glob(f"*/{MANIFEST_NAME}"):
         try:
-            found |= find_dataset(place, path.parent.name).trained_documents()
+            trained = find_dataset(place, path.parent.name).trained_documents()
         except (StoreError, DataError):
             continue  # a damaged one is not trained on again, and what it held is not known
-    return frozenset(found)
+        ids |= trained.keys()
+        texts |= {plain(document.text) for document in trained.values()}
+    return lambda document: document.id in ids or plain(document.text) in texts

@@ -104,7 +104,8 @@ class PassSettings:
 class Dataset:
     """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
 
-    n_lessons: how many of those to train on came from the experience log. asked: what came of writing questions, see
+    n_lessons: how many of those to train on came from the experience log; n_struck: how many more did whose rows people
+    have deleted since. asked: what came of writing questions, see
     `training.asked.AskedQuestions.describe`; empty where none were to be written.
     """
 
@@ -116,6 +117,7 @@ class Dataset:
     n_held_out: int
     reused: bool
     n_lessons: int = 0
+    n_struck: int = 0
     asked: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -127,12 +129,12 @@ class Dataset:
         """Read all documents with the questions to train on. Raises DataError."""
         return load_set(self.folder / CORPUS)
 
-    def trained_documents(self) -> frozenset[str]:
-        """Return the ids of the documents that training reads or learns an answer of. Raises DataError."""
+    def trained_documents(self) -> dict[str, Document]:
+        """Return by id the documents that training reads or learns an answer of. Raises DataError."""
         training = self.training()
         read = training.documents.keys() - held_out_documents(training, self.held_out_every)
         asked_about = {span.document_id for question in training.questions for span in question.evidence}
-        return frozenset(read | asked_about)
+        return {name: training.documents[name] for name in read | asked_about}
 
     def describe(self) -> dict[str, Any]:
         """Return its digest and counts, as a version's lineage has them."""
@@ -264,5 +266,6 @@ def _dataset(folder: Path, *, reused: bool) -> Dataset:
         n_held_out=counts[HELD_OUT],
         reused=reused,
         n_lessons=counts.get("lessons", 0),
+        n_struck=manifest.get("struck", 0),
         asked=manifest.get("asked", {}),
     )

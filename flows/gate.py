@@ -29,6 +29,7 @@ from training.dataset import LabelledSet
 from training.kept_rows import KeptRows
 
 if TYPE_CHECKING:
+    from prep.generation import Generation
     from prep.model import PrepModel
     from training.frozen import FrozenSet
     from training.gate import Decision, Trial
@@ -83,7 +84,8 @@ def measured_set(workspace: Workspace, frozen: FrozenSet) -> LabelledSet:
         )
     with workspace.open_generation() as generation:
         documents: dict[str, Document] = {document.id: document for document in generation.documents()}
-    documents |= frozen.documents
+    # A frozen document under another name as well would answer where the evidence is withheld.
+    documents = {name: one for name, one in documents.items() if not frozen.repeats(one)} | frozen.documents
     formats = document_formats(documents) | frozen.formats
     return LabelledSet(documents, formats, frozen.questions, f"frozen-{frozen.digest}")
 
@@ -109,19 +111,7 @@ def run_trial(
     from training.evaluate import evaluate_answers, evaluate_retrieval
     from training.gate import Trial
 
-    place = _holding_workspace(workspace, questions, bench.prep, settings)
     model = RetrieveModel.load(bench.retrieve)
-    retrieval = None
-    if with_retrieval:
-        with place.open_generation(prep_version=bench.prep.version) as generation:
-            stored = StoredPreparer(generation, bench.prep)
-            retrieval = evaluate_retrieval(
-                questions,
-                stored,
-                evidence_k=model.serving.episode.passages_per_search,  # what is read
-                label=version,
-                progress=settings.progress,
-            )
     asked = [[q.id, q.question] for q in questions.questions]
     made_of = [
         asked,
@@ -130,7 +120,23 @@ def run_trial(
         model.version,
         asdict(settings) | {"progress": None},
     ]
-    with Researcher.open(place.path, prep=bench.prep, model=model, log=False) as researcher:
+    # One generation from beginning to end, whatever is ingested beside it: both versions search the same documents.
+    place, held = _holding_generation(workspace, questions, bench.prep, settings)
+    with (
+        held as generation,
+        Researcher.open(
+            place.path, prep=bench.prep, model=model, generation=generation.id, log=False
+        ) as researcher,
+    ):
+        retrieval = None
+        if with_retrieval:
+            retrieval = evaluate_retrieval(
+                questions,
+                StoredPreparer(generation, bench.prep),
+                evidence_k=model.serving.episode.passages_per_search,  # what is read
+                label=version,
+                progress=settings.progress,
+            )
         answers = evaluate_answers(
             questions,
             cast(Any, researcher),
@@ -205,18 +211,17 @@ def clean_trials(workspace: Workspace) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _holding_workspace(
+def _holding_generation(
     workspace: Workspace, questions: LabelledSet, prep: PrepModel, settings: TrialSettings
-) -> Workspace:
-    """Return a workspace whose current generation holds the documents as this prep version prepares them."""
+) -> tuple[Workspace, Generation]:
+    """Return a generation, open, that holds the documents as this prep version prepares them, and where it is."""
     from prep.ingest import ingest
 
     if (generation := holding_generation(workspace, questions, prep)) is not None:
-        generation.close()
-        return workspace
+        return workspace, generation
     aside = Workspace(workspace.path / "evaluations" / f"{ASIDE}{_digest(questions)}-{prep.version}")
     ingest(aside, questions.documents.values(), prep, progress=settings.progress)
-    return aside
+    return aside, aside.open_generation(prep_version=prep.version)
 
 
 def _digest(questions: LabelledSet) -> str:

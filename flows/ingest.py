@@ -57,15 +57,17 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
 def build_generation(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
     """Ingest `paths` into `workspace` with the prep model that serves there."""
     place = Workspace(workspace)
-    return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
+    with place.lock():  # so that nothing is promoted between loading what serves and preparing with it
+        return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
 
 
 @flow(name="ingest-spread", result_serializer="json", persist_result=False)
 def build_spread(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
     """Do the same with documents prepared by tasks, wherever the flow's task runner runs them."""
     place = Workspace(workspace)
-    prep = SpreadPrep(place)
-    receipt = _build(place, paths, keep_missing, prep, SPREAD_BATCH)
+    with place.lock():
+        prep = SpreadPrep(place)
+        receipt = _build(place, paths, keep_missing, prep, SPREAD_BATCH)
     return receipt | {"n_processes": len(prep.processes)}
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,6 +178,10 @@ class Workspace:
             found.append((created_at, folder.name))
         return [name for _, name in sorted(found)]
 
+    def generations_of(self, prep: str | None) -> list[str]:
+        """Return the generations that a prep version built, oldest first; None: one from outside the workspace."""
+        return [name for name in self.generations() if self._fits(name, prep)]
+
     def open_generation(
         self,
         generation_id: str | None = None,
@@ -223,12 +227,15 @@ class Workspace:
     def prune(self, keep: int = 3) -> list[str]:
         """Remove all but the newest `keep` generations and return the ids of those removed.
 
-        The current one, the one before it, and those a reader has open stay in any case. Takes the lock.
+        The current one, the one before it, the newest that the prep version before the serving one built, without
+        which that one could not serve again, and those a reader has open stay in any case. Takes the lock.
         """
         removed = []
         with self.lock():
             current = self.current()
             spared = {current.generation, current.previous.get("generation")}
+            if "prep" in current.previous:
+                spared.update(self.generations_of(current.previous["prep"])[-1:])
             ids = self.generations()
             for generation_id in ids[: max(0, len(ids) - keep)]:
                 folder = self._folder("generation", generation_id)
@@ -295,26 +302,30 @@ class Workspace:
         folder = self._folder(kind)
         return sorted(self.model_versions(kind), key=lambda version: (_created(folder / version), version))
 
-    def prune_models(self, keep: int = 5, *, dry_run: bool = False) -> list[tuple[ModelKind, str]]:
+    def prune_models(
+        self, keep: int = 5, *, needed: Collection[tuple[ModelKind, str]] = (), dry_run: bool = False
+    ) -> list[tuple[ModelKind, str]]:
         """Remove all but the newest `keep` versions of each kind and return kind and version of those removed.
 
-        Those that serve, those that served before them, and prep versions that built a generation which is still
-        there stay in any case. dry_run: remove nothing, return what would be. Takes the lock otherwise. Raises
-        ConfigError where `keep` is below 1.
+        Those that serve, those that served before them, prep versions that built a generation which is still there,
+        and those that are needed stay in any case. dry_run: remove nothing, return what would be. Takes the lock
+        otherwise. Raises ConfigError where `keep` is below 1.
         """
         if keep < 1:
             raise ConfigError(f"keep={keep!r} must be at least 1: the newest version of each kind stays")
         if dry_run:
-            return self._prunable_models(keep)
+            return self._prunable_models(keep, needed)
         with self.lock():
-            doomed = self._prunable_models(keep)
+            doomed = self._prunable_models(keep, needed)
             for kind, version in doomed:
                 folder = _rename_for_removal(self._folder(kind, version))
                 reached("during-prune")
                 shutil.rmtree(folder, ignore_errors=True)
         return doomed
 
-    def _prunable_models(self, keep: int) -> list[tuple[ModelKind, str]]:
+    def _prunable_models(
+        self, keep: int, needed: Collection[tuple[ModelKind, str]]
+    ) -> list[tuple[ModelKind, str]]:
         current = self.current()
         found: list[tuple[ModelKind, str]] = []
         for kind in MODEL_KINDS:
@@ -322,7 +333,7 @@ class Workspace:
             if kind == "prep":
                 spared |= self._prep_versions_needed()
             old = self.models_by_age(kind)[:-keep]
-            found += [(kind, version) for version in old if version not in spared]
+            found += [(kind, one) for one in old if one not in spared and (kind, one) not in needed]
         return found
 
     def _prep_versions_needed(self) -> set[str]:
@@ -366,7 +377,7 @@ class Workspace:
     def _swap_model(self, kind: ModelKind, version: str | None) -> Current:
         changes: dict[str, str | None] = {kind: version}
         if kind == "prep":
-            fitting = [name for name in self.generations() if self._fits(name, version)]
+            fitting = self.generations_of(version)
             if fitting and self.current().generation not in fitting:
                 verify_folder(self._folder("generation", fitting[-1]))
                 changes["generation"] = fitting[-1]

@@ -253,6 +253,13 @@ class ExperienceLog:
         with self._answering("be read"), self._connection() as database:
             return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
 
+    def report_ids(self) -> frozenset[str]:
+        """Return the ids of all reports that are kept. Raises StoreError."""
+        if not self.path.exists():
+            return frozenset()
+        with self._answering("be read"), self._connection() as database:
+            return frozenset(one for (one,) in database.execute("SELECT report_id FROM reports"))
+
     def export(self, path: str | Path, *, document_id: str | None = None, user: str | None = None) -> int:
         """Write rows as one line of JSON each to `path` (`Experience.to_dict`) and return how many there are.
 

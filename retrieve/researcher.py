@@ -43,12 +43,14 @@ class Researcher:
         *,
         prep: PrepModel | None = None,
         model: RetrieveModel | None = None,
+        generation: str | None = None,
         log: ExperienceLog | None = None,
         n_threads: int | None = None,
     ) -> None:
-        """Prefer `open`. prep, model: fixed ones instead of those that `CURRENT.json` names."""
+        """Prefer `open`. prep, model, generation: fixed ones instead of those that `CURRENT.json` names."""
         self.workspace = workspace
         self.log = log
+        self._fixed_generation = generation
         self._fixed_prep, self._fixed_model = prep, model
         self._prep: tuple[str | None, PrepModel] | None = None
         self._model: tuple[str | None, RetrieveModel, EpisodeRunner] | None = None
@@ -62,18 +64,22 @@ class Researcher:
         *,
         prep: PrepModel | None = None,
         model: RetrieveModel | None = None,
+        generation: str | None = None,
         log: bool = True,
         n_threads: int | None = None,
     ) -> Researcher:
         """Open a workspace with its promoted models, or the shipped ones.
 
-        Raises EmptyStore, StoreError, WeightsError.
+        Raises EmptyStore, StoreError, WeightsError, VersionMismatch.
 
+        generation: the id of one to search whatever becomes current meanwhile; the current one by default.
         log: keep every question and report in the workspace's experience log. n_threads: of the search.
         """
         place = Workspace(workspace)
         experience = ExperienceLog.of(place.path, enabled=log)
-        researcher = cls(place, prep=prep, model=model, log=experience, n_threads=n_threads)
+        researcher = cls(
+            place, prep=prep, model=model, generation=generation, log=experience, n_threads=n_threads
+        )
         researcher._refresh()
         return researcher
 
@@ -176,7 +182,8 @@ class Researcher:
     def _refresh(self) -> None:
         """Load what `CURRENT.json` names now, where it changed."""
         current = self.workspace.current()
-        if current.generation is None:
+        wanted = self._fixed_generation or current.generation
+        if wanted is None:
             raise EmptyStore(
                 f"{self.workspace.path} has nothing to search: "
                 f"run `diptych ingest PATH --workspace {self.workspace.path}`"
@@ -192,12 +199,12 @@ class Researcher:
         prep_version = self._prep[1].version
         if (
             open_one is None
-            or open_one.id != current.generation
+            or open_one.id != wanted
             or open_one.prep_version != prep_version  # opening it again says which versions differ
         ):
             self.close()
             self._generation = self.workspace.open_generation(
-                current.generation, prep_version=prep_version, n_threads=self._n_threads
+                wanted, prep_version=prep_version, n_threads=self._n_threads
             )
 
     def _load_prep(self, version: str | None) -> PrepModel:

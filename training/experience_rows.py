@@ -7,7 +7,8 @@
     followed up      nobody said anything, but the user went on from it: a weak sign
 
 Other rows teach nothing: an answer that did not help is no example of anything. Of what one person says later things
-replace earlier ones; where people contradict each other about one answer, nothing is learned. No user and no document
+replace earlier ones, and those who are not named count as one person; where people contradict each other about one
+answer, or correct it in different ways, nothing is learned. No user and no document
 gives more than a share of all the weight, or half more than an even one where there are few, so that nobody steers the
 training alone; refusals, which rest on no document, count as one. What the log blacked out is not taught. Frozen
 questions and documents are left out (`training.frozen`): what candidates are judged by cannot be reached from here.
@@ -20,6 +21,7 @@ import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from prep.document import Document, Span
 from prep.errors import ConfigError
@@ -30,8 +32,10 @@ from training.dataset import Question
 from training.frozen import FrozenSet
 from training.metrics_answers import normalise_answer, says
 
-__all__ = ["Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
+__all__ = ["LOGGED", "Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
 
+#: What the ids of lessons begin with; the report's id follows.
+LOGGED = "log:"
 _SILENT = "nobody said anything"
 _OVER_SHARE = "more than the share of one"
 _NO_DOCUMENT = ("",)  # what refusals rest on; no document has this id
@@ -145,9 +149,10 @@ def chosen(lessons: Iterable[Lesson]) -> list[Question]:
 
 def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | str:
     """Return the row that counts of those on one question, or why none does; the others are counted as left out."""
-    judged = [row for row in rows if _said(row).verdict]
+    judged = sorted((row for row in rows if _said(row).verdict), key=lambda row: row.feedback[-1].created)
     signs = [row for row in rows if not _said(row).verdict and (row.signals or row.has_quote(right=True))]
-    if _contradicted(judged):
+    words = _last_words(judged)
+    if _contradicted(words):
         left_out["people contradict each other"] += len(judged) - 1
         left_out[_SILENT] += len(rows) - len(judged)
         return "people contradict each other"
@@ -157,7 +162,35 @@ def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | 
         return _SILENT
     left_out["judged again later" if judged else _SILENT] += len(candidates) - 1
     left_out[_SILENT] += len(rows) - len(candidates)
-    return candidates[-1]
+    taught = [row for row in words if _said(row).verdict != "unhelpful"]
+    return (taught or words or signs)[-1]
+
+
+def _last_words(judged: Sequence[Experience]) -> list[Experience]:
+    """Return each one's last word on a question, in the order they were said; those who are not named are one.
+
+    That an answer did not help takes nothing back but that this answer is right: a correction stands until what it
+    says is itself said not to help.
+    """
+    last: dict[str | None, Experience] = {}
+    for row in judged:
+        before = last.get(row.user)
+        if before is None or _said(row).verdict != "unhelpful" or _approved(before) in (_given(row), None):
+            last.pop(row.user, None)
+            last[row.user] = row
+    return list(last.values())
+
+
+def _given(row: Experience) -> str:
+    return normalise_answer(row.report.answer or "")
+
+
+def _approved(row: Experience) -> str | None:
+    """Return which answer was said to be right, if one was."""
+    said = _said(row)
+    if said.answer is not None:
+        return normalise_answer(said.answer)
+    return _given(row) if said.verdict == "helpful" else None
 
 
 def _said(row: Experience) -> _Said:
@@ -172,18 +205,14 @@ def _said(row: Experience) -> _Said:
     return said
 
 
-def _contradicted(rows: Sequence[Experience]) -> bool:
-    """Whether one user approves of an answer to the question that another rejects; each one's last word counts."""
-    last = {row.user: row for row in rows if row.user is not None}
-    approved: dict[str, set[str]] = defaultdict(set)
-    rejected: dict[str, set[str]] = defaultdict(set)
-    for user, row in last.items():
-        said = _said(row)
-        given = normalise_answer(row.report.answer or "")
-        (approved if said.verdict == "helpful" else rejected)[given].add(str(user))
-        if said.answer is not None:
-            approved[normalise_answer(said.answer)].add(str(user))
-    return any(approved[answer] - users for answer, users in rejected.items() if answer in approved)
+def _contradicted(words: Sequence[Experience]) -> bool:
+    """Whether somebody rejects what another approves of, or two correct it, and neither says what the other does."""
+    rejected = [(place, _given(row)) for place, row in enumerate(words) if _said(row).verdict != "helpful"]
+    approved = [(place, answer) for place, row in enumerate(words) if (answer := _approved(row)) is not None]
+    if any(a != b and given == answer for a, given in rejected for b, answer in approved):
+        return True
+    corrections = [said.answer for row in words if (said := _said(row)).answer is not None]
+    return any(not says(one, other) and not says(other, one) for one, other in combinations(corrections, 2))
 
 
 def _lesson(
@@ -200,7 +229,7 @@ def _lesson(
     if MASK in report.question or MASK in (said.answer or report.answer or ""):
         return "blacked out"
     signs = {signal.kind for signal in row.signals}
-    name = f"log:{report.id}"
+    name = f"{LOGGED}{report.id}"
     again = config.asked_again if ASKED_AGAIN in signs else 1.0
     missing = "the documents do not say it any more"
     if said.verdict == "unhelpful":

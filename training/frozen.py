@@ -15,7 +15,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from training.dataset import LabelledSet, Question, load_set, save_set
 from training.metrics_answers import normalise_answer
 from training.synthesize import synthesize_cloze
 
-__all__ = ["FrozenConfig", "FrozenSet", "freeze", "read_frozen"]
+__all__ = ["FrozenConfig", "FrozenSet", "freeze", "plain", "read_frozen"]
 
 _LOG = logging.getLogger(__name__)
 _CORPUS = "corpus"
@@ -86,17 +86,32 @@ class FrozenSet:
         """The frozen questions, those of the oldest layer first."""
         return [question for layer in self.layers for question in layer.questions]
 
+    def n_layers_of(self, digest: str) -> int:
+        """Return how many of the oldest layers make up a set of this digest, 0 where none do."""
+        return next((n for n in range(len(self.layers), 0, -1) if self._first(n).digest == digest), 0)
+
+    def _first(self, n_layers: int) -> FrozenSet:
+        return FrozenSet(self.layers[:n_layers], self.digests[:n_layers])
+
     def old_questions(self, n_layers: int) -> frozenset[str]:
         """Return the ids of the questions of the oldest `n_layers` layers."""
         return frozenset(question.id for layer in self.layers[:n_layers] for question in layer.questions)
 
     def holds_document(self, document: Document) -> bool:
         """Whether nothing may be trained on this document."""
-        return document.id in self._kept or _plain(document.text) in self._texts
+        return document.id in self._kept or plain(document.text) in self._texts
 
     def holds_question(self, question: str) -> bool:
         """Whether this question is a frozen one."""
         return normalise_answer(question) in self._asked
+
+    def repeats(self, document: Document) -> bool:
+        """Whether this document says what the document of a frozen question says, to the letter, by another id."""
+        return document.id not in self.documents and plain(document.text) in self._all_texts
+
+    @cached_property
+    def _all_texts(self) -> frozenset[str]:
+        return frozenset(plain(document.text) for document in self.documents.values())
 
     @cached_property
     def _kept(self) -> dict[str, Document]:
@@ -105,7 +120,7 @@ class FrozenSet:
 
     @cached_property
     def _texts(self) -> frozenset[str]:
-        return frozenset(_plain(document.text) for document in self._kept.values())
+        return frozenset(plain(document.text) for document in self._kept.values())
 
     @cached_property
     def _asked(self) -> frozenset[str]:
@@ -132,12 +147,12 @@ def freeze(
     formats: Mapping[str, str],
     config: FrozenConfig | None = None,
     *,
-    trained: frozenset[str] = frozenset(),
+    trained: Callable[[Document], bool] = lambda document: False,
 ) -> FrozenSet:
     """Add layers for what is not considered yet, and return all that is frozen. Run again, it adds nothing.
 
-    documents: of the corpus, by id. trained: ids that were trained on already; they are frozen only where no other is
-    left. Raises DataError where a set of the user's own does not follow the schema or clashes with another document.
+    documents: of the corpus, by id. trained: whether one was trained on already; those are frozen only where no other
+    is left. Raises DataError where a set of the user's own does not follow the schema or clashes with another document.
     """
     config = config or FrozenConfig()
     root = Path(folder)
@@ -159,7 +174,8 @@ def freeze(
         for name, document in sorted(documents.items())
         if name not in seen and name not in frozen.documents and not frozen.holds_document(document)
     ]
-    chosen = _chosen(new, config.held_out_every, trained)
+    unfit = frozenset(name for name in new if trained(documents[name]))
+    chosen = _chosen(new, config.held_out_every, unfit)
     questions = synthesize_cloze((documents[name] for name in chosen), n=config.n_questions, seed=config.seed)
     if questions:
         layer = LabelledSet(
@@ -244,5 +260,6 @@ def _write_layer(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text without its case and layout: by which the same document is told under another id."""
     return " ".join(text.split()).casefold()

@@ -41,7 +41,7 @@ class GateConfig:
     least_gain: the lower bound of the headline's gain must lie above it. most_fall: a floor's figure may fall by so
     much at most, and not surely at all. latency_ratio: how many times as slow the slowest answers (95th percentile)
     may be, unless they are within quick_s, which nobody waits for. min_documents: that the questions are on; they
-    are what is resampled, as questions on one document hang together.
+    are what is resampled, as questions on one document hang together. n_resamples: for figures that are no means.
     """
 
     min_questions: int = 40
@@ -199,7 +199,7 @@ def _figures(trial: Trial) -> dict[str, float]:
 
 def _too_few(trial: Trial, config: GateConfig) -> list[str]:
     rows = trial.answers.rows
-    n_documents = len(set(_documents(rows)))
+    n_documents = len({row.document_id for row in rows if row.document_id})
     if len(rows) >= config.min_questions and n_documents >= config.min_documents:
         return []
     return [

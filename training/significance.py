@@ -1,13 +1,17 @@
 """Is a difference between two systems more than luck? Paired bootstrap over the questions both answered.
 
-Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile interval; resampling whole groups
-(documents) instead of questions where questions of one document hang together. Deterministic for a seed.
+Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), resampling whole groups (documents) instead of
+questions where questions of one document hang together. The interval is the expanded percentile one (Hesterberg,
+"What Teachers Should Know About the Bootstrap", 2015): the plain one is too narrow where there are few groups, and
+would call one in ten candidates better that is not, on five documents. Deterministic for a seed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +21,7 @@ from prep.errors import ConfigError, DataError
 
 __all__ = ["Difference", "paired_bootstrap", "paired_bootstrap_of"]
 
+_ANGLES = 20_001  # enough for four digits of a quantile
 _BLOCK = 256  # resamples drawn at a time: bounds memory at _BLOCK × groups numbers
 
 Row = TypeVar("Row")
@@ -123,6 +128,26 @@ def _check(n_resamples: int, confidence: float) -> None:
 def _interval(
     observed: float, draws: npt.NDArray[np.float64], n: int, n_groups: int, confidence: float
 ) -> Difference:
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tail = _expanded_tail((1 - confidence) / 2, n_groups)
+    low, high = np.quantile(draws, [tail, 1 - tail])
     p = float(np.mean(draws <= 0))
     return Difference(observed, float(low), float(high), p, n, n_groups, confidence)
+
+
+def _expanded_tail(tail: float, n_groups: int) -> float:
+    """Return which share of the draws to leave out on either side, so that `tail` is left out of what can be true.
+
+    It makes up for two things that few groups do: resampled, they vary less by (n - 1) / n than they should, and
+    how much they vary is itself not known, as in Student's t.
+    """
+    if n_groups < 2:
+        return tail
+    return NormalDist().cdf(math.sqrt(n_groups / (n_groups - 1)) * _student_quantile(tail, n_groups - 1))
+
+
+def _student_quantile(p: float, degrees: int) -> float:
+    """Return the quantile of Student's t, found on its density over the angle whose tangent it is."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES)
+    density = np.cos(angle) ** (degrees - 1)
+    below = (np.cumsum(density) - density / 2) / density.sum()
+    return math.sqrt(degrees) * math.tan(float(np.interp(p, below, angle)))

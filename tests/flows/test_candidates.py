@@ -73,7 +73,7 @@ def test_what_people_said_is_trained_on_whatever_document_it_is_about(workspace,
     assert ids <= {question.id for question in taught.training().questions}
     assert taught.n_lessons == len(lessons)
     assert taught.n_held_out == dataset.n_held_out > 0
-    assert taught.trained_documents() == documents.keys() > dataset.trained_documents()
+    assert taught.trained_documents().keys() == documents.keys() > dataset.trained_documents().keys()
     # Chunk vectors and cuts learn from them, too, not only the model that reads what was found.
     model = serving_prep(workspace)
     for configure_stage in (_contrastive_config, _reinforcement_config):

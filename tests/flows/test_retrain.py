@@ -18,12 +18,14 @@ from fixture_cycle import LENIENT, STRICT, TOML, answers
 from fixture_prep import subprocess_environment
 
 from flows.cli import main
-from flows.cycle import OUTCOME, cycles, last_plan, retrain_workspace
+from flows.cycle import OUTCOME, cycles, last_plan, retrain_workspace, versions_under_trial
 from flows.cycle_settings import CycleSettings, cycle_settings
 from flows.datasets import find_dataset, frozen_path
 from flows.gate import read_decision
 from flows.lessons import log_lessons
+from flows.serving import serving_prep
 from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
+from prep.ingest import ingest
 from prep.kill_points import CYCLE_POINTS
 from prep.workspace import Workspace
 from retrieve.researcher import Researcher
@@ -202,6 +204,66 @@ def test_a_cycle_begun_with_other_settings_is_given_up(copy):
     assert last_plan(copy)["settings"] == LENIENT.to_json()
     assert retrain_workspace(copy, RETRIEVE).cycle == "0002"
     assert json.loads((cycles(copy)[0] / "outcome.json").read_text(encoding="utf-8")) == {"given_up": True}
+
+
+@pytest.mark.slow
+def test_what_a_killed_cycle_has_frozen_is_still_new_as_it_goes_on(copy):
+    """The figure on old topics is that on what was frozen before, wherever the cycle was cut short."""
+    kill_at(["after-plan"], copy, "retrieve")
+    (cycle,) = cycles(copy)
+    (cycle / OUTCOME).write_text("{}", encoding="utf-8")  # it came to its end
+    with copy.open_generation() as generation:
+        more = [
+            replace(one, id=f"more/{one.id}", text=f"{one.text}\n\n{one.title}: told of here as well.\n")
+            for one in generation.documents()
+        ]
+    ingest(copy, more, serving_prep(copy), remove_missing=False, progress=False)
+    kill_at(["after-freeze", "after-plan"], copy, "retrieve")
+    assert last_plan(copy)["n_old_layers"] == 1
+    assert len(read_frozen(frozen_path(copy)).layers) == 2
+
+
+@pytest.mark.slow
+def test_a_cycle_whose_lessons_were_deleted_is_given_up_and_its_data_forget_them(copy, capsys):
+    with copy.open_generation() as generation:
+        texts = {document.id: document.text for document in generation.documents()}
+    with Researcher.open(copy.path) as researcher:
+        for user in ("ada", "ben"):
+            asked = [f"What is told of {name} for {user}?" for name in texts]
+            for report in researcher.ask_many(asked, deadline_s=60.0, user=user):
+                source = report.sources[0]
+                (word, *_) = re.findall(r"[a-z]{6,}", texts[source.document_id][source.start : source.end])
+                researcher.feedback(report.id, answer=word)
+    kill_at(["after-plan"], copy, "retrieve")
+    digest = last_plan(copy)["dataset"]
+    taught = find_dataset(copy, digest)
+    of_ada = [question for question in taught.training().questions if "for ada" in question.question]
+    assert 0 < len(of_ada) < taught.n_lessons
+    assert main(["experience", "delete", "--user", "ada", "--workspace", str(copy.path)]) == 0
+    assert f"12 reports deleted, and {len(of_ada)} of the lessons" in capsys.readouterr().out
+    struck = find_dataset(copy, digest)
+    assert (struck.n_struck, struck.n_lessons) == (len(of_ada), taught.n_lessons - len(of_ada))
+    assert not [
+        path
+        for path in (copy.path / "datasets").rglob("*")
+        if path.is_file() and "for ada" in path.read_text()
+    ]
+    kill_at(["after-plan"], copy, "retrieve")
+    assert [path.name for path in cycles(copy)] == ["0001", "0002"]
+    assert json.loads((cycles(copy)[0] / OUTCOME).read_text(encoding="utf-8")) == {"given_up": True}
+    assert find_dataset(copy, last_plan(copy)["dataset"]).n_lessons == struck.n_lessons
+
+
+@pytest.mark.slow
+def test_a_candidate_that_was_removed_before_its_cycle_ended_is_trained_again(copy):
+    kill_at(["after-candidate"], copy, "retrieve")
+    (kind, version), *others = versions_under_trial(copy)
+    assert (kind, others) == ("retrieve", [])
+    assert copy.prune_models(1, needed=versions_under_trial(copy)) == []
+    shutil.rmtree(copy.model_path("retrieve", version))
+    outcome = retrain_workspace(copy, RETRIEVE)
+    assert [(step.candidate, step.promoted) for step in outcome.steps] == [(version, True)]
+    assert not versions_under_trial(copy)
 
 
 def test_two_processes_do_not_retrain_one_workspace(copy):

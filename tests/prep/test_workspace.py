@@ -229,6 +229,19 @@ def test_promoted_prep_model_brings_the_newest_generation_it_built(workspace: Wo
     assert (now.generation, now.prep) == (last, "p2")
 
 
+def test_what_the_prep_model_before_built_stays_however_much_is_ingested(workspace: Workspace) -> None:
+    for version in ("p1", "p2"):
+        add_model(workspace, "prep", version)
+    old = [ingest_text(workspace, text, LinePrep("p1")) for text in ("alpha", "beta")]
+    for number in range(5):
+        last = ingest_text(workspace, f"gamma {number}", LinePrep("p2"))
+    assert workspace.generations_of("p1") == old[1:]
+    assert len(workspace.generations()) == 4
+    now = workspace.rollback("prep")
+    assert (now.generation, now.prep) == (old[1], "p1")
+    assert workspace.generations_of("p2")[-1] == last
+
+
 def test_prep_model_without_a_generation_is_promoted_and_the_store_says_what_to_do(
     workspace: Workspace,
 ) -> None:
@@ -344,6 +357,7 @@ def test_old_models_go_but_never_what_serves_what_served_before_or_what_a_genera
     expected += [("retrieve", "r7"), ("retrieve", "r6")]
     before = workspace.current()
 
+    assert workspace.prune_models(1, needed=expected, dry_run=True) == []
     assert workspace.prune_models(1, dry_run=True) == expected
     assert workspace.model_versions("prep") == ["p1", "p6", "p7", "p8", "p9"]
     assert workspace.prune_models(1) == expected

@@ -274,6 +274,14 @@ def test_a_swap_is_seen_by_the_next_question(researcher: Researcher, workspace: 
     assert after.generation == report.generation != before.generation
 
 
+def test_a_fixed_generation_is_searched_whatever_becomes_current(workspace: Path, base: Path) -> None:
+    first = Workspace(workspace).current().generation
+    with Researcher.open(workspace, prep=LinePrep(), model=model(base), generation=first) as researcher:
+        ingest(workspace, [Document("new", "New", "Nothing of what was there.")], LinePrep(), progress=False)
+        assert Workspace(workspace).current().generation != first
+        assert researcher.ask(QUESTIONS[0], deadline_s=NO_HURRY_S).generation == first
+
+
 def test_another_prep_version_than_the_generations_is_refused(workspace: Path, base: Path) -> None:
     with pytest.raises(VersionMismatch, match=r"lines-1.*lines-2"):
         Researcher.open(workspace, prep=LinePrep("lines-2"), model=model(base))

@@ -222,6 +222,41 @@ def test_people_who_contradict_each_other_teach_nothing() -> None:
     assert learnable(changed, DOCUMENTS).left_out["people contradict each other"] == 0
 
 
+OPEN = "How does it open?"
+
+
+@pytest.mark.parametrize(
+    ("rows", "lessons"),
+    [
+        ([("ada", said(answer="blue steel")), ("ben", said(False))], ["0"]),
+        ([("ada", said(answer="blue steel")), ("ada", said(False))], ["0"]),
+        ([(None, said(answer="blue steel")), ("ada", said(answer="steel")), (None, said(False))], ["1"]),
+        ([*[(f"u{n}", said(True)) for n in range(3)], (None, said(answer="blue steel"))], []),
+        ([("ada", said(answer="blue steel")), ("ben", said(answer="Sudlin"))], []),
+        ([("ada", said(answer="blue steel")), ("ada", said(answer="Sudlin"))], ["1"]),
+        ([("ada", said(True)), ("ada", said(False))], []),
+    ],
+)
+def test_a_bare_no_takes_back_no_correction_and_who_is_not_named_is_heard(
+    rows: list[tuple[str | None, Feedback]], lessons: list[str]
+) -> None:
+    log = [row(str(n), feedback, question=OPEN, user=user) for n, (user, feedback) in enumerate(rows)]
+    assert [lesson.report_id for lesson in learnable(log, DOCUMENTS).lessons] == lessons
+
+
+def test_a_correction_that_itself_did_not_help_teaches_nothing() -> None:
+    log = [row("a", said(answer="blue steel"), question=OPEN, user="ada")]
+    log.append(row("b", said(False), question=OPEN, user="ada", words="blue steel"))
+    assert learnable(log, DOCUMENTS).lessons == ()
+
+
+def test_what_was_said_later_counts_whenever_it_was_asked() -> None:
+    late = Feedback("2025-03-01T00:00:00+00:00", answer="blue steel")
+    log = [row("a", late, question=OPEN, user="ada"), row("b", said(True), question=OPEN, user="ada")]
+    (lesson,) = learnable(log, DOCUMENTS).lessons
+    assert (lesson.report_id, lesson.question.kind) == ("a", "corrected")
+
+
 def test_documents_that_changed_teach_nothing() -> None:
     changed = DOCUMENTS | {"d1": Document("d1", "Vaults", "Something else.")}
     assert learnable([row("a", said(True))], changed).left_out == {"the documents do not say it any more": 1}

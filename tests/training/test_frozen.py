@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fixture_stages import write_labelled_set
 
 from prep.document import Document
 from prep.errors import ChecksumMismatch, ConfigError, DataError
-from training.frozen import FrozenConfig, freeze, read_frozen
+from training.frozen import FrozenConfig, freeze, plain, read_frozen
 
 CONFIG = FrozenConfig(held_out_every=3, n_questions=20)
 
@@ -73,11 +74,12 @@ def test_a_frozen_document_stays_frozen_when_the_corpus_changes_or_loses_it(tmp_
 
 def test_what_was_trained_on_is_not_frozen_while_there_is_anything_else(tmp_path):
     trained = frozenset({"doc00", "doc01", "doc02", "doc03"})
-    frozen = freeze(tmp_path / "a", corpus(*range(9)), {}, CONFIG, trained=trained)
+    frozen = freeze(
+        tmp_path / "a", corpus(*range(9)), {}, CONFIG, trained=lambda document: document.id in trained
+    )
     assert len(frozen.documents) == 3
     assert not trained & set(frozen.documents)
-    everything = frozenset(corpus(*range(9)))
-    assert freeze(tmp_path / "b", corpus(*range(9)), {}, CONFIG, trained=everything).documents
+    assert freeze(tmp_path / "b", corpus(*range(9)), {}, CONFIG, trained=lambda document: True).documents
 
 
 def test_a_copy_under_another_name_and_a_question_in_other_case_are_held(tmp_path):
@@ -152,3 +154,28 @@ def test_nothing_is_frozen_in_an_empty_folder(tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         FrozenConfig(**wrong)
+
+
+def test_what_was_trained_on_by_another_name_counts_as_trained_on(tmp_path):
+    """As it is called by its text: `flows.cycle` says so of documents that were moved."""
+    moved = {
+        f"new/{name}": replace(document, id=f"new/{name}") for name, document in corpus(*range(9)).items()
+    }
+    known = {plain(document.text) for document in corpus(0, 3, 6).values()}
+    frozen = freeze(tmp_path, moved, {}, CONFIG, trained=lambda document: plain(document.text) in known)
+    assert len(frozen.documents) == 3
+    assert not known & {plain(document.text) for document in frozen.documents.values()}
+
+
+def test_a_frozen_document_by_another_name_repeats_it_and_itself_does_not(tmp_path):
+    frozen = freeze(tmp_path, corpus(*range(9)), {}, CONFIG)
+    document = frozen.documents["doc00"]
+    assert frozen.repeats(Document("copy", "", document.text.upper()))
+    assert not frozen.repeats(document)
+    assert not frozen.repeats(Document("other", "", "Another text."))
+
+
+def test_how_many_layers_a_digest_stands_for(tmp_path):
+    first = freeze(tmp_path, corpus(*range(9)), {}, CONFIG)
+    both = freeze(tmp_path, corpus(*range(18)), {}, CONFIG)
+    assert [both.n_layers_of(one) for one in (first.digest, both.digest, "none")] == [1, 2, 0]

@@ -140,6 +140,14 @@ def test_a_small_set_refuses_whatever_it_shows():
     assert few.gains["reward"].low > 0
     assert not few.promoted
     assert "30 questions on 5 documents cannot tell" in few.reasons[0]
+    nowhere = [
+        Trial(
+            one.version,
+            replace(one.answers, rows=tuple(replace(row, document_id="") for row in one.answers.rows)),
+        )
+        for one in (trial("a", HALF), trial("b", MORE))
+    ]
+    assert "on 0 documents cannot tell" in decide(*nowhere).reasons[0]
     assert decide(
         trial("v1", set(), n=30), trial("v2", set(range(30)), n=30), GateConfig(min_questions=30)
     ).promoted

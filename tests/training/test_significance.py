@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prep.errors import ConfigError, DataError
-from training.significance import paired_bootstrap, paired_bootstrap_of
+from training.significance import _expanded_tail, paired_bootstrap, paired_bootstrap_of
 
 
 def test_a_constant_gain_has_no_interval() -> None:
@@ -83,3 +83,21 @@ def test_a_difference_is_shown_with_its_interval() -> None:
     found = paired_bootstrap([0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 1.0, 1.0], n_resamples=200)
     assert str(found) == f"+0.188 ({found.low:+.3f} to {found.high:+.3f})"
     assert found.low < found.difference < found.high
+
+
+@pytest.mark.parametrize("degrees", [2, 4, 7, 39, 500])
+def test_a_few_groups_count_as_in_students_t(degrees: int) -> None:
+    from scipy.stats import norm, t
+
+    wanted = norm.cdf(t.ppf(0.025, degrees) * np.sqrt((degrees + 1) / degrees))
+    assert _expanded_tail(0.025, degrees + 1) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_on_six_documents_no_more_luck_is_called_a_gain_than_is_said() -> None:
+    random = np.random.default_rng(0)
+    groups = list(np.repeat(np.arange(6), 20))
+    found = []
+    for _ in range(400):
+        gains = np.repeat(random.normal(0, 0.2, 6), 20) + random.normal(0, 0.3, 120)
+        found.append(paired_bootstrap(np.zeros(120), gains, groups=groups, n_resamples=2000).is_gain)
+    assert 0.005 < np.mean(found) < 0.045  # half of 5% either way; the plain percentiles give 0.09
