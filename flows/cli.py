@@ -24,7 +24,7 @@ from flows.cli_models import add_models
 from flows.cli_report import add_report
 from flows.cli_retrain import add_retrain
 from flows.cli_train import add_train
-from prep.errors import DiptychError
+from prep.errors import ConfigError, DiptychError
 
 __all__ = ["build_parser", "main", "positive_float", "positive_int", "print_json"]
 
@@ -54,6 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`diptych ask … | head`): nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, UnicodeError) as error:
+        if arguments.traceback:
+            raise
+        print(f"diptych: {' '.join(str(error).split())} (--traceback says where)", file=sys.stderr)
+        return 2
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -218,6 +223,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from prep.workspace import Workspace
     from training.results import format_table
 
+    if arguments.out and Path(arguments.out).is_dir():
+        raise ConfigError(f"--out {arguments.out} is a folder: name a file for the results")
     results = run_suite(
         Workspace(arguments.workspace),
         arguments.suite,
@@ -254,7 +261,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def print_json(value: Any) -> None:
     """Print dataclasses, lists and mappings as indented JSON, with characters of every script as they are."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(_plain(value), indent=2)  # a lone surrogate: only its escape can be written
+    print(text)
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ def add_experience(commands: Any, command: Callable[..., argparse.ArgumentParser
         "too (versions that were trained with it stay)",
         "diptych experience delete --report 3f2a…\n  diptych experience delete --document handbook/pay.md",
     )
-    delete.add_argument("--report", metavar="ID", help="one report")
+    delete.add_argument("--report", metavar="ID", help="one report, by its id or how that begins")
     for parser in (show, export, delete):
         parser.add_argument(
             "--document", metavar="ID", help="only reports that a passage of it was shown for"
@@ -74,7 +74,7 @@ def add_experience(commands: Any, command: Callable[..., argparse.ArgumentParser
         "diptych experience feedback 3f2a… --helpful no --answer 'nine turns'\n"
         "  diptych experience feedback 3f2a… --quote 2 --quote-right no",
     )
-    feedback.add_argument("report", metavar="ID")
+    feedback.add_argument("report", metavar="ID", help="of the report, or how it begins")
     feedback.add_argument("--helpful", choices=("yes", "no"))
     feedback.add_argument("--answer", metavar="TEXT", help="the right answer")
     feedback.add_argument("--quote", type=int, metavar="N", help="a quote of the report, counted from 1")
@@ -90,6 +90,8 @@ def _log(arguments: argparse.Namespace) -> ExperienceLog:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from retrieve.report_text import plain_text
+
     log = _log(arguments)
     counts: Counter[str] = Counter(reports=0)
     newest: list[Experience] = []
@@ -112,7 +114,8 @@ def _show(arguments: argparse.Namespace) -> int:
         said = {True: "helpful", False: "not helpful", None: ""}[row.helpful]
         answer = row.report.answer or "not answered"
         print(
-            f"{row.report.id}  {row.report.created[:16]}  {row.report.question}\n    {answer}  {said}".rstrip()
+            f"{row.report.id}  {row.report.created[:16]}  {plain_text(row.report.question)}\n"
+            f"    {plain_text(answer)}  {said}".rstrip()
         )
     return 0
 
@@ -131,7 +134,7 @@ def _delete(arguments: argparse.Namespace) -> int:
     if len(named) != 1:
         raise ConfigError("name what to delete with one of --report, --document and --user")
     if arguments.report is not None:
-        log.delete_report(arguments.report)
+        log.delete_report(log.find(arguments.report))
         n_deleted = 1
     elif arguments.document is not None:
         n_deleted = log.delete_document(arguments.document)
@@ -148,9 +151,11 @@ def _deleted(arguments: argparse.Namespace, n_deleted: int) -> int:
     """Let the training data forget it, too, and say what came of it."""
     from flows.cycle import alone
     from flows.forgetting import forget_deleted
+    from flows.report_page import PAGE
     from prep.workspace import Workspace
 
     place = Workspace(arguments.workspace)
+    (place.path / PAGE).unlink(missing_ok=True)  # it shows questions; `diptych report` writes it again
     n_struck = 0
     later = ""
     if (place.path / "datasets").is_dir():
@@ -168,16 +173,18 @@ def _deleted(arguments: argparse.Namespace, n_deleted: int) -> int:
 
 def _feedback(arguments: argparse.Namespace) -> int:
     yes = {"yes": True, "no": False, None: None}
-    _log(arguments).feedback(
-        arguments.report,
+    log = _log(arguments)
+    report_id = log.find(arguments.report)
+    log.feedback(
+        report_id,
         yes[arguments.helpful],
         arguments.answer,
         quote=arguments.quote,
         quote_right=yes[arguments.quote_right],
     )
     if arguments.json:
-        return _print({"report": arguments.report, "kept": True})
-    print(f"kept with report {arguments.report}")
+        return _print({"report": report_id, "kept": True})
+    print(f"kept with report {report_id}")
     return 0
 
 

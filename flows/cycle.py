@@ -46,6 +46,7 @@ from prep.errors import DataError, StoreError, WorkspaceLocked
 from prep.kill_points import reached
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
 from prep.workspace import MODEL_KINDS, ModelKind, Workspace
+from retrieve.experience import ExperienceLog
 from training.frozen import freeze, plain, read_frozen
 from training.gate import decide
 
@@ -139,6 +140,7 @@ class _Cycle:
         self.place = place
         self.settings = settings
         self.say = say
+        ExperienceLog.of(place.path).prune()  # what is not to be kept is not to be learned
         forget_deleted(place)
         self.folder, self.plan = self._open_plan() or self._make_plan()
         self.frozen = read_frozen(frozen_path(place))

@@ -11,13 +11,18 @@ What is finished is found again by what went into it, and not made twice. What i
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from filelock import FileLock, Timeout
 
 from prep.checks import check_counts
 from prep.document import Document
@@ -25,9 +30,10 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
 from prep.workspace import Workspace
 from training.dataset import LabelledSet, Question, held_out_documents, load_set, save_set
-from training.frozen import read_frozen
+from training.frozen import FrozenSet, read_frozen
 
 if TYPE_CHECKING:
+    from prep.generation import Generation
     from training.asked import AskedQuestions, Drafting
     from training.teacher import TeacherConfig
 
@@ -45,6 +51,7 @@ __all__ = [
     "synthesize_data",
 ]
 
+_LOG = logging.getLogger(__name__)
 #: Raise it when what is synthesised from the same documents changes.
 FORMAT = 2
 CORPUS = "corpus"
@@ -158,10 +165,7 @@ def synthesize_data(
     interrupted. Raises EmptyStore before anything was ingested, DataError where the documents give no question,
     TeacherError.
     """
-    from flows.asked_data import asked_by, draft_here, generation_pool, unfrozen_documents
-    from flows.serving import serving_prep
-    from training.asked import AskConfig, ask_corpus
-    from training.synthesize import synthesize_cloze
+    from flows.asked_data import asked_by
 
     frozen = read_frozen(frozen_path(workspace))
     n_asked = min(settings.n_asked, settings.n_examples)
@@ -180,15 +184,68 @@ def synthesize_data(
         if n_asked:
             made_of["asked"] = {"n": n_asked, "prep": generation.prep_version, **asked_by(teacher)}
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
-        if (folder / MANIFEST_NAME).is_file():
-            return _dataset(folder, reused=True)
-        documents = unfrozen_documents(generation, frozen)
-        notes = folder.with_name(f".asked-{folder.name}.jsonl")
-        asked = None
-        if n_asked:
-            pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
-            drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
-            asked = ask_corpus(pool, drafting, AskConfig(n=n_asked, seed=settings.seed), notes=notes)
+        with _only_maker(folder):
+            if not (is_there := (folder / MANIFEST_NAME).is_file()):
+                asking = partial(_ask, workspace, generation, folder, settings, teacher, spread)
+                _make(folder, generation, frozen, settings, lessons, asking if n_asked else None)
+    return _dataset(folder, reused=is_there)
+
+
+@contextmanager
+def _only_maker(folder: Path) -> Iterator[None]:
+    """Be the only process that makes this data set; another one waits, and finds it made."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _LOG.warning("another process makes the same training data, %s: waiting until it is through", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _ask(
+    workspace: Workspace,
+    generation: Generation,
+    folder: Path,
+    settings: PassSettings,
+    teacher: TeacherConfig | None,
+    spread: Callable[[str, TeacherConfig | None], Drafting] | None,
+    documents: Mapping[str, Document],
+) -> AskedQuestions:
+    """Have questions written on the documents, or go on where that was interrupted."""
+    from flows.asked_data import draft_here, generation_pool
+    from flows.serving import serving_prep
+    from training.asked import AskConfig, ask_corpus
+
+    pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
+    drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
+    config = AskConfig(n=min(settings.n_asked, settings.n_examples), seed=settings.seed)
+    return ask_corpus(pool, drafting, config, notes=_notes(folder))
+
+
+def _notes(folder: Path) -> Path:
+    """Return where what was asked so far is kept until the data set is there."""
+    return folder.with_name(f".asked-{folder.name}.jsonl")
+
+
+def _make(
+    folder: Path,
+    generation: Generation,
+    frozen: FrozenSet,
+    settings: PassSettings,
+    lessons: Sequence[Question],
+    asking: Callable[[Mapping[str, Document]], AskedQuestions] | None,
+) -> None:
+    """Make the questions, part them into those to train on and those held out, and write both."""
+    from flows.asked_data import unfrozen_documents
+    from training.synthesize import synthesize_cloze
+
+    documents = unfrozen_documents(generation, frozen)
+    asked = None if asking is None else asking(documents)
     made = list(asked.questions) if asked else []
     made += synthesize_cloze(documents.values(), n=settings.n_examples - len(made), seed=settings.seed)
     kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]
@@ -209,8 +266,7 @@ def synthesize_data(
     about = {"kind": "dataset", "held_out_every": settings.held_out_every, "counts": counts}
     about["asked"] = asked.describe() if asked else {}
     _write_dataset(folder, whole, parts, about, asked)
-    notes.unlink(missing_ok=True)
-    return _dataset(folder, reused=False)
+    _notes(folder).unlink(missing_ok=True)
 
 
 def _write_dataset(

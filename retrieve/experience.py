@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError, DataError, StoreError
-from retrieve.experience_config import ExperienceConfig, Redactor
+from retrieve.experience_config import MASK, ExperienceConfig, Redactor
 from retrieve.experience_row import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.experience_tables import SCHEMA, check_tables
 from retrieve.report import Report, dump_json
@@ -78,16 +78,19 @@ class ExperienceLog:
     def __repr__(self) -> str:
         return f"ExperienceLog({str(self.path)!r}, enabled={self.enabled})"
 
-    def record(self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None) -> bool:
+    def record(
+        self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None, alone: bool = True
+    ) -> bool:
         """Keep `report` and the steps that led to it, and return whether they were kept. Never raises.
 
         `trace` is a list of JSON values, the steps of the state machine. user: who asked, kept with the row and
-        never shown to a model. A report kept before stays as it is.
+        never shown to a model. alone: it was asked by itself; of questions that are asked in one go none says
+        anything of an answer before, which nobody had seen. A report kept before stays as it is.
         """
         if not self.enabled:
             return False
         try:
-            self._record(self._redactor.report(report), trace, user)
+            self._record(self._redactor.report(report), trace, user, alone)
         except (
             sqlite3.Error,
             OSError,
@@ -108,7 +111,7 @@ class ExperienceLog:
             return False
         return True
 
-    def _record(self, report: Report, trace: Sequence[Any], user: str | None) -> None:
+    def _record(self, report: Report, trace: Sequence[Any], user: str | None, alone: bool) -> None:
         who = None if user is None else _storable(self._redactor.user(user))
         row = (
             report.id,
@@ -131,12 +134,13 @@ class ExperienceLog:
                 database.executemany(
                     "INSERT INTO shown VALUES (?, ?)", [(document_id, report.id) for document_id in shown]
                 )
-                self._note_signal(database, report, who)
+                if alone and MASK not in report.question:  # what was blacked out need not be the same
+                    self._note_signal(database, report, who)
             if self._n_recorded % _PRUNE_EVERY == 1:
                 self._drop_old(database)
 
     def _note_signal(self, database: sqlite3.Connection, report: Report, who: str | None) -> None:
-        """Note what this report says of the newest one it asks again or follows up, if there is one."""
+        """Note what this report says of the newest one that it asks again, or else of the newest it follows up."""
         asked = _moment(report.created)
         since = (asked - timedelta(seconds=self.config.again_within_s)).isoformat(timespec="seconds")
         before = database.execute(
@@ -145,15 +149,14 @@ class ExperienceLog:
             (since, report.created, who, report.id),
         ).fetchall()
         words = _words(report.question)
-        for report_id, question in before:
-            if _is_same(words, _words(question)):
-                kind = ASKED_AGAIN
-            elif who is not None and self._share_documents(database, report_id, report.id):
-                kind = FOLLOWED_UP
-            else:
-                continue
-            database.execute("INSERT INTO signals VALUES (?, ?, ?)", (report_id, report.id, kind))
-            return
+        again = (one for one, question in before if _is_same(words, _words(question)))
+        followed = (
+            one for one, _ in before if who is not None and self._share_documents(database, one, report.id)
+        )
+        for kind, found in ((ASKED_AGAIN, again), (FOLLOWED_UP, followed)):
+            if (report_id := next(found, None)) is not None:
+                database.execute("INSERT INTO signals VALUES (?, ?, ?)", (report_id, report.id, kind))
+                return
 
     @staticmethod
     def _share_documents(database: sqlite3.Connection, one: str, other: str) -> bool:
@@ -178,6 +181,8 @@ class ExperienceLog:
         Raises DataError if nothing is said, the answer is blank or the report has no such quote, StoreError if the
         report was never kept.
         """
+        if not self.enabled:
+            raise StoreError(f"the experience log {self.path} is switched off: nothing is kept of feedback")
         if helpful is None and answer is None and quote is None and quote_right is None:
             raise DataError(
                 f"feedback on report {report_id!r} says nothing: give helpful=, answer= or quote= and quote_right="
@@ -187,6 +192,7 @@ class ExperienceLog:
         if (quote is None) != (quote_right is None):
             raise DataError(f"feedback on report {report_id!r}: quote= and quote_right= belong together")
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        report_id = _storable(report_id)
         with self._answering("take feedback"), self._transaction() as database:
             known = database.execute(
                 "SELECT report FROM reports WHERE report_id = ?", (report_id,)
@@ -253,6 +259,15 @@ class ExperienceLog:
         with self._answering("be read"), self._connection() as database:
             return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
 
+    def find(self, prefix: str) -> str:
+        """Return the id of the only report whose id begins so, `prefix` itself where none does. Raises StoreError."""
+        found = sorted(one for one in self.report_ids() if prefix and one.startswith(prefix))
+        if prefix in found:
+            return prefix
+        if len(found) > 1:
+            raise StoreError(f"{len(found)} reports of {self.path} have an id that begins with {prefix!r}")
+        return found[0] if found else prefix  # what is not there is said by who looks it up
+
     def report_ids(self) -> frozenset[str]:
         """Return the ids of all reports that are kept. Raises StoreError."""
         if not self.path.exists():
@@ -266,10 +281,13 @@ class ExperienceLog:
         document_id, user: only those, as for `rows`. The file appears whole or not at all. Raises StoreError.
         """
         target = Path(path)
+        if target.exists() and not target.is_file():
+            raise StoreError(f"the experience log cannot be exported to {target}: it is no file")
+        target = target.resolve()
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         n_rows = 0
         try:
-            with partial.open("w", encoding="utf-8") as lines:
+            with open(partial, "w", encoding="utf-8", opener=_private) as lines:
                 for experience in self.rows(document_id=document_id, user=user):
                     lines.write(dump_json(experience.to_dict()) + "\n")
                     n_rows += 1
@@ -283,7 +301,7 @@ class ExperienceLog:
 
     def delete_report(self, report_id: str) -> None:
         """Remove one report and its feedback for good. Raises StoreError if it was never kept."""
-        if not self._delete("report_id = ?", (report_id,)):
+        if not self._delete("report_id = ?", (_storable(report_id),)):
             raise StoreError(self._unknown(report_id))
 
     def delete_document(self, document_id: str) -> int:
@@ -326,8 +344,8 @@ class ExperienceLog:
             conditions.append("report_id IN (SELECT report_id FROM shown WHERE document_id = ?)")
             values.append(_storable(document_id))
         if user is not None:
-            conditions.append("user = ?")
-            values.append(_storable(self._redactor.user(user)))
+            conditions.append("user IN (?, ?)")
+            values += map(_storable, self._redactor.names(user))
         return " AND ".join(conditions), tuple(values)
 
     def _delete(self, condition: str, values: tuple[str, ...]) -> int:
@@ -388,11 +406,15 @@ class ExperienceLog:
             database.execute("COMMIT")
 
     def _make_private_file(self) -> None:
-        """Make the file readable by its owner alone: it holds questions and passages."""
         if self.path.exists():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(_private(str(self.path), os.O_CREAT | os.O_RDWR))
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that its owner alone can read: it holds questions and passages."""
+    return os.open(path, flags, 0o600)
 
 
 def _storable(text: str) -> str:

@@ -23,6 +23,7 @@ MAX_RETENTION_DAYS = 36_500
 MAX_AGAIN_S = 7 * 86_400
 # Not words: what rows are found by, and what offsets count in.
 _KEPT = frozenset({"id", "document_id", "created", "generation", "models", "schema"})
+_BLANK = re.compile(r"\s")
 _KINDS = (
     ("enabled", (bool,), "true or false"),
     ("retention_days", (int, float, type(None)), "a number"),
@@ -36,7 +37,8 @@ class ExperienceConfig:
     """Settings of the log.
 
     enabled: the one switch. redact: regular expressions; what they match is blacked out in everything that is written,
-    within one text at a time (a sentence quoted, a statement, a passage of the trace).
+    within one text at a time (a sentence quoted, a statement, a passage of the trace). Ids of documents stay, and so
+    does the beginning of a match where the model was shown a text cut short: a question of more than 600 characters.
     retention_days, max_rows: what is older or more goes, oldest first; None keeps it.
     again_within_s: a question that says the same as one before, so soon after, was asked again; one on the same
     documents by the same user follows it up.
@@ -108,9 +110,11 @@ class Redactor:
             self._patterns.append(compiled)
 
     def text(self, text: str) -> str:
-        """Return the text with matches blacked out, as long as before."""
+        """Return the text with matches blacked out, as long as before. A line break is as good as a blank."""
         for pattern in self._patterns:
-            text = pattern.sub(lambda match: MASK * len(match.group()), text)
+            found = [*pattern.finditer(text), *pattern.finditer(_BLANK.sub(" ", text))]
+            for start, end in {match.span() for match in found}:
+                text = f"{text[:start]}{MASK * (end - start)}{text[end:]}"
         return text
 
     def values(self, values: Any) -> Any:
@@ -136,6 +140,13 @@ class Redactor:
 
     def user(self, user: str) -> str:
         """Return the name a user's rows are kept under: a digest of it, where a pattern matches it."""
-        if self.text(user) == user:
-            return user
-        return f"user-{hashlib.sha256(user.encode('utf-8', 'replace')).hexdigest()[:16]}"
+        return user if self.text(user) == user else _digest(user)
+
+    @staticmethod
+    def names(user: str) -> tuple[str, str]:
+        """Return all names that a user's rows may be kept under, whatever the patterns were as they were written."""
+        return user, _digest(user)
+
+
+def _digest(user: str) -> str:
+    return f"user-{hashlib.sha256(user.encode('utf-8', 'replace')).hexdigest()[:16]}"

@@ -124,7 +124,9 @@ class Researcher:
             for at in range(0, len(questions), batch_size):
                 some = list(questions[at : at + batch_size])
                 kept_away = withheld[at : at + batch_size] if withheld is not None else [()] * len(some)
-                reports += self._answer(some, kept_away, max_searches, deadline_s, user)
+                reports += self._answer(
+                    some, kept_away, max_searches, deadline_s, user=user, alone=len(questions) == 1
+                )
                 bar.update(len(some))
         return reports
 
@@ -221,7 +223,9 @@ class Researcher:
         withheld: Sequence[Sequence[Span]],
         max_searches: int,
         deadline_s: float,
+        *,
         user: str | None,
+        alone: bool,
     ) -> list[Report]:
         assert self._model is not None
         started = time.monotonic()
@@ -237,7 +241,8 @@ class Researcher:
         ]
         if self.log is not None:
             for report, run in zip(reports, runs, strict=True):
-                self.log.record(report, [list(segment) for segment in run.episode.segments], user=user)
+                trace = [list(segment) for segment in run.episode.segments]
+                self.log.record(report, trace, user=user, alone=alone)
         return reports
 
     def _search(

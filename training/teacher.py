@@ -6,10 +6,12 @@ anywhere unless a URL is configured: passages of the corpus go to that server.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import time
+import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +53,13 @@ class TeacherConfig:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise ConfigError(f"the teacher's url={self.url!r} must begin with http:// or https://")
+        try:
+            known = urllib.parse.urlsplit(self.url)
+            is_address = bool(known.hostname) and known.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise ConfigError(f"the teacher's url={self.url!r} is no address of a server")
         if not self.model:
             raise ConfigError("the teacher needs a model: the name its server knows it by")
         if min(self.max_tokens, self.parallel) < 1 or self.retries < 0 or self.timeout_s <= 0:
@@ -60,10 +69,14 @@ class TeacherConfig:
 
 
 class Teacher:
-    """A chat model behind a URL as a writer of questions."""
+    """A chat model behind a URL as a writer of questions. Raises ConfigError for a key that cannot be sent."""
 
     def __init__(self, config: TeacherConfig) -> None:
         self.config = config
+        self._given_up = threading.Event()
+        self._key = os.environ.get(config.key_variable, "").strip()
+        if not self._key.isascii() or not self._key.isprintable():
+            raise ConfigError(f"the key in {config.key_variable} holds characters that no key has")
 
     @property
     def name(self) -> str:
@@ -75,8 +88,14 @@ class Teacher:
 
         seed: sent along; whether the same seed gives the same reply is the server's affair.
         """
-        with ThreadPoolExecutor(self.config.parallel) as threads:
+        threads = ThreadPoolExecutor(self.config.parallel)
+        try:
             return list(threads.map(lambda place: self._asked(place, seed), places))
+        except BaseException:
+            self._given_up.set()  # no request is tried again
+            raise
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _asked(self, place: Place, seed: int) -> Asked | None:
         passage = one_line(place.passage.text)
@@ -102,8 +121,8 @@ class Teacher:
             "stream": False,
         }
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(config.key_variable):
-            headers["Authorization"] = f"Bearer {key}"
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
         url = f"{config.url.rstrip('/')}/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         for attempt in range(config.retries + 1):
@@ -116,10 +135,10 @@ class Teacher:
                 if error.code not in (408, 409, 425, 429) and error.code < 500:
                     raise TeacherError(f"the teacher at {url} refused: {error.code} {said}") from error
                 problem: object = f"{error.code} {said}"
-            except (OSError, ValueError, LookupError, TypeError) as error:
+            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
                 problem = repr(error)
-            if attempt < config.retries:
-                time.sleep(2.0**attempt)
+            if attempt < config.retries and self._given_up.wait(2.0**attempt):
+                break
         raise TeacherError(f"the teacher at {url} did not answer {config.retries + 1} times; last: {problem}")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
+from filelock import FileLock
 
 from flows.asked_data import generation_pool
 from flows.datasets import RETRIEVE_STARTS, PassSettings, find_dataset, frozen_path, synthesize_data
@@ -51,6 +54,23 @@ def test_no_document_is_both_trained_on_and_measured_on(dataset):
     assert measured
     assert not trained & measured
     assert dataset.n_questions == len(dataset.training().questions)
+
+
+def test_who_wants_the_data_that_another_makes_waits_and_finds_it(workspace, dataset, caplog):
+    is_held = Event()
+
+    def make() -> None:
+        with FileLock(dataset.folder.with_name(f".{dataset.digest}.lock")):
+            is_held.set()
+            time.sleep(0.5)
+
+    other = Thread(target=make)
+    other.start()
+    assert is_held.wait(10)
+    found = synthesize_data(workspace, SETTINGS)
+    other.join()
+    assert (found.digest, found.reused) == (dataset.digest, True)
+    assert "waiting until it is through" in caplog.text
 
 
 def test_what_people_said_is_trained_on_whatever_document_it_is_about(workspace, dataset, tmp_path):

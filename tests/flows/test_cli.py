@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -122,6 +123,20 @@ def test_an_error_that_diptych_explains_is_one_line_and_status_2(tmp_path, capsy
     assert shown.err.startswith("diptych: ")
     assert shown.err.count("\n") == 1
     assert "nowhere" in shown.err
+
+
+def test_an_error_of_the_file_system_is_one_line_too(tmp_path, capsys):
+    (tmp_path / "a-file").write_text("no folder")
+    assert main(["models", "list", "--workspace", str(tmp_path / "a-file")]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(r"diptych: .*a-file.*\(--traceback says where\)\n", said.err)
+
+
+def test_a_folder_for_results_is_refused_before_anything_is_measured(tmp_path, capsys):
+    words = ["evaluate", "answers", "--data", "nowhere", "--out", str(tmp_path)]
+    assert main([*words, "--workspace", str(tmp_path / "workspace")]) == 2
+    assert "is a folder: name a file" in capsys.readouterr().err
 
 
 def test_traceback_shows_where_an_explained_error_comes_from(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_rows_are_exported_and_deleted_by_who_and_what(
     assert "1 report deleted" in capsys.readouterr().out
     assert run(place, "show") == 0
     assert "nothing is kept" in capsys.readouterr().out
+
+
+def test_what_a_terminal_would_act_on_is_shown_as_text_and_a_report_is_named_by_its_beginning(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = place / "reports" / "index.html"
+    page.parent.mkdir()
+    page.write_text("what people asked")
+    log = ExperienceLog.of(place)
+    (row, *_) = log.rows()
+    log.record(replace(row.report, id="beef01", question="\x1b]0;OWNED\x07 \ud83d?\nand more"))
+    assert run(place, "show") == 0
+    assert "OWNED" in (shown := capsys.readouterr().out)
+    assert "\x1b" not in shown
+    assert run(place, "show", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["reports"] == 4
+    assert run(place, "feedback", "beef", "--helpful", "no") == 0
+    assert "beef01" in capsys.readouterr().out
+    assert page.exists()
+    assert run(place, "delete", "--report", "beef") == 0
+    assert not page.exists()
 
 
 def test_pruning_goes_by_the_settings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from prep.errors import ConfigError, DataError, StoreError
-from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, SCHEMA, ExperienceLog, Signal
-from retrieve.experience_config import MASK, ExperienceConfig
+from retrieve.experience import ASKED_AGAIN, FOLLOWED_UP, LOG_NAME, SCHEMA, ExperienceLog, Signal
+from retrieve.experience_config import MASK, ExperienceConfig, Redactor
 from retrieve.report import Finding, Quote, Report, Source, Usage
 
 SECRET = "The vault opens with nine turns."
@@ -348,6 +348,23 @@ def test_a_question_asked_again_soon_is_a_signal_on_the_newest_before(log: Exper
     }
 
 
+def test_that_it_was_asked_again_is_seen_past_a_question_that_was_asked_between(log: ExperienceLog) -> None:
+    log.record(report("r1", created=at(0)), user="ada")
+    log.record(report("r2", created=at(1), question="Who made it?"), user="ada")
+    log.record(report("r3", created=at(2)), user="ada")
+    signals = {row.report.id: row.signals for row in log.rows()}
+    assert signals == {"r1": (Signal(FOLLOWED_UP, "r2"), Signal(ASKED_AGAIN, "r3")), "r2": (), "r3": ()}
+
+
+def test_questions_asked_in_one_go_or_blacked_out_are_no_signals(tmp_path: Path) -> None:
+    log = ExperienceLog(tmp_path / LOG_NAME, config=ExperienceConfig(redact=(r"of \w+",)))
+    log.record(report("r1", created=at(0)), user="ada", alone=False)
+    log.record(report("r2", created=at(0), question="Who made it?"), user="ada", alone=False)
+    log.record(report("r3", created=at(9), question="What is the salary of Ada?"), user="ben")
+    log.record(report("r4", created=at(9), question="What is the salary of Bob?"), user="ben")
+    assert not any(row.signals for row in log.rows())
+
+
 def test_another_question_on_the_same_documents_follows_up_where_the_user_is_known(
     log: ExperienceLog,
 ) -> None:
@@ -360,6 +377,50 @@ def test_another_question_on_the_same_documents_follows_up_where_the_user_is_kno
     assert signals == {"r1": (Signal(FOLLOWED_UP, "r3"),), "r2": (), "r3": (), "r4": (), "r5": ()}
     log.delete_report("r3")
     assert all(row.signals == () for row in log.rows())
+
+
+def test_a_user_s_rows_are_found_whatever_the_patterns_were_as_they_were_written(tmp_path: Path) -> None:
+    plain, hiding = ExperienceConfig(), ExperienceConfig(redact=(r"\S+@\S+",))
+    for name, config in (("r1", plain), ("r2", hiding)):
+        assert ExperienceLog(tmp_path / LOG_NAME, config=config).record(report(name), user="ada@example.org")
+    for config in (plain, hiding):
+        log = ExperienceLog(tmp_path / LOG_NAME, config=config)
+        assert [row.report.id for row in log.rows(user="ada@example.org")] == ["r1", "r2"]
+    assert log.delete_user("ada@example.org") == 2
+
+
+def test_a_line_break_in_what_is_blacked_out_is_as_good_as_a_blank() -> None:
+    redactor = Redactor(("Ada Lovelace", r"\d\n\d"))
+    assert redactor.text("by Ada\nLovelace, 1\n2") == f"by {MASK * 12}, {MASK * 3}"
+
+
+def test_nothing_is_kept_of_feedback_where_the_log_is_switched_off(log: ExperienceLog) -> None:
+    log.record(report("r1"))
+    off = ExperienceLog(log.path, config=ExperienceConfig(enabled=False))
+    with pytest.raises(StoreError, match="switched off"):
+        off.feedback("r1", answer="ten turns")
+    assert next(log.rows()).feedback == ()
+
+
+def test_an_export_is_its_owner_s_alone_and_replaces_nothing_but_a_file(
+    log: ExperienceLog, tmp_path: Path
+) -> None:
+    log.record(report("r1"))
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(tmp_path / "log.jsonl")
+    assert log.export(link) == 1
+    assert link.is_symlink()
+    assert (tmp_path / "log.jsonl").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreError, match="no file"):
+        log.export("/dev/null")
+
+
+def test_a_report_is_found_by_how_its_id_begins(log: ExperienceLog) -> None:
+    for name in ("3f2a91", "3f2b", "77"):
+        log.record(report(name))
+    assert [log.find(one) for one in ("3f2a", "77", "none", "")] == ["3f2a91", "77", "none", ""]
+    with pytest.raises(StoreError, match="2 reports"):
+        log.find("3f")
 
 
 def test_what_is_blacked_out_is_in_no_file_of_the_log(tmp_path: Path) -> None:

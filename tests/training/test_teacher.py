@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import random
 import subprocess
@@ -122,3 +123,29 @@ def test_a_server_that_refuses_or_is_not_there_is_named(
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, object], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         TeacherConfig(**{"url": "http://localhost/v1", "model": "m", **wrong})
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "http://host:abc/v1", "http://"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigError, match="no address"):
+        TeacherConfig(url=url, model="tiny")
+
+
+def test_a_key_is_sent_without_the_line_break_of_its_file_and_never_shown(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    def refuse(request: urllib.request.Request, timeout: float) -> None:
+        sent.append(str(request.get_header("Authorization")))
+        raise http.client.IncompleteRead(b"")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setenv("DIPTYCH_TEACHER_KEY", "sk-secret\n")
+    with pytest.raises(TeacherError, match="IncompleteRead"):
+        Teacher(TeacherConfig(url="http://localhost:1/v1", model="tiny", retries=0)).write(places[:1], 0)
+    assert sent == ["Bearer sk-secret"]
+    monkeypatch.setenv("DIPTYCH_TEACHER_KEY", "sk-secret\nof two lines")
+    with pytest.raises(ConfigError) as refused:
+        Teacher(TeacherConfig(url="http://localhost:1/v1", model="tiny"))
+    assert "secret" not in str(refused.value)
