@@ -242,11 +242,9 @@ class _Cycle:
         What a cycle froze that was killed before it had a plan, or was given up, is as new as it was then.
         """
         ended = [path for path in cycles(self.place) if not _was_given_up(path)]
-        return (
-            read_frozen(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
-            if ended
-            else 0
-        )
+        if not ended:
+            return 0
+        return read_frozen(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
 
     # One kind
 

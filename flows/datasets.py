@@ -112,8 +112,8 @@ class Dataset:
     """Training data made from one generation, in its folder. n_questions: to train on; n_held_out: to measure.
 
     n_lessons: how many of those to train on came from the experience log; n_struck: how many more did whose rows people
-    have deleted since. asked: what came of writing questions, see
-    `training.asked.AskedQuestions.describe`; empty where none were to be written.
+    have deleted since. asked: what came of writing questions, see `training.asked.AskedQuestions.describe`; empty where
+    none were to be written.
     """
 
     digest: str

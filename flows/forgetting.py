@@ -59,8 +59,8 @@ def _strike(folder: Path, kept: Collection[str]) -> int:
     n_struck = len(training.questions) - len(questions)
     if n_struck == 0:
         return 0
-    counts = manifest["counts"]
-    counts = counts | {CORPUS: len(questions), "lessons": counts["lessons"] - n_struck}
+    n_lessons = sum(question.id.startswith(LOGGED) for question in questions)
+    counts = manifest["counts"] | {CORPUS: len(questions), "lessons": n_lessons}
     about = {name: value for name, value in manifest.items() if name not in ("format", "files", "digest")}
     about |= {"counts": counts, "struck": manifest.get("struck", 0) + n_struck}
     token = f"{os.getpid()}-{secrets.token_hex(4)}"
