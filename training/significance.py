@@ -2,8 +2,8 @@
 
 Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), resampling whole groups (documents) instead of
 questions where questions of one document hang together. The interval is the expanded percentile one (Hesterberg,
-"What Teachers Should Know About the Bootstrap", 2015): the plain one is too narrow where there are few groups, and on six
-documents calls three times as often better what is not. Deterministic for a seed.
+"What Teachers Should Know About the Bootstrap", 2015): the plain one is too narrow where there are few groups, and on
+six documents calls three times as often better what is not. Deterministic for a seed.
 """
 
 from __future__ import annotations
