@@ -44,7 +44,7 @@ __all__ = [
 RetrieveStage: TypeAlias = Literal["supervised", "reinforcement"]
 RETRIEVE_STAGES: tuple[RetrieveStage, ...] = get_args(RetrieveStage)
 #: Raise it when what is trained from the same data and settings changes.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

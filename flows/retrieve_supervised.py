@@ -8,6 +8,7 @@ evidence, too (LOG.md, 2026-11-29).
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from flows.candidates import fresh_folder
 from flows.datasets import Dataset, PassSettings
 from prep.errors import DataError
 from training.dataset import Question, load_set
+from training.experience_rows import LOGGED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from training.pool import PassagePool
     from training.traces import Trace, TraceConfig
 
-__all__ = ["as_ready", "configure", "few_gaps", "is_broad", "traces_of", "train"]
+__all__ = ["as_ready", "configure", "few_gaps", "is_broad", "spared_lessons", "traces_of", "train"]
 
 # Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
 _GAP_EVERY, _FEW = 4, 60
-# So many questions say how often the candidate is to refuse (`training.refusals`).
-_CALIBRATION = 64
+# So many questions say how often the candidate is to refuse (`training.refusals`): of lessons one in so many, which is
+# not trained on, since without evidence those that were are refused more readily than others (LOG.md, 2026-11-30).
+_CALIBRATION, _CALIBRATION_EVERY, _FEWEST_SPARED = 64, 6, 8
 # Without lessons, and with them: these are few, and seen twice they are told better from what is unsaid (LOG.md).
 _RATE, _RATE_OF_LESSONS = 1e-4, 3e-4
 _EPOCHS, _EPOCHS_OF_LESSONS = 1.0, 2.0
@@ -65,8 +68,10 @@ def train(begun: Begun, config: Any) -> Trained:
     from training.supervised import train_supervised
 
     seed = begun.settings.seed
+    spared = spared_lessons(begun.training.questions, seed)
+    taught = [question for question in begun.training.questions if question not in spared]
     traces = traces_of(
-        begun.training.questions,
+        taught,
         begun.pool,
         with_lessons=begun.dataset.n_lessons > 0,
         question_last=begun.serving.episode.question_last,
@@ -85,12 +90,24 @@ def train(begun: Begun, config: Any) -> Trained:
     fresh_folder(begun.draft)
     stack_adapters(begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, share=begun.settings.share)
     begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
-    # Those not trained on first, but gaps last: nobody asks like that.
-    asked = [*load_set(begun.dataset.held_out).questions, *begun.training.questions]
-    questions = sorted(asked, key=lambda question: question.kind == "cloze")[:_CALIBRATION]
+    # Gaps last: nobody asks like that.
+    made = sorted([*load_set(begun.dataset.held_out).questions, *taught], key=lambda one: one.kind == "cloze")
+    questions = spared or made[:_CALIBRATION]
     ready = as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
     version = begun.save(begun.draft / ADAPTER, ready, result.n_steps)
     return Trained(version, result.seconds, {}, ("loss",))
+
+
+def spared_lessons(questions: Sequence[Question], seed: int) -> list[Question]:
+    """Return the lessons that are not trained on, but say how often to refuse; none where there are too few to spare.
+
+    Drawn from all of them alike: from what people ask about now as from what they asked about before.
+    """
+    lessons = [question for question in questions if question.id.startswith(LOGGED)]
+    n_spared = min(_CALIBRATION, len(lessons) // _CALIBRATION_EVERY)
+    if n_spared < _FEWEST_SPARED:
+        return []
+    return random.Random(f"{seed}/spared").sample(lessons, n_spared)
 
 
 def as_ready(

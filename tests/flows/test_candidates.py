@@ -15,7 +15,7 @@ from flows.asked_data import generation_pool
 from flows.datasets import RETRIEVE_STARTS, PassSettings, find_dataset, frozen_path, synthesize_data
 from flows.prep_candidates import _contrastive_config, _reinforcement_config, train_prep_candidate
 from flows.retrieve_candidates import train_retrieve_candidate
-from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, traces_of
+from flows.retrieve_supervised import as_ready, configure, few_gaps, is_broad, spared_lessons, traces_of
 from flows.serving import serving_prep, serving_retrieve_path
 from flows.suites import SERVING, SuiteSettings, advantages, run_suite, verdict
 from prep.document import Span
@@ -154,6 +154,19 @@ def test_a_retrieve_candidate_is_measured_beside_what_serves_and_not_promoted(wo
     )
     assert [result.label for result in results] == [SERVING, f"candidate {retrieve.version}"]
     assert "95% interval" in (verdict(results) or "")
+
+
+def test_one_lesson_in_six_is_not_trained_on_but_says_how_often_to_refuse():
+    made = [Question(f"made-{n}", "What?", ("a",)) for n in range(90)]
+    lessons = [Question(f"log:{n}", "What?", ("a",)) for n in range(120)]
+    spared = spared_lessons([*made, *lessons], 0)
+    assert len(spared) == len({one.id for one in spared}) == 20
+    assert {one.id for one in spared} <= {one.id for one in lessons}
+    assert spared == spared_lessons([*made, *lessons], 0) != spared_lessons([*made, *lessons], 1)
+    late = sum(int(one.id.removeprefix("log:")) >= 60 for one in spared)
+    assert 4 < late < 16  # of what people ask now as of what they asked before
+    assert len(spared_lessons([*lessons, *(replace(one, id=f"{one.id}-") for one in lessons * 4)], 0)) == 64
+    assert spared_lessons([*made, *lessons[:47]], 0) == []
 
 
 def test_with_lessons_refusals_are_taught_and_it_goes_on_faster_and_longer(workspace, dataset):
