@@ -9,7 +9,6 @@ explains, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -261,10 +260,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def print_json(value: Any) -> None:
     """Print dataclasses, lists and mappings as indented JSON, with characters of every script as they are."""
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        text = json.dumps(_plain(value), indent=2)  # a lone surrogate: only its escape can be written
-    print(text)
+    from retrieve.report import dump_json
+
+    print(dump_json(_plain(value), indent=2, allow_nan=True))
 
 
 def _plain(value: Any) -> Any:

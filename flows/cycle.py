@@ -114,10 +114,9 @@ def cycles(workspace: Workspace) -> list[Path]:
 
 def versions_under_trial(workspace: Workspace) -> frozenset[tuple[ModelKind, str]]:
     """Return kind and version of the candidates of a cycle that is not finished, and of what they are compared with."""
-    begun = cycles(workspace)
-    if not begun or (begun[-1] / OUTCOME).exists():
+    if (cycle := _under_way(workspace)) is None:
         return frozenset()
-    noted = [(kind, begun[-1] / f"{kind}-candidate.json") for kind in MODEL_KINDS]
+    noted = [(kind, cycle / f"{kind}-candidate.json") for kind in MODEL_KINDS]
     found = [(kind, read_json(path)) for kind, path in noted if path.is_file()]
     return frozenset(
         (kind, version)
@@ -166,15 +165,14 @@ class _Cycle:
 
     def _open_plan(self) -> tuple[Path, dict[str, Any]] | None:
         """Return the cycle that was cut short; None where there is none, or it cannot go on as it was begun."""
-        begun = cycles(self.place)
-        if not begun or (begun[-1] / OUTCOME).exists():
+        if (cycle := _under_way(self.place)) is None:
             return None
-        plan = read_json(begun[-1] / PLAN)
+        plan = read_json(cycle / PLAN)
         if (why := self._why_not(plan)) is None:
-            self.say(f"going on with cycle {begun[-1].name}, begun {plan['created']}")
-            return begun[-1], plan
-        self.say(f"cycle {begun[-1].name} is given up: {why}")
-        os.replace(write_json(begun[-1] / OUTCOME, {"given_up": True}), begun[-1] / OUTCOME)
+            self.say(f"going on with cycle {cycle.name}, begun {plan['created']}")
+            return cycle, plan
+        self.say(f"cycle {cycle.name} is given up: {why}")
+        os.replace(write_json(cycle / OUTCOME, {"given_up": True}), cycle / OUTCOME)
         return None
 
     def _why_not(self, plan: Mapping[str, Any]) -> str | None:
@@ -241,7 +239,7 @@ class _Cycle:
 
         What a cycle froze that was killed before it had a plan, or was given up, is as new as it was then.
         """
-        ended = [path for path in cycles(self.place) if not _was_given_up(path)]
+        ended = [path for path in cycles(self.place) if _came_to_its_end(path)]
         if not ended:
             return 0
         return read_frozen(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
@@ -406,10 +404,15 @@ class _Cycle:
         sync_folder(self.folder)
 
 
-def _was_given_up(cycle: Path) -> bool:
-    """Whether it never came to its end; one under way counts as well."""
+def _under_way(workspace: Workspace) -> Path | None:
+    """Return the folder of the cycle that is neither at its end nor given up, if there is one."""
+    begun = cycles(workspace)
+    return begun[-1] if begun and not (begun[-1] / OUTCOME).exists() else None
+
+
+def _came_to_its_end(cycle: Path) -> bool:
     path = cycle / OUTCOME
-    return not path.exists() or bool(read_json(path).get("given_up"))
+    return path.exists() and not read_json(path).get("given_up")
 
 
 @contextmanager

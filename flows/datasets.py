@@ -18,7 +18,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -165,7 +164,9 @@ def synthesize_data(
     interrupted. Raises EmptyStore before anything was ingested, DataError where the documents give no question,
     TeacherError.
     """
-    from flows.asked_data import asked_by
+    from flows.asked_data import asked_by, draft_here, generation_pool
+    from flows.serving import serving_prep
+    from training.asked import AskConfig, ask_corpus
 
     frozen = read_frozen(frozen_path(workspace))
     n_asked = min(settings.n_asked, settings.n_examples)
@@ -184,10 +185,15 @@ def synthesize_data(
         if n_asked:
             made_of["asked"] = {"n": n_asked, "prep": generation.prep_version, **asked_by(teacher)}
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
+
+        def ask(documents: Mapping[str, Document]) -> AskedQuestions:
+            pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
+            drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
+            return ask_corpus(pool, drafting, AskConfig(n=n_asked, seed=settings.seed), notes=_notes(folder))
+
         with _only_maker(folder):
             if not (is_there := (folder / MANIFEST_NAME).is_file()):
-                asking = partial(_ask, workspace, generation, folder, settings, teacher, spread)
-                _make(folder, generation, frozen, settings, lessons, asking if n_asked else None)
+                _make(folder, generation, frozen, settings, lessons, ask if n_asked else None)
     return _dataset(folder, reused=is_there)
 
 
@@ -207,26 +213,6 @@ def _only_maker(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _ask(
-    workspace: Workspace,
-    generation: Generation,
-    folder: Path,
-    settings: PassSettings,
-    teacher: TeacherConfig | None,
-    spread: Callable[[str, TeacherConfig | None], Drafting] | None,
-    documents: Mapping[str, Document],
-) -> AskedQuestions:
-    """Have questions written on the documents, or go on where that was interrupted."""
-    from flows.asked_data import draft_here, generation_pool
-    from flows.serving import serving_prep
-    from training.asked import AskConfig, ask_corpus
-
-    pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
-    drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
-    config = AskConfig(n=min(settings.n_asked, settings.n_examples), seed=settings.seed)
-    return ask_corpus(pool, drafting, config, notes=_notes(folder))
-
-
 def _notes(folder: Path) -> Path:
     """Return where what was asked so far is kept until the data set is there."""
     return folder.with_name(f".asked-{folder.name}.jsonl")
@@ -238,14 +224,14 @@ def _make(
     frozen: FrozenSet,
     settings: PassSettings,
     lessons: Sequence[Question],
-    asking: Callable[[Mapping[str, Document]], AskedQuestions] | None,
+    ask: Callable[[Mapping[str, Document]], AskedQuestions] | None,
 ) -> None:
     """Make the questions, part them into those to train on and those held out, and write both."""
     from flows.asked_data import unfrozen_documents
     from training.synthesize import synthesize_cloze
 
     documents = unfrozen_documents(generation, frozen)
-    asked = None if asking is None else asking(documents)
+    asked = None if ask is None else ask(documents)
     made = list(asked.questions) if asked else []
     made += synthesize_cloze(documents.values(), n=settings.n_examples - len(made), seed=settings.seed)
     kept = [lesson for lesson in lessons if all(span.document_id in documents for span in lesson.evidence)]

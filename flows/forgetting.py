@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flows.datasets import CORPUS
 from prep.errors import DataError, StoreError
-from prep.manifest import MANIFEST_NAME, sync_folder, verify_folder, write_manifest
+from prep.manifest import MANIFEST_NAME, read_manifest, sync_folder, verify_folder, write_manifest
 from prep.workspace import Workspace
 from retrieve.experience import LOG_NAME, ExperienceLog
 from training.dataset import load_set, save_set
@@ -46,6 +46,8 @@ def forget_deleted(place: Workspace) -> int:
 def _strike(folder: Path, kept: Collection[str]) -> int:
     """Write a data set again without the lessons of rows that are not kept, under the same name."""
     try:
+        if read_manifest(folder)["counts"].get("lessons") == 0:
+            return 0  # nothing to look through all of it for
         manifest = verify_folder(folder)
         training = load_set(folder / CORPUS)
     except (StoreError, DataError) as error:

@@ -19,12 +19,8 @@ def promote_version(place: Workspace, kind: ModelKind, version: str, *, progress
     Takes the lock. Raises StoreError, ChecksumMismatch, WorkspaceLocked.
     """
     with place.lock():
-        folder = place.model_path(kind, version)  # raises here, before anything is loaded
-        if kind == "prep" and _must_prepare(place, version):
-            from prep.model import PrepModel
-
-            prepare_again(place, PrepModel.load(folder), progress=progress)
-            return place.current()
+        if _must_prepare(place, kind, version):
+            return _prepared(place, version, progress)
         return place.promote(kind, version)
 
 
@@ -35,18 +31,21 @@ def roll_back(place: Workspace, kind: ModelKind, *, progress: bool = True) -> Cu
     """
     with place.lock():
         previous = place.current().previous
-        if kind != "prep" or kind not in previous or not _must_prepare(place, previous[kind]):
-            return place.rollback(kind)
-        if (version := previous[kind]) is not None:
-            return promote_version(place, kind, version, progress=progress)
-        from prep.model import PrepModel
-
-        prepare_again(place, PrepModel.load(None), progress=progress)
-        return place.current()
+        if kind in previous and _must_prepare(place, kind, previous[kind]):
+            return _prepared(place, previous[kind], progress)
+        return place.rollback(kind)
 
 
-def _must_prepare(place: Workspace, prep: str | None) -> bool:
-    return place.current().generation is not None and not place.generations_of(prep)
+def _must_prepare(place: Workspace, kind: ModelKind, version: str | None) -> bool:
+    return kind == "prep" and place.current().generation is not None and not place.generations_of(version)
+
+
+def _prepared(place: Workspace, version: str | None, progress: bool) -> Current:
+    from prep.model import PrepModel
+
+    folder = None if version is None else place.model_path("prep", version)
+    prepare_again(place, PrepModel.load(folder), progress=progress)
+    return place.current()
 
 
 def prepare_again(place: Workspace, prep: PrepModel, *, progress: bool = True) -> None:

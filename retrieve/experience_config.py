@@ -23,7 +23,7 @@ MAX_RETENTION_DAYS = 36_500
 MAX_AGAIN_S = 7 * 86_400
 # Not words: what rows are found by, and what offsets count in.
 _KEPT = frozenset({"id", "document_id", "created", "generation", "models", "schema"})
-_BLANK = re.compile(r"\s")
+_ESCAPED_OR_BLANK = re.compile(r"\\.| ", re.DOTALL)
 _KINDS = (
     ("enabled", (bool,), "true or false"),
     ("retention_days", (int, float, type(None)), "a number"),
@@ -108,13 +108,13 @@ class Redactor:
                     f"redact has {pattern!r}, which matches the empty text: it would black out nothing"
                 )
             self._patterns.append(compiled)
+            if not compiled.flags & re.VERBOSE and (wrapped := _over_lines(pattern)) != pattern:
+                self._patterns.append(re.compile(wrapped))
 
     def text(self, text: str) -> str:
-        """Return the text with matches blacked out, as long as before. A line break is as good as a blank."""
+        """Return the text with matches blacked out, as long as before. For a blank a line break will do."""
         for pattern in self._patterns:
-            found = [*pattern.finditer(text), *pattern.finditer(_BLANK.sub(" ", text))]
-            for start, end in {match.span() for match in found}:
-                text = f"{text[:start]}{MASK * (end - start)}{text[end:]}"
+            text = pattern.sub(lambda match: MASK * len(match.group()), text)
         return text
 
     def values(self, values: Any) -> Any:
@@ -146,6 +146,11 @@ class Redactor:
     def names(user: str) -> tuple[str, str]:
         """Return all names that a user's rows may be kept under, whatever the patterns were as they were written."""
         return user, _digest(user)
+
+
+def _over_lines(pattern: str) -> str:
+    """Return a pattern that takes any white space where this one has a blank: documents are wrapped."""
+    return _ESCAPED_OR_BLANK.sub(lambda part: r"\s" if part[0].endswith(" ") else part[0], pattern)
 
 
 def _digest(user: str) -> str:

@@ -263,13 +263,13 @@ class Report:
         return self.to_markdown()
 
 
-def dump_json(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON that can be written as UTF-8, whatever strings are inside; refuse NaN and infinities."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+def dump_json(value: Any, *, indent: int | None = None, allow_nan: bool = False) -> str:
+    """Return JSON that can be written as UTF-8, whatever strings are inside; refuse NaN and infinities unless told."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
     try:
         text.encode()
     except UnicodeEncodeError:  # a lone surrogate: only its escape can be written
-        text = json.dumps(value, ensure_ascii=True, allow_nan=False, indent=indent)
+        text = json.dumps(value, ensure_ascii=True, allow_nan=allow_nan, indent=indent)
     return text
 
 

@@ -88,6 +88,7 @@ class Teacher:
 
         seed: sent along; whether the same seed gives the same reply is the server's affair.
         """
+        self._given_up.clear()
         threads = ThreadPoolExecutor(self.config.parallel)
         try:
             return list(threads.map(lambda place: self._asked(place, seed), places))

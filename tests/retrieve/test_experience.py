@@ -392,6 +392,9 @@ def test_a_user_s_rows_are_found_whatever_the_patterns_were_as_they_were_written
 def test_a_line_break_in_what_is_blacked_out_is_as_good_as_a_blank() -> None:
     redactor = Redactor(("Ada Lovelace", r"\d\n\d"))
     assert redactor.text("by Ada\nLovelace, 1\n2") == f"by {MASK * 12}, {MASK * 3}"
+    redactor = Redactor((r"key: .*", r"a\ b", r"(?x) c d", r"\\ e", r"[ .]f"))
+    assert redactor.text("key: x\ny a\nb c\nd cd") == f"{MASK * 6}\ny {MASK * 3} c\nd {MASK * 2}"
+    assert redactor.text("\\\ne .f\nf") == f"{MASK * 3} {MASK * 2}{MASK * 2}"
 
 
 def test_nothing_is_kept_of_feedback_where_the_log_is_switched_off(log: ExperienceLog) -> None:
