@@ -200,16 +200,30 @@ class ChunkTable:
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """Return the chunks at these index rows, in the order asked. Raises StoreError for an unknown row."""
+        return [_chunk(values) for values in self._at(rows, _CHUNK_COLUMNS)]
+
+    def headed(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """Return title with headings, and text, of the chunks at these index rows, in the order asked.
+
+        Raises StoreError for an unknown row.
+        """
+        return [
+            (" ".join((title, *json.loads(headings))), text)
+            for title, headings, text in self._at(rows, "documents.title, chunks.headings, chunks.text")
+        ]
+
+    def _at(self, rows: Sequence[int], columns: str) -> list[list[Any]]:
+        """Return these columns of the chunks at these index rows, in the order asked."""
         wanted = [int(row) for row in rows]
-        found: dict[int, Chunk] = {}
+        found: dict[int, list[Any]] = {}
         for first in range(0, len(wanted), _ROWS_PER_QUERY):
             part = wanted[first : first + _ROWS_PER_QUERY]
             for row, *values in self._connection().execute(
-                f"SELECT chunks.row, {_CHUNK_COLUMNS} FROM chunks JOIN documents "
+                f"SELECT chunks.row, {columns} FROM chunks JOIN documents "
                 f"ON documents.position = chunks.document WHERE chunks.row IN ({', '.join('?' * len(part))})",
                 part,
             ):
-                found[row] = _chunk(values)
+                found[row] = values
         missing = [row for row in wanted if row not in found]
         if missing:
             raise StoreError(f"no chunk is indexed at row {missing[0]}")

@@ -27,7 +27,7 @@ from prep.document import Chunk, Document, Floats, Ints
 from prep.errors import DimensionMismatch, StoreError, VersionMismatch
 from prep.index import IndexSettings, VectorIndex
 from prep.kill_points import reached
-from prep.lexical import CANDIDATES, fuse
+from prep.lexical import CANDIDATES
 from prep.manifest import (
     MANIFEST_NAME,
     json_digest,
@@ -37,6 +37,7 @@ from prep.manifest import (
     verify_folder,
     write_manifest,
 )
+from prep.ranking import Ranker, Ranking
 
 __all__ = ["TEMPORARY_PREFIX", "Generation", "GenerationWriter", "hold_unused"]
 
@@ -101,15 +102,19 @@ class Generation:
         """
         return self._index.search(queries, k)
 
-    def search_hybrid(self, queries: Sequence[str], vectors: Floats, k: int) -> tuple[Floats, Ints]:
+    def search_hybrid(
+        self, queries: Sequence[str], vectors: Floats, k: int, *, ranking: Ranking | None = None
+    ) -> tuple[Floats, Ints]:
         """Return the k best chunks for each query by vector and words together, best first.
 
-        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. Scores (n, k) in [-1, 1]
-        as `prep.lexical.fuse` gives them, and rows (n, k), both padded with -1. Raises DimensionMismatch, and
-        StoreError where the generation was built before words were indexed.
+        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. ranking: how they are weighed,
+        by default as shipped. Scores (n, k) in [-1, 1] as `prep.ranking` gives them, and rows (n, k), both padded with
+        -1; ties break by row. Raises DimensionMismatch, and StoreError where the generation was built before words
+        were indexed.
         """
         depth = max(k, CANDIDATES)
         cosines, nearest = self.search(vectors, depth)
+        ranker = Ranker(self._table.lexical, self._table.headed, ranking)
         scores = np.full((len(queries), k), -1.0, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         for at, query in enumerate(queries):
@@ -119,10 +124,12 @@ class Generation:
             by_row |= zip(
                 others, (self._table.vectors(others, self.dimension) @ vectors[at]).tolist(), strict=True
             )
-            fused = fuse(by_row, words)
-            n_found = min(k, len(fused))
-            rows[at, :n_found] = list(fused)[:n_found]
-            scores[at, :n_found] = np.clip(list(fused.values())[:n_found], -1, 1)
+            found = np.array(sorted(by_row), dtype=np.int64)
+            of_query = np.array([by_row[row] for row in found.tolist()], dtype=np.float32)
+            ranked = ranker.scores(query, found, of_query, words)
+            best = np.argsort(-ranked, kind="stable")[:k]
+            rows[at, : len(best)] = found[best]
+            scores[at, : len(best)] = ranked[best]
         return scores, rows
 
     def search_words(self, query: str, k: int) -> list[int]:

@@ -1,7 +1,7 @@
-"""Words beside vectors: BM25 over the chunks, and the fusion of both into one score.
+"""Words beside vectors: BM25 over the chunks, and where in a text the words of a question stand.
 
 A small encoder blurs names, numbers and rare words, which is what BM25 sees best; what is worded otherwise is what
-BM25 misses. Fused, they find more than either (LOG.md, "Words beside vectors").
+BM25 misses. `prep.ranking` makes one score of both.
 
 The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. Words are
 stemmed by FTS5 (Porter, which leaves other scripts alone); Chinese, Japanese and Korean runs are cut into bigrams,
@@ -12,19 +12,16 @@ Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework: BM25
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+__all__ = ["CANDIDATES", "AskedWords", "LexicalIndex", "is_unspaced", "searchable_words"]
 
-from prep.document import Floats
-
-__all__ = ["CANDIDATES", "LEXICAL_SHARE", "LexicalIndex", "fuse", "hybrid_scores", "searchable_words"]
-
-LEXICAL_SHARE = 0.2  # of a fused score; the rest is the cosine
-CANDIDATES = 100  # taken from each side, at least, before they are fused
+CANDIDATES = 100  # taken by words and by vectors, at least, before they are ranked
 _MAX_WORDS = 48  # of a query; the rarest are kept
 _COMMON = 0.3  # a word in more than this share of the rows says nothing, where rarer ones do
 _MOST_ROWS = 50_000  # nor one in more rows than these, whose scores take long to compute
@@ -35,6 +32,14 @@ _CJK_RUN = re.compile(f"[{_CJK}]+")
 _WORD = re.compile(r"\w+")
 
 
+@dataclass(frozen=True, slots=True)
+class AskedWords:
+    """The stems of a question, in order, and how rare in the index (idf, above 0) each is that it holds."""
+
+    stems: tuple[str, ...]
+    rarity: dict[str, float]
+
+
 class LexicalIndex:
     """BM25 over texts by row, for any number of threads, one search at a time."""
 
@@ -42,10 +47,10 @@ class LexicalIndex:
         """Read the tables that `create` and `add` made. The connection, open to all threads, is the index's now."""
         self._connection = connection
         self._lock = threading.Lock()
-        # FTS5 does not say how it stems a word; a table of its own, holding nothing but the query, does.
+        # FTS5 does not say how it stems a word; a table of its own, holding nothing but what is asked about, does.
         self._stems = sqlite3.connect(":memory:", check_same_thread=False)
-        self._stems.execute(f"CREATE VIRTUAL TABLE query USING fts5(words, tokenize='{_TOKENIZER}')")
-        self._stems.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(query, instance)")
+        self._stems.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='{_TOKENIZER}')")
+        self._stems.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(texts, instance)")
         (self._n_rows,) = connection.execute("SELECT count(*) FROM lexicon_docsize").fetchone()
 
     @staticmethod
@@ -90,21 +95,54 @@ class LexicalIndex:
             ).fetchall()
         return {int(row): float(score) for row, score in found}
 
+    def asked(self, query: str) -> AskedWords:
+        """Return the query's stems and how rare in the index they are."""
+        with self._lock:
+            self._hold([searchable_words(query)])
+            places = self._stems.execute("SELECT term FROM stems ORDER BY offset").fetchall()
+            stems = tuple(stem for (stem,) in places)
+            counts = self._counts(set(stems))
+        rarity = {
+            stem: math.log(1 + (self._n_rows - counts[stem] + 0.5) / (counts[stem] + 0.5))
+            for stem in dict.fromkeys(stems)
+            if stem in counts
+        }
+        return AskedWords(stems, rarity)
+
+    def places(self, texts: Sequence[str], stems: Iterable[str]) -> list[dict[int, str]]:
+        """Return where in each text (n) one of the stems stands: the number of the word → the stem."""
+        found: list[dict[int, str]] = [{} for _ in texts]
+        with self._lock:
+            self._hold([searchable_words(text) for text in texts])
+            for stem in stems:
+                for at, place in self._stems.execute("SELECT doc, offset FROM stems WHERE term = ?", (stem,)):
+                    found[at][place] = stem
+        return found
+
     def _telling_words(self, query: str) -> list[str]:
         """Return the query's words that are in the index and not in too many rows; the common ones if no other."""
         words = list(dict.fromkeys(_WORD.findall(searchable_words(query))))
-        self._stems.execute("DELETE FROM query")
-        self._stems.executemany("INSERT INTO query(rowid, words) VALUES (?, ?)", enumerate(words))
+        self._hold(words)
         stems = dict(self._stems.execute("SELECT doc, term FROM stems").fetchall())
-        counts = {
-            stem: self._connection.execute("SELECT doc FROM lexicon_terms WHERE term = ?", (stem,)).fetchone()
-            for stem in set(stems.values())
-        }
-        n_rows = {words[row]: counts[stem][0] for row, stem in stems.items() if counts[stem] is not None}
+        counts = self._counts(set(stems.values()))
+        n_rows = {words[at]: counts[stem] for at, stem in stems.items() if stem in counts}
         ordered = sorted(n_rows, key=lambda word: (n_rows[word], word))[:_MAX_WORDS]
         most = max(8, min(_COMMON * self._n_rows, _MOST_ROWS))
         rare = [word for word in ordered if n_rows[word] <= most]
         return rare or ordered[:4]
+
+    def _hold(self, texts: Sequence[str]) -> None:
+        """Put these texts, by position, where their stems are read."""
+        self._stems.execute("DELETE FROM texts")
+        self._stems.executemany("INSERT INTO texts(rowid, words) VALUES (?, ?)", enumerate(texts))
+
+    def _counts(self, stems: Iterable[str]) -> dict[str, int]:
+        """Return in how many rows each stem stands, without those in none."""
+        found = {
+            stem: self._connection.execute("SELECT doc FROM lexicon_terms WHERE term = ?", (stem,)).fetchone()
+            for stem in stems
+        }
+        return {stem: int(row[0]) for stem, row in found.items() if row is not None}
 
     def close(self) -> None:
         """Close the connection, too."""
@@ -118,31 +156,12 @@ def searchable_words(text: str) -> str:
     return _CJK_RUN.sub(_bigrams, text.lower())
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether any of the text is in a script that is cut into bigrams."""
+    return _CJK_RUN.search(text) is not None
+
+
 def _bigrams(match: re.Match[str]) -> str:
     run = match.group()
     pairs = [run[place : place + 2] for place in range(max(1, len(run) - 1))]
     return f" {' '.join(pairs)} "
-
-
-def fuse(cosines: Mapping[int, float], lexical: Mapping[int, float]) -> dict[int, float]:
-    """Return a score for each row of `cosines`, best first: its cosine and its share of the best BM25 score.
-
-    Scores lie in [-1, 1]. Rows that only `lexical` knows are left out: give their cosines too. Ties by row.
-    """
-    best = max(lexical.values(), default=0.0) or 1.0
-    scores = {
-        row: (1 - LEXICAL_SHARE) * cosine + LEXICAL_SHARE * lexical.get(row, 0.0) / best
-        for row, cosine in cosines.items()
-    }
-    return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
-
-
-def hybrid_scores(query: str, cosines: Floats, lexical: LexicalIndex) -> Floats:
-    """Return the fused score of every row, given the query's cosine with each, (n,)."""
-    words = lexical.search(query, CANDIDATES)
-    best = max(words.values(), default=0.0) or 1.0
-    scores = (1 - LEXICAL_SHARE) * cosines
-    scores[list(words)] += np.float32(LEXICAL_SHARE / best) * np.fromiter(
-        words.values(), np.float32, len(words)
-    )
-    return np.asarray(scores, dtype=np.float32)

@@ -50,7 +50,7 @@ class EpisodeLimits:
     """How much an episode may show and ask, and in which order. Sizes in characters, so that they need no tokenizer.
 
     question_last: the question stands behind the first results. score_margin: by how much a
-    passage may score less than the best new one of its search and still be shown (`prep.lexical.fuse`; 2 keeps all).
+    passage may score less than the best new one of its search and still be shown (`prep.ranking`; 2 keeps all).
     """
 
     question_last: bool = False

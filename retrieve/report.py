@@ -73,8 +73,8 @@ class Finding:
 class Source:
     """One chunk that was shown to the model, in rank order; `used` where a quote was taken from it.
 
-    `score`, in [-1, 1], is what it was found with: mostly the cosine, and its share of matching
-    words. `title` may be empty, `headings` are outermost first.
+    `score`, in [-1, 1], is what it was found with: cosine and matching words, weighed (`prep.ranking`). `title` may be
+    empty, `headings` are outermost first.
     """
 
     document_id: str

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError
-from prep.lexical import LexicalIndex, hybrid_scores
+from prep.lexical import CANDIDATES, LexicalIndex
+from prep.ranking import Headed, Ranker, Ranking
 from retrieve.report import Report
 from training.dataset import LabelledSet, Question, sample
 from training.dataset import withhold_every as mark_withheld
@@ -144,6 +145,7 @@ def evaluate_retrieval(
     evidence_k: int = 5,
     budget_tokens: int = 500,
     words: bool = True,
+    ranking: Ranking | None = None,
     limit: int | None = None,
     label: str | None = None,
     progress: bool = False,
@@ -152,11 +154,12 @@ def evaluate_retrieval(
 
     The documents of the evidence are the relevant ones (gain 1). k: where recall of documents is cut;
     evidence_k, budget_tokens: how many chunks, or how many tokens of the best chunks (as the system counts
-    them, headers included), count for evidence. words, limit, label, errors: as in `evaluate_chunking`.
+    them, headers included), count for evidence. ranking: how vectors and words are weighed, by default as shipped.
+    words, limit, label, errors: as in `evaluate_chunking`.
     """
     _check_positive(k=k, evidence_k=evidence_k, budget_tokens=budget_tokens)
     questions = _with_evidence(dataset, limit)
-    pool = _Pool(dataset, prep, words, progress)
+    pool = _Pool(dataset, prep, words, progress, ranking)
     rows = []
     for question, ranked, scores in pool.search(questions, None, "retrieval", progress):
         relevant = {span.document_id: 1 for span in question.evidence}
@@ -363,7 +366,14 @@ def _compare_scores(
 class _Pool:
     """All indexed chunks of a set's documents with their vectors, for exact search."""
 
-    def __init__(self, dataset: LabelledSet, prep: Preparer, words: bool, progress: bool) -> None:
+    def __init__(
+        self,
+        dataset: LabelledSet,
+        prep: Preparer,
+        words: bool,
+        progress: bool,
+        ranking: Ranking | None = None,
+    ) -> None:
         if not dataset.documents:
             raise DataError(f"the set {dataset.name!r} has no documents")
         prepared: dict[str, list[Chunk]] = {}
@@ -376,13 +386,13 @@ class _Pool:
         self.spans: list[Span] = []
         self.n_tokens: list[int] = []
         vectors: list[Floats] = []
-        texts: list[str] = []
+        headed: list[Headed] = []
         document_numbers: list[int] = []
         self.document_ids = list(dataset.documents)
         for number, document_id in enumerate(self.document_ids):
             title = dataset.documents[document_id].title
             for chunk in prepared.get(document_id, ()):
-                texts.append(" ".join((title, *chunk.headings, chunk.text)))
+                headed.append((" ".join((title, *chunk.headings)), chunk.text))
                 self.spans.append(Span(document_id, chunk.start, chunk.end))
                 self.n_tokens.append(chunk.n_tokens)
                 vectors.append(chunk.vector)
@@ -392,7 +402,9 @@ class _Pool:
         self._vectors = np.stack(vectors)
         self._document_numbers = np.array(document_numbers, dtype=np.int64)
         self._encode = prep.encode_queries
-        self._lexical = LexicalIndex.build(texts) if words else None
+        self._lexical = LexicalIndex.build([" ".join(parts) for parts in headed]) if words else None
+        self._headed = headed
+        self._ranking = ranking
 
     @property
     def mean_tokens(self) -> float:
@@ -405,12 +417,18 @@ class _Pool:
         with tqdm(total=len(questions), desc=what, unit="question", disable=not progress) as bar:
             for start in range(0, len(questions), _BLOCK_QUESTIONS):
                 block = questions[start : start + _BLOCK_QUESTIONS]
-                scores = self._encode([question.question for question in block]) @ self._vectors.T
-                for question, of_question in zip(block, scores, strict=True):
-                    if self._lexical is not None:
-                        of_question = hybrid_scores(question.question, of_question, self._lexical)
+                cosines = self._encode([question.question for question in block]) @ self._vectors.T
+                for question, scores in zip(block, cosines, strict=True):
+                    of_question = self._with_words(question.question, scores)
                     yield question, _best(of_question, k), of_question
                     bar.update()
+
+    def _with_words(self, query: str, cosines: Floats) -> Floats:
+        if self._lexical is None:
+            return cosines
+        ranker = Ranker(self._lexical, lambda rows: [self._headed[row] for row in rows], self._ranking)
+        words = self._lexical.search(query, CANDIDATES)
+        return ranker.scores(query, np.arange(len(cosines)), cosines, words)
 
     def best_of_documents(self, scores: Floats) -> dict[str, float]:
         """Return the best score of each document that has chunks."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from prep.document import Document, Floats
 from prep.errors import ConfigError
 from prep.ingest import Preparer
-from prep.lexical import LexicalIndex, hybrid_scores
+from prep.lexical import CANDIDATES, LexicalIndex
+from prep.ranking import Headed, Ranker, Ranking
 from retrieve.episode import Passage
 
 __all__ = ["PassagePool"]
@@ -27,22 +29,28 @@ class _PrepModel(Preparer, _QueryEncoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassagePool:
-    """Passages with their vectors (n, d) and words, searched exactly. encoder: gives questions vectors like theirs."""
+    """Passages with their vectors (n, d) and words, searched exactly. encoder: gives questions vectors like theirs.
+
+    ranking: how vectors and words are weighed, by default as shipped.
+    """
 
     passages: list[Passage]
     vectors: Floats
     encoder: _QueryEncoder
+    ranking: Ranking | None = None
     lexical: LexicalIndex = field(init=False, repr=False)
     _by_document: dict[str, list[Passage]] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        texts = [" ".join((passage.title, *passage.headings, passage.text)) for passage in self.passages]
+        texts = [" ".join(headed) for headed in self._headed(range(len(self.passages)))]
         object.__setattr__(self, "lexical", LexicalIndex.build(texts))
         for passage in self.passages:
             self._by_document.setdefault(passage.document_id, []).append(passage)
 
     @classmethod
-    def build(cls, documents: Iterable[Document], models: Sequence[_PrepModel]) -> PassagePool:
+    def build(
+        cls, documents: Iterable[Document], models: Sequence[_PrepModel], *, progress: bool = False
+    ) -> PassagePool:
         """Prepare `documents`, dealt out to `models` in turn; boilerplate is left out.
 
         models: one prep version at one target size or several, for the retrieve model must read whatever sizes a
@@ -53,11 +61,13 @@ class PassagePool:
         order = list(documents)
         passages: list[Passage] = []
         vectors: list[Floats] = []
-        for turn, model in enumerate(models):
-            for document, chunks in model.prepare_many(order[turn :: len(models)]):
-                kept = [chunk for chunk in chunks if chunk.role != "boilerplate"]
-                passages += [Passage.of(chunk, document.title, 0.0) for chunk in kept]
-                vectors += [chunk.vector for chunk in kept]
+        with tqdm(total=len(order), desc="prepare", unit="doc", disable=not progress) as bar:
+            for turn, model in enumerate(models):
+                for document, chunks in model.prepare_many(order[turn :: len(models)]):
+                    kept = [chunk for chunk in chunks if chunk.role != "boilerplate"]
+                    passages += [Passage.of(chunk, document.title, 0.0) for chunk in kept]
+                    vectors += [chunk.vector for chunk in kept]
+                    bar.update()
         found = np.stack(vectors) if vectors else np.zeros((0, models[0].dimension), dtype=np.float32)
         return cls(passages, found, models[0])
 
@@ -70,8 +80,23 @@ class PassagePool:
         if not queries:
             return []
         cosines = self.encoder.encode_queries(queries) @ self.vectors.T
+        ranker, rows = self._ranker(), np.arange(len(self.passages))
         found = []
         for query, of_query in zip(queries, cosines, strict=True):
-            scores = hybrid_scores(query, of_query, self.lexical)
+            scores = ranker.scores(query, rows, of_query, self.lexical.search(query, CANDIDATES))
             found.append([self.passages[row] for row in np.argsort(-scores, kind="stable")[:k]])
         return found
+
+    def candidates(self, query: str) -> tuple[list[Passage], Floats]:
+        """Return the passages (n) that the ranking reads for this query, and their features (n, 5)."""
+        cosines = self.vectors @ self.encoder.encode_queries([query])[0]
+        words = self.lexical.search(query, CANDIDATES)
+        rows, features = self._ranker().features(query, np.arange(len(self.passages)), cosines, words)
+        return [self.passages[row] for row in rows], features
+
+    def _ranker(self) -> Ranker:
+        return Ranker(self.lexical, self._headed, self.ranking)
+
+    def _headed(self, rows: Sequence[int]) -> list[Headed]:
+        passages = (self.passages[row] for row in rows)
+        return [(" ".join((passage.title, *passage.headings)), passage.text) for passage in passages]

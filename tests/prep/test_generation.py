@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from prep.document import Chunk, Document
 from prep.errors import ChecksumMismatch, DimensionMismatch, StoreError, VersionMismatch
 from prep.generation import Generation, GenerationWriter
-from prep.lexical import LexicalIndex, hybrid_scores
+from prep.lexical import CANDIDATES, LexicalIndex
 from prep.manifest import write_manifest
+from prep.ranking import Ranker
 
 DOCUMENTS = [
     Document("first", "First", "# Top\nalpha beta\n~menu\ngamma delta\n", "first.md"),
@@ -80,11 +81,13 @@ def test_a_hybrid_search_is_brute_force_over_cosines_and_words(tmp_path: Path) -
     with Generation(write(tmp_path, documents)) as generation:
         scores, rows = generation.search_hybrid(queries, vectors, 7)
         chunks = generation.chunks(range(len(documents) * 4))
-        texts = [f"{generation.title(chunk.document_id)} {chunk.text}" for chunk in chunks]
-        lexical = LexicalIndex.build(texts)
+        headed = [(generation.title(chunk.document_id), chunk.text) for chunk in chunks]
+        lexical = LexicalIndex.build([" ".join(parts) for parts in headed])
+        ranker = Ranker(lexical, lambda rows: [headed[row] for row in rows])
         for at, query in enumerate(queries):
             cosines = np.stack([chunk.vector for chunk in chunks]) @ vectors[at]
-            expected = hybrid_scores(query, cosines, lexical)
+            words = lexical.search(query, CANDIDATES)
+            expected = ranker.scores(query, np.arange(len(chunks)), cosines, words)
             order = np.argsort(-expected, kind="stable")[:7]
             np.testing.assert_allclose(scores[at], expected[order], atol=1e-5)
             np.testing.assert_allclose(expected[rows[at]], expected[order], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Words beside vectors: BM25 against an independent computation, and the fusion."""
+"""Words beside vectors: BM25 against an independent computation, and where words stand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import sqlite3
 import threading
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prep.lexical import LEXICAL_SHARE, LexicalIndex, fuse, hybrid_scores, searchable_words
+from prep.lexical import LexicalIndex, is_unspaced, searchable_words
 
 TEXTS = [
     "alpha beta gamma",
@@ -109,21 +108,28 @@ def test_a_closed_index_is_closed() -> None:
         index.search("alpha", 1)
 
 
-def test_fusion_is_cosine_and_share_of_the_best() -> None:
-    fused = fuse({3: 0.5, 1: 0.4, 2: 0.5}, {1: 8.0, 2: 2.0})
-    share = LEXICAL_SHARE
-    assert fused == pytest.approx(
-        {1: (1 - share) * 0.4 + share, 2: (1 - share) * 0.5 + share / 4, 3: (1 - share) * 0.5}
+def test_what_is_asked_is_known_by_its_stems_and_how_rare_they_are() -> None:
+    asked = LexicalIndex.build(TEXTS).asked("Alphas, words: ALPHA nowhere")
+    assert asked.stems == ("alpha", "word", "alpha", "nowher")
+    n = len(TEXTS)
+    assert asked.rarity == pytest.approx(
+        {"alpha": math.log(1 + (n - 2 + 0.5) / 2.5), "word": math.log(1 + (n - 9 + 0.5) / 9.5)}
     )
-    assert list(fused) == [1, 2, 3]
-    assert list(fuse({5: 0.1, 4: 0.1}, {})) == [4, 5]
+    assert LexicalIndex.build(TEXTS).asked("").stems == ()
 
 
-def test_both_ways_to_fuse_agree() -> None:
+def test_places_are_the_numbers_of_the_words() -> None:
     index = LexicalIndex.build(TEXTS)
-    cosines = np.random.default_rng(0).uniform(-1, 1, len(TEXTS)).astype(np.float32)
-    before = cosines.copy()
-    scores = hybrid_scores("alpha theta", cosines, index)
-    fused = fuse(dict(enumerate(cosines.tolist())), index.search("alpha theta", 100))
-    assert np.array_equal(cosines, before)
-    assert {row: float(score) for row, score in enumerate(scores)} == pytest.approx(fused, abs=1e-6)
+    texts = ["An alpha, a beta; alphas!", "", "nothing of it", "beta"]
+    assert index.places(texts, ["alpha", "beta"]) == [
+        {1: "alpha", 3: "beta", 4: "alpha"},
+        {},
+        {},
+        {0: "beta"},
+    ]
+    assert index.places(["中文檢索"], index.asked("檢索").stems) == [{2: "檢索"}]
+
+
+@pytest.mark.parametrize(("text", "unspaced"), [("檢索 of it", True), ("서울", True), ("Käse 12", False), ("", False)])
+def test_scripts_that_are_cut_into_bigrams_are_known(text: str, unspaced: bool) -> None:
+    assert is_unspaced(text) is unspaced

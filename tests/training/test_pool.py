@@ -9,8 +9,9 @@ from fixture_prep import LinePrep
 
 from prep.document import Document
 from prep.errors import ConfigError
-from prep.lexical import hybrid_scores
+from prep.lexical import CANDIDATES
 from prep.model import PrepModel
+from prep.ranking import Ranker
 from prep.segment import ChunkLimits
 from prep.settings import PrepConfig
 from training.pool import PassagePool
@@ -30,7 +31,10 @@ def pool() -> PassagePool:
 def test_a_search_ranks_by_cosine_and_words_and_breaks_ties_by_position(pool: PassagePool) -> None:
     (found,) = pool.search(["honey"], 100)
     cosines = pool.vectors @ pool.encoder.encode_queries(["honey"])[0]
-    scores = hybrid_scores("honey", cosines, pool.lexical)
+    headed = [(" ".join((p.title, *p.headings)), p.text) for p in pool.passages]
+    ranker = Ranker(pool.lexical, lambda rows: [headed[row] for row in rows])
+    words = pool.lexical.search("honey", CANDIDATES)
+    scores = ranker.scores("honey", np.arange(len(headed)), cosines, words)
     assert found == [
         pool.passages[row] for row in sorted(range(len(scores)), key=lambda row: (-scores[row], row))
     ]
