@@ -49,7 +49,9 @@ class LexicalIndex:
         self._lock = threading.Lock()
         # FTS5 does not say how it stems a word; a table of its own, holding nothing but what is asked about, does.
         self._stems = sqlite3.connect(":memory:", check_same_thread=False)
-        self._stems.execute(f"CREATE VIRTUAL TABLE texts USING fts5(words, tokenize='{_TOKENIZER}')")
+        self._stems.execute(
+            f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{_TOKENIZER}')"
+        )
         self._stems.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(texts, instance)")
         (self._n_rows,) = connection.execute("SELECT count(*) FROM lexicon_docsize").fetchone()
 
@@ -133,7 +135,7 @@ class LexicalIndex:
 
     def _hold(self, texts: Sequence[str]) -> None:
         """Put these texts, by position, where their stems are read."""
-        self._stems.execute("DELETE FROM texts")
+        self._stems.execute("INSERT INTO texts(texts) VALUES ('delete-all')")
         self._stems.executemany("INSERT INTO texts(rowid, words) VALUES (?, ?)", enumerate(texts))
 
     def _counts(self, stems: Iterable[str]) -> dict[str, int]:

@@ -142,7 +142,8 @@ class Ranker:
             texts += [header, *(text[start:end] for start, end in split_sentences(text))]
             edges.append(len(texts))
         places = self._lexical.places(texts, asked.rarity)
-        said = [_said_of(asked, places[start:end]) for start, end in pairwise(edges)]
+        pairs = _telling_pairs(asked)
+        said = [_said_of(asked.rarity, pairs, places[start:end]) for start, end in pairwise(edges)]
         return np.array(said, dtype=np.float32).reshape(-1, 3)
 
 
@@ -155,23 +156,34 @@ def _shares(rows: Ints, words: Mapping[int, float]) -> Floats:
     return shares
 
 
-def _said_of(asked: AskedWords, places: Sequence[Mapping[int, str]]) -> tuple[float, float, float]:
-    """Return how much of what is asked stands at the places in a chunk's header, the first, and its sentences."""
+def _telling_pairs(asked: AskedWords) -> dict[tuple[str, str], float]:
+    """Return the neighbours among what is asked that the index holds and that are not both common, and their weight."""
     rarity = asked.rarity
+    pairs = [pair for pair in pairwise(asked.stems) if pair[0] in rarity and pair[1] in rarity]
+    weights = {(first, second): rarity[first] + rarity[second] for first, second in pairs}
+    return {pair: weight for pair, weight in weights.items() if weight > _COMMON_PAIR}
+
+
+def _said_of(
+    rarity: Mapping[str, float], pairs: Mapping[tuple[str, str], float], places: Sequence[Mapping[int, str]]
+) -> tuple[float, float, float]:
+    """Return how much of the words and the pairs stands at the places in a chunk's header, the first, and sentences."""
     if not rarity:
         return 0.0, 0.0, 0.0
-    whole = sum(rarity.values())
     header = set(places[0].values())
-    said = [header | set(of_sentence.values()) for of_sentence in places]
-    anywhere = _sum_of(rarity, set().union(*said))
-    together = max(_sum_of(rarity, stems) for stems in said)
-    pairs = {pair: sum(rarity.get(stem, 0.0) for stem in pair) for pair in pairwise(asked.stems)}
-    telling = {pair: weight for pair, weight in pairs.items() if weight > _COMMON_PAIR and rarity.keys() >= set(pair)}
+    said = [header | set(of_one.values()) for of_one in places]
     standing = {
-        (stem, of_one[place + 1]) for of_one in places for place, stem in of_one.items() if place + 1 in of_one
+        (stem, of_one[place + 1])
+        for of_one in places
+        for place, stem in of_one.items()
+        if place + 1 in of_one
     }
-    neighbours = _sum_of(telling, standing) / (sum(telling.values()) or 1.0)
-    return anywhere / whole, together / whole, neighbours
+    whole = sum(rarity.values())
+    return (
+        _sum_of(rarity, set().union(*said)) / whole,
+        max(_sum_of(rarity, stems) for stems in said) / whole,
+        _sum_of(pairs, standing) / (sum(pairs.values()) or 1.0),
+    )
 
 
 def _sum_of(weights: Mapping[K, float], kept: AbstractSet[K]) -> float:

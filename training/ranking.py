@@ -4,9 +4,9 @@
 
 Every question's candidates are the chunks that the ranking reads. The loss is the cross entropy between a softmax over
 their scores and the evidence that each holds (listwise, as ListNet: Cao et al. 2007), so the weights are the best
-linear ones, not a choice among some. Questions with blanks between words and those without train weights of their own. Sets
-weigh by the root of how many questions they have, so that a large one does not decide alone. The held-out articles of
-new_wiki are left out.
+linear ones, not a choice among some. Questions with blanks between words and those without train weights of their own.
+Sets weigh by the root of how many questions they have, so that a large one does not decide alone. What is held out of a
+set (`training.mixture`) is left out here, too.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def fit_weights(sets: Sequence[Sequence[RankingExample]]) -> RankingWeights:
         held[at, :n] = torch.from_numpy(one.held / one.held.sum())
         there[at, :n] = True
     weighs = torch.tensor([weight for _, weight in examples])
-    # Weights are exponentials, so none is negative; their sum is the softmax's temperature, which search has no use for.
+    # Weights are exponentials, so none is negative; their sum is the softmax's temperature: search has no use for it.
     logs = torch.full((len(FEATURES),), 1.0, requires_grad=True)
     optimiser = torch.optim.LBFGS([logs], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
@@ -93,10 +93,10 @@ def fit_weights(sets: Sequence[Sequence[RankingExample]]) -> RankingWeights:
         optimiser.zero_grad()
         scores = (features @ logs.exp()).masked_fill(~there, -1e9)
         mean = -(weighs * (held * torch.log_softmax(scores, dim=1)).sum(1)).sum() / weighs.sum()
-        mean.backward()
+        mean.backward()  # type: ignore[no-untyped-call]
         return mean
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     return _rounded(logs.detach().exp().double().numpy())
 
 

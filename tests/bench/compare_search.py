@@ -67,14 +67,19 @@ def measure(dataset: LabelledSet, prepared: Prepared, trained: Ranking, limit: i
         "trained": trained,
     }
     for k in (1, 2, 3, 5):
-        results = [evaluate_retrieval(dataset, prepared, evidence_k=k, words=False, limit=limit, label="vectors")]
+        results = [
+            evaluate_retrieval(dataset, prepared, evidence_k=k, words=False, limit=limit, label="vectors")
+        ]
         results += [
             evaluate_retrieval(dataset, prepared, evidence_k=k, ranking=ranking, limit=limit, label=label)
             for label, ranking in rankings.items()
         ]
         print(format_table(results), flush=True)
         for metric in ("evidence_recall", "ndcg_at_10"):
-            print(f"{metric}, k={k}, trained less fixed: {compare(results[-2], results[-1], metric)}", flush=True)
+            print(
+                f"{metric}, k={k}, trained less fixed: {compare(results[-2], results[-1], metric)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

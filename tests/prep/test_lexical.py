@@ -130,6 +130,8 @@ def test_places_are_the_numbers_of_the_words() -> None:
     assert index.places(["中文檢索"], index.asked("檢索").stems) == [{2: "檢索"}]
 
 
-@pytest.mark.parametrize(("text", "unspaced"), [("檢索 of it", True), ("서울", True), ("Käse 12", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "unspaced"), [("檢索 of it", True), ("서울", True), ("Käse 12", False), ("", False)]
+)
 def test_scripts_that_are_cut_into_bigrams_are_known(text: str, unspaced: bool) -> None:
     assert is_unspaced(text) is unspaced

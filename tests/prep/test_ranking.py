@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,12 +49,10 @@ def by_hand(query: str, chunks: list[Headed]) -> list[tuple[float, float, float]
     bags = [set(cut(f"{header} {text}")) for header, text in chunks]
     asked = cut(query)
     count = {word: sum(word in bag for bag in bags) for word in asked}
-    rarity = {
-        word: math.log(1 + (len(chunks) - n + 0.5) / (n + 0.5)) for word, n in count.items() if n
-    }
+    rarity = {word: math.log(1 + (len(chunks) - n + 0.5) / (n + 0.5)) for word, n in count.items() if n}
     pairs = {
         pair
-        for pair in zip(asked, asked[1:], strict=False)
+        for pair in pairwise(asked)
         if pair[0] in rarity and pair[1] in rarity and rarity[pair[0]] + rarity[pair[1]] > 2
     }
     weigh = {pair: rarity[pair[0]] + rarity[pair[1]] for pair in pairs}
@@ -64,7 +63,7 @@ def by_hand(query: str, chunks: list[Headed]) -> list[tuple[float, float, float]
         together = max(
             sum(weight for word, weight in rarity.items() if word in [*parts[0], *part]) for part in parts
         )
-        standing = {pair for part in parts for pair in zip(part, part[1:], strict=False)}
+        standing = {pair for part in parts for pair in pairwise(part)}
         neighbours = sum(weight for pair, weight in weigh.items() if pair in standing)
         whole = sum(rarity.values()) or 1
         found.append((said / whole, together / whole, neighbours / (sum(weigh.values()) or 1)))
