@@ -37,7 +37,7 @@ from prep.manifest import (
     verify_folder,
     write_manifest,
 )
-from prep.ranking import Ranker, Ranking
+from prep.ranking import Ranker
 
 __all__ = ["TEMPORARY_PREFIX", "Generation", "GenerationWriter", "hold_unused"]
 
@@ -102,19 +102,16 @@ class Generation:
         """
         return self._index.search(queries, k)
 
-    def search_hybrid(
-        self, queries: Sequence[str], vectors: Floats, k: int, *, ranking: Ranking | None = None
-    ) -> tuple[Floats, Ints]:
+    def search_hybrid(self, queries: Sequence[str], vectors: Floats, k: int) -> tuple[Floats, Ints]:
         """Return the k best chunks for each query by vector and words together, best first.
 
-        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. ranking: how they are weighed,
-        by default as shipped. Scores (n, k) in [-1, 1] as `prep.ranking` gives them, and rows (n, k), both padded with
-        -1; ties break by row. Raises DimensionMismatch, and StoreError where the generation was built before words
-        were indexed.
+        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. Scores (n, k) in [-1, 1] as
+        `prep.ranking` gives them, and rows (n, k), both padded with -1; ties break by row. Raises DimensionMismatch,
+        and StoreError where the generation was built before words were indexed.
         """
         depth = max(k, CANDIDATES)
         cosines, nearest = self.search(vectors, depth)
-        ranker = Ranker(self._table.lexical, self._table.headed, ranking)
+        ranker = Ranker(self._table.lexical, self._table.headed)
         scores = np.full((len(queries), k), -1.0, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         for at, query in enumerate(queries):

@@ -110,22 +110,21 @@ class Ranker:
         first (`LexicalIndex.search`). Rows that are not read rank behind those that are, by cosine and words.
         """
         weights = self._ranking.of(query).values()
-        near = np.stack([cosines, _shares(rows, words)], axis=1)
-        scores = near @ weights[:2]
+        scores: Floats = _near(rows, cosines, words) @ weights[:2]
         best = self._candidates(rows, cosines, words)
         scores[best] += self._said(query, rows[best]) @ weights[2:]
         rest = np.setdiff1d(np.arange(len(rows)), best)
         if rest.size:
             scores[rest] += min(0.0, float(scores[best].min() - scores[rest].max()))
-        return np.clip(scores, -1, 1)
+        return scores.clip(-1, 1)
 
     def features(
         self, query: str, rows: Ints, cosines: Floats, words: Mapping[int, float]
     ) -> tuple[Ints, Floats]:
         """Return the rows that are read, (m,), and their features, (m, 5): what the weights are trained on."""
         best = self._candidates(rows, cosines, words)
-        near = np.stack([cosines, _shares(rows, words)], axis=1)
-        return rows[best], np.concatenate([near[best], self._said(query, rows[best])], axis=1)
+        near = _near(rows, cosines, words)[best]
+        return rows[best], np.concatenate([near, self._said(query, rows[best])], axis=1)
 
     def _candidates(self, rows: Ints, cosines: Floats, words: Mapping[int, float]) -> Ints:
         """Return the places in `rows` of the chunks to read."""
@@ -147,13 +146,13 @@ class Ranker:
         return np.array(said, dtype=np.float32).reshape(-1, 3)
 
 
-def _shares(rows: Ints, words: Mapping[int, float]) -> Floats:
-    """Return each row's part of the best BM25 score, (n,)."""
+def _near(rows: Ints, cosines: Floats, words: Mapping[int, float]) -> Floats:
+    """Return the features that need no text, (n, 2): cosine, and BM25 as a share of the best."""
     shares = np.zeros(len(rows), dtype=np.float32)
     if words:
         found = np.fromiter(words.values(), np.float32, len(words))
         shares[np.searchsorted(rows, np.array(list(words), dtype=np.int64))] = found / found.max()
-    return shares
+    return np.stack([cosines, shares], axis=1)
 
 
 def _telling_pairs(asked: AskedWords) -> dict[tuple[str, str], float]:

@@ -13,7 +13,7 @@ from prep.document import Document, Floats
 from prep.errors import ConfigError
 from prep.ingest import Preparer
 from prep.lexical import CANDIDATES, LexicalIndex
-from prep.ranking import Headed, Ranker, Ranking
+from prep.ranking import Headed, Ranker
 from retrieve.episode import Passage
 
 __all__ = ["PassagePool"]
@@ -29,15 +29,11 @@ class _PrepModel(Preparer, _QueryEncoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassagePool:
-    """Passages with their vectors (n, d) and words, searched exactly. encoder: gives questions vectors like theirs.
-
-    ranking: how vectors and words are weighed, by default as shipped.
-    """
+    """Passages with their vectors (n, d) and words, searched exactly. encoder: gives questions vectors like theirs."""
 
     passages: list[Passage]
     vectors: Floats
     encoder: _QueryEncoder
-    ranking: Ranking | None = None
     lexical: LexicalIndex = field(init=False, repr=False)
     _by_document: dict[str, list[Passage]] = field(init=False, default_factory=dict, repr=False)
 
@@ -95,7 +91,7 @@ class PassagePool:
         return [self.passages[row] for row in rows], features
 
     def _ranker(self) -> Ranker:
-        return Ranker(self.lexical, self._headed, self.ranking)
+        return Ranker(self.lexical, self._headed)
 
     def _headed(self, rows: Sequence[int]) -> list[Headed]:
         passages = (self.passages[row] for row in rows)
