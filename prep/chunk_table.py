@@ -19,7 +19,7 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats
 from prep.errors import StoreError
-from prep.lexical import LexicalIndex
+from prep.lexical import LexicalIndex, header_of
 
 __all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
 
@@ -79,7 +79,8 @@ class ChunkTableWriter:
         for chunk in chunks:
             indexed = chunk.role != "boilerplate"
             if indexed:
-                words.append((self.n_indexed, " ".join((document.title, *chunk.headings, chunk.text))))
+                header = header_of(document.title, chunk.headings)
+                words.append((self.n_indexed, f"{header} {chunk.text}"))
             rows.append(
                 (
                     self.n_chunks + len(rows),
@@ -208,7 +209,7 @@ class ChunkTable:
         Raises StoreError for an unknown row.
         """
         return [
-            (" ".join((title, *json.loads(headings))), text)
+            (header_of(title, json.loads(headings)), text)
             for title, headings, text in self._at(rows, "documents.title, chunks.headings, chunks.text")
         ]
 

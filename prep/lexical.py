@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CANDIDATES", "AskedWords", "LexicalIndex", "is_unspaced", "searchable_words"]
+__all__ = ["CANDIDATES", "AskedWords", "LexicalIndex", "header_of", "is_unspaced", "searchable_words"]
 
 CANDIDATES = 100  # taken by words and by vectors, at least, before they are ranked
 _MAX_WORDS = 48  # of a query; the rarest are kept
@@ -151,6 +151,11 @@ class LexicalIndex:
         with self._lock:
             self._stems.close()
             self._connection.close()
+
+
+def header_of(title: str, headings: Sequence[str]) -> str:
+    """Return what stands before a chunk's text where its words are indexed and read."""
+    return " ".join((title, *headings))
 
 
 def searchable_words(text: str) -> str:

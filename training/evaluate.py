@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError
-from prep.lexical import CANDIDATES, LexicalIndex
+from prep.lexical import CANDIDATES, LexicalIndex, header_of
 from prep.ranking import Headed, Ranker, Ranking
 from retrieve.report import Report
 from training.dataset import LabelledSet, Question, sample
@@ -392,7 +392,7 @@ class _Pool:
         for number, document_id in enumerate(self.document_ids):
             title = dataset.documents[document_id].title
             for chunk in prepared.get(document_id, ()):
-                headed.append((" ".join((title, *chunk.headings)), chunk.text))
+                headed.append((header_of(title, chunk.headings), chunk.text))
                 self.spans.append(Span(document_id, chunk.start, chunk.end))
                 self.n_tokens.append(chunk.n_tokens)
                 vectors.append(chunk.vector)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from prep.document import Document, Floats
 from prep.errors import ConfigError
 from prep.ingest import Preparer
-from prep.lexical import CANDIDATES, LexicalIndex
+from prep.lexical import CANDIDATES, LexicalIndex, header_of
 from prep.ranking import Headed, Ranker
 from retrieve.episode import Passage
 
@@ -95,4 +95,4 @@ class PassagePool:
 
     def _headed(self, rows: Sequence[int]) -> list[Headed]:
         passages = (self.passages[row] for row in rows)
-        return [(" ".join((passage.title, *passage.headings)), passage.text) for passage in passages]
+        return [(header_of(passage.title, passage.headings), passage.text) for passage in passages]

@@ -49,8 +49,10 @@ class RankingExample:
 def ranking_examples(
     dataset: LabelledSet, prep: PrepModel, *, progress: bool = False
 ) -> list[RankingExample]:
-    """Return the examples of a set's questions, searched among all its documents; those whose evidence is not found
-    have none."""
+    """Return the examples of a set's questions, searched among all its documents.
+
+    Questions whose evidence is not among the candidates have none.
+    """
     pool = PassagePool.build(dataset.documents.values(), [prep], progress=progress)
     examples = []
     for question in tqdm(dataset.questions, dataset.name, disable=not progress):
