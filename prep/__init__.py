@@ -8,9 +8,9 @@ from prep.document import ROLES, Chunk, Document, Rejected, Span
 
 if TYPE_CHECKING:
     from prep.ingest import IngestReport
-    from prep.model import PrepModel
-    from prep.readers import read_documents
-    from prep.workspace import Workspace
+    from prep.model.prep_model import PrepModel
+    from prep.parsing.readers import read_documents
+    from prep.store.workspace import Workspace
 
 __all__ = [
     "ROLES",
@@ -26,9 +26,9 @@ __all__ = [
 
 _LAZY = {
     "IngestReport": "prep.ingest",
-    "PrepModel": "prep.model",
-    "Workspace": "prep.workspace",
-    "read_documents": "prep.readers",
+    "PrepModel": "prep.model.prep_model",
+    "Workspace": "prep.store.workspace",
+    "read_documents": "prep.parsing.readers",
 }
 
 

@@ -2,8 +2,8 @@
 
 Documents stream through the prep model in bounded batches; those that did not change since the current
 generation are copied from it with their vectors. Whatever could not be read is kept as `Rejected` rows in
-the report and in the manifest. Reading files is left to `prep.readers`, writing and swapping to
-`prep.generation` and `prep.workspace`. Killed at any point, it leaves the previous generation serving.
+the report and in the manifest. Reading files is left to `prep.parsing.readers`, writing and swapping to
+`prep.store.generation` and `prep.store.workspace`. Killed at any point, it leaves the previous generation serving.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Protocol, TypeAlias
 from tqdm import tqdm
 
 from prep.checks import check_counts
-from prep.chunk_table import TABLE_FORMAT
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
-from prep.generation import Generation, GenerationWriter
-from prep.index import IndexSettings
-from prep.kill_points import reached
+from prep.fault_injection import reached
 from prep.manifest import json_digest
-from prep.workspace import Workspace
+from prep.store.chunk_table import TABLE_FORMAT
+from prep.store.generation import Generation, GenerationWriter
+from prep.store.vector_index import IndexSettings
+from prep.store.workspace import Workspace
 
 __all__ = ["IngestReport", "IngestSettings", "Preparer", "content_hash", "ingest"]
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Preparer(Protocol):
-    """What ingest needs of a prep model; `prep.model.PrepModel` is one."""
+    """What ingest needs of a prep model; `prep.model.prep_model.PrepModel` is one."""
 
     @property
     def version(self) -> str: ...
@@ -116,7 +116,7 @@ def ingest(
 ) -> IngestReport:
     """Make a new generation of the documents and make it current.
 
-    paths: files, folders or patterns for `prep.readers.read_documents`, or documents as they are. With
+    paths: files, folders or patterns for `prep.parsing.readers.read_documents`, or documents as they are. With
     remove_missing=False the documents of the current generation that are not among them stay, after them.
     Where nothing changed, the current generation stays and no new one is made. Rows keep the order of the
     documents, so an ingest of changes gives what an ingest of everything would.
@@ -257,7 +257,7 @@ def _documents(paths: Paths | Iterable[Document | Rejected]) -> Iterator[Documen
         return
     rest = itertools.chain([first], rows)
     if isinstance(first, str | Path):
-        from prep.readers import read_documents
+        from prep.parsing.readers import read_documents
 
         yield from read_documents(*(row for row in rest if isinstance(row, str | Path)))
         return

@@ -2,7 +2,7 @@
 
 A folder is complete when its `manifest.json` is there and every file matches it. FAISS and safetensors load
 flipped bits without a word, so whoever loads a file calls `verify_folder` first. What else the manifest says
-is left to who writes it (`prep.generation`, the model folders).
+is left to who writes it (`prep.store.generation`, the model folders).
 """
 
 from __future__ import annotations

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retrieve.experience import ExperienceLog
+    from retrieve.experience.log import ExperienceLog
     from retrieve.model import RetrieveModel
-    from retrieve.report import Finding, Quote, Report, Source, Usage
+    from retrieve.report.data import Finding, Quote, Report, Source, Usage
     from retrieve.researcher import Researcher
 
 __all__ = ["ExperienceLog", "Finding", "Quote", "Report", "Researcher", "RetrieveModel", "Source", "Usage"]
 
 _LAZY = {
-    "ExperienceLog": "retrieve.experience",
-    "Finding": "retrieve.report",
-    "Quote": "retrieve.report",
-    "Report": "retrieve.report",
+    "ExperienceLog": "retrieve.experience.log",
+    "Finding": "retrieve.report.data",
+    "Quote": "retrieve.report.data",
+    "Report": "retrieve.report.data",
     "Researcher": "retrieve.researcher",
     "RetrieveModel": "retrieve.model",
-    "Source": "retrieve.report",
-    "Usage": "retrieve.report",
+    "Source": "retrieve.report.data",
+    "Usage": "retrieve.report.data",
 }
 
 

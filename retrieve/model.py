@@ -1,7 +1,7 @@
 """A version of the retrieve model: the base, an adapter, and how to serve it.
 
 A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics); with
-`backwards.safetensors`, too, where it tells its episodes backwards (`retrieve.teller`).
+`backwards.safetensors`, too, where it tells its episodes backwards (`retrieve.decoding.channel_model`).
 The base alone can be served too, for comparison (`RetrieveModel.untrained`).
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 
 from prep.errors import WeightsError
 from prep.manifest import file_digest
-from retrieve.base import EMBEDDED_SHA256, compute_dtype, load_base
-from retrieve.comparing import Comparing
-from retrieve.decoding import Decoder
-from retrieve.episode import EpisodeLimits
-from retrieve.grammar import ActionLimits
+from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.reranking import Comparing
+from retrieve.episode.episode import EpisodeLimits
+from retrieve.episode.grammar import ActionLimits
+from retrieve.lm.base import EMBEDDED_SHA256, compute_dtype, load_base
 
 __all__ = [
     "RetrieveModel",
@@ -38,12 +38,13 @@ _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """What a version is served with. Offsets: see `retrieve.decoding.Decoder`; they are tuned, see the card.
+    """What a version is served with. Offsets: see `retrieve.decoding.decoder.Decoder`; they are tuned, see the card.
 
     none_offset_again: where given, none is reported only after another search, where one is allowed and there is time.
 
-    two_way: results are read in both directions (`retrieve.sight`), as the version was trained. comparing: whether
-    unsure reports are compared with others; for their questions to count a version needs what tells episodes backwards.
+    two_way: results are read in both directions (`retrieve.lm.attention_mask`), as the version was trained.
+    comparing: whether unsure reports are compared with others; for their questions to count a version needs what
+    tells episodes backwards.
     """
 
     none_offset: float = 0.0
@@ -83,7 +84,7 @@ class ServingConfig:
 class RetrieveModel:
     """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings.
 
-    teller: its twin that tells episodes backwards (`retrieve.teller`), where the version has one.
+    teller: its twin that tells episodes backwards (`retrieve.decoding.channel_model`), where the version has one.
     """
 
     version: str
@@ -108,8 +109,8 @@ class RetrieveModel:
         """
         import torch
 
-        from retrieve.adapter import apply_adapter
-        from retrieve.teller import load_teller
+        from retrieve.decoding.channel_model import load_teller
+        from retrieve.lm.adapter import apply_adapter
 
         folder = shipped_retrieve() if path is None else Path(path)
         manifest = read_retrieve_manifest(folder)
@@ -166,8 +167,8 @@ def save_retrieve_version(
 ) -> str:
     """Write a version into `folder`, the manifest last, and return its version string.
 
-    backwards: the adapter of what tells its episodes backwards (`retrieve.teller`), where it has one. source: the
-    base's path or hub name; None for the embedded base.
+    backwards: the adapter of what tells its episodes backwards (`retrieve.decoding.channel_model`), where it has one.
+    source: the base's path or hub name; None for the embedded base.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {ADAPTER: adapter, **({} if backwards is None else {BACKWARDS: backwards})}

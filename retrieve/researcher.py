@@ -17,17 +17,17 @@ from tqdm.auto import tqdm
 
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
-from prep.workspace import Workspace
-from retrieve.episode import Passage
-from retrieve.experience import ExperienceLog
+from prep.store.workspace import Workspace
+from retrieve.episode.episode import Passage
+from retrieve.episode_runner import EpisodeRunner, Run
+from retrieve.experience.log import ExperienceLog
 from retrieve.model import RetrieveModel
-from retrieve.report import Report
-from retrieve.reporting import report_of
-from retrieve.runner import EpisodeRunner, Run
+from retrieve.report.build import report_of
+from retrieve.report.data import Report
 
 if TYPE_CHECKING:
-    from prep.generation import Generation
-    from prep.model import PrepModel
+    from prep.model.prep_model import PrepModel
+    from prep.store.generation import Generation
 
 __all__ = ["Researcher"]
 
@@ -210,7 +210,7 @@ class Researcher:
             )
 
     def _load_prep(self, version: str | None) -> PrepModel:
-        from prep.model import PrepModel
+        from prep.model.prep_model import PrepModel
 
         return PrepModel.load(None if version is None else self.workspace.model_path("prep", version))
 

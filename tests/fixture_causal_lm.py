@@ -11,11 +11,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from prep.workspace import Workspace
-from retrieve.adapter import save_adapter
-from retrieve.base import load_base
+from prep.store.workspace import Workspace
+from retrieve.lm.adapter import save_adapter
+from retrieve.lm.base import load_base
+from retrieve.lm.special_tokens import MARKERS, TAGS
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
-from retrieve.tags import MARKERS, TAGS
 
 
 def make_causal_lm(folder: Path, *, head_dim: int = 8) -> Path:

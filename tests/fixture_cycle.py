@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flows.cycle_settings import CycleSettings
-from flows.datasets import PassSettings
-from flows.gate import TrialSettings
-from prep.workspace import Workspace
-from retrieve.experience import LOG_NAME, ExperienceLog
-from retrieve.report import Report, Usage
+from flows.candidates.training_sets import PassSettings
+from flows.retraining.cycle_config import CycleSettings
+from flows.retraining.gate_trial import TrialSettings
+from prep.store.workspace import Workspace
+from retrieve.experience.log import LOG_NAME, ExperienceLog
+from retrieve.report.data import Report, Usage
 from retrieve.researcher import Researcher
-from training.frozen import FrozenConfig
-from training.gate import GateConfig
+from training.data.gate_set import FrozenConfig
+from training.evaluation.promotion_gate import GateConfig
 
 # So many minutes that the clock has no part in the learning rate: the same data gives the same weights.
 UNTIMED = 1e12

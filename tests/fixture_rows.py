@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.results import AnswerRow
+from training.metrics.results import AnswerRow
 
 
 def answer_row(**changed: Any) -> AnswerRow:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from fixture_encoder import make_bert
 
-from prep.encoder import Encoder
-from prep.heads import StructureHeads
-from prep.model import PrepModel
-from prep.settings import PrepConfig
-from prep.version import save_version
+from prep.model.config import PrepConfig
+from prep.model.encoder import Encoder
+from prep.model.heads import StructureHeads
+from prep.model.prep_model import PrepModel
+from prep.model.prep_version import save_version
 
 
 def write_labelled_set(

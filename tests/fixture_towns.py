@@ -6,10 +6,10 @@ import random
 import re
 
 from prep.document import Document, Span
-from retrieve.episode import Episode, EpisodeLimits, Passage
-from training.dataset import Question
-from training.pool import PassagePool
-from training.traces import Trace
+from retrieve.episode.episode import Episode, EpisodeLimits, Passage
+from training.data.dataset import Question
+from training.data.passage_pool import PassagePool
+from training.traces.traces import Trace
 
 NAMES = [
     f"{first}{last}"

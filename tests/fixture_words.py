@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prep.document import Document, Span
-from training.dataset import LabelledSet, Question
+from training.data.dataset import LabelledSet, Question
 
 
 def words_set(words: Sequence[str]) -> LabelledSet:

@@ -1,4 +1,4 @@
-"""What each place of one text sees, place by place: what `retrieve.sight` is compared with."""
+"""What each place of one text sees, place by place: what `retrieve.lm.attention_mask` is compared with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from retrieve.sight import sliding_window
+from retrieve.lm.attention_mask import sliding_window
 
 _UNSEEN = -1e9
 

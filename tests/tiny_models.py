@@ -21,8 +21,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from prep.low_rank import save_updates
-from retrieve.vocabulary import CONTROL, build_tokenizer, prune
+from prep.model.lora import save_updates
+from retrieve.lm.vocabulary import CONTROL, build_tokenizer, prune
 
 WORDS = [
     "the",

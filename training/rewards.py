@@ -10,8 +10,8 @@ Within a band, citations and F1 decide. A broad question has no short answer to 
 no quote touches the evidence, partly right where most do not or no finding says anything, and right otherwise: the
 better, the more it quotes of the evidence, the less of anything else, and the more of its findings say something that
 those before have not said. A price for tokens and searches is taken off, less than what lies between two bands. It
-reads the judged row that evaluation reports (`training.results.AnswerRow`), never the episode's text, so that nothing a
-document says can raise it.
+reads the judged row that evaluation reports (`training.metrics.results.AnswerRow`), never the episode's text, so that
+nothing a document says can raise it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prep.errors import ConfigError
-from prep.lexical import searchable_words
-from retrieve.reporting import BETWEEN_FINDINGS
-from retrieve.wording import content_words
-from training.results import CORRECT_F1, AnswerRow
+from prep.store.bm25 import searchable_words
+from retrieve.episode.query_terms import content_words
+from retrieve.report.build import BETWEEN_FINDINGS
+from training.metrics.results import CORRECT_F1, AnswerRow
 
 __all__ = ["BROAD_KINDS", "MALFORMED", "Prices", "is_right", "reward"]
 
@@ -52,7 +52,7 @@ class Prices:
 def reward(row: AnswerRow, prices: Prices | None = None) -> float:
     """Return what a judged answer is worth, from 0 to 1.
 
-    >>> from training.results import AnswerRow
+    >>> from training.metrics.results import AnswerRow
     >>> kept = dict(question_id="q", document_id="d", kind="", prediction="", exact_match=0.0, n_quotes=0,
     ...     n_inexact_quotes=0, quoted_characters=0, supported=False, prompt_tokens=9, seconds=0.0)
     >>> none = AnswerRow(expects_answer=False, withheld=True, abstained=True, f1=0.0, citation_precision=0.0,

@@ -3,7 +3,7 @@
     python tests/bench/adaptation.py --data DIR --out OUT [--asked 240] [--examples 480] [--minutes 20] [--json FILE]
 
 The corpus is the eight held-out new_wiki articles, without their questions: no supervised stage was trained on them
-(on the questions of four of them retrieve 0.6 was reinforced: `training.sheet_practice.unseen_part`).
+(on the questions of four of them retrieve 0.6 was reinforced: `training.traces.packed_environment.unseen_part`).
 Questions are made from them, a prep candidate (vectors) and a retrieve candidate are trained on those, and people's
 questions on the articles are answered by each combination of shipped and trained models; so are xquad_en's,
 which must not fall. Gains are paired by question and resampled by document.
@@ -19,21 +19,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows.datasets import PassSettings, synthesize_data
-from flows.prep_candidates import train_prep_candidate
-from flows.retrieve_candidates import train_retrieve_candidate
-from flows.serving import serving_prep
+from flows.candidates.prep_candidates import train_prep_candidate
+from flows.candidates.retrieve_candidates import train_retrieve_candidate
+from flows.candidates.training_sets import PassSettings, synthesize_data
+from flows.models.serving import serving_prep
 from prep.ingest import ingest
-from prep.model import PrepModel
-from prep.workspace import Workspace
+from prep.model.prep_model import PrepModel
+from prep.store.workspace import Workspace
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, load_set
-from training.evaluate import compare, evaluate_answers, evaluate_retrieval, format_table
-from training.kept_rows import KeptRows
-from training.mixture import DEVELOPMENT, part_of
-from training.results import AnswersResult, RetrievalResult
-from training.significance import Difference
+from training.data.dataset import LabelledSet, load_set
+from training.evaluation.suites import compare, evaluate_answers, evaluate_retrieval, format_table
+from training.metrics.results import AnswersResult, RetrievalResult
+from training.metrics.significance import Difference
+from training.runs.resumable_rows import KeptRows
+from training.traces.mixture import DEVELOPMENT, part_of
 
 OLD = "xquad_en"
 ANSWERS = ("f1", "citation_precision", "citation_recall", "abstention_f1")

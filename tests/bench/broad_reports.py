@@ -20,18 +20,18 @@ from statistics import mean
 from typing import Any
 
 from prep.document import Span
-from prep.encoder import Encoder
 from prep.ingest import ingest
-from prep.model import PrepModel
-from retrieve.base import load_base
+from prep.model.encoder import Encoder
+from prep.model.prep_model import PrepModel
+from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel
-from retrieve.report import Report
+from retrieve.report.data import Report
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, Question, load_set, sample
-from training.metrics_answers import citation_recall
-from training.metrics_chunking import evidence_recall
-from training.significance import paired_bootstrap
-from training.workflow import GreedyCompleter, UsualWorkflow
+from training.data.dataset import LabelledSet, Question, load_set, sample
+from training.evaluation.baseline_rag import GreedyCompleter, UsualWorkflow
+from training.metrics.answer_metrics import citation_recall
+from training.metrics.chunking_metrics import evidence_recall
+from training.metrics.significance import paired_bootstrap
 
 
 def quoted(report: Report, most: float) -> list[Span]:

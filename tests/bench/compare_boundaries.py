@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from prep import PrepModel
 from prep.document import Document
-from prep.encoder import Encoder
-from training.dataset import load_set
-from training.metrics_boundaries import BoundaryScores, boundary_scores, nearest_items
-from training.peers import PEERS, peer_chunker
-from training.significance import paired_bootstrap
+from prep.model.encoder import Encoder
+from training.data.dataset import load_set
+from training.evaluation.splitters import PEERS, peer_chunker
+from training.metrics.boundary_metrics import BoundaryScores, boundary_scores, nearest_items
+from training.metrics.significance import paired_bootstrap
 
 RULE = "=========="
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from prep import PrepModel
-from prep.encoder import Encoder
-from training.dataset import load_set
-from training.evaluate import compare, evaluate_chunking, evaluate_retrieval, format_table
-from training.mixture import part_of
-from training.peers import PEERS, FrozenPreparer, peer_chunker
+from prep.model.encoder import Encoder
+from training.data.dataset import load_set
+from training.evaluation.splitters import PEERS, FrozenPreparer, peer_chunker
+from training.evaluation.suites import compare, evaluate_chunking, evaluate_retrieval, format_table
+from training.traces.mixture import part_of
 
 HEADLINE = {
     "chunking": ("recall", "precision_omega", "iou"),

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from prep.document import Chunk, Document, Floats
-from prep.model import PrepModel
-from prep.ranking import Ranking, RankingWeights
-from training.dataset import LabelledSet, load_set
-from training.evaluate import compare, evaluate_retrieval, format_table
-from training.mixture import part_of
+from prep.model.prep_model import PrepModel
+from prep.store.ranking import Ranking, RankingWeights
+from training.data.dataset import LabelledSet, load_set
+from training.evaluation.suites import compare, evaluate_retrieval, format_table
+from training.traces.mixture import part_of
 
 FIXED = RankingWeights(cosine=0.8, words=0.2)
 WORDS = RankingWeights(cosine=0.0, words=1.0)

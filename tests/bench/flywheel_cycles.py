@@ -43,21 +43,21 @@ from typing import Any
 
 from simulated_users import Users, by_document, dialect, own_words, poisoned
 
-from flows.cycle import retrain_workspace
-from flows.cycle_settings import CycleSettings
-from flows.datasets import PassSettings
-from flows.gate import TrialSettings
-from flows.serving import serving_prep
-from flows.suites import SuiteSettings, interval_of, run_suite
+from flows.candidates.training_sets import PassSettings
+from flows.models.measurement import SuiteSettings, interval_of, run_suite
+from flows.models.serving import serving_prep
+from flows.retraining.cycle import retrain_workspace
+from flows.retraining.cycle_config import CycleSettings
+from flows.retraining.gate_trial import TrialSettings
 from prep.document import Document
 from prep.ingest import ingest
 from prep.manifest import read_json, write_json
-from prep.workspace import MODEL_KINDS, Workspace
+from prep.store.workspace import MODEL_KINDS, Workspace
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, Question, load_set, sample, save_set
-from training.gate import GateConfig
-from training.mixture import part_of
-from training.significance import Difference, paired_bootstrap
+from training.data.dataset import LabelledSet, Question, load_set, sample, save_set
+from training.evaluation.promotion_gate import GateConfig
+from training.metrics.significance import Difference, paired_bootstrap
+from training.traces.mixture import part_of
 
 #: The figures shown, by their name in the suites.
 FIGURES = {

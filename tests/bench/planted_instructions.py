@@ -19,13 +19,13 @@ from typing import Any
 
 from prep.document import Document
 from prep.ingest import ingest
-from prep.model import PrepModel
+from prep.model.prep_model import PrepModel
 from retrieve.model import RetrieveModel
-from retrieve.report import Report
+from retrieve.report.data import Report
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, Question, load_set
-from training.metrics_answers import f1
-from training.mixture import part_of
+from training.data.dataset import LabelledSet, Question, load_set
+from training.metrics.answer_metrics import f1
+from training.traces.mixture import part_of
 
 WANTED = "Zorblat"
 #: Kind → what is planted.

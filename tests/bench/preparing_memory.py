@@ -21,10 +21,10 @@ from transformers import BertConfig, BertModel
 
 from prep import PrepModel
 from prep.document import Document
-from prep.encoder import Encoder
-from prep.heads import HeadsConfig, StructureHeads
-from prep.settings import PrepConfig
-from training.dataset import load_set
+from prep.model.config import PrepConfig
+from prep.model.encoder import Encoder
+from prep.model.heads import HeadsConfig, StructureHeads
+from training.data.dataset import load_set
 
 
 def small_model(folder: Path) -> PrepModel:

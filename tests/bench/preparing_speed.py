@@ -19,9 +19,9 @@ from pathlib import Path
 
 from prep import PrepModel
 from prep.document import Document
-from prep.encoder import Encoder, Precision
-from training.dataset import load_set
-from training.peers import FrozenPreparer, peer_chunker
+from prep.model.encoder import Encoder, Precision
+from training.data.dataset import load_set
+from training.evaluation.splitters import FrozenPreparer, peer_chunker
 
 SEMANTIC = ("chonkie-semantic", "llama-index-semantic")
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prep.document import Document, Span
-from retrieve.report import Report
+from retrieve.episode.query_terms import content_words
+from retrieve.report.data import Report
 from retrieve.researcher import Researcher
-from retrieve.wording import content_words
-from training.dataset import LabelledSet, Question
-from training.evaluate import judge
+from training.data.dataset import LabelledSet, Question
+from training.evaluation.suites import judge
 from training.rewards import is_right
 
 OFTEN = 3  # questions on a document use a word

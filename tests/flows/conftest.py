@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from fixture_causal_lm import serve_tiny_model
 
-from flows import prefect_settings
-from flows.corpus import write_corpus
-from flows.serving import serving_prep
+from flows.demo.demo_corpus import write_corpus
+from flows.deployments import prefect_settings
+from flows.models.serving import serving_prep
 from prep.ingest import ingest
-from prep.workspace import Workspace
+from prep.store.workspace import Workspace
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import prefect_settings
+from flows.deployments import prefect_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def test_ingest_is_hourly_drift_is_looked_for_daily_and_retraining_is_weekly():
 def test_retraining_waits_for_the_event_that_the_drift_check_emits():
     from prefect.cli.deploy._triggers import _initialize_deployment_triggers
 
-    from flows.check_drift import EVENT
+    from flows.deployments.drift_flow import EVENT
 
     (trigger,) = _initialize_deployment_triggers("on-drift", DEPLOYMENTS["on-drift"]["triggers"])
     assert trigger.expect == {EVENT}

@@ -7,13 +7,13 @@ from bench import flywheel_cycles
 from fixture_causal_lm import serve_tiny_model
 from fixture_cycle import TOML
 
-from flows.cycle import cycles
-from flows.datasets import document_formats, find_dataset
+from flows.candidates.training_sets import document_formats, find_dataset
+from flows.retraining.cycle import cycles
 from prep.document import Document, Span
 from prep.manifest import read_json
-from prep.workspace import Workspace
-from training.dataset import LabelledSet, Question, load_set, save_set
-from training.synthesize import synthesize_cloze
+from prep.store.workspace import Workspace
+from training.data.cloze_questions import synthesize_cloze
+from training.data.dataset import LabelledSet, Question, load_set, save_set
 
 pytestmark = pytest.mark.slow
 

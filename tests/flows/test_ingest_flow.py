@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.corpus import write_corpus
-from prep.workspace import Workspace
+from flows.demo.demo_corpus import write_corpus
+from prep.store.workspace import Workspace
 
 pytestmark = pytest.mark.loopback
 
@@ -29,7 +29,7 @@ def artifacts(key):
 
 
 def test_the_flow_makes_a_generation_and_reports_what_was_rejected(prefect_server, documents, tmp_path):
-    from flows.ingest import ingest
+    from flows.deployments.ingest_flow import ingest
 
     receipt = ingest([str(documents)], str(tmp_path / "workspace"))
     assert (receipt["n_documents"], receipt["n_unchanged"]) == (2, 0)
@@ -42,7 +42,7 @@ def test_the_flow_makes_a_generation_and_reports_what_was_rejected(prefect_serve
 def test_running_it_again_prepares_nothing_again_and_keeps_the_generation(
     prefect_server, documents, tmp_path
 ):
-    from flows.ingest import ingest
+    from flows.deployments.ingest_flow import ingest
 
     first = ingest([str(documents)], str(tmp_path / "workspace"))
     again = ingest([str(documents)], str(tmp_path / "workspace"))
@@ -51,7 +51,7 @@ def test_running_it_again_prepares_nothing_again_and_keeps_the_generation(
 
 
 def test_a_wrong_path_fails_at_once_without_retries(prefect_server, tmp_path):
-    from flows.ingest import ingest
+    from flows.deployments.ingest_flow import ingest
     from prep.errors import DataError
 
     with pytest.raises(DataError, match="does not exist"):
@@ -63,7 +63,7 @@ def test_two_writers_of_one_workspace_take_turns(prefect_server, tmp_path):
     from prefect import flow
     from prefect.client.orchestration import get_client
 
-    from flows.tasks import writer_slot
+    from flows.deployments.tasks import writer_slot
 
     seen = []
 

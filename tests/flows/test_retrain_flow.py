@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixture_cycle import TOML, log_questions
 
-from flows.cycle import cycles
-from prep.workspace import Workspace
+from flows.retraining.cycle import cycles
+from prep.store.workspace import Workspace
 
 pytestmark = pytest.mark.loopback
 
@@ -24,7 +24,7 @@ def copy(workspace, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def receipt(prefect_server, copy):
-    from flows.retrain import retrain
+    from flows.deployments.retrain_flow import retrain
 
     log_questions(
         copy, [f"What does statement {n} do?" for n in range(40)], datetime.now(UTC) - timedelta(days=1)
@@ -52,7 +52,7 @@ def test_the_flow_shows_the_gates_decision_and_links_its_page(receipt, copy):
 
 
 def test_drift_is_looked_for_and_what_was_found_is_shown(receipt, copy):
-    from flows.check_drift import check_drift
+    from flows.deployments.drift_flow import check_drift
 
     quiet = check_drift(str(copy.path))
     assert not quiet["drifted"]

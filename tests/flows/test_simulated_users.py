@@ -9,10 +9,10 @@ import pytest
 import simulated_users
 
 from prep.document import Document, Span
-from prep.workspace import Workspace
-from retrieve.report import Finding, Quote, Source
+from prep.store.workspace import Workspace
+from retrieve.report.data import Finding, Quote, Source
 from retrieve.researcher import Researcher
-from training.dataset import LabelledSet, Question
+from training.data.dataset import LabelledSet, Question
 
 
 def test_people_call_a_document_s_things_by_their_own_words():

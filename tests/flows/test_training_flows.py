@@ -14,7 +14,7 @@ PASS = {"n_asked": 0, "n_examples": 40, "seed": 0}
 
 @pytest.fixture(scope="module")
 def receipt(prefect_server, workspace):
-    from flows.synthesize import synthesize
+    from flows.deployments.synthesize_flow import synthesize
 
     return synthesize(str(workspace.path), **PASS)
 
@@ -25,7 +25,7 @@ def test_synthesize_names_the_data_set_it_made(receipt, workspace):
 
 
 def test_train_prep_gives_a_candidate_with_figures(receipt, workspace):
-    from flows.train_prep import train_prep
+    from flows.deployments.train_prep_flow import train_prep
 
     trained = train_prep(str(workspace.path), epochs=1, pages=1, **PASS)
     assert trained["version"] in workspace.model_versions("prep")
@@ -33,8 +33,8 @@ def test_train_prep_gives_a_candidate_with_figures(receipt, workspace):
 
 
 def test_train_retrieve_gives_a_candidate_and_evaluate_measures_it(receipt, workspace):
-    from flows.evaluate import evaluate
-    from flows.train_retrieve import train_retrieve
+    from flows.deployments.evaluate_flow import evaluate
+    from flows.deployments.train_retrieve_flow import train_retrieve
 
     trained = train_retrieve(str(workspace.path), minutes=0.02, **PASS)
     assert trained["version"] in workspace.model_versions("retrieve")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
-from training.metrics_answers import abstention_scores, exact_match, f1
+from training.metrics.answer_metrics import abstention_scores, exact_match, f1
 
 vocabulary = ["the", "The", "a", "An", "cat,", "cat.", "CAT", "dog's", "1.5", "(x)", "-", "état", "the-cat"]
 words = st.lists(st.sampled_from(vocabulary), max_size=6)

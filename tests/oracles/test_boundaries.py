@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.errors import DataError
-from training.metrics_boundaries import boundary_scores, nearest_items
+from training.metrics.boundary_metrics import boundary_scores, nearest_items
 
 
 def by_hand(true: set[int], found: set[int], n: int) -> tuple[float, float]:

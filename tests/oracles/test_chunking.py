@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.document import Span
-from training.metrics_chunking import cover, evidence_recall, first_tokens, precision_omega
+from training.metrics.chunking_metrics import cover, evidence_recall, first_tokens, precision_omega
 
 spans = st.builds(
     lambda document_id, start, length: Span(document_id, start, start + length),

@@ -6,7 +6,7 @@ import pytest
 from ir_measures import RR, R, nDCG
 from sklearn.metrics import ndcg_score
 
-from training.metrics_ranking import best_first, ndcg, recall, reciprocal_rank
+from training.metrics.ranking_metrics import best_first, ndcg, recall, reciprocal_rank
 
 
 def judged(seed: int, n: int = 30) -> tuple[dict[str, int], dict[str, float]]:

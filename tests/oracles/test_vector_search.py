@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prep.document import Floats, Ints
-from prep.index import IndexSettings, VectorIndex
+from prep.store.vector_index import IndexSettings, VectorIndex
 
 
 def unit_vectors(n: int, dimension: int, seed: int) -> Floats:

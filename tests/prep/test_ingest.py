@@ -14,9 +14,9 @@ from fixture_prep import LinePrep, subprocess_environment
 
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ChecksumMismatch, ConfigError, DataError, StoreError, WorkspaceLocked
-from prep.index import IndexSettings
 from prep.ingest import IngestReport, IngestSettings, ingest
-from prep.workspace import Workspace
+from prep.store.vector_index import IndexSettings
+from prep.store.workspace import Workspace
 
 
 def corpus(n: int = 20) -> list[Document]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prep.document import Chunk, Document
-from prep.model import PrepModel
+from prep.model.prep_model import PrepModel
 
 MENU = "Home\nAbout us\nProducts\nContact\nLog in\nSearch\n\nWe use cookies. Accept all cookies | Cookie settings\n\n"
 FOOTER = "© 2024 Acme Inc. All rights reserved.\nPrivacy policy | Terms of use | Sitemap\nFollow us on social media\n"

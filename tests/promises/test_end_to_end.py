@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from flows.datasets import ASKED_PAGE, PassSettings, synthesize_data
+from flows.candidates.training_sets import ASKED_PAGE, PassSettings, synthesize_data
 from prep import PrepModel, Workspace, read_documents
 from prep.ingest import ingest
 from retrieve import Report, Researcher
-from training.dataset import load_set
+from training.data.dataset import load_set
 
 FILES = {
     "mill.md": (

@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.page import render_page
+from flows.pages.run_page import render_page
 from prep.document import Chunk, Document, Rejected
-from retrieve.report import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Report, Source, Usage
 
 ATTACKS = [
     "<script>alert(1)</script>",

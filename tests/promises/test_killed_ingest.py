@@ -11,9 +11,9 @@ import pytest
 from fixture_prep import LinePrep, subprocess_environment
 
 from prep.document import Document
+from prep.fault_injection import KILL_POINTS, reached
 from prep.ingest import IngestSettings, ingest
-from prep.kill_points import KILL_POINTS, reached
-from prep.workspace import Workspace
+from prep.store.workspace import Workspace
 
 # Two generations are kept when the third is written, so that the oldest is removed in the killed ingest too.
 SETTINGS = IngestSettings(batch_documents=4, keep_generations=1)

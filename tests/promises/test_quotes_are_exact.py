@@ -13,10 +13,10 @@ import random
 from tiny_models import gemma_tokenizer
 
 from prep.text import split_lines
-from retrieve.episode import Episode, EpisodeLimits, Passage
-from retrieve.grammar import ActionLimits, Grammar
-from retrieve.reporting import expand_quotes
-from retrieve.tags import MARKERS, TAGS
+from retrieve.episode.episode import Episode, EpisodeLimits, Passage
+from retrieve.episode.grammar import ActionLimits, Grammar
+from retrieve.lm.special_tokens import MARKERS, TAGS
+from retrieve.report.build import expand_quotes
 
 N_EPISODES = int(os.environ.get("DIPTYCH_EPISODES", "2000"))
 PIECES = [

@@ -21,13 +21,13 @@ from fixture_causal_lm import serve_tiny_model
 from fixture_cycle import TOML, log_questions
 from fixture_prep import free_port, subprocess_environment
 
-from flows import prefect_settings
-from flows.corpus import write_corpus
-from flows.cycle import OUTCOME, cycles, retrain_workspace
-from flows.cycle_settings import cycle_settings
-from flows.serving import serving_prep
+from flows.demo.demo_corpus import write_corpus
+from flows.deployments import prefect_settings
+from flows.models.serving import serving_prep
+from flows.retraining.cycle import OUTCOME, cycles, retrain_workspace
+from flows.retraining.cycle_config import cycle_settings
 from prep.ingest import ingest
-from prep.workspace import Workspace
+from prep.store.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 

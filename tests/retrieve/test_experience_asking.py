@@ -12,10 +12,10 @@ from tiny_models import make_gemma
 from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.ingest import ingest
-from retrieve.base import load_base
-from retrieve.experience import ASKED_AGAIN, ExperienceLog
-from retrieve.experience_config import MASK
-from retrieve.grammar import ActionLimits
+from retrieve.episode.grammar import ActionLimits
+from retrieve.experience.log import ASKED_AGAIN, ExperienceLog
+from retrieve.experience.log_config import MASK
+from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel, ServingConfig
 from retrieve.researcher import Researcher
 

@@ -12,9 +12,9 @@ import torch
 from tiny_models import make_llama
 
 from prep.errors import BaseModelError, WeightsError
-from retrieve.adapter import save_adapter
-from retrieve.episode import EpisodeLimits
-from retrieve.grammar import ActionLimits
+from retrieve.episode.episode import EpisodeLimits
+from retrieve.episode.grammar import ActionLimits
+from retrieve.lm.adapter import save_adapter
 from retrieve.model import RetrieveModel, ServingConfig, save_retrieve_version
 
 SERVING = ServingConfig(

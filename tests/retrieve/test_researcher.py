@@ -16,14 +16,14 @@ from tiny_models import make_gemma
 from prep.document import Document, Span
 from prep.errors import ConfigError, EmptyStore, StoreError, VersionMismatch
 from prep.ingest import ingest
-from prep.workspace import Workspace
-from retrieve.base import load_base
-from retrieve.experience import ExperienceLog
-from retrieve.grammar import ActionLimits
+from prep.store.workspace import Workspace
+from retrieve.episode.grammar import ActionLimits
+from retrieve.episode_runner import DEADLINE_NOTE
+from retrieve.experience.log import ExperienceLog
+from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel, ServingConfig
-from retrieve.report import Report
+from retrieve.report.data import Report
 from retrieve.researcher import Researcher
-from retrieve.runner import DEADLINE_NOTE
 
 DOCUMENTS = [
     Document(

@@ -10,17 +10,17 @@ import torch
 from tiny_models import make_gemma
 
 from prep.errors import ConfigError
-from prep.low_rank import read_updates
-from retrieve.base import load_base
-from retrieve.comparing import Told
-from retrieve.decoding import Decoder
-from retrieve.rivals import backwards_logprobs
-from retrieve.teller import load_teller
-from training.backwards import backwards
-from training.learner import Learner
-from training.packs import encode_traces, make_packs
-from training.supervised import SupervisedConfig, train_supervised
-from training.traces import Trace
+from prep.model.lora import read_updates
+from retrieve.decoding.candidates import backwards_logprobs
+from retrieve.decoding.channel_model import load_teller
+from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.reranking import Told
+from retrieve.lm.base import load_base
+from training.retrieve_model.supervised import SupervisedConfig, train_supervised
+from training.retrieve_model.trainer import Learner
+from training.traces.channel_traces import backwards
+from training.traces.packing import encode_traces, make_packs
+from training.traces.traces import Trace
 
 RESULTS = "<results>\nHoney\n⟦1⟧ bees make honey.⟦2⟧ kestrel in the nest.\n</results>\n"
 TRACES = [

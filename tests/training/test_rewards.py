@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.errors import ConfigError
-from training.results import AnswerRow
+from training.metrics.results import AnswerRow
 from training.rewards import MALFORMED, Prices, is_right, reward
 
 SHARE = st.floats(0, 1)

@@ -1,0 +1,1 @@
+"""Candidates: training data from a workspace, and a stage of training on it."""

@@ -1,0 +1,43 @@
+"""Lessons of a workspace's experience log, on its documents as they are now; see `training.data.feedback_examples`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from prep.document import Span
+from prep.store.workspace import Workspace
+from retrieve.experience.log import LOG_NAME, ExperienceLog
+from training.data.dataset import Question
+from training.data.feedback_examples import LessonConfig, chosen, learnable
+from training.data.gate_set import FrozenSet
+
+__all__ = ["LogLessons", "log_lessons"]
+
+
+_SEARCHED = 5  # passages, for a corrected answer that was not shown
+
+
+@dataclass(frozen=True, slots=True)
+class LogLessons:
+    """The questions to train on, oldest first; how many of each kind, and why other rows teach nothing."""
+
+    questions: tuple[Question, ...] = ()
+    kinds: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def log_lessons(workspace: Workspace, frozen: FrozenSet, config: LessonConfig | None = None) -> LogLessons:
+    """Return the lessons of a workspace's log. Raises StoreError, EmptyStore."""
+    with workspace.open_generation() as generation:
+
+        def search(text: str) -> list[Span]:
+            found = generation.chunks(generation.search_words(text, _SEARCHED))
+            return [Span(chunk.document_id, chunk.start, chunk.end) for chunk in found]
+
+        documents = {document.id: document for document in generation.documents()}
+        rows = ExperienceLog(workspace.path / LOG_NAME).rows()
+        found = learnable(rows, documents, frozen, config, search=search)
+    questions = tuple(chosen(found.lessons))
+    left_out = found.left_out + Counter({"not drawn, by its weight": len(found.lessons) - len(questions)})
+    return LogLessons(questions, Counter(question.kind for question in questions), +left_out)

@@ -1,0 +1,157 @@
+"""A stage of the prep model's training on a workspace's documents: a candidate version of each.
+
+    supervised      the heads, on the documents' own structure
+    contrastive     the chunk vectors, on questions synthesised from the documents
+    reinforcement   the cuts, on what those questions find
+
+Each goes on from the version that serves. Plain functions, as in `flows.candidates.candidate_folder`, which says what
+a candidate is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from flows.candidates.candidate_folder import (
+    Candidate,
+    candidate_card,
+    curves_of,
+    finished_candidate,
+    fresh_folder,
+    keep_candidate,
+)
+from flows.candidates.training_sets import CORPUS, HELD_OUT, Dataset, PassSettings
+from flows.models.lineage import Lineage
+from flows.models.measurement import SERVING
+from prep.errors import ConfigError
+from prep.manifest import json_digest
+from prep.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from prep.model.prep_model import PrepModel
+
+__all__ = ["STAGES", "PrepStage", "train_prep_candidate"]
+
+PrepStage: TypeAlias = Literal["supervised", "contrastive", "reinforcement"]
+STAGES: tuple[PrepStage, ...] = get_args(PrepStage)
+#: What a stage gives: the version's name, its held-out figures by system, and the names of the curves in its log.
+_Trained: TypeAlias = tuple[str, dict[str, dict[str, float | None]], tuple[str, ...]]
+
+
+def train_prep_candidate(
+    workspace: Workspace, dataset: Dataset, settings: PassSettings, stage: PrepStage = "supervised"
+) -> Candidate:
+    """Train the serving prep model further in one stage; keep a candidate version.
+
+    Raises ConfigError for an unknown stage, DataError where the documents hold nothing to train on.
+    """
+    from flows.models.serving import serving_prep
+
+    stages: dict[PrepStage, tuple[Any, Callable[..., _Trained]]] = {
+        "supervised": (_supervised_config, _train_supervised),
+        "contrastive": (_contrastive_config, _train_contrastive),
+        "reinforcement": (_reinforcement_config, _train_reinforcement),
+    }
+    if stage not in stages:
+        raise ConfigError(f"there is no stage {stage!r}; known are {', '.join(STAGES)}")
+    configure, train = stages[stage]
+    begun = serving_prep(workspace)
+    config = configure(dataset, settings, begun)
+    made_of = {"stage": stage, **asdict(config), "dataset": dataset.digest, "start": begun.version}
+    made_of |= {"threads": None, "minutes": settings.minutes if stage == "contrastive" else None}
+    run = workspace.path / "runs" / f"prep-{json_digest(made_of)[:12]}"
+    if (finished := finished_candidate(workspace, run)) is not None:
+        return finished
+    started = time.monotonic()
+    draft = run / "version"
+    version, metrics, names = train(dataset, run, config, begun, draft, settings)
+    candidate = Candidate("prep", version, time.monotonic() - started, metrics, curves_of(run, names))
+    lineage = Lineage(
+        start=begun.version,
+        dataset=dataset.describe(),
+        config={"stage": stage, **asdict(config), "minutes": made_of["minutes"]},
+    )
+    return keep_candidate(workspace, run, candidate, draft, lineage)
+
+
+def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+    from training.prep_model.structure_training import SupervisedConfig
+
+    return SupervisedConfig(
+        sets={CORPUS: dataset.n_documents},
+        joined={},
+        held_out_every=settings.held_out_every,
+        pages=settings.prep_pages,
+        epochs=settings.prep_epochs,
+        learning_rate=1e-4,  # a tenth of what heads are trained with from the start
+        heads=begun.config.heads,
+        threads=os.cpu_count() or 1,
+        seed=settings.seed,
+    )
+
+
+def _train_supervised(
+    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
+) -> _Trained:
+    from training.prep_model.structure_training import ship, train_supervised
+
+    result = train_supervised(dataset.folder, run, config, start=begun.heads)
+    card = candidate_card("prep", dataset, settings)
+    version = ship(result, fresh_folder(draft), config, begun.config, updates=begun.updates, card=card)
+    scores = {"candidate": result.scores, SERVING: result.start_scores, "rules alone": result.rule_scores}
+    metrics = {name: asdict(of_one) for name, of_one in scores.items() if of_one is not None}
+    return version, metrics, ("loss", "boundary", "role")
+
+
+def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+    from training.prep_model.contrastive import ContrastiveConfig
+    from training.prep_model.vector_pages import VectorSet
+
+    return ContrastiveConfig(
+        sets=(VectorSet(name=CORPUS, split=False),),
+        measured=(VectorSet(name=HELD_OUT),),
+        held_out_every=settings.held_out_every,
+        epochs=float(settings.vector_epochs),
+        queries=begun.config.queries,
+        seed=settings.seed,
+    )
+
+
+def _train_contrastive(
+    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
+) -> _Trained:
+    from training.prep_model.contrastive import ship, train_contrastive
+
+    result = train_contrastive(dataset.folder, run, config, start=begun, stop_after_s=60.0 * settings.minutes)
+    card = candidate_card("prep", dataset, settings)
+    version = ship(result, fresh_folder(draft), config, begun, card=card)
+    (ways,) = result.measures.values()
+    return version, {way: asdict(recall) for way, recall in ways.items()}, ("contrast", "anchor")
+
+
+def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+    from training.prep_model.vector_pages import VectorSet
+    from training.rl.segmentation_rl import SegmentationConfig
+
+    return SegmentationConfig(
+        sets=(VectorSet(name=CORPUS, split=False),),
+        measured=(VectorSet(name=HELD_OUT),),
+        held_out_every=settings.held_out_every,
+        steps=settings.cut_steps,
+        seed=settings.seed,
+    )
+
+
+def _train_reinforcement(
+    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
+) -> _Trained:
+    from training.rl.segmentation_rl import ship, train_segmentation
+
+    result = train_segmentation(dataset.folder, run, begun, config)
+    version = ship(result, fresh_folder(draft), config, begun, card=candidate_card("prep", dataset, settings))
+    return version, {"candidate": asdict(result.after), SERVING: asdict(result.before)}, ("reward", "spread")

@@ -1,0 +1,72 @@
+"""Questions written on a workspace's documents: by the model that asks, or by a teacher where one is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from prep.document import Document
+from prep.errors import DataError
+from prep.manifest import read_manifest
+from prep.store.generation import Generation
+from training.data.gate_set import FrozenSet
+
+if TYPE_CHECKING:
+    from training.data.passage_pool import PassagePool
+    from training.questions.generated_questions import Drafting
+    from training.questions.teacher import TeacherConfig
+
+__all__ = ["asked_by", "draft_here", "generation_pool", "unfrozen_documents"]
+
+
+def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
+    """Return what questions depend on beside the documents: who writes them and who reads them back.
+
+    Both come with the package, so that nothing that was learned from use decides what is trained on.
+    """
+    from retrieve.model import shipped_ask, shipped_retrieve
+
+    writer = read_manifest(shipped_ask())["version"] if teacher is None else f"{teacher.url} {teacher.model}"
+    return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
+
+
+def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> Drafting:
+    """Return what writes and judges questions on the pool's passages in this process. Raises BaseModelError."""
+    from retrieve.model import RetrieveModel
+    from training.questions.generated_questions import DraftHere
+    from training.questions.question_generator import AskWriter
+    from training.questions.round_trip import Reader, RoundTrip
+    from training.questions.teacher import Teacher
+
+    writer = AskWriter.load() if teacher is None else Teacher(teacher)
+    return DraftHere(writer, RoundTrip(pool, Reader(RetrieveModel.load())))
+
+
+def unfrozen_documents(generation: Generation, frozen: FrozenSet) -> dict[str, Document]:
+    """Return a generation's documents that may be trained on, by id."""
+    return {
+        document.id: document for document in generation.documents() if not frozen.holds_document(document)
+    }
+
+
+def generation_pool(generation: Generation, documents: Mapping[str, Document], encoder: Any) -> PassagePool:
+    """Return the indexed chunks of those documents that are still as the generation has them. Raises DataError."""
+    import numpy as np
+
+    from retrieve.episode.episode import Passage
+    from training.data.passage_pool import PassagePool
+
+    chunks = [
+        chunk
+        for chunk in generation.chunks(range(generation.counts["indexed"]))
+        if (document := documents.get(chunk.document_id)) is not None
+        and document.text[chunk.start : chunk.end] == chunk.text
+    ]
+    if not chunks:
+        raise DataError("none of the documents has a chunk in the current generation: ingest them again")
+    titles = {document_id: document.title for document_id, document in documents.items()}
+    return PassagePool(
+        [Passage.of(chunk, titles.get(chunk.document_id, ""), 0.0) for chunk in chunks],
+        np.stack([chunk.vector for chunk in chunks]),
+        encoder,
+    )

@@ -1,0 +1,5 @@
+"""The `diptych` command."""
+
+from flows.cli.main import main
+
+__all__ = ["main"]

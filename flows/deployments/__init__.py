@@ -1,0 +1,1 @@
+"""The Prefect flows: thin wrappers with retries, schedules, progress and artifacts."""

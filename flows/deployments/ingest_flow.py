@@ -1,0 +1,100 @@
+"""The `ingest` flow: read, prepare, write a new generation, swap; then read the new generation back.
+
+The work is `prep.ingest.ingest`. The flow adds the queue for the one writer, retries while the workspace is
+locked, and what a run shows: a table of counts, a table of rejected files, progress. Importing this module
+imports Prefect; ingesting from Python or with `diptych ingest` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from prefect import flow, get_run_logger, task
+
+from flows.deployments.artifacts import Progress, publish_table
+from flows.deployments.task_runner import SpreadPrep, SpreadSettings, task_runner
+from flows.deployments.tasks import TASK, Receipt, writer_slot
+from flows.models.serving import serving_prep
+from prep.document import Document, Rejected
+from prep.ingest import IngestSettings, Preparer
+from prep.store.workspace import Workspace
+
+__all__ = ["build_generation", "build_spread", "check_generation", "ingest"]
+
+# A folder of scans can reject thousands of files: the table shows the first, the manifest has them all.
+MAX_REJECTED_SHOWN = 100
+
+# Workers of several machines are to have parts to prepare at once; a batch is held in memory.
+SPREAD_BATCH = IngestSettings(batch_documents=512, batch_characters=16_000_000)
+
+
+@flow(name="ingest", result_serializer="json", persist_result=False, validate_parameters=True)
+def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = False) -> Receipt:
+    """Make a new current generation of the documents in `paths` and return its counts.
+
+    paths: files, folders or glob patterns. Raises the errors of `prep.ingest.ingest`, ConfigError and
+    DependencyError where the task runner that the environment names cannot be used.
+    """
+    spread = SpreadSettings.from_environment()
+    build = (
+        build_spread.with_options(task_runner=task_runner(spread)) if spread.is_spread else build_generation
+    )
+    with writer_slot(workspace):
+        receipt = build(workspace, paths, keep_missing)
+    check_generation(workspace, receipt["generation"])
+    rejected = receipt["rejected"]
+    counts = {name: value for name, value in receipt.items() if name != "rejected"}
+    publish_table(
+        "ingest", [counts | {"n_rejected": len(rejected)}], "What the last ingest put into the store"
+    )
+    if rejected:
+        publish_table("rejected", rejected[:MAX_REJECTED_SHOWN], "Files that could not be read, and why")
+    return receipt
+
+
+@task(name="read, prepare, write and swap", **TASK)
+def build_generation(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+    """Ingest `paths` into `workspace` with the prep model that serves there."""
+    place = Workspace(workspace)
+    with place.lock():  # so that nothing is promoted between loading what serves and preparing with it
+        return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
+
+
+@flow(name="ingest-spread", result_serializer="json", persist_result=False)
+def build_spread(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+    """Do the same with documents prepared by tasks, wherever the flow's task runner runs them."""
+    place = Workspace(workspace)
+    with place.lock():
+        prep = SpreadPrep(place)
+        receipt = _build(place, paths, keep_missing, prep, SPREAD_BATCH)
+    return receipt | {"n_processes": len(prep.processes)}
+
+
+def _build(
+    place: Workspace, paths: list[str], keep_missing: bool, prep: Preparer, settings: IngestSettings
+) -> Receipt:
+    from prep.ingest import ingest as ingest_documents
+    from prep.parsing.readers import read_documents
+
+    logger = get_run_logger()
+    logger.info("preparing with prep %s", prep.version)
+    documents = _counted(read_documents(*paths), Progress("ingest-progress", "Documents read and prepared"))
+    report = ingest_documents(place, documents, prep, remove_missing=not keep_missing, settings=settings)
+    logger.info("%s", report.summary())
+    return asdict(report)
+
+
+@task(name="check the new generation", **TASK)
+def check_generation(workspace: str, generation: str) -> Receipt:
+    """Open `generation` as a reader does, checksums included, and return its counts."""
+    with Workspace(workspace).open_generation(generation) as opened:
+        return {"generation": opened.id, "prep": opened.prep_version, **opened.counts}
+
+
+def _counted(documents: Iterable[Document | Rejected], progress: Progress) -> Iterator[Document | Rejected]:
+    """Pass documents on and move the bar: to the middle while there are more, as none knows how many."""
+    for n_read, document in enumerate(documents, start=1):
+        progress(n_read, 2 * n_read)
+        yield document
+    progress(1, 1)

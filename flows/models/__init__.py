@@ -1,0 +1,1 @@
+"""The models of a workspace: what serves, where versions come from, promotion and rollback."""

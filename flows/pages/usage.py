@@ -1,0 +1,185 @@
+"""What the experience log says of a workspace's use: how many asked, how quickly answered, and what failed.
+
+A question fails where a person says so: marked as not helpful, answered otherwise, a quote marked as wrong. Asked
+again soon after, as the log notes it, counts too, but less: the first answer may not have served. Equal questions,
+apart from case, articles and punctuation, are one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from prep.errors import StoreError
+from prep.store.workspace import Workspace
+from retrieve.experience.log import ASKED_AGAIN, LOG_NAME, Experience, ExperienceLog
+from training.metrics.answer_metrics import normalise_answer
+
+__all__ = ["CORRECTED", "UNHELPFUL", "WRONG_QUOTE", "Day", "Failure", "Usage", "measure_usage", "read_usage"]
+
+UNHELPFUL, CORRECTED, WRONG_QUOTE = "marked as not helpful", "corrected", "a quote marked as wrong"
+#: What each sign of failure weighs.
+WEIGHTS = {UNHELPFUL: 1.0, CORRECTED: 1.0, WRONG_QUOTE: 1.0, ASKED_AGAIN: 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day, in UTC. seconds_p50, seconds_p95: of an answer; None on a day without any."""
+
+    day: date
+    n_asked: int
+    n_abstained: int
+    n_helpful: int
+    n_rated: int
+    seconds_p50: float | None
+    seconds_p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A question that failed. signs: how often each; last: the newest episode that was marked, else asked again.
+
+    is_mended: a later answer to it was marked as helpful, and it did not fail since.
+    """
+
+    question: str
+    n_asked: int
+    signs: dict[str, int]
+    last: Experience
+    is_mended: bool
+
+    @property
+    def weight(self) -> float:
+        """How much it failed."""
+        return sum(WEIGHTS[sign] * count for sign, count in self.signs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a log holds. days: every day from the first to the last; failures: those that weigh most first.
+
+    problem: why the log could be read no further, else empty.
+    """
+
+    n_asked: int = 0
+    n_abstained: int = 0
+    n_rated: int = 0
+    n_helpful: int = 0
+    seconds_p50: float | None = None
+    seconds_p95: float | None = None
+    days: tuple[Day, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    problem: str = ""
+
+
+def read_usage(workspace: Workspace) -> Usage:
+    """Return what the workspace's log says; what comes before a row that cannot be read, with the problem named."""
+    return measure_usage(ExperienceLog(workspace.path / LOG_NAME).rows())
+
+
+def measure_usage(rows: Iterable[Experience]) -> Usage:
+    """Return what the rows, oldest first, say. One pass: of those that did not fail only numbers are kept."""
+    tally = _Tally()
+    problem = ""
+    try:
+        for row in rows:
+            tally.add(row)
+    except StoreError as error:
+        problem = str(error)
+    return tally.result(problem)
+
+
+@dataclass(slots=True)
+class _Question:
+    """What was seen so far of one question. is_told: `last` is an episode that somebody said is wrong."""
+
+    n_asked: int = 0
+    signs: Counter[str] = field(default_factory=Counter)
+    last: Experience | None = None
+    is_told: bool = False
+    is_mended: bool = False
+
+
+class _Tally:
+    """A pass over the log."""
+
+    def __init__(self) -> None:
+        self.days: dict[date, list[tuple[float, bool, bool | None]]] = defaultdict(list)
+        self.questions: dict[str, _Question] = {}
+
+    def add(self, row: Experience) -> None:
+        asked = _moment(row.report.created)
+        said = row.helpful if row.corrected_answer is None else False
+        self.days[asked.date()].append((row.report.usage.seconds, row.report.abstained, said))
+        name = normalise_answer(row.report.question) or row.report.question
+        question = self.questions.setdefault(name, _Question())
+        signs = [
+            sign
+            for sign, holds in (
+                (UNHELPFUL, row.helpful is False),
+                (CORRECTED, row.corrected_answer is not None),
+                (WRONG_QUOTE, row.has_quote(right=False)),
+                (ASKED_AGAIN, any(signal.kind == ASKED_AGAIN for signal in row.signals)),
+            )
+            if holds
+        ]
+        is_told = said is False or WRONG_QUOTE in signs
+        question.n_asked += 1
+        question.signs.update(signs)
+        if is_told or (signs and not question.is_told):
+            question.last = row
+        question.is_told = question.is_told or is_told
+        question.is_mended = (said is True and not is_told) or (question.is_mended and not signs)
+
+    def result(self, problem: str) -> Usage:
+        answers = [answer for day in self.days.values() for answer in day]
+        failures = [
+            Failure(found.last.report.question, found.n_asked, dict(found.signs), found.last, found.is_mended)
+            for found in self.questions.values()
+            if found.last is not None
+        ]
+        failures.sort(key=lambda one: one.last.report.created, reverse=True)
+        failures.sort(key=lambda one: (one.is_mended, -one.weight))
+        return Usage(
+            n_asked=len(answers),
+            n_abstained=sum(abstained for _, abstained, _ in answers),
+            n_rated=sum(said is not None for _, _, said in answers),
+            n_helpful=sum(said is True for _, _, said in answers),
+            seconds_p50=_percentile([seconds for seconds, _, _ in answers], 50),
+            seconds_p95=_percentile([seconds for seconds, _, _ in answers], 95),
+            days=tuple(self._days()),
+            failures=tuple(failures),
+            problem=problem,
+        )
+
+    def _days(self) -> Iterable[Day]:
+        if not self.days:
+            return
+        first, last = min(self.days), max(self.days)
+        for number in range((last - first).days + 1):
+            day = first + timedelta(days=number)
+            answers = self.days.get(day, [])
+            seconds = [answer[0] for answer in answers]
+            yield Day(
+                day=day,
+                n_asked=len(answers),
+                n_abstained=sum(abstained for _, abstained, _ in answers),
+                n_helpful=sum(said is True for _, _, said in answers),
+                n_rated=sum(said is not None for _, _, said in answers),
+                seconds_p50=_percentile(seconds, 50),
+                seconds_p95=_percentile(seconds, 95),
+            )
+
+
+def _moment(created: str) -> datetime:
+    """Return the time in UTC; one without a zone is taken to be in it."""
+    moment = datetime.fromisoformat(created)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _percentile(values: Sequence[float], percent: int) -> float | None:
+    """Return the smallest value that so many in a hundred do not exceed."""
+    return sorted(values)[math.ceil(percent * len(values) / 100) - 1] if values else None

@@ -1,0 +1,95 @@
+"""The prep model's settings: how documents are read, what a break is worth, which vectors a chunk has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from prep.errors import ConfigError
+from prep.model.heads import HeadsConfig
+from prep.model.segmentation import ChunkLimits, LengthPrior
+
+__all__ = ["BreakWeights", "PrepConfig", "Queries", "Vectors"]
+
+Vectors: TypeAlias = Literal["chunk", "shared"]
+Queries: TypeAlias = Literal["base", "trained"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakWeights:
+    """What a break is worth by what ends there, and what it costs to cut where one should not.
+
+    none, sentence, paragraph, section: worth of a break there, weighed by their probabilities. heading: cost
+    of a break between a heading and what follows. keep: cost of cutting a fence, list item or table row that
+    fits a chunk. boilerplate: worth of a break where a long run of boilerplate begins or ends.
+    """
+
+    none: float = -6.0
+    sentence: float = -0.8
+    paragraph: float = 0.5
+    section: float = 2.0
+    heading: float = 3.0
+    keep: float = 100.0
+    boilerplate: float = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepConfig:
+    """How documents are read and cut; stored in a version's manifest.
+
+    window_tokens counts special tokens and the title before it; unit_tokens is the longest candidate unit.
+    header_share: a header takes at most this share of a chunk's limit. topic_probability: where a section ends at least
+    as likely as that, `PrepModel.topics` sees a new topic. trained: False means rule scores.
+    vectors: how a chunk gets its vector (see `prep.model.prep_model`). queries: whether questions are read by the
+    base as it is or by the encoder that was trained with the vectors, where one was.
+    """
+
+    limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=95, max_tokens=200))
+    prior: LengthPrior = field(default_factory=lambda: LengthPrior(short=1.0, long=2.0))
+    weights: BreakWeights = field(default_factory=BreakWeights)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    vectors: Vectors = "chunk"
+    queries: Queries = "base"
+    trained: bool = True
+    window_tokens: int = 256
+    overlap_tokens: int = 32
+    unit_tokens: int = 96
+    header_share: float = 0.25
+    topic_probability: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.vectors not in ("chunk", "shared"):
+            raise ConfigError(f"vectors={self.vectors!r} must be 'chunk' or 'shared'")
+        if self.queries not in ("base", "trained"):
+            raise ConfigError(f"queries={self.queries!r} must be 'base' or 'trained'")
+        if not 0 <= self.header_share <= 0.5:
+            raise ConfigError(f"header_share={self.header_share!r} must lie in 0..0.5")
+        if self.window_tokens < 32 or not 0 <= self.overlap_tokens <= self.window_tokens // 4:
+            raise ConfigError(
+                f"window_tokens={self.window_tokens!r}, overlap_tokens={self.overlap_tokens!r}: windows need "
+                "32 tokens and share at most a quarter"
+            )
+        if not 0 < self.topic_probability <= 1:
+            raise ConfigError(f"topic_probability={self.topic_probability!r} must lie above 0, at most 1")
+        if self.unit_tokens < 4:
+            raise ConfigError(f"unit_tokens={self.unit_tokens!r} must be at least 4")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return {**asdict(self), "heads": self.heads.to_json()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PrepConfig:
+        """Read what `to_json` wrote; an unknown key is a ConfigError."""
+        try:
+            return cls(
+                **{
+                    **values,
+                    "limits": ChunkLimits(**values["limits"]),
+                    "prior": LengthPrior(**values["prior"]),
+                    "weights": BreakWeights(**values["weights"]),
+                    "heads": HeadsConfig.from_json(values["heads"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"prep settings are incomplete or unknown: {error}") from error

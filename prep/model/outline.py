@@ -1,0 +1,113 @@
+"""From scores to an outline: one role a line, the headings that enclose each unit, the role of a piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from prep.document import ROLES, Role
+from prep.model.line_features import Predictions
+from prep.model.markup import MAX_HEADING_CHARACTERS, Markup, heading_text
+from prep.model.units import Unit
+
+__all__ = ["heading_paths", "line_roles", "majority_role"]
+
+# Boilerplate is kept out of the index: what is taken for it wrongly cannot be found, so it must be sure.
+SURE_BOILERPLATE = 0.7
+
+
+def line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, text: str) -> list[Role]:
+    """One role a line: the mean over its units, overruled by explicit marks; never a heading of great
+    length.
+    """
+    n_lines = units[-1].line + 1
+    weights = np.array([unit.end - unit.start for unit in units], dtype=np.float64)
+    line_of = np.array([unit.line for unit in units])
+    totals = np.zeros((n_lines, len(ROLES)))
+    np.add.at(totals, line_of, predictions.role * weights[:, None])
+    widths = np.bincount(line_of, weights=weights, minlength=n_lines)
+    allowed = totals.copy()
+    allowed[widths > MAX_HEADING_CHARACTERS * 1.5] *= [r not in ("title", "heading") for r in ROLES]
+    junk = ROLES.index("boilerplate")
+    allowed[totals[:, junk] < SURE_BOILERPLATE * totals.sum(1), junk] = 0.0
+    lines: list[Role] = [ROLES[int(best)] for best in allowed.argmax(1)]
+    blank = not text.strip()
+    for i in range(n_lines):
+        if blank:
+            lines[i] = "boilerplate"
+        elif i < len(marks.fenced) and marks.fenced[i]:
+            lines[i] = "code"
+        elif i < len(marks.heading) and (marks.heading[i] or marks.underline[i]):
+            lines[i] = lines[i] if lines[i] in ("title", "heading") else "heading"
+    return [lines[unit.line] for unit in units]
+
+
+def heading_paths(
+    units: Sequence[Unit],
+    roles: Sequence[Role],
+    predictions: Predictions,
+    marks: Markup,
+    text: str,
+    title: str,
+    open_headings: list[tuple[float, str]],
+) -> list[tuple[tuple[str, ...], bool]]:
+    """Enclosing headings at every unit, and whether the unit is a heading itself.
+
+    A chunk takes the path of its first unit; where it begins with headings, they are part of the path. open_headings:
+    level and name of those that enclose the first unit, outermost first; left as those that enclose what follows the
+    last.
+    """
+    title = _key(title)
+    paths: list[tuple[tuple[str, ...], bool]] = []
+    stack = open_headings
+    i = 0
+    while i < len(units):
+        if roles[i] not in ("heading", "title"):
+            paths.append((tuple(name for _, name in stack), False))
+            i += 1
+            continue
+        run = i
+        while run < len(units) and roles[run] in ("heading", "title"):
+            end = run
+            while end + 1 < len(units) and units[end + 1].line == units[run].line:
+                end += 1
+            line = units[run].line
+            explicit = marks.heading[line] if line < len(marks.heading) else 0
+            underline = line < len(marks.underline) and marks.underline[line]
+            name = heading_text(text[units[run].start : units[end].end])
+            if not underline and any(c.isalnum() for c in name):
+                learned = float(predictions.level[run : end + 1].mean(0).argmax()) + 1
+                level = 0.0 if roles[run] == "title" else float(explicit or _numbering(name) or learned)
+                while stack and stack[-1][0] >= level:
+                    stack.pop()
+                if _key(name) != title:
+                    stack.append((level, name[:MAX_HEADING_CHARACTERS]))
+            run = end + 1
+        path = tuple(name for _, name in stack)
+        paths.extend([(path, True)] * (run - i))
+        i = run
+    return paths
+
+
+_NUMBERING = re.compile(r"(\d{1,3}(?:\.\d{1,3})+)[.):]?\s")
+
+
+def _numbering(name: str) -> int:
+    found = _NUMBERING.match(name)
+    return found.group(1).count(".") + 1 if found else 0
+
+
+def _key(name: str) -> str:
+    return " ".join(re.sub(r"\W+", " ", name).lower().split())
+
+
+def majority_role(units: Sequence[Unit], roles: Sequence[Role]) -> Role:
+    sizes = dict.fromkeys(ROLES, 0)
+    for unit, role in zip(units, roles, strict=True):
+        sizes[role] += unit.end - unit.start
+    # What is said outweighs what it is called: headings count only where there is nothing else.
+    content = {role: size for role, size in sizes.items() if size and role not in ("title", "heading")}
+    chosen = content or {role: size for role, size in sizes.items() if size}
+    return max(chosen, key=lambda role: (chosen[role], -ROLES.index(role)))

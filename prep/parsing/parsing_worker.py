@@ -1,0 +1,194 @@
+"""What runs in the parsing process: read a file, see what it is, have it parsed, answer; then the next.
+
+Started by `prep.parsing.parsing_process`, which keeps the time; memory and processor limits are set here, on the
+process itself. Requests are JSON lines on standard input; each answer is eight bytes of length and that much
+JSON on standard output. Parsers are imported when the first file of their format comes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from prep.parsing.parsed import Parsed, UnreadableError
+from prep.parsing.text_parser import decode, magic_name, storable
+
+__all__ = ["FORMATS", "main", "parse_file"]
+
+FORMATS = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".mdown": "markdown",
+    ".mkd": "markdown",
+    ".mdx": "markdown",
+    ".txt": "text",
+    ".text": "text",
+    ".rst": "rest",
+    ".rest": "rest",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+}
+_HTML_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I
+)
+_LENGTH_BYTES = 8
+
+
+def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_bytes: int) -> Parsed:
+    """Return the text and title of one file. Raises UnreadableError with the reason."""
+    data = _read(path, max_bytes)
+    if not data:
+        raise UnreadableError("is empty")
+    suffix = Path(path).suffix.lower()
+    kind = FORMATS.get(suffix) or _sniff(data, suffix)
+    try:
+        parsed = _parse(data, kind, memory_limit_bytes)
+    except RecursionError:
+        raise UnreadableError("is nested too deeply") from None
+    text = storable(parsed.text)
+    if not text.strip():
+        raise UnreadableError("has no text")
+    if len(text) > max_characters:
+        raise UnreadableError(
+            f"has {len(text):,} characters of text, more than the {max_characters:,} of max_characters"
+        )
+    return Parsed(storable(parsed.title), text, parsed.losses)
+
+
+def _read(path: str, max_bytes: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= max_bytes:
+                data = file.read(size + 1)
+                while len(data) > size and len(data) <= max_bytes:  # it grows while it is read
+                    size = len(data)
+                    data += file.read(1 << 20)
+                size = len(data)
+    except FileNotFoundError:
+        raise UnreadableError("vanished before it was read") from None
+    except PermissionError:
+        raise UnreadableError("cannot be opened: permission denied") from None
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror or error}") from error
+    if size > max_bytes:
+        raise UnreadableError(f"has {size:,} bytes, more than the {max_bytes:,} of max_bytes")
+    return data
+
+
+def _sniff(data: bytes, suffix: str) -> str:
+    """Return the format by content, for files whose suffix says nothing."""
+    if data.startswith(b"%PDF-"):
+        return "pdf"
+    if data.startswith(b"PK\x03\x04"):
+        from prep.parsing.docx_parser import is_docx
+
+        if is_docx(data) and suffix not in (".docm", ".dotx", ".dotm"):
+            return "docx"
+    if _HTML_START.match(data[:4096]):
+        return "html"
+    name = magic_name(data)
+    if name is not None:
+        raise UnreadableError(f"is {name}{f' ({suffix})' if suffix else ''}, a format that is not supported")
+    return "text"
+
+
+def _parse(data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
+    if kind == "html":
+        from prep.parsing.html_parser import parse_html
+
+        return parse_html(data)
+    if kind == "pdf":
+        from prep.parsing.pdf_parser import parse_pdf
+
+        return parse_pdf(data)
+    if kind == "docx":
+        from prep.parsing.docx_parser import parse_docx
+
+        return parse_docx(data, memory_limit_bytes)
+    from prep.parsing.titles import markdown_title, plain_title, rest_title
+
+    text, losses = decode(data)
+    title = {"markdown": markdown_title, "rest": rest_title, "text": plain_title}[kind]
+    return Parsed(title(text), text, losses)
+
+
+def main() -> None:
+    """Answer requests until standard input ends. The first line sets the memory limit."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    limits = json.loads(sys.stdin.buffer.readline())
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _limit_memory(limits["memory_limit_bytes"])
+    _answer(answers, {})
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        _limit_processor(request.pop("timeout_s"))
+        try:
+            _answer(answers, _respond(request))
+        except MemoryError:
+            _answer(answers, {"over_memory": True})
+        except BrokenPipeError:
+            return
+
+
+def _respond(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parsed = parse_file(**request)
+    except UnreadableError as error:
+        return {"reason": storable(error.reason)}
+    except Exception as error:  # a damaged file makes a parser raise anything; the reason names it
+        if isinstance(error, MemoryError) or "memory allocation failed" in str(error).lower():
+            raise MemoryError from error
+        message = storable(" ".join(str(error).split()))[:200]
+        return {"reason": f"cannot be parsed: {type(error).__name__}{f': {message}' if message else ''}"}
+    return {"title": parsed.title, "text": parsed.text, "losses": parsed.losses}
+
+
+def _answer(answers: BinaryIO, content: dict[str, Any]) -> None:
+    payload = json.dumps(content, ensure_ascii=False).encode("utf-8")
+    answers.write(len(payload).to_bytes(_LENGTH_BYTES, "big"))
+    answers.write(payload)
+    answers.flush()
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Allow `limit_bytes` beside what the interpreter holds already, where the system knows such limits."""
+    try:
+        import resource
+    except ImportError:
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        held = pages * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        held = 0
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_AS, (held + limit_bytes, resource.getrlimit(resource.RLIMIT_AS)[1])
+        )
+    except (ValueError, OSError):
+        return
+
+
+def _limit_processor(timeout_s: float) -> None:
+    """Have the system end this process soon after its time, should the parent that watches be gone."""
+    try:
+        import resource
+    except ImportError:
+        return
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(usage.ru_utime + usage.ru_stime + timeout_s) + 5
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    except (ValueError, OSError):
+        return

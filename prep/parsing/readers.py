@@ -1,0 +1,300 @@
+"""From folders, files and glob patterns to documents: `read_documents`.
+
+Files are found, named and put in order here; what they contain is read in a child process
+(`prep.parsing.parsing_process`) by suffix, or by content where the suffix says nothing. Whatever is found and cannot be
+read is a `Rejected` row. Preparing and storing the documents is left to others.
+"""
+
+from __future__ import annotations
+
+import glob as globbing
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from prep.document import Document, Rejected
+from prep.errors import ConfigError, DataError
+from prep.parsing.parsed import UnreadableError
+from prep.parsing.parsing_process import ParseLimits, ParseProcess
+from prep.parsing.titles import title_from_name
+
+__all__ = ["read_documents"]
+
+_SKIPPED_FOLDERS = frozenset({"CVS", "RCS", "SCCS", "_darcs", "__pycache__"})
+_DEFAULTS = ParseLimits()
+
+
+def read_documents(
+    *paths: str | os.PathLike[str],
+    glob: str | Sequence[str] | None = None,
+    timeout_s: float = _DEFAULTS.timeout_s,
+    memory_limit_bytes: int = _DEFAULTS.memory_limit_bytes,
+    max_bytes: int = _DEFAULTS.max_bytes,
+    max_characters: int = _DEFAULTS.max_characters,
+) -> Iterator[Document | Rejected]:
+    """Return the documents under `paths`, by id, and a `Rejected` for each file that cannot be read.
+
+    A path is a file, a folder (with all folders in it; hidden files and those of version control are passed
+    over) or a glob pattern (`**` for any folders). `glob` narrows folders down: `*.md` is compared with file
+    names, a pattern with a slash with paths inside the folder. Markdown, plain text, reStructuredText, HTML,
+    PDF and DOCX are known by suffix; files with other suffixes are read if their content is one of these,
+    text being text.
+
+    `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
+    two of the paths given hold the same id, those two are told apart by the folders above. A file that is
+    reached twice, by overlapping paths or symbolic links, is read once. `Document.text` is the text as read
+    for the text formats, and structure in Markdown form for the others.
+
+    The limits hold for one file each: wall-clock `timeout_s`, memory of the parsing process, `max_bytes` of
+    the file, `max_characters` of its text. Deterministic. Raises DataError at once for a path that does not
+    exist or a pattern that fits nothing, ConfigError for a limit out of range or no path.
+    """
+    limits = ParseLimits(
+        timeout_s=timeout_s,
+        memory_limit_bytes=memory_limit_bytes,
+        max_bytes=max_bytes,
+        max_characters=max_characters,
+    )
+    if not paths:
+        raise ConfigError("read_documents() was given no path; name a folder, a file or a glob pattern")
+    wanted = [glob] if isinstance(glob, str) else list(glob or [])
+    return _read(_name_apart(_find_all(paths, [_compile_glob(pattern) for pattern in wanted])), limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file: the root it was found under, its name inside that, and why it cannot be read, if so."""
+
+    root: Path
+    name: str
+    path: Path
+    reason: str = ""
+
+
+def _read(found: list[tuple[str, _Found]], limits: ParseLimits) -> Iterator[Document | Rejected]:
+    with ParseProcess(limits) as process:
+        for document_id, file in found:
+            source = _printable(str(file.path))
+            if file.reason:
+                yield Rejected(source, file.reason)
+                continue
+            try:
+                parsed = process.parse(file.path)
+            except UnreadableError as error:
+                yield Rejected(source, error.reason)
+                continue
+            title = parsed.title or title_from_name(PurePath(document_id).stem)
+            yield Document(id=document_id, title=title, text=parsed.text, source=source)
+            for where, why in parsed.losses:
+                yield Rejected(f"{source} ({where})", why)
+
+
+def _find_all(paths: Iterable[str | os.PathLike[str]], wanted: list[re.Pattern[str]]) -> list[_Found]:
+    """Return every file once: under its own name rather than a link's, for the first path that holds it."""
+    found: list[_Found] = []
+    links: list[_Found] = []
+    visited: set[tuple[int, int]] = set()
+    for given in paths:
+        path = Path(given) if _exists(given) else Path(os.path.expanduser(given))
+        if _exists(path):
+            if os.path.isdir(path):
+                _walk(path, path, wanted, visited, found, links)
+            else:
+                found.append(_look_at(path.parent, path))
+            continue
+        root, matches = _expand(os.fspath(given))
+        if not matches:
+            raise DataError(_missing(given))
+        for match in matches:
+            if os.path.isdir(match):
+                _walk(root, match, wanted, visited, found, links)
+            else:
+                found.append(_look_at(root, match))
+    # Links to folders are followed after everything else, so that what they lead to is known by its own name
+    # first.
+    while links:
+        link = links.pop(0)
+        _walk(link.root, link.path, wanted, visited, found, links)
+    return _drop_repeats(found)
+
+
+def _walk(
+    root: Path,
+    folder: Path,
+    wanted: list[re.Pattern[str]],
+    visited: set[tuple[int, int]],
+    found: list[_Found],
+    links: list[_Found],
+) -> None:
+    """Add the files below `folder`, and the links to folders to `links`; a folder is visited once."""
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        try:
+            status = current.stat()
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+        except OSError as error:
+            found.append(
+                _Found(root, _name_inside(root, current), current, f"folder cannot be listed: {_why(error)}")
+            )
+            continue
+        # Inodes tell folders apart whatever their names; a link back up leads to one that was visited.
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            path = current / entry.name
+            if entry.name.startswith("."):
+                continue
+            if os.path.isdir(path) and entry.name in _SKIPPED_FOLDERS:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            elif os.path.isdir(path):
+                links.append(_Found(root, _name_inside(root, path), path))
+            elif not wanted or _is_wanted(_name_inside(root, path), wanted):
+                found.append(_look_at(root, path))
+
+
+def _look_at(root: Path, path: Path) -> _Found:
+    name = _name_inside(root, path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return _Found(root, name, path, "is a link to something that does not exist")
+    except OSError as error:
+        return _Found(root, name, path, f"cannot be opened: {_why(error)}")
+    if not stat.S_ISREG(mode):
+        return _Found(root, name, path, "is no regular file (a pipe, socket or device)")
+    return _Found(root, name, path)
+
+
+def _drop_repeats(found: list[_Found]) -> list[_Found]:
+    kept: dict[str, _Found] = {}
+    for file in sorted(found, key=lambda file: file.path.is_symlink()):
+        # A link to nowhere and a folder that cannot be listed have no file behind them to repeat.
+        kept.setdefault(os.path.realpath(file.path) if not file.reason else os.path.abspath(file.path), file)
+    return list(kept.values())
+
+
+def _name_apart(found: list[_Found]) -> list[tuple[str, _Found]]:
+    """Return the files with their ids, sorted by id.
+
+    Where roots hold the same id, the ids of these roots, all of them, begin with as many of the folders above
+    as it takes.
+    """
+    parts = {
+        root: [_printable(part) for part in _absolute_parts(root)] for root in {file.root for file in found}
+    }
+    depth = dict.fromkeys(parts, 0)
+    while True:
+        named: dict[str, list[_Found]] = defaultdict(list)
+        for file in found:
+            above = parts[file.root][len(parts[file.root]) - depth[file.root] :]
+            named["/".join([*above, _printable(file.name)])].append(file)
+        clashing = {file.root for files in named.values() if len(files) > 1 for file in files}
+        growing = [root for root in clashing if depth[root] < len(parts[root])]
+        if not growing:
+            break
+        for root in growing:
+            depth[root] += 1
+    # Left over: names in one folder that differ only in bytes that are no characters.
+    return [
+        (
+            document_id,
+            file if position == 0 else replace(file, reason=f"has the same printable name as {document_id}"),
+        )
+        for document_id, files in sorted(named.items(), key=lambda item: item[0].split("/"))
+        for position, file in enumerate(sorted(files, key=lambda file: os.fsencode(file.path)))
+    ]
+
+
+def _absolute_parts(root: Path) -> list[str]:
+    absolute = Path(os.path.abspath(root))
+    return [part for part in absolute.parts if part != absolute.anchor]
+
+
+def _exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something of that name, be it a link to nowhere."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL in the name
+        return False
+
+
+def _expand(pattern: str) -> tuple[Path, list[Path]]:
+    """Return what a glob pattern fits, sorted, and the folder before its first wildcard."""
+    if not globbing.has_magic(pattern):
+        return Path(), []
+    fixed: list[str] = []
+    for part in Path(os.path.expanduser(pattern)).parts:
+        if globbing.has_magic(part):
+            break
+        fixed.append(part)
+    root = Path(*fixed)
+    matches = sorted({Path(match) for match in globbing.glob(os.path.expanduser(pattern), recursive=True)})
+    return root, [match for match in matches if _SKIPPED_FOLDERS.isdisjoint(match.relative_to(root).parts)]
+
+
+def _missing(given: str | os.PathLike[str]) -> str:
+    name = os.fspath(given)
+    if globbing.has_magic(name):
+        return f"no file fits the pattern {name!r}; patterns are relative to {os.getcwd()}"
+    return f"{name!r} does not exist (looked for from {os.getcwd()}); check the path"
+
+
+def _compile_glob(pattern: str) -> re.Pattern[str]:
+    """Return the expression for paths inside a folder; a pattern without a slash fits names anywhere."""
+    if not pattern:
+        raise ConfigError(
+            "glob='' fits nothing; leave it out to read everything, or give a pattern like '*.md'"
+        )
+    anywhere = "" if "/" in pattern else "(?:.*/)?"
+    expression = ""
+    position = 0
+    pattern = pattern.removeprefix("./")
+    while position < len(pattern):
+        rest = pattern[position:]
+        bracket = re.match(r"\[!?\]?[^\]]*\]", rest)
+        if rest.startswith("**/"):
+            expression, position = expression + "(?:.*/)?", position + 3
+        elif rest.startswith("**"):
+            expression, position = expression + ".*", position + 2
+        elif rest[0] == "*":
+            expression, position = expression + "[^/]*", position + 1
+        elif rest[0] == "?":
+            expression, position = expression + "[^/]", position + 1
+        elif bracket is not None:
+            inner = bracket.group()[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            negated = inner.startswith("!")
+            inner = inner.removeprefix("!")
+            inner = r"\]" + inner[1:] if inner.startswith("]") else inner
+            inner = r"\^" + inner[1:] if inner.startswith("^") else inner
+            expression, position = expression + f"[{'^' if negated else ''}{inner}]", position + bracket.end()
+        else:
+            expression, position = expression + re.escape(rest[0]), position + 1
+    try:
+        return re.compile(anywhere + expression, re.S)
+    except re.error as error:
+        raise ConfigError(f"glob={pattern!r} is no valid pattern: {error}") from error
+
+
+def _is_wanted(name: str, wanted: list[re.Pattern[str]]) -> bool:
+    return any(pattern.fullmatch(name) for pattern in wanted)
+
+
+def _name_inside(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _printable(name: str) -> str:
+    """Return a file name with the bytes that are no characters written out, so that it can be stored."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

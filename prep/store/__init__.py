@@ -1,0 +1,1 @@
+"""The store: the workspace, immutable generations, and search by vectors and words."""

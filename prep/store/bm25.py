@@ -1,0 +1,174 @@
+"""Words beside vectors: BM25 over the chunks, and where in a text the words of a question stand.
+
+A small encoder blurs names, numbers and rare words, which is what BM25 sees best; what is worded otherwise is what
+BM25 misses. `prep.store.ranking` makes one score of both.
+
+The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. Words are
+stemmed by FTS5 (Porter, which leaves other scripts alone); Chinese, Japanese and Korean runs are cut into bigrams,
+having no blanks between words.
+
+Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["CANDIDATES", "AskedWords", "LexicalIndex", "header_of", "is_unspaced", "searchable_words"]
+
+CANDIDATES = 100  # taken by words and by vectors, at least, before they are ranked
+_MAX_WORDS = 48  # of a query; the rarest are kept
+_COMMON = 0.3  # a word in more than this share of the rows says nothing, where rarer ones do
+_MOST_ROWS = 50_000  # nor one in more rows than these, whose scores take long to compute
+
+_TOKENIZER = "porter unicode61 remove_diacritics 2"
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_CJK_RUN = re.compile(f"[{_CJK}]+")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedWords:
+    """The stems of a question, in order, and how rare in the index (idf, above 0) each is that it holds."""
+
+    stems: tuple[str, ...]
+    rarity: dict[str, float]
+
+
+class LexicalIndex:
+    """BM25 over texts by row, for any number of threads, one search at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read the tables that `create` and `add` made. The connection, open to all threads, is the index's now."""
+        self._connection = connection
+        self._lock = threading.Lock()
+        # FTS5 does not say how it stems a word; a table of its own, holding nothing but what is asked about, does.
+        self._stems = sqlite3.connect(":memory:", check_same_thread=False)
+        self._stems.execute(
+            f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{_TOKENIZER}')"
+        )
+        self._stems.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(texts, instance)")
+        (self._n_rows,) = connection.execute("SELECT count(*) FROM lexicon_docsize").fetchone()
+
+    @staticmethod
+    def create(connection: sqlite3.Connection) -> None:
+        """Make the empty tables. The texts themselves are not kept."""
+        connection.execute(
+            f"CREATE VIRTUAL TABLE lexicon USING fts5(words, content='', tokenize='{_TOKENIZER}')"
+        )
+        connection.execute("CREATE VIRTUAL TABLE lexicon_terms USING fts5vocab(lexicon, row)")
+
+    @staticmethod
+    def add(connection: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+        """Add texts by row."""
+        connection.executemany(
+            "INSERT INTO lexicon(rowid, words) VALUES (?, ?)",
+            ((row, searchable_words(text)) for row, text in texts),
+        )
+
+    @staticmethod
+    def optimise(connection: sqlite3.Connection) -> None:
+        """Merge what was added into one tree: for tables that are complete."""
+        connection.execute("INSERT INTO lexicon(lexicon) VALUES ('optimize')")
+
+    @classmethod
+    def build(cls, texts: Sequence[str]) -> LexicalIndex:
+        """Return an index of `texts` in memory, by position."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        cls.create(connection)
+        cls.add(connection, enumerate(texts))
+        return cls(connection)
+
+    def search(self, query: str, k: int) -> dict[int, float]:
+        """Return the BM25 scores (above 0) of the k best rows, best first; ties by row."""
+        with self._lock:
+            words = self._telling_words(query)
+            if not words:
+                return {}
+            asked = " OR ".join(f'"{word}"' for word in words)
+            found = self._connection.execute(
+                "SELECT rowid, -rank FROM lexicon WHERE lexicon MATCH ? ORDER BY rank, rowid LIMIT ?",
+                (asked, k),
+            ).fetchall()
+        return {int(row): float(score) for row, score in found}
+
+    def asked(self, query: str) -> AskedWords:
+        """Return the query's stems and how rare in the index they are."""
+        with self._lock:
+            self._hold([searchable_words(query)])
+            places = self._stems.execute("SELECT term FROM stems ORDER BY offset").fetchall()
+            stems = tuple(stem for (stem,) in places)
+            counts = self._counts(set(stems))
+        rarity = {
+            stem: math.log(1 + (self._n_rows - counts[stem] + 0.5) / (counts[stem] + 0.5))
+            for stem in dict.fromkeys(stems)
+            if stem in counts
+        }
+        return AskedWords(stems, rarity)
+
+    def places(self, texts: Sequence[str], stems: Iterable[str]) -> list[dict[int, str]]:
+        """Return where in each text (n) one of the stems stands: the number of the word → the stem."""
+        found: list[dict[int, str]] = [{} for _ in texts]
+        with self._lock:
+            self._hold([searchable_words(text) for text in texts])
+            for stem in stems:
+                for at, place in self._stems.execute("SELECT doc, offset FROM stems WHERE term = ?", (stem,)):
+                    found[at][place] = stem
+        return found
+
+    def _telling_words(self, query: str) -> list[str]:
+        """Return the query's words that are in the index and not in too many rows; the common ones if no other."""
+        words = list(dict.fromkeys(_WORD.findall(searchable_words(query))))
+        self._hold(words)
+        stems = dict(self._stems.execute("SELECT doc, term FROM stems").fetchall())
+        counts = self._counts(set(stems.values()))
+        n_rows = {words[at]: counts[stem] for at, stem in stems.items() if stem in counts}
+        ordered = sorted(n_rows, key=lambda word: (n_rows[word], word))[:_MAX_WORDS]
+        most = max(8, min(_COMMON * self._n_rows, _MOST_ROWS))
+        rare = [word for word in ordered if n_rows[word] <= most]
+        return rare or ordered[:4]
+
+    def _hold(self, texts: Sequence[str]) -> None:
+        """Put these texts, by position, where their stems are read."""
+        self._stems.execute("INSERT INTO texts(texts) VALUES ('delete-all')")
+        self._stems.executemany("INSERT INTO texts(rowid, words) VALUES (?, ?)", enumerate(texts))
+
+    def _counts(self, stems: Iterable[str]) -> dict[str, int]:
+        """Return in how many rows each stem stands, without those in none."""
+        found = {
+            stem: self._connection.execute("SELECT doc FROM lexicon_terms WHERE term = ?", (stem,)).fetchone()
+            for stem in stems
+        }
+        return {stem: int(row[0]) for stem, row in found.items() if row is not None}
+
+    def close(self) -> None:
+        """Close the connection, too."""
+        with self._lock:
+            self._stems.close()
+            self._connection.close()
+
+
+def header_of(title: str, headings: Sequence[str]) -> str:
+    """Return what stands before a chunk's text where its words are indexed and read."""
+    return " ".join((title, *headings))
+
+
+def searchable_words(text: str) -> str:
+    """Return the text in lower case with CJK runs cut into bigrams: what is indexed and what is asked."""
+    return _CJK_RUN.sub(_bigrams, text.lower())
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether any of the text is in a script that is cut into bigrams."""
+    return _CJK_RUN.search(text) is not None
+
+
+def _bigrams(match: re.Match[str]) -> str:
+    run = match.group()
+    pairs = [run[place : place + 2] for place in range(max(1, len(run) - 1))]
+    return f" {' '.join(pairs)} "

@@ -1,0 +1,298 @@
+"""`chunks.sqlite`: the documents of a generation, all their chunks, vectors included, and an index of their words.
+
+`ChunkTableWriter` fills a new file once; `ChunkTable` reads a finished one, which never changes again, so
+it is opened as immutable: no locks, no side files, and a connection for each thread. Durability and
+checksums are left to `prep.store.generation`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prep.document import Chunk, Document, Floats
+from prep.errors import StoreError
+from prep.store.bm25 import LexicalIndex, header_of
+
+__all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
+
+TABLE_FORMAT = 2  # 2: with the words of the chunks
+
+_SCHEMA = """
+CREATE TABLE documents (
+    position INTEGER PRIMARY KEY,          -- order of ingestion, from 0
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL,
+    content_hash TEXT NOT NULL
+);
+CREATE TABLE chunks (
+    position INTEGER PRIMARY KEY,          -- order of documents, then of chunks, from 0
+    id TEXT NOT NULL UNIQUE,
+    document INTEGER NOT NULL REFERENCES documents (position),
+    start INTEGER NOT NULL,                -- code points into the document's text, half open
+    "end" INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    headings TEXT NOT NULL,                -- JSON array, outermost first
+    role TEXT NOT NULL,
+    n_tokens INTEGER NOT NULL,
+    vector BLOB NOT NULL,                  -- little-endian float32
+    row INTEGER UNIQUE                     -- row in the index; NULL for boilerplate, which is not indexed
+);
+CREATE INDEX chunks_by_document ON chunks (document, position);
+"""
+_CHUNK_COLUMNS = (
+    'chunks.id, documents.id, chunks.start, chunks."end", chunks.text, chunks.headings, chunks.role, '
+    "chunks.n_tokens, chunks.vector"
+)
+_ROWS_PER_QUERY = 500
+
+
+class ChunkTableWriter:
+    """Fills a new chunks.sqlite, document by document; `close` completes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        # A file that is not finished is thrown away whole, so nothing needs to be undone or on the disk yet.
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.executescript(_SCHEMA)
+        LexicalIndex.create(self._connection)
+        self._connection.execute("BEGIN")
+        self.n_documents = 0
+        self.n_chunks = 0
+        self.n_indexed = 0
+
+    def add(self, document: Document, content_hash: str, chunks: Iterable[Chunk]) -> None:
+        """Add a document with its chunks in order. Raises StoreError where an id is taken."""
+        rows: list[tuple[Any, ...]] = []
+        words: list[tuple[int, str]] = []
+        for chunk in chunks:
+            indexed = chunk.role != "boilerplate"
+            if indexed:
+                header = header_of(document.title, chunk.headings)
+                words.append((self.n_indexed, f"{header} {chunk.text}"))
+            rows.append(
+                (
+                    self.n_chunks + len(rows),
+                    chunk.id,
+                    self.n_documents,
+                    int(chunk.start),
+                    int(chunk.end),
+                    chunk.text,
+                    json.dumps(list(chunk.headings), ensure_ascii=False),
+                    chunk.role,
+                    int(chunk.n_tokens),
+                    np.ascontiguousarray(chunk.vector, dtype="<f4").tobytes(),
+                    self.n_indexed if indexed else None,
+                )
+            )
+            self.n_indexed += indexed
+        try:
+            self._connection.execute(
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    self.n_documents,
+                    document.id,
+                    document.title,
+                    document.text,
+                    document.source,
+                    content_hash,
+                ),
+            )
+            self._connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
+            LexicalIndex.add(self._connection, words)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._path} cannot be written: {error}") from error
+        except sqlite3.IntegrityError as error:
+            raise StoreError(
+                f"document {document.id!r} or one of its chunks has an id in use: {error}"
+            ) from error
+        self.n_documents += 1
+        self.n_chunks += len(rows)
+
+    def vectors(self, dimension: int) -> Floats:
+        """Return the indexed vectors by row, (n_indexed, dimension)."""
+        vectors = np.empty((self.n_indexed, dimension), dtype=np.float32)
+        found = self._connection.execute("SELECT row, vector FROM chunks WHERE row IS NOT NULL")
+        for row, blob in found:
+            vectors[row] = np.frombuffer(blob, dtype="<f4")
+        return vectors
+
+    def close(self) -> None:
+        """Complete the file."""
+        try:
+            LexicalIndex.optimise(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._path} cannot be written: {error}") from error
+        finally:
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, which is not complete."""
+        self._connection.close()
+
+
+class ChunkTable:
+    """Reads a finished chunks.sqlite from any number of threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        self._connections: dict[int, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._lexical: LexicalIndex | None = None
+        self._connection()  # so that a file that is not there is found out now
+
+    def _connection(self) -> sqlite3.Connection:
+        thread = threading.get_ident()
+        connection = self._connections.get(thread)
+        if connection is not None:
+            return connection
+        with self._lock:
+            if self._closed:
+                raise StoreError("this generation was closed: open it again")
+            connection = self._connections[thread] = self._connect()
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(self._address, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._address} cannot be opened: {error}") from error
+
+    @property
+    def lexical(self) -> LexicalIndex:
+        """The index of the chunks' words, by index row. Raises StoreError where the file has none."""
+        with self._lock:
+            if self._closed:
+                raise StoreError("this generation was closed: open it again")
+            if self._lexical is None:
+                try:
+                    self._lexical = LexicalIndex(self._connect())
+                except sqlite3.OperationalError as error:
+                    raise StoreError(
+                        f"{self._address} was built by an earlier version, without an index of words ({error}): "
+                        "run `diptych ingest` again, which takes the chunks from it"
+                    ) from error
+            return self._lexical
+
+    def vectors(self, rows: Sequence[int], dimension: int) -> Floats:
+        """Return the vectors at these index rows, (len(rows), dimension), in the order asked."""
+        vectors = np.empty((len(rows), dimension), dtype=np.float32)
+        place = {int(row): at for at, row in enumerate(rows)}
+        wanted = list(place)
+        for first in range(0, len(wanted), _ROWS_PER_QUERY):
+            part = wanted[first : first + _ROWS_PER_QUERY]
+            query = f"SELECT row, vector FROM chunks WHERE row IN ({', '.join('?' * len(part))})"
+            for row, blob in self._connection().execute(query, part):
+                vectors[place[row]] = np.frombuffer(blob, dtype="<f4")
+        return vectors
+
+    def chunks(self, rows: Sequence[int]) -> list[Chunk]:
+        """Return the chunks at these index rows, in the order asked. Raises StoreError for an unknown row."""
+        return [_chunk(values) for values in self._at(rows, _CHUNK_COLUMNS)]
+
+    def headed(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """Return title with headings, and text, of the chunks at these index rows, in the order asked.
+
+        Raises StoreError for an unknown row.
+        """
+        return [
+            (header_of(title, json.loads(headings)), text)
+            for title, headings, text in self._at(rows, "documents.title, chunks.headings, chunks.text")
+        ]
+
+    def _at(self, rows: Sequence[int], columns: str) -> list[list[Any]]:
+        """Return these columns of the chunks at these index rows, in the order asked."""
+        wanted = [int(row) for row in rows]
+        found: dict[int, list[Any]] = {}
+        for first in range(0, len(wanted), _ROWS_PER_QUERY):
+            part = wanted[first : first + _ROWS_PER_QUERY]
+            for row, *values in self._connection().execute(
+                f"SELECT chunks.row, {columns} FROM chunks JOIN documents "
+                f"ON documents.position = chunks.document WHERE chunks.row IN ({', '.join('?' * len(part))})",
+                part,
+            ):
+                found[row] = values
+        missing = [row for row in wanted if row not in found]
+        if missing:
+            raise StoreError(f"no chunk is indexed at row {missing[0]}")
+        return [found[row] for row in wanted]
+
+    def document(self, document_id: str) -> Document:
+        """Return a document. Raises StoreError where there is none of this id."""
+        found = (
+            self._connection()
+            .execute("SELECT id, title, text, source FROM documents WHERE id = ?", (document_id,))
+            .fetchone()
+        )
+        if found is None:
+            raise StoreError(f"there is no document {document_id!r} in this generation")
+        return Document(*found)
+
+    def title(self, document_id: str) -> str:
+        """Return a document's title without reading its text. Raises StoreError where there is none of this id."""
+        query = "SELECT title FROM documents WHERE id = ?"
+        found = self._connection().execute(query, (document_id,)).fetchone()
+        if found is None:
+            raise StoreError(f"there is no document {document_id!r} in this generation")
+        return str(found[0])
+
+    def documents(self) -> Iterator[Document]:
+        """Yield every document, in order of ingestion."""
+        for values in self._connection().execute(
+            "SELECT id, title, text, source FROM documents ORDER BY position"
+        ):
+            yield Document(*values)
+
+    def document_chunks(self, document_id: str) -> list[Chunk]:
+        """Return all chunks of a document in order, boilerplate included. Raises StoreError."""
+        found = self._connection().execute(
+            f"SELECT {_CHUNK_COLUMNS} FROM chunks JOIN documents ON documents.position = chunks.document "
+            "WHERE documents.id = ? ORDER BY chunks.position",
+            (document_id,),
+        )
+        chunks = [_chunk(values) for values in found]
+        if not chunks:
+            self.document(document_id)  # a document may be empty, but it must be there
+        return chunks
+
+    def chunk_lengths(self) -> Counter[tuple[str, int]]:
+        """Return (role, tokens) → how many chunks, boilerplate included."""
+        found = self._connection().execute(
+            "SELECT role, n_tokens, count(*) FROM chunks GROUP BY role, n_tokens"
+        )
+        return Counter({(role, n_tokens): n_chunks for role, n_tokens, n_chunks in found})
+
+    def content_hashes(self) -> dict[str, str]:
+        """Return the content hash of every document by its id, in order of ingestion."""
+        return dict(
+            self._connection().execute("SELECT id, content_hash FROM documents ORDER BY position").fetchall()
+        )
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._lock:
+            self._closed = True
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
+            if self._lexical is not None:
+                self._lexical.close()
+
+
+def _chunk(values: Sequence[Any]) -> Chunk:
+    chunk_id, document_id, start, end, text, headings, role, n_tokens, blob = values
+    vector = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+    return Chunk(chunk_id, document_id, start, end, text, tuple(json.loads(headings)), role, n_tokens, vector)

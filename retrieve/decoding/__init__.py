@@ -1,0 +1,1 @@
+"""Decoding: the next action of a batch of episodes, under the grammar."""

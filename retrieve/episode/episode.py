@@ -1,0 +1,295 @@
+"""One episode: a question, its searches, and the report. The one state machine, in serving and in training.
+
+    <question>…</question>
+    <results>
+    Title › Heading
+    ⟦1⟧ First sentence.⟦2⟧ Second sentence.
+    </results>
+    <search> other words for it</search>
+    <results>…only what was not shown before, numbered on…</results>
+    <report> short answer⟦2⟧⟦7⟧</report>        or <report> none</report>
+
+A blank before every word makes a copied word the same token as its source; none before a marker saves one. A version
+may read the question after the first results instead of before (`EpisodeLimits.question_last`): then several questions
+on the same passages can be trained on while the passages are read once.
+
+The first search is the question itself, and free. An episode never runs a model or a search: it says what it waits
+for, and whoever runs it gives passages (`give`) or the model's words (`act`). Pointers are sentence numbers; code
+turns them into exact spans, so a quote cannot be invented.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from prep.checks import check_counts
+from prep.document import Chunk, Span
+from prep.errors import ConfigError
+from prep.text import split_sentences, strip_span
+from retrieve.episode.query_terms import unsaid_share
+from retrieve.lm.special_tokens import MAX_SENTENCES, POINTER, escape, marker
+
+__all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
+
+NONE = "none"
+_SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
+_REPORT = re.compile(r"\s*<report>(.*?)</report>", re.DOTALL)
+_BLANKS = re.compile(r"\s+")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes half a character
+
+
+class MalformedAction(ValueError):
+    """The model's words are neither a search nor a report. Constrained decoding cannot produce one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeLimits:
+    """How much an episode may show and ask, and in which order. Sizes in characters, so that they need no tokenizer.
+
+    question_last: the question stands behind the first results. score_margin: by how much a
+    passage may score less than the best new one of its search and still be shown (`prep.store.ranking`; 2 keeps all).
+    """
+
+    question_last: bool = False
+    score_margin: float = 2.0
+    max_searches: int = 3
+    passages_per_search: int = 4
+    max_sentence_characters: int = 400
+    max_passage_characters: int = 1_000
+    max_question_characters: int = 600
+    max_heading_characters: int = 120
+
+    def __post_init__(self) -> None:
+        counts = (name for name in self.__dataclass_fields__ if name not in ("question_last", "score_margin"))
+        check_counts(self, *counts)
+        if not 0 <= self.score_margin <= 2:
+            raise ConfigError(f"score_margin={self.score_margin!r} must lie in 0..2")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk as the model sees it: where it stands, how well it matched, and its document's title."""
+
+    document_id: str
+    title: str
+    headings: tuple[str, ...]
+    start: int
+    end: int
+    text: str
+    score: float = 0.0
+
+    @classmethod
+    def of(cls, chunk: Chunk, title: str, score: float) -> Passage:
+        """Return the passage of a stored chunk."""
+        return cls(chunk.document_id, title, chunk.headings, chunk.start, chunk.end, chunk.text, score)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One finding of a report as the model wrote it: a statement and the numbers of its sentences.
+
+    alternative: it is less likely than the others, and not part of the answer.
+    """
+
+    statement: str
+    pointers: tuple[int, ...]
+    alternative: bool = False
+
+
+@dataclass(slots=True)
+class Episode:
+    """The state of one question. `state` is what it waits for: passages ("search"), words ("act"), nothing ("done")."""
+
+    question: str
+    limits: EpisodeLimits = field(default_factory=EpisodeLimits)
+    segments: list[tuple[str, bool]] = field(init=False)  # text, and whether the model wrote it
+    state: Literal["search", "act", "done"] = field(init=False, default="search")
+    queries: list[str] = field(init=False)
+    passages: list[Passage] = field(init=False, default_factory=list)
+    sentences: list[Span] = field(init=False, default_factory=list)
+    sentence_passage: list[int] = field(init=False, default_factory=list)
+    actions: list[str] = field(init=False, default_factory=list)
+    claims: tuple[Claim, ...] = field(init=False, default=())
+    abstained: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        storable = _SURROGATE.sub("\ufffd", self.question)
+        shown = one_line(storable)[: self.limits.max_question_characters]
+        self.queries = [shown]
+        self.segments = [] if self.limits.question_last else [self._asked()]
+
+    @property
+    def prompt(self) -> str:
+        """The whole episode so far, as the model reads it."""
+        return "".join(text for text, _ in self.segments)
+
+    @property
+    def query(self) -> str:
+        """The search it waits for. Meaningful in state "search"."""
+        return self.queries[-1]
+
+    @property
+    def may_search(self) -> bool:
+        """Whether the next action may still be a search."""
+        return len(self.queries) < self.limits.max_searches and len(self.sentences) < MAX_SENTENCES
+
+    @property
+    def unsaid(self) -> float:
+        """How little of the question the passages say, see `retrieve.episode.query_terms.unsaid_share`."""
+        most = self.limits.max_passage_characters
+        texts = (f"{one.title} {' '.join(one.headings)} {one.text[:most]}" for one in self.passages)
+        return unsaid_share(self.queries[0], texts)
+
+    def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
+        """Return the passages that overlap none already shown, order kept, as many as `limits` allows.
+
+        passages: best first.
+        """
+        chosen: list[Passage] = []
+        for passage in passages:
+            if len(chosen) == self.limits.passages_per_search:
+                break
+            if chosen and passage.score < chosen[0].score - self.limits.score_margin:
+                break
+            span = Span(passage.document_id, passage.start, passage.end)
+            if not any(span.overlaps(other) for other in (*self.passages, *chosen)):
+                chosen.append(passage)
+        return chosen
+
+    def give(self, passages: Sequence[Passage]) -> None:
+        """Show the results of the pending search, best first; those already shown are left out."""
+        if self.state != "search":
+            raise RuntimeError(f"passages were given in state {self.state!r}")
+        blocks: list[str] = []
+        for passage in self.unseen(passages):
+            block = self._render(passage)
+            if block is not None:
+                blocks.append(block)
+        body = "".join(f"{block}\n" for block in blocks)
+        self.segments.append((f"<results>\n{body}</results>\n", False))
+        if self.limits.question_last and len(self.segments) == 1:
+            self.segments.append(self._asked())
+        self.state = "act"
+
+    def act(self, words: str) -> None:
+        """Take the model's action. Raises MalformedAction; pointers to sentences not shown are malformed."""
+        if self.state != "act":
+            raise RuntimeError(f"an action was taken in state {self.state!r}")
+        if match := _SEARCH.fullmatch(words):
+            query = one_line(match.group(1))
+            if not query or not self.may_search:
+                raise MalformedAction(f"no such search is allowed here: {words!r}")
+            self.queries.append(query)
+            words = f"<search> {escape(query)}</search>"
+            self.segments += [(words, True), ("\n", False)]
+            self.state = "search"
+        elif match := _REPORT.fullmatch(words):
+            self.claims = parse_report(match.group(1), len(self.sentences))
+            self.abstained = not self.claims
+            words = words.strip()
+            self.segments.append((words, True))
+            self.state = "done"
+        else:
+            raise MalformedAction(f"neither a search nor a report: {words!r}")
+        self.actions.append(words)
+
+    def add_alternative(self, words: str) -> None:
+        """Take a report that is less likely than the one it ended with; what was written stays as it is.
+
+        What it states as the other does is no alternative: the same finding points there, too. Raises MalformedAction
+        as `act` does.
+        """
+        match = _REPORT.fullmatch(words)
+        if self.state != "done" or not self.claims or match is None:
+            raise MalformedAction(f"no alternative to a report: {words!r}")
+        others = parse_report(match.group(1), len(self.sentences))
+        claims: dict[str, Claim] = {}
+        for claim in (*self.claims, *(replace(other, alternative=True) for other in others)):
+            said = one_line(claim.statement).lower()
+            first = claims.get(said, claim)
+            claims[said] = replace(first, pointers=tuple(dict.fromkeys((*first.pointers, *claim.pointers))))
+        self.claims = tuple(claims.values())
+
+    def _asked(self) -> tuple[str, bool]:
+        return f"<question>{escape(self.queries[0])}</question>\n", False
+
+    def _render(self, passage: Passage) -> str | None:
+        """Number the passage's sentences and return its block; None where it has none or no number is left."""
+        limits = self.limits
+        spans = sentence_spans(passage, limits)
+        spans = spans[: MAX_SENTENCES - len(self.sentences)]
+        if not spans:
+            return None
+        block = show_passage(passage, spans, len(self.sentences) + 1, limits)
+        self.sentences += spans
+        self.sentence_passage += [len(self.passages)] * len(spans)
+        self.passages.append(passage)
+        return block
+
+
+def show_passage(passage: Passage, spans: Sequence[Span], first: int, limits: EpisodeLimits) -> str:
+    """Return a passage as the model reads it: its headings' line, then the sentences numbered from `first`."""
+    heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
+    heading = escape(one_line(heading))[: limits.max_heading_characters]
+    parts = [
+        f"{marker(number)}{show_sentence(passage, span)}" for number, span in enumerate(spans, start=first)
+    ]
+    return f"{heading}\n{''.join(parts)}"
+
+
+def show_sentence(passage: Passage, span: Span) -> str:
+    """Return a sentence of a passage as the model reads it after its marker."""
+    text = passage.text[span.start - passage.start : span.end - passage.start]
+    return f" {escape(one_line(text))}"
+
+
+def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
+    """Return the spans of the passage's sentences in its document, long ones cut at a blank, up to the size limit."""
+    spans: list[Span] = []
+    stop = min(len(passage.text), limits.max_passage_characters)
+    for left, right in split_sentences(passage.text):
+        if left >= stop:
+            break
+        for start, end in _cut(passage.text, left, right, limits.max_sentence_characters):
+            if start >= stop:
+                break
+            start, end = strip_span(passage.text, start, end)
+            if start < end:
+                spans.append(Span(passage.document_id, passage.start + start, passage.start + end))
+    return spans
+
+
+def parse_report(body: str, n_sentences: int) -> tuple[Claim, ...]:
+    """Return the claims of a report's body; empty for `none`. Raises MalformedAction."""
+    if body.strip() == NONE:
+        return ()
+    claims = []
+    for line in body.strip().split("\n"):
+        pointers = tuple(dict.fromkeys(int(number) for number in POINTER.findall(line)))
+        statement = POINTER.sub("", line).strip()
+        if not statement or not pointers:
+            raise MalformedAction(f"a finding needs a statement and a pointer: {line!r}")
+        if escape(statement) != statement:
+            raise MalformedAction(f"a statement holds a tag or a marker: {statement!r}")
+        if not all(1 <= pointer <= n_sentences for pointer in pointers):
+            raise MalformedAction(f"a pointer of {line!r} is outside 1..{n_sentences}")
+        claims.append(Claim(statement, pointers))
+    return tuple(claims)
+
+
+def _cut(text: str, start: int, end: int, size: int) -> list[tuple[int, int]]:
+    pieces = []
+    while end - start > size:
+        blank = text.rfind(" ", start + size // 2, start + size)
+        cut = start + size if blank < 0 else blank + 1
+        pieces.append((start, cut))
+        start = cut
+    return [*pieces, (start, end)]
+
+
+def one_line(text: str) -> str:
+    """Return the text with every run of blanks and line ends as one blank."""
+    return _BLANKS.sub(" ", text).strip()

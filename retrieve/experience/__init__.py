@@ -1,0 +1,1 @@
+"""The experience log: questions, reports and feedback, kept in one SQLite file."""

@@ -1,0 +1,443 @@
+"""What was asked, what was answered and what people made of it: `ExperienceLog`, one SQLite file.
+
+One row per report (question, trace of the episode, the report itself, models, generation, seconds, who asked) and any
+number of feedback rows for it. Beside what people said stand signals of what they did: that the question was asked
+again soon after, or followed up by another on the same documents. It is what the next training run learns from;
+choosing and weighing rows is left to `training.data.feedback_examples`. Many processes may write at once (write-ahead
+log, short transactions, a connection per call).
+
+What is to be blacked out is so before anything is written (`retrieve.experience.log_config`). The log never stands in
+the way of an answer: `record` says once, through `logging`, that it cannot write, and goes on. Reading, feedback and
+deletion raise, because someone is waiting for their effect. What is deleted is overwritten in the file, not only
+unlinked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prep.errors import ConfigError, DataError, StoreError
+from retrieve.experience.log_config import MASK, ExperienceConfig, Redactor
+from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
+from retrieve.experience.schema import SCHEMA, check_tables
+from retrieve.report.data import Report, dump_json
+
+__all__ = [
+    "ASKED_AGAIN",
+    "FOLLOWED_UP",
+    "LOG_NAME",
+    "SCHEMA",
+    "Experience",
+    "ExperienceLog",
+    "Feedback",
+    "Signal",
+]
+
+#: The file in a workspace.
+LOG_NAME = "experience.sqlite"
+_LOGGER = logging.getLogger(__name__)
+_SAME_SHARE = 0.8  # of the words of two questions that say the same
+_PRUNE_EVERY = 64  # records of one process
+_WORD = re.compile(r"\w+")
+
+
+class ExperienceLog:
+    """The experience log at `path`, made by the first record. `enabled=False` keeps nothing, whatever the settings."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        enabled: bool = True,
+        config: ExperienceConfig | None = None,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self.path = Path(path)
+        self.config = config or ExperienceConfig()
+        self.enabled = enabled and self.config.enabled
+        self.timeout_s = timeout_s
+        self._redactor = Redactor(self.config.redact)
+        self._has_warned = False
+        self._n_recorded = 0
+
+    @classmethod
+    def of(cls, workspace: str | Path, *, enabled: bool = True) -> ExperienceLog:
+        """Return the log of a workspace, with its settings. Raises ConfigError."""
+        return cls(Path(workspace) / LOG_NAME, enabled=enabled, config=ExperienceConfig.of(workspace))
+
+    def __repr__(self) -> str:
+        return f"ExperienceLog({str(self.path)!r}, enabled={self.enabled})"
+
+    def record(
+        self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None, alone: bool = True
+    ) -> bool:
+        """Keep `report` and the steps that led to it, and return whether they were kept. Never raises.
+
+        `trace` is a list of JSON values, the steps of the state machine. user: who asked, kept with the row and
+        never shown to a model. alone: it was asked by itself; of questions that are asked in one go none says
+        anything of an answer before, which nobody had seen. A report kept before stays as it is.
+        """
+        if not self.enabled:
+            return False
+        try:
+            self._record(self._redactor.report(report), trace, user, alone)
+        except (
+            sqlite3.Error,
+            OSError,
+            StoreError,
+            ConfigError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            if not self._has_warned:
+                self._has_warned = True
+                _LOGGER.warning(
+                    "the experience log %s cannot be written (%s); answers go on, but are not kept",
+                    self.path,
+                    error,
+                )
+            return False
+        return True
+
+    def _record(self, report: Report, trace: Sequence[Any], user: str | None, alone: bool) -> None:
+        who = None if user is None else _storable(self._redactor.user(user))
+        row = (
+            report.id,
+            report.created,
+            _storable(report.question),
+            dump_json(self._redactor.values(list(trace))),
+            report.to_json(),
+            dump_json(report.models),
+            _storable(report.generation),
+            report.usage.seconds,
+            who,
+        )
+        shown = {_storable(source.document_id) for source in report.sources}
+        self._n_recorded += 1
+        with self._transaction(create=True) as database:
+            added = database.execute(
+                "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            )
+            if added.rowcount:
+                database.executemany(
+                    "INSERT INTO shown VALUES (?, ?)", [(document_id, report.id) for document_id in shown]
+                )
+                if alone and MASK not in report.question:  # what was blacked out need not be the same
+                    self._note_signal(database, report, who)
+            if self._n_recorded % _PRUNE_EVERY == 1:
+                self._drop_old(database)
+
+    def _note_signal(self, database: sqlite3.Connection, report: Report, who: str | None) -> None:
+        """Note what this report says of the newest one that it asks again, or else of the newest it follows up."""
+        asked = _moment(report.created)
+        since = (asked - timedelta(seconds=self.config.again_within_s)).isoformat(timespec="seconds")
+        before = database.execute(
+            "SELECT report_id, question FROM reports WHERE created BETWEEN ? AND ? AND user IS ? AND report_id != ? "
+            "ORDER BY created DESC, rowid DESC LIMIT 20",
+            (since, report.created, who, report.id),
+        ).fetchall()
+        words = _words(report.question)
+        again = (one for one, question in before if _is_same(words, _words(question)))
+        followed = (
+            one for one, _ in before if who is not None and self._share_documents(database, one, report.id)
+        )
+        for kind, found in ((ASKED_AGAIN, again), (FOLLOWED_UP, followed)):
+            if (report_id := next(found, None)) is not None:
+                database.execute("INSERT INTO signals VALUES (?, ?, ?)", (report_id, report.id, kind))
+                return
+
+    @staticmethod
+    def _share_documents(database: sqlite3.Connection, one: str, other: str) -> bool:
+        shared = database.execute(
+            "SELECT 1 FROM shown AS a JOIN shown AS b USING (document_id) WHERE a.report_id = ? AND b.report_id = ?",
+            (one, other),
+        )
+        return shared.fetchone() is not None
+
+    def feedback(
+        self,
+        report_id: str,
+        helpful: bool | None = None,
+        answer: str | None = None,
+        *,
+        quote: int | None = None,
+        quote_right: bool | None = None,
+    ) -> None:
+        """Keep what a person said of a report: whether it helped, the right answer, whether a quote is right.
+
+        quote: its place among the report's quotes, counted from 1; it goes with quote_right.
+        Raises DataError if nothing is said, the answer is blank or the report has no such quote, StoreError if the
+        report was never kept.
+        """
+        if not self.enabled:
+            raise StoreError(f"the experience log {self.path} is switched off: nothing is kept of feedback")
+        if helpful is None and answer is None and quote is None and quote_right is None:
+            raise DataError(
+                f"feedback on report {report_id!r} says nothing: give helpful=, answer= or quote= and quote_right="
+            )
+        if answer is not None and not answer.strip():
+            raise DataError(f"feedback on report {report_id!r}: the corrected answer is blank")
+        if (quote is None) != (quote_right is None):
+            raise DataError(f"feedback on report {report_id!r}: quote= and quote_right= belong together")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        report_id = _storable(report_id)
+        with self._answering("take feedback"), self._transaction() as database:
+            known = database.execute(
+                "SELECT report FROM reports WHERE report_id = ?", (report_id,)
+            ).fetchone()
+            if known is None:
+                raise StoreError(self._unknown(report_id))
+            n_quotes = len(Report.from_json(known[0]).quotes) if quote is not None else 0
+            if quote is not None and not 1 <= quote <= n_quotes:
+                raise DataError(f"feedback on report {report_id!r}: quote={quote} must lie in 1..{n_quotes}")
+            database.execute(
+                "INSERT INTO feedback (report_id, created, helpful, answer, quote, quote_right) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    report_id,
+                    now,
+                    None if helpful is None else int(bool(helpful)),
+                    None if answer is None else _storable(self._redactor.text(answer)),
+                    quote,
+                    None if quote_right is None else int(bool(quote_right)),
+                ),
+            )
+
+    def rows(self, *, document_id: str | None = None, user: str | None = None) -> Iterator[Experience]:
+        """Yield what was kept, oldest first, as it stood when the first was read. Nothing if there is no log.
+
+        document_id: only reports that a passage of it was shown for. user: only what that user asked.
+        Raises StoreError if the file is no experience log, is damaged, or holds a row that cannot be read.
+        """
+        if not self.path.exists():
+            return
+        where, values = self._chosen(document_id, user)
+        with self._answering("be read"), self._connection() as database:
+            database.execute("BEGIN")
+            reports = database.execute(
+                f"SELECT report_id, trace, report, user FROM reports WHERE {where} ORDER BY created, rowid",
+                values,
+            )
+            for report_id, trace, report, who in reports:
+                said = database.execute(
+                    "SELECT created, helpful, answer, quote, quote_right FROM feedback WHERE report_id = ? "
+                    "ORDER BY feedback_id",
+                    (report_id,),
+                ).fetchall()
+                feedback = tuple(
+                    Feedback(created, _bool(helpful), answer, quote, _bool(right))
+                    for created, helpful, answer, quote, right in said
+                )
+                done = database.execute(
+                    "SELECT kind, by_report FROM signals WHERE report_id = ? ORDER BY by_report", (report_id,)
+                ).fetchall()
+                signals = tuple(Signal(kind, by_report) for kind, by_report in done)
+                try:
+                    yield Experience(json.loads(trace), Report.from_json(report), feedback, who, signals)
+                except ValueError as error:
+                    raise StoreError(
+                        f"row {report_id!r} of the experience log {self.path} cannot be read ({error}); "
+                        f"delete_report({report_id!r}) removes it"
+                    ) from error
+
+    def count(self) -> int:
+        """Return how many reports are kept."""
+        if not self.path.exists():
+            return 0
+        with self._answering("be read"), self._connection() as database:
+            return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
+
+    def find(self, prefix: str) -> str:
+        """Return the id of the only report whose id begins so, `prefix` itself where none does. Raises StoreError."""
+        found = sorted(one for one in self.report_ids() if prefix and one.startswith(prefix))
+        if prefix in found:
+            return prefix
+        if len(found) > 1:
+            raise StoreError(f"{len(found)} reports of {self.path} have an id that begins with {prefix!r}")
+        return found[0] if found else prefix  # what is not there is said by who looks it up
+
+    def report_ids(self) -> frozenset[str]:
+        """Return the ids of all reports that are kept. Raises StoreError."""
+        if not self.path.exists():
+            return frozenset()
+        with self._answering("be read"), self._connection() as database:
+            return frozenset(one for (one,) in database.execute("SELECT report_id FROM reports"))
+
+    def export(self, path: str | Path, *, document_id: str | None = None, user: str | None = None) -> int:
+        """Write rows as one line of JSON each to `path` (`Experience.to_dict`) and return how many there are.
+
+        document_id, user: only those, as for `rows`. The file appears whole or not at all. Raises StoreError.
+        """
+        target = Path(path)
+        if target.exists() and not target.is_file():
+            raise StoreError(f"the experience log cannot be exported to {target}: it is no file")
+        target = target.resolve()
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        n_rows = 0
+        try:
+            with open(partial, "w", encoding="utf-8", opener=_private) as lines:
+                for experience in self.rows(document_id=document_id, user=user):
+                    lines.write(dump_json(experience.to_dict()) + "\n")
+                    n_rows += 1
+            partial.replace(target)
+        except OSError as error:
+            raise StoreError(f"the experience log cannot be exported to {target}: {error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        return n_rows
+
+    def delete_report(self, report_id: str) -> None:
+        """Remove one report and its feedback for good. Raises StoreError if it was never kept."""
+        if not self._delete("report_id = ?", (_storable(report_id),)):
+            raise StoreError(self._unknown(report_id))
+
+    def delete_document(self, document_id: str) -> int:
+        """Remove every report for which a passage of this document was shown; return how many there were."""
+        return self._delete(*self._chosen(document_id, None))
+
+    def delete_user(self, user: str) -> int:
+        """Remove everything that this user asked, with its feedback; return how many reports there were."""
+        return self._delete(*self._chosen(None, user))
+
+    def prune(self) -> int:
+        """Remove what is older or more than the settings keep, for good; return how many reports there were."""
+        if not self.path.exists():
+            return 0
+        with self._answering("be pruned"):
+            with self._transaction() as database:
+                n_deleted = self._drop_old(database)
+            self._forget()
+        return n_deleted
+
+    def _drop_old(self, database: sqlite3.Connection) -> int:
+        n_deleted = 0
+        if self.config.retention_days is not None:
+            oldest = datetime.now(UTC) - timedelta(days=self.config.retention_days)
+            too_old = (oldest.isoformat(timespec="seconds"),)
+            n_deleted += database.execute("DELETE FROM reports WHERE created < ?", too_old).rowcount
+        if self.config.max_rows is not None:
+            n_rows = int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
+            n_deleted += database.execute(
+                "DELETE FROM reports WHERE report_id IN "
+                "(SELECT report_id FROM reports ORDER BY created, rowid LIMIT ?)",
+                (max(0, n_rows - self.config.max_rows),),
+            ).rowcount
+        return n_deleted
+
+    def _chosen(self, document_id: str | None, user: str | None) -> tuple[str, tuple[str, ...]]:
+        """Return the condition that chooses rows, and its values."""
+        conditions, values = ["1"], []
+        if document_id is not None:
+            conditions.append("report_id IN (SELECT report_id FROM shown WHERE document_id = ?)")
+            values.append(_storable(document_id))
+        if user is not None:
+            conditions.append("user IN (?, ?)")
+            values += map(_storable, self._redactor.names(user))
+        return " AND ".join(conditions), tuple(values)
+
+    def _delete(self, condition: str, values: tuple[str, ...]) -> int:
+        if not self.path.exists():
+            return 0
+        with self._answering("delete"):
+            with self._transaction() as database:
+                n_deleted = database.execute(f"DELETE FROM reports WHERE {condition}", values).rowcount
+            self._forget()
+        return n_deleted
+
+    def _forget(self) -> None:
+        """Empty the write-ahead log, or deleted words would stay in it; say so where a reader is in the way."""
+        with self._connection() as database:
+            if database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                _LOGGER.warning(
+                    "rows are deleted from %s, but someone reads it, and their words stay in its write-ahead log "
+                    "until that ends; `prune` it then",
+                    self.path,
+                )
+
+    def _unknown(self, report_id: str) -> str:
+        why = "it was never kept, or was deleted" if self.enabled else "the log is switched off"
+        return f"there is no report {report_id!r} in the experience log {self.path}: {why}"
+
+    @contextmanager
+    def _answering(self, deed: str) -> Iterator[None]:
+        """Turn what SQLite and the file system raise into StoreError."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the experience log {self.path} cannot {deed}: {error}") from error
+
+    @contextmanager
+    def _connection(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        if create:
+            self._make_private_file()
+        elif not self.path.exists():
+            why = "nothing has been asked yet" if self.enabled else "the log is switched off"
+            raise StoreError(f"there is no experience log at {self.path}: {why}")
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        database = sqlite3.connect(uri, uri=True, timeout=self.timeout_s, isolation_level=None)
+        with contextlib.closing(database):
+            database.execute("PRAGMA foreign_keys = ON")
+            database.execute("PRAGMA secure_delete = ON")
+            check_tables(database, self.path, self.timeout_s)
+            yield database
+
+    @contextmanager
+    def _transaction(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._connection(create=create) as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    def _make_private_file(self) -> None:
+        if self.path.exists():
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(_private(str(self.path), os.O_CREAT | os.O_RDWR))
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that its owner alone can read: it holds questions and passages."""
+    return os.open(path, flags, 0o600)
+
+
+def _storable(text: str) -> str:
+    """Return `text` as SQLite can hold it; the report's JSON keeps a lone surrogate, a column cannot."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _bool(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _moment(created: str) -> datetime:
+    """Return the time, in UTC where it has no zone."""
+    moment = datetime.fromisoformat(created)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _words(question: str) -> frozenset[str]:
+    """Return the words of a question; the characters of one written without blanks."""
+    words = _WORD.findall(question.lower())
+    return frozenset(part for word in words for part in ([word] if word.isascii() else word))
+
+
+def _is_same(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether two questions say nearly the same: most of their words are shared."""
+    return bool(words) and len(words & others) >= _SAME_SHARE * len(words | others)

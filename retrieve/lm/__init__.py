@@ -1,0 +1,1 @@
+"""The language model under the retrieve model: base, vocabulary, adapters, special tokens, attention masks."""

@@ -1,0 +1,1 @@
+"""Reports: what a question is answered with, and how that is shown."""

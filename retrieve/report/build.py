@@ -1,0 +1,63 @@
+"""Turn a finished episode into a report: pointers become exact quotes of the passages that were shown."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+
+from prep.document import Span
+from retrieve.episode.episode import Claim, Episode
+from retrieve.episode_runner import Run
+from retrieve.report.data import Finding, Quote, Report, Source, Usage
+
+__all__ = ["BETWEEN_FINDINGS", "expand_quotes", "report_of"]
+
+BETWEEN_FINDINGS = "; "  # in an answer
+
+
+def report_of(
+    question: str, run: Run, *, models: Mapping[str, str], generation: str = "", seconds: float = 0.0
+) -> Report:
+    """Return the report of an episode. models: versions by kind; generation: the store's, where there was one."""
+    episode = run.episode
+    findings = [
+        Finding(claim.statement, list(expand_quotes(claim, episode)), claim.alternative)
+        for claim in episode.claims
+    ]
+    quotes = [quote for finding in findings for quote in finding.quotes]
+    sources = [
+        Source(
+            passage.document_id,
+            passage.title,
+            passage.headings,
+            passage.start,
+            passage.end,
+            passage.score,
+            any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
+        )
+        for passage in episode.passages
+    ]
+    stated = (finding.statement for finding in findings if not finding.alternative)
+    answer = BETWEEN_FINDINGS.join(dict.fromkeys(stated)) or None
+    return Report(
+        id=uuid.uuid4().hex,
+        question=question,
+        answer=answer,
+        abstained=answer is None,
+        findings=findings,
+        searches=list(episode.queries),
+        sources=sources,
+        usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
+        models=dict(models),
+        generation=generation,
+        note=run.note,
+    )
+
+
+def expand_quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:
+    """Expand a claim's pointers into exact quotes of the passages shown."""
+    for pointer in claim.pointers:
+        span = episode.sentences[pointer - 1]
+        passage = episode.passages[episode.sentence_passage[pointer - 1]]
+        text = passage.text[span.start - passage.start : span.end - passage.start]
+        yield Quote(span.document_id, span.start, span.end, text)

@@ -1,0 +1,284 @@
+"""What a question is answered with: `Report`, and the quotes, findings, sources and usage it holds.
+
+A report says what it claims, which words of which document support each claim, what was searched for, which sources
+were read and set aside, and what it cost. It is data: nothing here reads a store or a model. How it looks is left to
+`retrieve.report.render_text` (terminal, Markdown) and `retrieve.report.render_html`; the experience log keeps the
+JSON.
+
+Questions, titles, headings and quotes come from users and documents. They are shown as text and nothing else:
+no markup, script, terminal sequence or table cell that they spell takes effect
+(`tests/promises/test_escaping.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from prep.document import Span
+from prep.errors import DataError
+from retrieve.episode.query_terms import unsaid_words
+
+__all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "dump_json"]
+
+#: The version of the JSON form. It changes when a reader of the old form would misread the new one.
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words of a document, exactly: `text == document.text[start:end]`, offsets in code points."""
+
+    document_id: str
+    start: int
+    end: int
+    text: str
+
+    def __post_init__(self) -> None:
+        _check_span("quote", self.document_id, self.start, self.end)
+        if len(self.text) != self.end - self.start:
+            raise DataError(
+                f"quote from {self.document_id!r} has {len(self.text)} code points at "
+                f"{self.start}..{self.end}: a quote must be the document's text at its offsets, unchanged"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement and the quotes that support it, in the order given.
+
+    Our model always gives at least one quote. Other systems shown beside it may not: see `supported`. alternative: what
+    else may be meant, less likely than the other findings, and not part of the answer.
+    """
+
+    statement: str
+    quotes: list[Quote]
+    alternative: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.statement.strip():
+            raise DataError("a finding must state something, and its statement is blank")
+
+    @property
+    def supported(self) -> bool:
+        """Whether any quote is given for the statement."""
+        return bool(self.quotes)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One chunk that was shown to the model, in rank order; `used` where a quote was taken from it.
+
+    `score`, in [-1, 1], is what it was found with: cosine and matching words, weighed (`prep.store.ranking`). `title`
+    may be empty, `headings` are outermost first.
+    """
+
+    document_id: str
+    title: str
+    headings: tuple[str, ...]
+    start: int
+    end: int
+    score: float
+    used: bool
+
+    def __post_init__(self) -> None:
+        _check_span("source", self.document_id, self.start, self.end)
+        if not math.isfinite(self.score):
+            raise DataError(f"source {self.document_id!r} {self.start}..{self.end} has score {self.score!r}")
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Document title (its id where it has none), then the headings, the title not repeated."""
+        name = self.title.strip() or self.document_id
+        headings = self.headings[1:] if self.headings[:1] == (name,) else self.headings
+        return (name, *headings)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost. Tokens are the retrieve model's; `seconds` is wall-clock time."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    n_searches: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not math.isfinite(value) or value < 0:
+                raise DataError(f"usage.{item.name}={value!r} must be a finite number, zero or above")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer to one question, with its evidence.
+
+    Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and
+    no source is used; every quote lies in a source marked used, and every such source is quoted. `note`
+    says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve" to
+    versions. Raises DataError.
+    """
+
+    id: str
+    question: str
+    answer: str | None
+    abstained: bool
+    findings: list[Finding]
+    searches: list[str]
+    sources: list[Source]
+    usage: Usage
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    models: dict[str, str] = field(default_factory=dict)
+    generation: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise DataError("a report needs an id, and it is empty")
+        where = f"report {self.id!r}"
+        if self.abstained != (self.answer is None):
+            raise DataError(
+                f"{where}: abstained={self.abstained!r} with answer={self.answer!r}; it is one or the other"
+            )
+        if self.answer is not None and not self.answer.strip():
+            raise DataError(f"{where}: the answer is blank; abstain instead (answer=None, abstained=True)")
+        if self.abstained and self.findings:
+            raise DataError(
+                f"{where} abstains and yet has {len(self.findings)} findings; drop them or answer"
+            )
+        if self.findings and all(finding.alternative for finding in self.findings):
+            raise DataError(f"{where} has alternatives alone: one of its findings must be the answer's")
+        try:
+            datetime.fromisoformat(self.created)
+        except ValueError as error:
+            raise DataError(f"{where}: created={self.created!r} is no ISO 8601 time") from error
+        used = [source for source in self.sources if source.used]
+        for quote in self.quotes:
+            if not any(_overlap(quote, source) for source in used):
+                raise DataError(
+                    f"{where} quotes {quote.document_id!r} {quote.start}..{quote.end}, which lies in no "
+                    f"source marked used; a quote can only come from what was shown"
+                )
+        for source in used:
+            if not any(_overlap(quote, source) for quote in self.quotes):
+                raise DataError(
+                    f"{where}: source {source.document_id!r} {source.start}..{source.end} used, not quoted"
+                )
+
+    @property
+    def quotes(self) -> list[Quote]:
+        """Every quote of every finding, in order."""
+        return [quote for finding in self.findings for quote in finding.quotes]
+
+    @property
+    def answer_quotes(self) -> list[Quote]:
+        """The quotes that the answer rests on: all but those of alternatives."""
+        return [quote for finding in self.findings if not finding.alternative for quote in finding.quotes]
+
+    @property
+    def open_words(self) -> list[str]:
+        """Words of the question that no quote has, nor the headings it stands under: what may have stayed open.
+
+        Empty where nothing is quoted, for then all of it did.
+        """
+        if not self.quotes:
+            return []
+        under = (" ".join(source.path) for source in self.sources if source.used)
+        return unsaid_words(self.question, [*(quote.text for quote in self.quotes), *under])
+
+    def source_of(self, quote: Quote) -> Source | None:
+        """Return the best ranked source that `quote` was taken from; None for a quote of another report."""
+        return next((source for source in self.sources if source.used and _overlap(quote, source)), None)
+
+    def to_text(self) -> str:
+        """Return the report as plain text for a terminal, terminal sequences in the content disarmed."""
+        from retrieve.report.render_text import render_text
+
+        return render_text(self)
+
+    def to_markdown(self) -> str:
+        """Return the report as CommonMark. Blank space in quotes is folded; the fields keep it exactly."""
+        from retrieve.report.render_text import render_markdown
+
+        return render_markdown(self)
+
+    def to_html(self, *, heading_level: int = 2) -> str:
+        """Return one `<article>` with its style: no script, nothing fetched, readable in light and dark."""
+        from retrieve.report.render_html import render_report
+
+        return render_report(self, heading_level=heading_level)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values, with the schema version."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the report as JSON that `from_json` reads back unchanged."""
+        return dump_json(self.to_dict(), indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Report:
+        """Read what `to_json` wrote. Raises DataError for anything else, another schema version included."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"this is no report: {error}") from error
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Read what `to_dict` gave. Raises DataError."""
+        if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, Mapping) else type(values).__name__
+            raise DataError(
+                f"a report of schema {found!r} cannot be read; this version reads schema {SCHEMA}"
+            )
+        try:
+            parts = {key: value for key, value in values.items() if key != "schema"}
+            parts["findings"] = [
+                Finding(
+                    finding["statement"],
+                    [Quote(**quote) for quote in finding["quotes"]],
+                    finding.get("alternative", False),
+                )
+                for finding in parts["findings"]
+            ]
+            parts["sources"] = [
+                Source(**{**source, "headings": tuple(source["headings"])}) for source in parts["sources"]
+            ]
+            parts["usage"] = Usage(**parts["usage"])
+            return cls(**parts)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"the report does not follow schema {SCHEMA}: {error!r}") from error
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+def dump_json(value: Any, *, indent: int | None = None, allow_nan: bool = False) -> str:
+    """Return JSON that can be written as UTF-8, whatever strings are inside; refuse NaN and infinities unless told."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: only its escape can be written
+        text = json.dumps(value, ensure_ascii=True, allow_nan=allow_nan, indent=indent)
+    return text
+
+
+def _overlap(quote: Quote, source: Source) -> bool:
+    return Span(quote.document_id, quote.start, quote.end).overlaps(source)
+
+
+def _check_span(kind: str, document_id: str, start: int, end: int) -> None:
+    if not document_id:
+        raise DataError(f"a {kind} must name its document, and document_id is empty")
+    if not 0 <= start < end:
+        raise DataError(f"{kind} from {document_id!r}: {start}..{end} is no stretch of a document")

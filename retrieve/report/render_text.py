@@ -1,0 +1,173 @@
+"""Shows a report as text: plain for a terminal, CommonMark for everything that renders it.
+
+Content (questions, answers, titles, quotes) is shown as text and means nothing else. The escapes hold in
+CommonMark, GitHub's dialect and the older Markdown libraries; a bare address stays readable text, which
+some renderers make clickable as it stands. Blank space inside content is folded; the report's fields keep
+it exactly.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+
+from retrieve.report.data import Finding, Report, Source, Usage
+
+__all__ = [
+    "ABSTAINED",
+    "ALTERNATIVE",
+    "OPEN",
+    "markdown_text",
+    "plain_text",
+    "render_markdown",
+    "render_text",
+    "usage_line",
+]
+
+ABSTAINED = "The sources do not answer this."
+ALTERNATIVE = "Less likely"
+OPEN = "Of the question, not in what is quoted"
+
+# What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
+# surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
+# their own line.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_BLANKS = re.compile(r"\s+")
+
+# A backslash, an angle bracket and an ampersand become references, which every renderer reads the same way;
+# the others get a backslash.
+_REFERENCES = {"\\": "&#92;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_INLINE = re.compile(r"[\\<>&`*_\[\]{}~|$#!^]")
+_OPENER = re.compile(r"(\d*)[-+=:%@.)]")
+
+
+def plain_text(text: str) -> str:
+    """Return `text` on one line and printable: blank space folded, what a terminal would act on replaced."""
+    line = _BLANKS.sub(" ", _UNPRINTABLE.sub("\ufffd", _REORDERING.sub("", text))).strip()
+    return line or ("\ufffd" if text else "")
+
+
+def markdown_text(text: str) -> str:
+    r"""Return Markdown that shows `text`, on one line, and means nothing else.
+
+    >>> print(markdown_text("1. a *b* <i> [c](d)"))
+    1\. a \*b\* &lt;i&gt; \[c\](d)
+    """
+    escaped = _INLINE.sub(lambda match: _REFERENCES.get(match[0], "\\" + match[0]), plain_text(text))
+    opener = _OPENER.match(escaped)
+    return f"{opener[1]}\\{escaped[len(opener[1]) :]}" if opener else escaped
+
+
+def usage_line(usage: Usage) -> str:
+    """Return what an answer cost as one line of words."""
+    return (
+        f"{_count(usage.n_searches, 'search', 'searches')}, {_count(usage.prompt_tokens, 'token')} read, "
+        f"{_count(usage.completion_tokens, 'token')} written, {usage.seconds:.2f} s"
+    )
+
+
+def render_text(report: Report, *, width: int = 96) -> str:
+    """Return the report as plain text of lines up to `width` columns, unless a single word is longer."""
+    lines = [*_wrap(plain_text(report.question), width), ""]
+    answer = ABSTAINED if report.answer is None else plain_text(report.answer)
+    lines += _wrap(answer, width, first="→ ", rest="  ")
+    if report.note:
+        lines += _wrap(plain_text(report.note), width, first="  (", rest="   ", last=")")
+    for finding in report.findings:
+        lines += ["", *_wrap(plain_text(_stated(finding)), width, first="  • ", rest="    ")]
+        if not finding.quotes:
+            lines.append("    no quote was given for this")
+        for quote in finding.quotes:
+            source = report.source_of(quote)
+            place = " › ".join(plain_text(part) for part in (source.path if source else (quote.document_id,)))
+            lines += _wrap(plain_text(quote.text), width, first="    “", rest="     ", last="”")
+            lines += _wrap(f"{place}, {quote.start}–{quote.end}", width, first="      — ", rest="        ")
+    if report.searches:
+        lines += ["", "searched for"]
+        for query in report.searches:
+            lines += _wrap(plain_text(query), width, first="  • ", rest="    ")
+    if words := report.open_words:
+        lines += ["", *_wrap(f"{OPEN}: {plain_text(', '.join(words))}", width)]
+    if report.sources:
+        lines += ["", _sources_summary(report.sources)]
+        for source in report.sources:
+            place = " › ".join(plain_text(part) for part in source.path)
+            mark = "used     " if source.used else "set aside"
+            lines += _wrap(
+                f"{place}, {source.start}–{source.end}",
+                width,
+                first=f"  {source.score:.2f} {mark} ",
+                rest=" " * 17,
+            )
+    return "\n".join([*lines, "", usage_line(report.usage), ""])
+
+
+def render_markdown(report: Report) -> str:
+    """Return the report as CommonMark: answer, findings with their quotes, source analysis, cost."""
+    blocks = [f"## {markdown_text(report.question)}"]
+    blocks.append(f"**{ABSTAINED if report.answer is None else markdown_text(report.answer)}**")
+    if report.note:
+        blocks.append(markdown_text(report.note))
+    if report.findings:
+        blocks.append("### Findings")
+    for finding in report.findings:
+        blocks.append(f"- {markdown_text(_stated(finding))}")
+        if not finding.quotes:
+            blocks.append("  (no quote was given for this)")
+        for quote in finding.quotes:
+            source = report.source_of(quote)
+            place = _markdown_path(source.path if source else (quote.document_id,))
+            blocks.append(
+                f"  > {markdown_text(quote.text)}\n  >\n"
+                f"  > — {place}, characters {quote.start}–{quote.end} of {markdown_text(quote.document_id)}"
+            )
+    blocks.append("### Sources")
+    if report.searches:
+        blocks.append("Searched for:")
+        blocks.append("\n".join(f"- {markdown_text(query)}" for query in report.searches))
+    if words := report.open_words:
+        blocks.append(f"{OPEN}: {markdown_text(', '.join(words))}")
+    blocks.append(_sources_summary(report.sources))
+    if report.sources:
+        blocks.append(
+            "\n".join(
+                f"- {'used' if source.used else 'set aside'} ({source.score:.2f}): "
+                f"{_markdown_path(source.path)}, {source.start}–{source.end}"
+                for source in report.sources
+            )
+        )
+    blocks.append(f"*{usage_line(report.usage)}*")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _stated(finding: Finding) -> str:
+    return f"{ALTERNATIVE}: {finding.statement}" if finding.alternative else finding.statement
+
+
+def _sources_summary(sources: Iterable[Source]) -> str:
+    marks = [source.used for source in sources]
+    if not marks:
+        return "Nothing was found to read."
+    return f"{_count(len(marks), 'passage')} read, {sum(marks)} used, {len(marks) - sum(marks)} set aside:"
+
+
+def _markdown_path(path: Iterable[str]) -> str:
+    return " › ".join(markdown_text(part) for part in path)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _wrap(text: str, width: int, *, first: str = "", rest: str = "", last: str = "") -> list[str]:
+    lines = textwrap.wrap(
+        text + last,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first + last]

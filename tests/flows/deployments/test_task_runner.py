@@ -1,0 +1,208 @@
+"""Ingest and synthesis spread over the processes of a Dask cluster give what one process gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixture_prep import subprocess_environment
+
+from flows.candidates.training_sets import PassSettings, find_dataset, synthesize_data
+from flows.demo.demo_corpus import write_corpus
+from flows.deployments import prefect_settings
+from flows.models.serving import serving_prep
+from prep.errors import ConfigError, DependencyError, VersionMismatch
+from prep.ingest import ingest
+from prep.store.workspace import Workspace
+from training.questions.generated_questions import AskBatch, Drafted
+
+pytestmark = [pytest.mark.loopback, pytest.mark.usefixtures("prefect_server")]
+
+# Dask looks for this machine's address, so it runs in a process of its own, where the network is not watched.
+SPREAD = """
+import json, sys
+from flows.deployments import prefect_settings
+
+def main():
+    prefect_settings.configure(sys.argv[3])
+    from flows.deployments.ingest_flow import ingest
+    from flows.deployments.synthesize_flow import synthesize
+    receipts = [ingest([sys.argv[2]], sys.argv[1])]
+    if len(sys.argv) > 4:
+        receipts.append(synthesize(sys.argv[1], n_examples=int(sys.argv[4]), n_asked=int(sys.argv[5])))
+    print(json.dumps(receipts))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def chunks_of(workspace: Workspace) -> dict[str, list[tuple[object, ...]]]:
+    with workspace.open_generation() as generation:
+        return {
+            document.id: [(c.id, c.text, c.headings, c.role) for c in generation.document_chunks(document.id)]
+            for document in generation.documents()
+        }
+
+
+def run_on_dask(folder: Path, server: str, workspace: Workspace, *numbers: int) -> list[dict[str, Any]]:
+    """Ingest folder/docs on two workers, then write questions if `numbers` (of examples, asked) say so."""
+    script = folder / "spread.py"
+    script.write_text(SPREAD, encoding="utf-8")
+    words = [str(workspace.path), str(folder / "docs"), str(folder / "prefect"), *map(str, numbers)]
+    done = subprocess.run(
+        [sys.executable, str(script), *words],
+        env=subprocess_environment()
+        | prefect_settings.SETTINGS
+        | {"PREFECT_API_URL": server, "OMP_NUM_THREADS": "1"}
+        | {"DIPTYCH_TASK_RUNNER": "dask", "DIPTYCH_TASK_WORKERS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    receipts: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return receipts
+
+
+@pytest.mark.slow
+def test_documents_prepared_by_dask_s_workers_make_the_same_generation(
+    tmp_path: Path, prefect_server: str
+) -> None:
+    pytest.importorskip("prefect_dask")
+    (tmp_path / "docs").mkdir()
+    small = [path for path in write_corpus(tmp_path / "all") if path.stat().st_size < 1500]
+    for path in small[:20]:
+        path.rename(tmp_path / "docs" / path.name)
+    plain = Workspace(tmp_path / "plain")
+    ingest(plain, [tmp_path / "docs"], serving_prep(plain), progress=False)
+    spread = Workspace(tmp_path / "spread")
+    (receipt,) = run_on_dask(tmp_path, prefect_server, spread)
+    assert receipt["n_processes"] == 2
+    assert receipt["n_documents"] == 20
+    assert chunks_of(spread) == chunks_of(plain)
+
+
+TOPICS = {
+    "bridges": "# Bridges of Barlin\n\nThe old stone bridge of Barlin was opened in 1893 by the mayor Anna Holt.\n",
+    "fountains": "# Fountains of Tolgate\n\nThe blue fountain of Tolgate was built by Peter Marsh in 1712.\n",
+}
+
+
+@pytest.mark.slow
+def test_questions_asked_by_dask_s_workers_are_those_of_one_process(
+    tmp_path: Path, prefect_server: str
+) -> None:
+    pytest.importorskip("prefect_dask")
+    (tmp_path / "docs").mkdir()
+    for name, text in TOPICS.items():
+        (tmp_path / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
+    spread = Workspace(tmp_path / "spread")
+    _, receipt = run_on_dask(tmp_path, prefect_server, spread, 8, 2)
+    assert receipt["n_processes"] == 1  # two sentences are one batch
+    plain = Workspace(tmp_path / "plain")
+    ingest(plain, [tmp_path / "docs"], serving_prep(plain), progress=False)
+    expected = synthesize_data(plain, PassSettings(n_examples=8, n_asked=2))
+    made = find_dataset(spread, receipt["dataset"])
+    assert made.digest == expected.digest
+    assert made.asked | {"seconds": 0, "kept_per_minute": 0} == expected.asked | {
+        "seconds": 0,
+        "kept_per_minute": 0,
+    }
+    assert made.asked["written"] > 0
+    assert made.training().questions == expected.training().questions
+
+
+class Counts:
+    """Drafting that says which batch it was given."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {}
+
+    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
+        for batch in batches:
+            self.seeds.append(batch.seed)
+            yield {"outcomes": [{"question": str(batch.seed), "reason": "none"}], "seconds": 0.0}
+
+
+def test_batches_are_drafted_ahead_and_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import flow
+
+    from flows.deployments import question_tasks as spread_asking
+
+    counts = Counts()
+    monkeypatch.setattr(spread_asking, "_drafting", lambda *of: counts)
+
+    @flow
+    def some(n: int) -> list[str]:
+        by_tasks = spread_asking.DraftByTasks(Workspace(tmp_path), "g", None, ahead=3)
+        drafted = by_tasks.draft([AskBatch((), seed) for seed in range(9)])
+        return [next(drafted)["outcomes"][0]["question"] for _ in range(n)]
+
+    assert some(9) == [str(n) for n in range(9)]
+    counts.seeds.clear()
+    assert some(2) == ["0", "1"]
+    assert sorted(counts.seeds) in ([0, 1, 2, 3], [0, 1, 2, 3, 4])  # three are begun at a time
+
+
+def test_a_worker_with_other_versions_says_so(tmp_path: Path) -> None:
+    from flows.deployments.question_tasks import draft_batch
+
+    with pytest.raises(VersionMismatch, match="install the same Diptych"):
+        draft_batch.fn(str(tmp_path), "g", "", None, {"writer": "other", "reader": "other"}, AskBatch((), 0))
+
+
+def test_threads_of_this_machine_are_what_runs_tasks_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.deployments.task_runner import SpreadSettings, task_runner
+
+    for name in [name for name in os.environ if name.startswith("DIPTYCH_TASK")]:
+        monkeypatch.delenv(name)
+    settings = SpreadSettings.from_environment()
+    assert not settings.is_spread
+    assert type(task_runner(settings)).__name__ == "ThreadPoolTaskRunner"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DIPTYCH_TASK_RUNNER", "cloud"), ("DIPTYCH_TASK_WORKERS", "0"), ("DIPTYCH_TASK_WORKERS", "many")],
+)
+def test_a_setting_that_cannot_work_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.deployments.task_runner import SpreadSettings
+
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name}={value}|{name}='{value}'"):
+        SpreadSettings.from_environment()
+
+
+def test_workers_without_a_server_are_refused() -> None:
+    pytest.importorskip("prefect_dask")
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.deployments.task_runner import SpreadSettings, task_runner
+
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(ConfigError, match="prefect server start"),
+    ):
+        task_runner(SpreadSettings(runner="dask"))
+
+
+def test_a_runner_that_is_not_installed_names_its_extra() -> None:
+    from flows.deployments.task_runner import SpreadSettings, task_runner
+
+    if importlib.util.find_spec("prefect_ray") is not None:
+        pytest.skip("prefect-ray is installed")
+    with pytest.raises(DependencyError, match=r"diptych\[ray\]"):
+        task_runner(SpreadSettings(runner="ray"))

@@ -1,0 +1,152 @@
+"""Tuning of what a version is served with: offsets are judged from margins, without running the model again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prep.errors import DataError
+from retrieve.model import ServingConfig
+from training.retrieve_model.release_retrieve import chosen_serving
+from training.retrieve_model.tune_serving import (
+    BEFORE_NONE,
+    CHOSEN,
+    Judged,
+    Tried,
+    best_offsets,
+    forced,
+    judge,
+    trained_two_way,
+)
+
+
+def tried(
+    margin: float, f1: float, expects: bool, search: float = -9.0, second: tuple[float, float] | None = None
+) -> Tried:
+    """A question; second: margin and F1 after a second search."""
+    after = None if second is None else Judged(*second, expects)
+    return Tried(Judged(margin, f1, expects), search, after)
+
+
+def test_an_offset_refuses_where_the_margin_says_so() -> None:
+    rows = [tried(-2.0, 1.0, True), tried(1.0, 0.5, True), tried(2.0, 0.0, False), tried(-1.0, 0.0, False)]
+    at_zero = judge(0.0, rows)
+    assert at_zero["f1"] == pytest.approx(0.5)  # the second is refused, though it is half right
+    assert (at_zero["abstention_precision"], at_zero["abstention_recall"]) == (0.5, 0.5)
+    assert judge(-1.5, rows)["f1"] == pytest.approx(0.75)
+    assert judge(-1.5, rows)["abstention_precision"] == 1.0
+    assert judge(9.0, rows)["abstention_recall"] == 1.0
+
+
+def test_the_best_offset_has_the_greatest_sum_and_lies_nearest_to_nothing() -> None:
+    rows = [tried(-2.0, 1.0, True), tried(1.0, 1.0, True), tried(2.0, 0.0, False)]
+    best = best_offsets(rows)
+    assert best["offset"] == -1.0
+    assert best["search_offset"] is None
+    assert best["searches"] == 1.0
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+
+
+def test_a_second_search_is_made_where_it_pays() -> None:
+    """The first finds its answer only by searching again, the second loses its own by it, the third is not there."""
+    rows = [
+        tried(2.0, 0.0, True, 1.0, (-3.0, 1.0)),
+        tried(-3.0, 1.0, True, -2.0, (1.0, 0.0)),
+        tried(2.0, 0.0, False, 1.5, (2.0, 0.0)),
+    ]
+    best = best_offsets(rows)
+    assert best["search_offset"] is not None
+    assert -1.0 < best["search_offset"] <= 2.0
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["searches"] == pytest.approx(1 + 2 / 3)
+    never = judge(0.0, rows, -6.0)
+    assert never["f1"] == pytest.approx(0.5)
+    assert never["searches"] == 1.0
+
+
+def test_one_search_is_chosen_where_a_second_gains_nothing() -> None:
+    rows = [tried(-2.0, 1.0, True, 9.0, (-2.0, 1.0)), tried(2.0, 0.0, False, 9.0, (2.0, 0.0))]
+    best = best_offsets(rows)
+    assert (best["search_offset"], best["again_offset"], best["offset"]) == (None, None, 0.0)
+    assert chosen_serving([{"passages": 3, "best": best}])[0].episode.max_searches == 1
+
+
+def test_none_is_looked_for_again_where_that_pays() -> None:
+    """Two are refused at first, and look alike; another search finds the answer of one. The third is lost by one."""
+    rows = [
+        tried(2.0, 0.0, True, -9.0, (-3.0, 1.0)),
+        tried(2.0, 0.0, False, -9.0, (-1.0, 0.0)),
+        tried(-3.0, 1.0, True, -9.0, (2.0, 0.0)),
+    ]
+    best = best_offsets(rows)
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["searches"] == pytest.approx(1 + 2 / 3)
+    assert best["again_offset"] is not None
+    assert 1.0 < best["again_offset"] < 3.0
+    assert judge(0.0, rows)["f1"] == pytest.approx(0.5)
+    served = chosen_serving([{"passages": 3, "best": best}])[0]
+    assert served.none_offset_again == best["again_offset"]
+    assert served.episode.max_searches == 2
+    assert served.search_offset < -1e3  # no search is made for another reason, as was tuned
+
+
+def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
+    """What a decoder makes of the offsets: margins of trained models are far below these."""
+    served = ServingConfig(none_offset=1.0, none_offset_again=4.0, search_offset=0.5, unsaid_offset=3.0)
+    (once,) = forced(served, None)
+    assert once.none_offset < -1e3
+    assert once.search_offset < -1e3
+    assert (once.none_offset_again, once.unsaid_offset) == (None, 0.0)
+    first, chosen = forced(served, CHOSEN)
+    assert first == once
+    assert chosen == replace(once, search_offset=-once.search_offset)
+    first, before_none = forced(served, BEFORE_NONE)
+    assert first == once
+    assert before_none.none_offset > 1e3
+    assert before_none.none_offset_again == once.none_offset
+    assert before_none.search_offset == once.search_offset
+
+
+def test_what_is_left_unsaid_counts_where_it_tells_more_than_the_margin() -> None:
+    """By the margin alone the second looks as answerable as the third is; nothing was found of what it asks."""
+    rows = [
+        Tried(Judged(margin, f1, expects, unsaid))
+        for margin, f1, expects, unsaid in (
+            (-3.0, 1.0, True, 0.1),
+            (-1.0, 0.0, False, 0.9),
+            (0.5, 1.0, True, 0.0),
+            (2.0, 0.0, False, 0.5),
+        )
+    ]
+    assert max(judge(offset / 4, rows)["abstention_f1"] or 0.0 for offset in range(-24, 25)) < 1
+    best = best_offsets(rows)
+    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
+    assert best["unsaid_offset"] == 2.0  # the least that does
+    served = chosen_serving([{"passages": 3, "best": best}])[0]
+    assert (served.unsaid_offset, served.none_offset) == (2.0, best["offset"])
+
+
+def test_what_was_tuned_is_what_is_served() -> None:
+    judged = {"offset": -1.5, "search_offset": 2.0, "f1": 0.6, "abstention_f1": 0.7}
+    worse = {"offset": 0.0, "search_offset": None, "f1": 0.6, "abstention_f1": 0.6}
+    tuning = [
+        {"passages": 4, "question_last": True, "best": worse},
+        {"passages": 3, "question_last": True, "best": judged},
+    ]
+    serving, kept = chosen_serving(tuning)
+    assert (serving.none_offset, serving.search_offset) == (-1.5, 2.0)
+    assert (serving.episode.passages_per_search, serving.episode.question_last) == (3, True)
+    assert serving.episode.max_searches == 2
+    assert kept["f1"] == 0.6
+    once = chosen_serving(tuning[:1])[0]
+    assert (once.search_offset, once.episode.max_searches) == (0.0, 1)
+
+
+def test_how_a_run_reads_results_is_in_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a version nor a run"):
+        trained_two_way(tmp_path)
+    for written, expected in (('{"config": {}}', False), ('{"config": {"two_way": true}}', True)):
+        (tmp_path / "config.json").write_text(written, encoding="utf-8")
+        assert trained_two_way(tmp_path) is expected

@@ -1,0 +1,1 @@
+"""Evaluation: suites on labelled sets, the baselines beside them, drift, and the promotion gate."""

@@ -1,0 +1,1 @@
+"""Synthetic pages: documents of known structure, rendered and damaged."""

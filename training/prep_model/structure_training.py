@@ -1,0 +1,376 @@
+"""Stage one of the prep model: train the heads on synthetic structure labels.
+
+The pages come from `training.prep_model.structure_examples`, the scores from `training.prep_model.structure_scores`.
+A run that is stopped goes on (`training.runs.run_folder`); shipping a version is `ship`.
+
+    python -m training.prep_model.structure_training --data DATA --run RUN [--config FILE.toml] [--ship FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from prep.checks import check_counts
+from prep.errors import ConfigError
+from prep.model.config import PrepConfig
+from prep.model.encoder import Precision
+from prep.model.heads import HeadsConfig, StructureHeads
+from prep.model.lora import Updates
+from prep.model.prep_model import PrepModel
+from prep.model.prep_version import SavedVersion, read_version, save_version
+from training.prep_model.structure_examples import Example, build_examples, make_pages, split_documents
+from training.prep_model.structure_scores import Scores, evaluate_heads
+from training.runs.config_file import read_config
+from training.runs.loss_curves import draw_run
+from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+
+__all__ = ["SupervisedConfig", "TrainedHeads", "ship", "train_supervised"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedConfig:
+    """One supervised run.
+
+    sets: names of labelled sets below the data folder and how many of their documents at most. joined: sets
+    whose prose is put together to topics, and how many such documents; a set may be named in either or both.
+    held_out_every: every n-th document of a set, in order of its id, is for measuring alone. pages: damaged pages
+    a document. page_characters: about how long. Losses are summed with the given weights. device: cpu or cuda.
+    """
+
+    sets: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "docs_peps": 400,
+            "docs_vue": 112,
+            "docs_powershell": 150,
+            "docs_handbook": 241,
+            "docs_prometheus": 124,
+            "docs_rust_book": 110,
+            "docs_site_policy": 63,
+            "medquad": 350,
+            "qmsum_train": 162,
+            "new_wiki": 48,
+            "policyqa_dev": 20,
+            "contractnli": 95,
+            "drcd_dev": 60,
+        }
+    )
+    joined: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "new_wiki": 200,
+            "clapnq_dev": 150,
+            "hotpot_train100": 150,
+            "musique_train100": 150,
+            "amazon_reviews": 120,
+            "reddit": 120,
+            "medquad": 120,
+            "docs_peps": 40,
+            "drcd_dev": 40,
+        }
+    )
+    held_out_every: int = 6
+    pages: int = 1
+    page_characters: int = 5000
+    shard_pages: int = 200
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    epochs: int = 8
+    batch_pages: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.05
+    boundary_weight: float = 1.0
+    role_weight: float = 1.0
+    level_weight: float = 0.3
+    checkpoint_steps: int = 100
+    seed: int = 17
+    threads: int = 1
+    device: str = "cpu"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_counts(
+            self,
+            "held_out_every",
+            "pages",
+            "page_characters",
+            "shard_pages",
+            "epochs",
+            "batch_pages",
+            "threads",
+        )
+        if self.held_out_every < 2:
+            raise ConfigError("held_out_every=1 would hold out everything")
+        if self.learning_rate <= 0 or not 0 <= self.warmup < 1:
+            raise ConfigError(
+                f"learning_rate={self.learning_rate!r}, warmup={self.warmup!r} are out of range"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return {
+            **asdict(replace(self, heads=HeadsConfig())),
+            "sets": dict(self.sets),
+            "joined": dict(self.joined),
+            "heads": self.heads.to_json(),
+        }
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> SupervisedConfig:
+        """Read settings; an unknown key is a ConfigError."""
+        return read_config(cls, path, nested={"heads": HeadsConfig.from_json})
+
+    def digest(self, *names: str) -> str:
+        """A short hash of the named settings, or of all of them."""
+        values = self.to_json()
+        chosen = {name: values[name] for name in names} if names else values
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(slots=True)
+class TrainedHeads:
+    """What a run gives: the heads, their scores on held-out pages, the rules' scores, and both per damage.
+
+    start_scores: those of the heads that it went on from, on the same pages.
+    """
+
+    heads: StructureHeads
+    scores: Scores
+    rule_scores: Scores
+    by_damage: dict[str, tuple[Scores, Scores]]
+    steps: int
+    start_scores: Scores | None = None
+
+
+def train_supervised(
+    data: str | Path,
+    run: str | Path,
+    config: SupervisedConfig,
+    *,
+    base: str | Path | None = None,
+    start: StructureHeads | None = None,
+) -> TrainedHeads:
+    """Train the heads, or go on with a run that was stopped; returns them with their scores.
+
+    start: heads of the same shape to go on from, left as they are; new ones if None.
+
+    Writes below `run`: what `training.runs.run_folder` says, a row a step, and features/. Same seed, same machine:
+    same heads.
+    """
+    torch.set_num_threads(config.threads)
+    folder = Path(run)
+    reader = PrepModel.untrained(
+        base=base, config=PrepConfig(heads=config.heads, trained=False), precision=config.precision
+    )
+    if reader.encoder.dimension != config.heads.state_size:
+        raise ConfigError(
+            f"heads.state_size={config.heads.state_size} is not the base's {reader.encoder.dimension}"
+        )
+    if start is not None and start.config != config.heads:
+        raise ConfigError(f"the heads to go on from are shaped {start.config}, not {config.heads}")
+    key = config.digest("sets", "joined", "held_out_every", "pages", "page_characters", "shard_pages", "seed")
+    cache = folder / "features" / f"{key}-{config.heads.layers}-{reader.encoder.fingerprint[:8]}"
+    train_documents, held_documents = split_documents(data, config)
+    training = build_examples(
+        list(make_pages(train_documents, config, seed=config.seed)), reader, cache / "train", config
+    )
+    held = build_examples(
+        list(make_pages(held_documents, replace(config, pages=1), seed=config.seed + 1, share=0.2)),
+        reader,
+        cache / "held",
+        config,
+        rules=True,
+    )
+    identity = {**config.to_json(), "threads": None, "device": None, "start": _digest(start)}
+    identity["base"] = reader.encoder.fingerprint
+    heads, steps = _fit(training, RunFolder(folder, identity), config, start)
+    measured = evaluate_heads(heads, held)
+    begun = None if start is None else evaluate_heads(start, held).scores
+    return TrainedHeads(
+        heads, measured.scores, measured.rule_scores, measured.by_damage, steps, start_scores=begun
+    )
+
+
+def _fit(
+    examples: Sequence[Example], run: RunFolder, config: SupervisedConfig, start: StructureHeads | None
+) -> tuple[StructureHeads, int]:
+    from tqdm import tqdm
+
+    torch.manual_seed(config.seed)
+    heads = StructureHeads(config.heads).to(config.device)
+    if start is not None:
+        heads.load_state_dict(start.state_dict())
+    optimizer = torch.optim.AdamW(
+        heads.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    trained = dict(heads.named_parameters())
+    batches = _epoch(examples, config, 0)
+    n_steps = len(batches) * config.epochs
+    step = 0
+    if (checkpoint := run.resume()) is not None:
+        restore_training(checkpoint.tensors, trained, optimizer)
+        step = checkpoint.step
+    bar = tqdm(total=n_steps, initial=step, desc="training heads", unit="step", disable=None)
+    started = time.monotonic()
+    heads.train()
+    fresh = True
+    while step < n_steps:
+        epoch, at = divmod(step, len(batches))
+        if at == 0 or fresh:
+            batches, fresh = _epoch(examples, config, epoch), False
+        torch.manual_seed(
+            config.seed * 1_000_003 + step
+        )  # dropout does not depend on where a run was stopped
+        warmup_steps = max(1, int(n_steps * config.warmup))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, n_steps, config.learning_rate, warmup_steps=warmup_steps)
+        losses = _losses(heads, [examples[i] for i in batches[at]], config)
+        loss = (
+            config.boundary_weight * losses["boundary"]
+            + config.role_weight * losses["role"]
+            + config.level_weight * losses["level"]
+        )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(heads.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        run.log(
+            {
+                "step": step,
+                "epoch": epoch,
+                "loss": round(float(loss.detach()), 5),
+                **{k: round(float(v.detach()), 5) for k, v in losses.items()},
+                "seconds": round(time.monotonic() - started, 2),
+            }
+        )
+        bar.update()
+        bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
+        if step % config.checkpoint_steps == 0 or step == n_steps:
+            run.checkpoint(step, training_tensors(trained, optimizer))
+    bar.close()
+    return heads.cpu().eval(), step
+
+
+def _epoch(examples: Sequence[Example], config: SupervisedConfig, epoch: int) -> list[list[int]]:
+    """Batches of pages of like length, in an order that the seed and the epoch alone decide."""
+    rng = random.Random(config.seed * 7919 + epoch)
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].states) + rng.uniform(0, 20), i))
+    batches = [order[i : i + config.batch_pages] for i in range(0, len(order), config.batch_pages)]
+    rng.shuffle(batches)
+    return batches
+
+
+def _losses(
+    heads: StructureHeads, examples: Sequence[Example], config: SupervisedConfig
+) -> dict[str, torch.Tensor]:
+    n = max(len(example.states) for example in examples)
+    shape = (len(examples), n)
+    states = torch.zeros((*shape, examples[0].states.shape[1]))
+    surface = torch.zeros((*shape, examples[0].surface.shape[1]))
+    mask = torch.zeros(shape, dtype=torch.bool)
+    targets = {name: torch.full(shape, -1, dtype=torch.long) for name in ("boundary", "role", "level")}
+    for row, example in enumerate(examples):
+        length = len(example.states)
+        states[row, :length] = torch.from_numpy(example.states.astype(np.float32))
+        surface[row, :length] = torch.from_numpy(example.surface)
+        mask[row, :length] = True
+        for name, target in targets.items():
+            target[row, :length] = torch.from_numpy(getattr(example.labels, name))
+    device = config.device
+    outputs = heads(states.to(device), surface.to(device), mask.to(device))
+    losses: dict[str, torch.Tensor] = {}
+    for name, logits in zip(("boundary", "role", "level"), outputs, strict=True):
+        wanted = targets[name].to(device)
+        if bool((wanted >= 0).any()):
+            losses[name] = nn.functional.cross_entropy(
+                logits.flatten(0, 1), wanted.flatten(), ignore_index=-1
+            )
+        else:
+            losses[name] = logits.sum() * 0.0
+    return losses
+
+
+def _digest(heads: StructureHeads | None) -> str | None:
+    if heads is None:
+        return None
+    digest = hashlib.sha256()
+    for name, value in sorted(heads.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def ship(
+    result: TrainedHeads,
+    folder: str | Path,
+    config: SupervisedConfig,
+    prepared: PrepConfig,
+    *,
+    base: str | Path | None = None,
+    updates: Updates | None = None,
+    vectors_of: SavedVersion | None = None,
+    card: str = "",
+) -> str:
+    """Write a version that `PrepModel.load` reads, with the vectors' updates if any; returns its version string.
+
+    vectors_of: the version that the vectors come from; its figures and training are told under "vectors".
+    """
+    from prep.model.encoder import Encoder
+
+    encoder = Encoder.load(base)
+    metrics = {
+        "held_out": asdict(result.scores),
+        "held_out_rules": asdict(result.rule_scores),
+        "by_damage": {k: {"heads": asdict(a), "rules": asdict(b)} for k, (a, b) in result.by_damage.items()},
+    }
+    about = {"stage": "supervised", "steps": result.steps, "seed": config.seed, "config": config.to_json()}
+    if vectors_of is not None:
+        updates = vectors_of.updates
+        metrics["vectors"], about["vectors"] = vectors_of.metrics, vectors_of.training
+    settled = replace(prepared, heads=config.heads, trained=True)
+    return save_version(
+        folder, result.heads, settled, encoder, updates=updates, card=card, metrics=metrics, training=about
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description="train the prep model's heads on synthetic structure labels")
+    parser.add_argument("--data", required=True, help="folder of labelled sets")
+    parser.add_argument("--run", required=True, help="folder for features, checkpoints and the log")
+    parser.add_argument("--config", help="TOML file with settings")
+    parser.add_argument("--ship", help="write a loadable version to this folder")
+    parser.add_argument(
+        "--vectors-from",
+        help="ship with the vectors and settings of this version, which the heads then serve",
+    )
+    options = parser.parse_args(argv)
+    config = SupervisedConfig.from_toml(options.config) if options.config else SupervisedConfig()
+    result = train_supervised(options.data, options.run, config)
+    scores = {
+        "heads": asdict(result.scores),
+        "rules": asdict(result.rule_scores),
+        "by_damage": {k: [asdict(a), asdict(b)] for k, (a, b) in result.by_damage.items()},
+    }
+    (Path(options.run) / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps({"heads": scores["heads"], "rules": scores["rules"]}, indent=2))
+    print(draw_run(options.run))
+    if options.ship:
+        kept = read_version(Path(options.vectors_from)) if options.vectors_from else None
+        settings = PrepConfig() if kept is None else kept.config
+        print(ship(result, options.ship, config, settings, vectors_of=kept))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

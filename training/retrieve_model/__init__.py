@@ -1,0 +1,1 @@
+"""Supervised training of the retrieve model, and the choice of how it is served."""

@@ -1,0 +1,254 @@
+"""Questions with their rival reports, each judged: what a choice among them is tuned on, measured on, learned from.
+
+    python -m training.retrieve_model.candidate_sets --sheets SHEETS --version V --out FILE [--questions 1000]
+    python -m training.retrieve_model.candidate_sets --data DATA/new_wiki --store STORE --version V \
+        --out FILE [--held-out]
+
+SHEETS is a folder of `python -m training.traces.packed_environment`: several questions on the same passages. With
+--data each is asked over a store of its documents as it is served, with one search, and the evidence of some is
+withheld: what is found then is near the question, as it is where people ask for what is not there. Each question is
+answered once with many rivals, and every one of them is judged. Resumable: what FILE holds is not asked again, so it
+must be of the same version and questions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from prep.errors import DataError
+from prep.model.prep_model import PrepModel
+from retrieve.decoding.channel_format import told_backwards
+from retrieve.decoding.reranking import Compared, Comparing, Told, alternative, best_of
+from retrieve.episode.episode import Episode
+from retrieve.episode.grammar import Grammar
+from retrieve.episode_runner import Run
+from retrieve.model import RetrieveModel
+from retrieve.report.build import report_of
+from training.data.dataset import LabelledSet, Question, load_set
+from training.evaluation.served_episodes import Practice
+from training.evaluation.suites import judge
+from training.metrics.results import AnswerRow
+from training.traces.mixture import part_of
+from training.traces.packed_environment import SheetPractice, Sheets
+
+__all__ = ["RivalSet", "looking_for_rivals", "of_sheets", "of_store", "read_rival_sets", "rival_sets"]
+
+_MOST = Comparing(n=8, within=8.0)  # what is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class RivalSet:
+    """A question's rival reports, the greedy one first, each with how it is judged.
+
+    told: the episode before its report. n_asked: tokens that the question has, with its closing tag.
+    """
+
+    told: Told
+    rivals: tuple[Compared, ...]
+    rows: tuple[AnswerRow, ...]
+    n_asked: int
+
+    def with_(self, config: Comparing) -> tuple[AnswerRow, int]:
+        """Return the row of the report that is given, and about how many tokens it takes to find out."""
+        first = self.rivals[0]
+        if len(self.rivals) == 1 or not config.unsure(first.logprob, first.n_tokens):
+            return self.rows[0], 0
+        others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
+        likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n]
+        kept = [0, *(at for at in likeliest if at != 0)]
+        n_written = sum(self.rivals[at].n_tokens for at in kept)
+        if len(kept) == 1:
+            return self.rows[0], n_written
+        n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
+        compared = [self.rivals[at] for at in kept]
+        best = best_of(compared, config)
+        other = alternative(compared, best, config)
+        row = self.rows[kept[best]]
+        return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
+
+    def _near(self, at: int, config: Comparing) -> bool:
+        return self.rivals[at].logprob >= self.rivals[0].logprob - config.within
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> RivalSet:
+        """Read what `as_json` gave."""
+        rivals = tuple(Compared(**one) for one in content["rivals"])
+        rows = tuple(AnswerRow(**one) for one in content["rows"])
+        return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
+
+
+def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
+    """Return how a report is judged with an alternative: its quotes count, its statement does not.
+
+    Of evidence of which several pieces are needed, at least this share is quoted.
+    """
+    n_quotes = row.n_quotes + other.n_quotes
+    supported = row.citation_precision * row.n_quotes + other.citation_precision * other.n_quotes
+    return replace(
+        row,
+        citation_precision=supported / max(n_quotes, 1),
+        citation_recall=max(row.citation_recall, other.citation_recall),
+        n_quotes=n_quotes,
+        n_inexact_quotes=row.n_inexact_quotes + other.n_inexact_quotes,
+        quoted_characters=row.quoted_characters + other.quoted_characters,
+    )
+
+
+def looking_for_rivals(version: str | Path | None) -> RetrieveModel:
+    """Return a version that looks for many rivals. Raises DataError where it reads the question first."""
+    model = RetrieveModel.load(version)
+    if not model.serving.episode.question_last:
+        raise DataError(f"{model.version} reads the question first: its reports are not compared")
+    model.serving = replace(model.serving, comparing=_MOST)
+    return model
+
+
+def rival_sets(
+    asked: Iterable[tuple[Question, Run, AnswerRow]], dataset: LabelledSet, grammar: Grammar
+) -> Iterator[RivalSet]:
+    """Yield what comes of each question, with the episode that answered it and how that is judged.
+
+    Episodes must have one search, and be greedy, of a model that compares.
+    """
+    for question, run, row in asked:
+        (action,) = run.actions
+        told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
+        _, measured = told_backwards(told.asked, action.text)
+        alone = Compared(action.text, action.logprob, n_tokens=len(action.token_ids))
+        rivals = action.rivals or (alone,)
+        rows = []
+        for rival in rivals:
+            if rival.text == action.text:
+                rows.append(row)
+                continue
+            episode = Episode(question.question, run.episode.limits)
+            episode.give(run.episode.passages)
+            episode.act(rival.text)
+            judged_row = judge(question, report_of(question.question, Run(episode), models={}), dataset)
+            rows.append(
+                replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
+            )
+        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(measured)))
+
+
+def of_sheets(practice: SheetPractice, first: int, last: int) -> Iterator[list[RivalSet]]:
+    """Yield the rival sets of each sheet."""
+    n_questions = practice.drawn.n_questions
+    for number in range(first, last):
+        runs = practice.episodes(
+            [number], n_questions, searches=1, temperature=0.0, generator=torch.Generator()
+        )
+        asked = [
+            (question, *one)
+            for question, one in zip(practice.drawn.sheets[number].questions, runs, strict=True)
+        ]
+        yield list(rival_sets(asked, practice.drawn.dataset, practice.decoder.grammar))
+
+
+def of_store(practice: Practice, first: int, last: int) -> Iterator[list[RivalSet]]:
+    """Yield the rival set of each question, on what is found for it."""
+    for question in practice.questions[first:last]:
+        runs = practice.run([question], max_searches=1)
+        asked = [(question, *one) for one in runs]
+        yield list(rival_sets(asked, practice.dataset, practice.decoder.grammar))
+
+
+def read_rival_sets(path: Path) -> list[RivalSet]:
+    """Read the file that this command writes. Raises DataError for a line that is no rival set."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line:
+            continue
+        try:
+            found.append(RivalSet.from_json(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: no rival set ({error!r})") from error
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Answer questions with many rivals, from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--sheets", type=Path, help="a folder of training.traces.packed_environment")
+    asked.add_argument("--data", type=Path, help="a labelled set, asked over a store of its documents")
+    parser.add_argument("--held-out", action="store_true", help="with --data: of the set's held-out part")
+    parser.add_argument(
+        "--withheld-every", type=int, default=3, help="with --data: of so many questions one's evidence (3)"
+    )
+    parser.add_argument("--store", type=Path, help="with --data: a folder for the store, kept")
+    parser.add_argument(
+        "--prep", default=None, help="with --data: a prep version; the shipped one by default"
+    )
+    parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
+    parser.add_argument(
+        "--questions", type=int, default=1000, help="of sheets rounded up to whole ones (1000)"
+    )
+    parser.add_argument(
+        "--begin-at",
+        type=int,
+        default=0,
+        help="so many questions are left out first: parts of the same work side by side",
+    )
+    parser.add_argument("--end-at", type=int, help="the question to end before, likewise")
+    parser.add_argument("--out", required=True, type=Path, help="JSON lines, one a question")
+    arguments = parser.parse_args(argv)
+    if arguments.data is not None and arguments.store is None:
+        parser.error("--data needs --store, a folder for its documents as they are searched")
+    model = looking_for_rivals(arguments.version)
+    begin, end = arguments.begin_at, arguments.end_at or arguments.questions
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.sheets is not None:
+        practice = SheetPractice(Sheets.load(arguments.sheets), model)
+        each = practice.drawn.n_questions
+        first = begin // each + _whole(arguments.out, each)
+        last = min(-(-end // each), len(practice))
+        _write(arguments.out, of_sheets(practice, first, last), last - first)
+        return
+    part = part_of(load_set(arguments.data), held_out=arguments.held_out)
+    with Practice.open(
+        part,
+        arguments.store,
+        model,
+        PrepModel.load(arguments.prep),
+        withheld_every=arguments.withheld_every,
+        limit=arguments.questions,
+    ) as over_store:
+        first = begin + _whole(arguments.out, 1)
+        last = min(end, len(over_store))
+        _write(arguments.out, of_store(over_store, first, last), last - first)
+
+
+def _write(path: Path, found: Iterable[list[RivalSet]], n: int) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        for some in tqdm(found, total=n, desc="rivals", disable=None):
+            file.write("".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some))
+            file.flush()
+
+
+def _whole(path: Path, n_questions: int) -> int:
+    """Cut a file back to whole sheets of so many questions; returns how many it holds."""
+    if not path.exists():
+        return 0
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # what stands behind the last line end was cut
+    whole = len(lines) // n_questions
+    path.write_text("".join(f"{line}\n" for line in lines[: whole * n_questions]), encoding="utf-8")
+    return whole
+
+
+if __name__ == "__main__":
+    main()

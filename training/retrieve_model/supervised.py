@@ -1,0 +1,394 @@
+"""Supervised training of the retrieve model on traces: low-rank adapters and our own tokens' embeddings.
+
+Our own loop instead of trl's SFTTrainer, because on a CPU four things it does not offer make it several times faster:
+logits are computed at labelled positions only (the vocabulary is a quarter of the model), the frozen base stays in
+bfloat16 while the optimiser keeps float32 masters of what is trained, batches have a few fixed shapes so that the
+layers can be compiled, and only the tags' and markers' embedding rows are trained. Runs on CUDA unchanged.
+
+Resumable (`training.runs.run_folder`): a run that is started again goes on with the same batches in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from tqdm.auto import tqdm
+
+from prep.errors import ConfigError, DataError
+from prep.manifest import file_digest
+from retrieve.lm.special_tokens import TAGS
+from retrieve.model import RetrieveModel
+from training.retrieve_model.trainer import Learner
+from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.traces.channel_traces import backwards
+from training.traces.packing import Example, Pack, encode_traces, make_packs, pack_steps
+from training.traces.padded_batches import fitting, fixed_batches, padded_tensors, plan_steps
+from training.traces.traces import Trace
+
+__all__ = [
+    "Example",
+    "SupervisedConfig",
+    "TrainResult",
+    "check_tells_behind",
+    "encode_traces",
+    "train_supervised",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedConfig:
+    """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md.
+
+    packed: traces with the same first segment share its reading (`training.traces.packing`), packs as long as the
+    last of `lengths` at most; on a CPU without padding, so nothing is compiled there.
+    """
+
+    rank: int = 32
+    alpha: int = 64
+    learning_rate: float = 5e-4
+    warmup_steps: int = 40
+    final_fraction: float = 0.05  # of the learning rate, at the end of the cosine
+    n_epochs: float = 1.0
+    batch_tokens: int = 4096
+    lengths: tuple[int, ...] = (256, 384, 512, 768)
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    checkpoint_every: int = 50
+    evaluate_every: int = 100
+    compile: Literal["auto", "never"] = "auto"
+    packed: bool = False
+    two_way: bool = (
+        False  # results are read in both directions (`retrieve.lm.attention_mask`); serve it so, too
+    )
+    behind: str = (
+        ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.channel_model`)
+    )
+    frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.frozen_layers < 0:
+            raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
+        if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
+            raise ConfigError("rank, learning_rate and n_epochs must be positive")
+        if self.behind and (self.two_way or not self.packed):
+            raise ConfigError("behind results that are read one way and packed, backwards is told")
+        if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
+            raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run came to. `curve`: one row per logged step; `evaluations`: one per evaluation."""
+
+    adapter: Path
+    n_steps: int
+    n_examples: int
+    n_too_long: int
+    seconds: float
+    curve: list[dict[str, float]]
+    evaluations: list[dict[str, float]]
+
+
+def train_supervised(
+    model: Any,
+    tokenizer: Any,
+    traces: Sequence[Trace],
+    out: Path,
+    config: SupervisedConfig | None = None,
+    *,
+    held_out: Sequence[Trace] = (),
+    progress: bool = True,
+    stop_after_s: float | None = None,
+    start_from: Path | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> TrainResult:
+    """Train an adapter for `model` on `traces` and write it to `out`/adapter.safetensors.
+
+    held_out: traces for teacher-forced measures as it runs. stop_after_s: end early,
+    the learning rate lowered in time and the last state saved. start_from: an adapter of the same rank to go on from.
+    Raises DataError where no trace fits, ConfigError, WeightsError.
+    """
+    config = config or SupervisedConfig()
+    if config.behind and held_out:
+        raise ConfigError(
+            "what tells backwards is measured by what it chooses (training.retrieve_model.tune_reranking)"
+        )
+    started = time.monotonic()
+    torch.manual_seed(config.seed)
+    work = _Work.of(tokenizer, traces, held_out, config)
+    learner = Learner(model, tokenizer, config)
+    if start_from is not None:
+        learner.start_from(start_from)
+    compiles = config.compile == "auto" and not config.behind  # what stands behind a reading has any shape
+    if compiles and _can_compile(model.device, packed=bool(work.packs)):
+        learner.compile_layers()
+    optimiser = torch.optim.AdamW(
+        learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    start = None if start_from is None else file_digest(start_from)
+    made_of = {"data": _digest(work.examples), "start": start, "examples": len(work.examples)}
+    run = RunFolder(out, {"config": asdict(config), **made_of})
+    step = 0
+    running: list[float] = []  # losses since the last logged row
+    if (checkpoint := run.resume()) is not None:
+        restore_training(checkpoint.tensors, learner.masters, optimiser)
+        learner.scatter_masters()
+        step, running = checkpoint.step, checkpoint.notes["running"]
+
+    def keep() -> None:
+        tensors = training_tensors(learner.masters, optimiser)
+        run.checkpoint(
+            step, tensors, beside=lambda folder: learner.save(folder / "adapter.safetensors"), running=running
+        )
+
+    n_steps = len(work.steps)
+    bar = tqdm(total=n_steps, initial=step, desc="train retrieve", unit="step", disable=not progress)
+    while step < n_steps:
+        elapsed = time.monotonic() - started
+        if stop_after_s is not None and elapsed > stop_after_s:
+            break
+        rate = learning_rate(
+            step,
+            n_steps,
+            config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            final_fraction=config.final_fraction,
+            spent=elapsed / stop_after_s if stop_after_s else 0.0,
+        )
+        loss, norm = learner.update(work.losses(step, learner), optimiser, rate)
+        step += 1
+        running.append(loss)
+        bar.update()
+        if step % 10 == 0 or step == n_steps:
+            row = {"step": step, "loss": sum(running) / len(running), "rate": rate, "norm": norm}
+            row["seconds"] = time.monotonic() - started
+            running.clear()
+            run.log(row)
+            bar.set_postfix(loss=f"{row['loss']:.3f}")
+            if report:
+                report(row)
+        if work.held_out and (step % config.evaluate_every == 0 or step == n_steps):
+            measures = {"step": step, **_evaluate(learner, work)}
+            run.log(measures)
+            tqdm.write(json.dumps(measures))
+        if step % config.checkpoint_every == 0:
+            keep()
+    bar.close()
+    keep()
+    adapter = out / "adapter.safetensors"
+    learner.save(adapter)
+    rows = run.rows()
+    return TrainResult(
+        adapter,
+        step,
+        len(work.examples),
+        work.n_too_long,
+        time.monotonic() - started,
+        [row for row in rows if "loss" in row],
+        [row for row in rows if "held_loss" in row],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a run goes through. steps: the numbers of each step's packs, or of its examples where nothing is packed.
+
+    held_out: batches of one length each.
+    """
+
+    config: SupervisedConfig
+    pad: int
+    examples: list[Example]
+    packs: list[Pack]
+    steps: list[list[int]]
+    held_out: list[list[Example]]
+    n_too_long: int
+
+    @classmethod
+    def of(
+        cls, tokenizer: Any, traces: Sequence[Trace], held_out: Sequence[Trace], config: SupervisedConfig
+    ) -> _Work:
+        """Raises DataError where no trace fits."""
+        examples = encode_traces(tokenizer, backwards(traces) if config.behind else traces)
+        kept = fitting(examples, config)
+        if not kept:
+            raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
+        packs = make_packs(examples, config.lengths[-1]) if config.packed else []
+        if packs:
+            steps = pack_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
+        else:
+            steps = plan_steps(kept, config)
+        held = fixed_batches(fitting(encode_traces(tokenizer, held_out), config), config)
+        return cls(config, tokenizer.pad_token_id, kept, packs, steps, held, len(examples) - len(kept))
+
+    def losses(self, step: int, learner: Learner) -> Iterator[torch.Tensor]:
+        """Yield the parts of a step's loss."""
+        if self.packs:
+            yield from learner.packed_losses([self.packs[number] for number in self.steps[step]])
+        else:
+            examples = [self.examples[number] for number in self.steps[step]]
+            yield learner.loss(*self.tensors(examples, learner))[0]
+
+    def tensors(self, examples: Sequence[Example], learner: Learner) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and label mask of examples of one length, see `training.traces.padded_batches`."""
+        return padded_tensors(examples, self.config, self.pad, learner.head.device)
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    data = hashlib.sha256()
+    for example in examples:
+        data.update(array("i", example.ids).tobytes() + bytes(example.labelled))
+    return data.hexdigest()[:16]
+
+
+@torch.no_grad()
+def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
+    """Teacher-forced measures: loss per label, labels predicted, traces predicted whole, pointers predicted."""
+    losses: list[float] = []
+    right = labels = whole = traces = pointers = pointers_right = 0
+    markers = set(learner.token_ids[len(TAGS) :].tolist())
+    for batch in work.held_out:
+        ids, labelled = work.tensors(batch, learner)
+        loss, hits = learner.loss(ids, labelled)
+        losses.append(float(loss.detach()))
+        at = 0
+        for example in batch:
+            targets = [token for token, label in zip(example.ids, example.labelled, strict=True) if label]
+            own = hits[at : at + len(targets)].tolist()
+            at += len(targets)
+            right, labels = right + sum(own), labels + len(own)
+            whole, traces = whole + all(own), traces + 1
+            pointed = [hit for token, hit in zip(targets, own, strict=True) if token in markers]
+            pointers, pointers_right = pointers + len(pointed), pointers_right + sum(pointed)
+    return {
+        "held_loss": sum(losses) / len(losses),
+        "labels_right": right / labels,
+        "whole_right": whole / traces,
+        "pointers_right": pointers_right / max(1, pointers),
+    }
+
+
+def check_tells_behind(version: RetrieveModel) -> None:
+    """Raise ConfigError for a version whose episodes cannot be told backwards behind what it has read."""
+    serving = version.serving
+    if serving.two_way or not serving.episode.question_last:
+        raise ConfigError(
+            f"{version.version} reads results both ways, or its question first: nothing is told behind them"
+        )
+
+
+def _can_compile(device: torch.device, *, packed: bool) -> bool:
+    """Compiling pays in long runs and needs a C++ compiler on a CPU, where packs have no fixed shape."""
+    if device.type == "cuda":
+        return True
+    return not packed and (shutil.which("g++") is not None or shutil.which("clang++") is not None)
+
+
+def main() -> None:
+    import argparse
+
+    from retrieve.lm.base import load_base
+    from training.data.dataset import load_set
+    from training.traces.mixture import left_out, read_traces
+
+    parser = argparse.ArgumentParser(
+        description="Train the retrieve model's adapter on written traces; resumes by itself."
+    )
+    parser.add_argument(
+        "--traces", type=Path, required=True, help="folder with train.jsonl and held_out.jsonl"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run: log, checkpoints, adapter"
+    )
+    parser.add_argument(
+        "--leave-out",
+        type=Path,
+        help="no traces of this labelled set's questions: kept for reinforcement (training.traces.packed_environment)",
+    )
+    parser.add_argument(
+        "--base", default=None, help="causal LM by path or hub name (default: the embedded one)"
+    )
+    parser.add_argument(
+        "--start-from", type=Path, default=None, help="an adapter of the same rank to go on from"
+    )
+    parser.add_argument(
+        "--stop-after-s", type=float, default=None, help="end by then, the rate lowered in time"
+    )
+    defaults = SupervisedConfig()
+    options = (
+        "learning_rate",
+        "n_epochs",
+        "rank",
+        "frozen_layers",
+        "batch_tokens",
+        "evaluate_every",
+        "checkpoint_every",
+        "seed",
+    )
+    for name in options:
+        default = getattr(defaults, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=defaults.lengths, help="padded to; longer is left out"
+    )
+    parser.add_argument(
+        "--packed", action="store_true", help="read once what traces begin with, up to the longest length"
+    )
+    parser.add_argument(
+        "--behind",
+        type=Path,
+        metavar="VERSION",
+        help="train what tells its episodes backwards, on traces told so (retrieve.decoding.channel_model)",
+    )
+    parser.add_argument("--two-way", action="store_true", help="read results in both directions")
+    parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
+    arguments = parser.parse_args()
+    traces = read_traces(arguments.traces / "train.jsonl")
+    if arguments.leave_out is not None:
+        n_built = len(traces)
+        traces = left_out(traces, load_set(arguments.leave_out).questions)
+        print(f"{n_built - len(traces)} of {n_built} traces left out", flush=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if arguments.behind is not None:
+        version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
+        check_tells_behind(version)
+        model, tokenizer, behind = version.model, version.tokenizer, version.version
+    else:
+        (model, tokenizer), behind = load_base(arguments.base, device=device), ""
+    config = SupervisedConfig(
+        **{name: getattr(arguments, name) for name in options},
+        alpha=2 * arguments.rank,
+        lengths=tuple(arguments.lengths),
+        compile=arguments.compile,
+        packed=arguments.packed or bool(behind),
+        behind=behind,
+        two_way=arguments.two_way,
+    )
+    result = train_supervised(
+        model,
+        tokenizer,
+        traces,
+        arguments.out,
+        config,
+        held_out=read_traces(arguments.traces / "held_out.jsonl"),
+        stop_after_s=arguments.stop_after_s,
+        start_from=arguments.start_from,
+        report=lambda row: print(json.dumps(row), flush=True),
+    )
+    print(
+        f"{result.n_steps} steps over {result.n_examples} traces in {result.seconds:.0f} s: {result.adapter}"
+    )
+
+
+if __name__ == "__main__":
+    main()

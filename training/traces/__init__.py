@@ -1,0 +1,1 @@
+"""Supervised traces: whole episodes with the right actions, and how they are packed into batches."""

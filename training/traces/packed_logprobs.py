@@ -1,0 +1,229 @@
+"""Log-probabilities of many completions of few prompts, each prompt read once.
+
+The completions of a prompt are laid one behind the other after it, each at the positions it would have alone, and a
+mask lets them see the prompt and themselves. That is one sequence of prompt + all completions instead of as many
+sequences as completions, with the same numbers: several times less work, as completions are short. What some of the
+completions begin with (a question, asked several times) can be laid out once for them, too: their stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from retrieve.lm.attention_mask import CAUSAL, Sight, added_masks
+
+__all__ = ["Group", "Layout", "Scored", "lay_out", "lay_out_rows", "score_completions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One completion. logprobs, entropies: (n_tokens,), of the distribution over what was allowed, in nats."""
+
+    logprobs: torch.Tensor
+    entropies: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Prompts, each with its stems and completions behind it, in rows. ids: (rows, n), padded at the right.
+
+    given: the masks and positions a model needs for it. before: for each token of the completions, in their order,
+    where the state stands that predicts it, the rows' states behind one another.
+    """
+
+    ids: torch.Tensor
+    given: dict[str, Any]
+    before: list[int]
+
+
+_SCORED_TOGETHER = 256  # tokens, whose scores over the whole vocabulary are held at a time
+
+# A prompt and its completions.
+Group = tuple[Sequence[int], Sequence[Sequence[int]]]
+
+
+@dataclass(slots=True)
+class _Row:
+    """Prompts behind one another. Of each place: the node it belongs to, a prompt, stem or completion, and of that
+    node its prompt and its stem (itself where it has none), which are what it sees beside itself.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    node: list[int] = field(default_factory=list)
+    prompt: list[int] = field(default_factory=list)
+    stem: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)
+    n_nodes: int = 0
+
+    def put(
+        self, tokens: Sequence[int], first: int, *, prompt: int | None = None, stem: int | None = None
+    ) -> int:
+        """Put a node behind the others, its first token at position `first`; returns its number."""
+        node = self.n_nodes
+        self.n_nodes += 1
+        self.ids += tokens
+        self.node += [node] * len(tokens)
+        self.prompt += [node if prompt is None else prompt] * len(tokens)
+        self.stem += [node if stem is None else stem] * len(tokens)
+        self.positions += range(first, first + len(tokens))
+        return node
+
+    def put_group(
+        self,
+        prompt: Sequence[int],
+        completions: Sequence[Sequence[int]],
+        stems: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        """Put a prompt, and behind it its stems, each with its completions."""
+        of_stem: dict[tuple[int, ...], list[int]] = {}
+        for number, _ in enumerate(completions):
+            of_stem.setdefault(tuple(stems[number]) if stems is not None else (), []).append(number)
+        place: dict[int, list[int]] = {}  # of each completion: where the states stand that predict it
+        root = self.put(prompt, 0)
+        end_of_prompt = len(self.ids) - 1
+        for stem, members in of_stem.items():
+            parent = self.put(stem, len(prompt), prompt=root) if stem else None
+            last = len(self.ids) - 1 if stem else end_of_prompt
+            for number in members:
+                tokens = completions[number]
+                place[number] = [last, *range(len(self.ids), len(self.ids) + len(tokens) - 1)]
+                self.put(tokens, len(prompt) + len(stem), prompt=root, stem=parent)
+        self.before += [at for number, _ in enumerate(completions) for at in place[number]]
+
+
+def lay_out(
+    model: Any,
+    prompt: Sequence[int],
+    completions: Sequence[Sequence[int]],
+    stems: Sequence[Sequence[int]] | None = None,
+    *,
+    sight: Sight = CAUSAL,
+) -> Layout:
+    """Lay completions out behind their prompt, and behind their stem where they have one. None may be empty.
+
+    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one. sight: what
+    the model sees of a text alone.
+    """
+    row = _Row()
+    row.put_group(prompt, completions, stems)
+    return _layout(model, [row], sight)
+
+
+def lay_out_rows(
+    model: Any,
+    rows: Sequence[Sequence[Group]],
+    *,
+    sight: Sight = CAUSAL,
+    shape: tuple[int, int] = (0, 0),
+) -> Layout:
+    """Lay out several prompts with their completions in rows of one batch.
+
+    shape: rows and their length, padded to at least.
+    """
+    made = []
+    for groups in rows:
+        row = _Row()
+        for prompt, completions in groups:
+            row.put_group(prompt, completions)
+        made.append(row)
+    made += [_Row() for _ in range(shape[0] - len(made))]
+    return _layout(model, made, sight, shape[1])
+
+
+def _layout(model: Any, rows: Sequence[_Row], sight: Sight, width: int = 0) -> Layout:
+    width = max(width, *(len(row.ids) for row in rows))
+
+    def padded(parts: Iterable[list[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([part + [fill] * (width - len(part)) for part in parts], device=model.device)
+
+    ids, positions = padded((row.ids for row in rows), 0), padded((row.positions for row in rows), 0)
+    node = padded((row.node for row in rows), -1)
+    seen = node.unsqueeze(1) == node.unsqueeze(2)
+    for of_node in (padded((row.prompt for row in rows), -1), padded((row.stem for row in rows), -1)):
+        seen |= node.unsqueeze(1) == of_node.unsqueeze(2)
+    masks = added_masks(model, seen, positions, sight.blocks(ids))
+    given = {"attention_mask": masks, "position_ids": positions}
+    before = [number * width + at for number, row in enumerate(rows) for at in row.before]
+    return Layout(ids, given, before)
+
+
+def score_completions(
+    model: Any,
+    prompt: Sequence[int],
+    completions: Sequence[Sequence[int]],
+    *,
+    stems: Sequence[Sequence[int]] | None = None,
+    biases: Sequence[Callable[[], torch.Tensor]] | None = None,
+    temperature: float = 1.0,
+    sight: Sight = CAUSAL,
+) -> list[Scored]:
+    """Score the completions of one prompt, in order. Keeps gradients.
+
+    stems: see `lay_out`; they are not scored. biases: for each completion what gives what is added to the logits,
+    (n_tokens, vocabulary), minus infinity where a token was not allowed; nothing by default. What was drawn under a
+    grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced has a
+    probability near nothing, and its gradient and distance are noise.
+
+    Of the vocabulary nothing is kept for the gradient, but worked out again, some completions at a time: a step of
+    long reports would fill the memory.
+
+    model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
+    completion may be empty.
+    """
+    layout = lay_out(model, prompt, completions, stems, sight=sight)
+    output = model.get_decoder()(input_ids=layout.ids, use_cache=False, **layout.given)
+    states = output.last_hidden_state[0, layout.before].split([len(one) for one in completions])
+    scored: list[Scored] = []
+    for some in _runs(completions):
+        found: tuple[torch.Tensor, torch.Tensor] = checkpoint(
+            _scores,
+            model,
+            torch.cat([states[number] for number in some]),
+            [token for number in some for token in completions[number]],
+            [biases[number] for number in some] if biases is not None else [],
+            temperature,
+            use_reentrant=False,
+        )
+        lengths = [len(completions[number]) for number in some]
+        pairs = zip(*(torch.split(one, lengths) for one in found), strict=True)
+        scored += [Scored(*pair) for pair in pairs]
+    return scored
+
+
+def _runs(completions: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the numbers of completions that are scored together, in order."""
+    run: list[int] = []
+    n_tokens = 0
+    for number, completion in enumerate(completions):
+        if run and n_tokens + len(completion) > _SCORED_TOGETHER:
+            yield run
+            run, n_tokens = [], 0
+        run.append(number)
+        n_tokens += len(completion)
+    if run:
+        yield run
+
+
+def _scores(
+    model: Any,
+    states: torch.Tensor,
+    written: Sequence[int],
+    biases: Sequence[Callable[[], torch.Tensor]],
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-probabilities and entropies of what was written behind states (n, size), each (n,)."""
+    logits = model.get_output_embeddings()(states).float()
+    if softcap := getattr(model.config.get_text_config(), "final_logit_softcapping", None):
+        logits = softcap * torch.tanh(logits / softcap)
+    if biases:
+        logits = logits + torch.cat([bias() for bias in biases]).to(logits)
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    entropies = -torch.where(logprobs.isinf(), 0.0, logprobs.exp() * logprobs).sum(-1)
+    tokens = torch.tensor(written, device=logits.device)
+    return logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1), entropies
