@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> $(VENV): ready"
 
 demo: $(READY)  ## documents to cited reports, through both trained models; DOCS=path for your own
-	@$(BIN)/python -u -m flows.cli.main demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
+	@$(BIN)/python -u -m flows.cli.app demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)

@@ -1,5 +1,5 @@
 """The `diptych` command."""
 
-from flows.cli.main import main
+from flows.cli.app import main
 
 __all__ = ["main"]

@@ -2,6 +2,6 @@
 
 import sys
 
-from flows.cli.main import main
+from flows.cli.app import main
 
 sys.exit(main())

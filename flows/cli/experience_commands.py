@@ -189,7 +189,7 @@ def _feedback(arguments: argparse.Namespace) -> int:
 
 
 def _print(values: Any) -> int:
-    from flows.cli.main import print_json
+    from flows.cli.app import print_json
 
     print_json(values)
     return 0

@@ -289,7 +289,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 
 def _print_json(value: Any) -> None:
-    from flows.cli.main import print_json
+    from flows.cli.app import print_json
 
     print_json(value)
 

@@ -28,7 +28,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
     written = write_report_page(Workspace(arguments.workspace), arguments.out)
     if arguments.json:
-        from flows.cli.main import print_json
+        from flows.cli.app import print_json
 
         print_json(written)
     else:

@@ -39,7 +39,7 @@ def add_retrain(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _drift(arguments: argparse.Namespace) -> int:
-    from flows.cli.main import print_json
+    from flows.cli.app import print_json
     from flows.retraining.drift import workspace_drift
 
     found = workspace_drift(arguments.workspace)
@@ -55,7 +55,7 @@ def _drift(arguments: argparse.Namespace) -> int:
 def _retrain(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from flows.cli.main import print_json
+    from flows.cli.app import print_json
     from flows.retraining.cycle import retrain_workspace
     from flows.retraining.cycle_config import cycle_settings
     from prep.store.workspace import Workspace

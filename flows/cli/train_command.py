@@ -21,7 +21,7 @@ STAGES: tuple[PrepStage, ...] = ("supervised", "contrastive", "reinforcement")
 
 def add_train(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the sub-command. command: makes the parser of one, from its name, function, summary and examples."""
-    from flows.cli.main import positive_float, positive_int
+    from flows.cli.app import positive_float, positive_int
 
     train = command(
         "train",
@@ -66,7 +66,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from flows.candidates.prep_candidates import train_prep_candidate
     from flows.candidates.retrieve_candidates import check_retrieve_stage, train_retrieve_candidate
     from flows.candidates.training_sets import ASKED_PAGE, PassSettings, synthesize_data
-    from flows.cli.main import print_json
+    from flows.cli.app import print_json
     from flows.models.serving import serving_prep
     from prep.ingest import ingest
     from prep.store.workspace import Workspace

@@ -56,10 +56,10 @@ def test_importing_a_package_stays_light(package):
 
 def test_the_command_line_is_parsed_without_a_heavy_import():
     heavy = {"torch", "transformers", "faiss", "prefect", "trl"}
-    code = "from flows.cli.main import build_parser; build_parser().parse_args(['ask', 'why?'])"
+    code = "from flows.cli.app import build_parser; build_parser().parse_args(['ask', 'why?'])"
     assert not modules_after(code) & heavy
 
 
-@pytest.mark.parametrize("module", ["prep.ingest", "retrieve.researcher", "flows.cli.main"])
+@pytest.mark.parametrize("module", ["prep.ingest", "retrieve.researcher", "flows.cli.app"])
 def test_ingest_and_ask_need_no_prefect_and_no_training_library(module):
     assert not modules_after(f"import {module}") & {"prefect", "trl", "fastapi"}

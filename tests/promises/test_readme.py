@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import build_parser
+from flows.cli.app import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

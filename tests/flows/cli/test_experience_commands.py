@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import main
+from flows.cli.app import main
 from retrieve.experience.log import ExperienceLog
 from retrieve.report.data import Finding, Quote, Report, Source, Usage
 

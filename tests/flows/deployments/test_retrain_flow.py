@@ -19,7 +19,7 @@ from fixture_prep import subprocess_environment
 
 from flows.candidates.feedback_data import log_lessons
 from flows.candidates.training_sets import find_dataset, frozen_path
-from flows.cli.main import main
+from flows.cli.app import main
 from flows.models.serving import serving_prep
 from flows.retraining.cycle import OUTCOME, cycles, last_plan, retrain_workspace, versions_under_trial
 from flows.retraining.cycle_config import CycleSettings, cycle_settings

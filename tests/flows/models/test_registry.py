@@ -14,7 +14,7 @@ from fixture_causal_lm import make_causal_lm, make_retrieve_version
 from flows.candidates.prep_candidates import train_prep_candidate
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
 from flows.candidates.training_sets import PassSettings, synthesize_data
-from flows.cli.main import main
+from flows.cli.app import main
 from flows.models.lineage import Lineage, code_version, note_lineage
 from flows.models.registry import (
     ancestors,

@@ -15,7 +15,7 @@ from fixture_prep import LinePrep
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.cli.main import main
+from flows.cli.app import main
 from flows.models.registry import find_version
 from flows.pages.charts import HEIGHT, WIDTH, Bar, draw_bars, draw_decisions, draw_lines
 from flows.pages.corpus_health import read_health

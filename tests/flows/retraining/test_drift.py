@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fixture_cycle import STRICT, log_questions
 
-from flows.cli.main import main
+from flows.cli.app import main
 from flows.models.serving import serving_prep
 from flows.retraining.cycle import retrain_workspace
 from flows.retraining.drift import workspace_drift

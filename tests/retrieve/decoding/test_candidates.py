@@ -14,10 +14,10 @@ from tiny_models import make_gemma, make_llama, make_updates
 from transformers import LlamaForCausalLM
 
 from prep.errors import ConfigError
+from retrieve.decoding import candidates
 from retrieve.decoding.candidates import backwards_logprobs, likeliest
 from retrieve.decoding.channel_model import load_teller
 from retrieve.decoding.decoder import Action, Decoder, Reading
-from retrieve.decoding.decoder import candidates as rivals
 from retrieve.decoding.kv_cache import Rows
 from retrieve.decoding.reranking import Compared, Comparing, Told, agreement, alternative, best_of
 from retrieve.episode.episode import Episode, EpisodeLimits, Passage, parse_report
@@ -302,7 +302,7 @@ def test_where_it_is_late_the_search_for_rivals_ends(
     decoder = Decoder(**base, none_offset=-50.0, search_offset=-50.0, comparing=ALWAYS)
     greedy = Decoder(**base, none_offset=-50.0, search_offset=-50.0).decode(PROMPTS, states(decoder))
     whole = decoder.decode(PROMPTS, states(decoder), told=TOLD, deadline=time.monotonic() + 600)
-    monkeypatch.setattr(rivals, "_late", lambda deadline: deadline is not None)
+    monkeypatch.setattr(candidates, "_late", lambda deadline: deadline is not None)
     late = decoder.decode(PROMPTS, states(decoder), told=TOLD, deadline=time.monotonic() + 600)
     assert [one.text for one in late] == [one.text for one in greedy]
     assert sum(one.n_compared for one in late) < sum(one.n_compared for one in whole)

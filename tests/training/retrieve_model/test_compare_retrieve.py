@@ -16,9 +16,9 @@ from retrieve.episode.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.data.dataset import LabelledSet, Question, save_set
 from training.retrieve_model import compare_retrieve
+from training.traces import packed_environment
 from training.traces.mixture import DEVELOPMENT, part_of
 from training.traces.packed_environment import BROAD_SETS, Sheets, unseen_part
-from training.traces.traces import packed_environment as sheet_practice
 
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
 WORDS = [
@@ -102,7 +102,7 @@ def test_broad_sheets_are_drawn_of_documents_that_no_stage_has_seen(
     given = ["--data", tmp_path / "data", "--broad", "--questions", 1, "--passages", 2]
     asked = {}
     for name, more in (("practice", []), ("few", ["--most", 1]), ("held", ["--held-out"])):
-        run(sheet_practice, monkeypatch, *given, *more, "--out", tmp_path / name)
+        run(packed_environment, monkeypatch, *given, *more, "--out", tmp_path / name)
         asked[name] = Sheets.load(tmp_path / name)
     documents = {name: set(drawn.dataset.documents) for name, drawn in asked.items()}
     unseen = {id for one in sets.values() for id in part_of(one, held_out=True).documents}

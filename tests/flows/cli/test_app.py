@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from fixture_causal_lm import serve_tiny_model
 
-from flows.candidates.candidate_folder import prep_candidates
-from flows.cli.main import build_parser, main
-from flows.cli.main import main as cli
-from flows.cli.main import train_command as cli_train
+from flows.candidates import prep_candidates
+from flows.cli import app as cli
+from flows.cli import train_command as cli_train
+from flows.cli.app import build_parser, main
 from flows.models import measurement as suites
 from prep.store.workspace import MODEL_KINDS, Workspace
 
@@ -174,7 +174,7 @@ def test_ingest_and_ask_do_their_work_without_prefect_or_a_network(tmp_path):
         "import sys, socket\n"
         "def refuse(*_): raise AssertionError('a connection was opened')\n"
         "socket.socket.connect = refuse\n"
-        "from flows.cli.main import main\n"
+        "from flows.cli.app import main\n"
         f"assert main(['ingest', {str(tmp_path / 'docs')!r}, '--workspace', {str(place)!r}]) == 0\n"
         f"assert main(['ask', 'How long?', '--workspace', {str(place)!r}, '--deadline', '20', '--json']) == 0\n"
         "assert not {'prefect', 'trl', 'fastapi'} & set(sys.modules), 'too much is imported'\n"
@@ -194,7 +194,7 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where a shell runs us with &
-        "import flows.cli.main as cli\n"
+        "import flows.cli.app as cli\n"
         "import flows.cli.models_commands\n"
         "def slow(arguments):\n"
         "    print('running', flush=True)\n"
