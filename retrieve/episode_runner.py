@@ -30,17 +30,16 @@ Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Pass
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an action began with: sentences to point at, whether it might search, `Episode.unsaid`, searches so far."""
+    """What an action began with: sentences to point at, whether it might search, searches so far."""
 
     n_sentences: int
     may_search: bool
-    unsaid: float
     n_searches: int = 1
 
     @classmethod
     def of(cls, episode: Episode) -> Start:
         """Return what the next action of an episode begins with."""
-        return cls(len(episode.sentences), episode.may_search, episode.unsaid, len(episode.queries))
+        return cls(len(episode.sentences), episode.may_search, len(episode.queries))
 
     def state(self, grammar: Grammar, limits: ActionLimits) -> GrammarState:
         """Return the place in the grammar."""
@@ -48,7 +47,6 @@ class Start:
             self.n_sentences,
             may_search=self.may_search,
             limits=limits,
-            unsaid=self.unsaid,
             n_searches=self.n_searches,
         )
 
@@ -188,7 +186,7 @@ class EpisodeRunner:
 
 
 def _told(episode: Episode) -> Told | None:
-    """Return an episode's two parts before its first action; None with another search, or the question in front."""
-    if not episode.limits.question_last or len(episode.segments) != 2:
+    """Return an episode's two parts before its first action; None after another search."""
+    if len(episode.segments) != 2:
         return None
     return Told(episode.segments[0][0], episode.segments[1][0])

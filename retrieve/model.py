@@ -41,24 +41,21 @@ class ServingConfig:
     """What a version is served with. Offsets: see `retrieve.decoding.decoder.Decoder`; they are tuned, see the card.
 
     none_offset_again: where given, none is reported only after another search, where one is allowed and there is time.
-
-    two_way: results are read in both directions (`retrieve.lm.attention_mask`), as the version was trained.
     comparing: whether unsure reports are compared with others; for their questions to count a version needs what
     tells episodes backwards.
     """
 
     none_offset: float = 0.0
     none_offset_again: float | None = None
-    unsaid_offset: float = 0.0
     search_offset: float = 0.0
-    two_way: bool = False
     comparing: Comparing = field(default_factory=Comparing)
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> ServingConfig:
-        """Read what `dataclasses.asdict` gives. Raises WeightsError for unknown keys."""
+        """Read what `dataclasses.asdict` gives. Raises WeightsError for unknown keys, and for modes that are gone."""
+        content = _without_gone_modes(content)
         known = {item.name for item in fields(cls)}
         again = content.get("none_offset_again")
         try:
@@ -67,9 +64,7 @@ class ServingConfig:
             return cls(
                 none_offset=float(content.get("none_offset", 0.0)),
                 none_offset_again=None if again is None else float(again),
-                unsaid_offset=float(content.get("unsaid_offset", 0.0)),
                 search_offset=float(content.get("search_offset", 0.0)),
-                two_way=bool(content.get("two_way", False)),
                 comparing=Comparing(**content.get("comparing", {})),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
@@ -78,6 +73,20 @@ class ServingConfig:
             raise WeightsError(
                 f"the serving settings of a retrieve version cannot be read: {error}"
             ) from error
+
+
+def _without_gone_modes(content: dict[str, Any]) -> dict[str, Any]:
+    """Drop settings of modes that version 0.1 still had, where they are off. Raises WeightsError where one is on."""
+    rest, episode = dict(content), dict(content.get("episode", {}))
+    on = [name for name in ("two_way", "unsaid_offset") if rest.pop(name, 0)]
+    if not episode.pop("question_last", True):
+        on.append("question_last=False")
+    if on:
+        raise WeightsError(
+            f"this retrieve version needs {' and '.join(on)}, which is no longer served: "
+            "serve it with diptych 0.1, or train it again"
+        )
+    return {**rest, **({"episode": episode} if episode else {})}
 
 
 @dataclass(slots=True)
@@ -139,9 +148,7 @@ class RetrieveModel:
             self.tokenizer,
             none_offset=serving.none_offset,
             none_offset_again=serving.none_offset_again,
-            unsaid_offset=serving.unsaid_offset,
             search_offset=serving.search_offset,
-            two_way=serving.two_way,
             comparing=serving.comparing,
             teller=self.teller,
         )

@@ -17,6 +17,7 @@ def answer_row(**changed: Any) -> AnswerRow:
         "withheld": False,
         "abstained": False,
         "prediction": "x",
+        "statements": ("x",),
         "exact_match": 0.0,
         "f1": 1.0,
         "citation_precision": 1.0,

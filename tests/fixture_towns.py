@@ -50,10 +50,10 @@ TEXTS = {document.id: document.text for document in DOCUMENTS}
 BY_ID = {question.id: question for question in QUESTIONS}
 
 
-def replayed(trace: Trace, pool: PassagePool, *, question_last: bool = False) -> Episode:
+def replayed(trace: Trace, pool: PassagePool) -> Episode:
     """Run the trace's own actions over the passages that its results show, and expect the same text."""
     question = BY_ID[trace.question_id]
-    episode = Episode(question.question, EpisodeLimits(passages_per_search=100, question_last=question_last))
+    episode = Episode(question.question, EpisodeLimits(passages_per_search=100))
     for text, trained in trace.segments:
         if text.startswith("<results>"):
             plain = NUMBER.sub("", text)
@@ -69,4 +69,4 @@ def block(passage: Passage) -> str:
     """How a passage is shown, without its numbers."""
     episode = Episode("")
     episode.give([passage])
-    return NUMBER.sub("", episode.segments[1][0]).removeprefix("<results>").removesuffix("</results>\n")
+    return NUMBER.sub("", episode.segments[0][0]).removeprefix("<results>").removesuffix("</results>\n")

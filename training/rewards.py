@@ -16,12 +16,12 @@ nothing a document says can raise it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prep.errors import ConfigError
 from prep.store.bm25 import searchable_words
 from retrieve.episode.query_terms import content_words
-from retrieve.report.build import BETWEEN_FINDINGS
 from training.metrics.results import CORRECT_F1, AnswerRow
 
 __all__ = ["BROAD_KINDS", "MALFORMED", "Prices", "is_right", "reward"]
@@ -53,8 +53,8 @@ def reward(row: AnswerRow, prices: Prices | None = None) -> float:
     """Return what a judged answer is worth, from 0 to 1.
 
     >>> from training.metrics.results import AnswerRow
-    >>> kept = dict(question_id="q", document_id="d", kind="", prediction="", exact_match=0.0, n_quotes=0,
-    ...     n_inexact_quotes=0, quoted_characters=0, supported=False, prompt_tokens=9, seconds=0.0)
+    >>> kept = dict(question_id="q", document_id="d", kind="", prediction="", statements=(), exact_match=0.0,
+    ...     n_quotes=0, n_inexact_quotes=0, quoted_characters=0, supported=False, prompt_tokens=9, seconds=0.0)
     >>> none = AnswerRow(expects_answer=False, withheld=True, abstained=True, f1=0.0, citation_precision=0.0,
     ...     citation_recall=0.0, completion_tokens=4, n_searches=1, **kept)
     >>> reward(none)
@@ -90,19 +90,19 @@ def _worth_broad(row: AnswerRow) -> float:
     quotes = row.citation_precision * row.n_quotes
     if quotes == 0:
         return _WRONG
-    new = _new_words(row.prediction)
+    new = _new_words(row.statements)
     telling = sum(n >= _FEWEST_WORDS for n in new) / len(new)
     if row.citation_precision < CORRECT_F1 or telling == 0:
         return _PARTLY + 0.15 * row.citation_precision + 0.15 * min(max(new) / _FEWEST_WORDS, 1)
     return _RIGHT + 0.2 * row.citation_precision * telling * min(quotes / _ENOUGH_QUOTES, 1)
 
 
-def _new_words(prediction: str) -> list[int]:
-    """Return of each finding how many words it says that mean something and were not said before."""
+def _new_words(statements: Sequence[str]) -> list[int]:
+    """Return for each statement how many content words it adds to those before it."""
     said: set[str] = set()
     counts = []
-    for finding in prediction.split(BETWEEN_FINDINGS):
-        words = set(content_words(searchable_words(finding)))
+    for statement in statements:
+        words = set(content_words(searchable_words(statement)))
         counts.append(len(words - said))
         said |= words
     return counts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flows.candidates.candidate_folder import fresh_folder
 from flows.candidates.supervised_stage import few_gaps
 from flows.candidates.training_sets import Dataset, PassSettings
-from prep.errors import ConfigError, DataError
+from prep.errors import DataError
 from prep.manifest import read_json, write_json
 from training.data.dataset import LabelledSet, load_set
 
@@ -37,17 +37,12 @@ _SAMPLED = 2  # reports on each question, to find out whether it is settled
 
 
 def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
-    """Return the stage's settings, of any data set the same.
-
-    Raises ConfigError for a version that reads the question first, WeightsError.
-    """
+    """Return the stage's settings, of any data set the same. Raises WeightsError."""
     del dataset
     from retrieve.lm.adapter import read_adapter
     from retrieve.model import ADAPTER
     from training.rl.reinforce import ReinforceConfig
 
-    if not serving.episode.question_last:
-        raise ConfigError(f"{start} reads the question first: it cannot be reinforced on sheets of passages")
     adapter = read_adapter(start / ADAPTER)
     n_layers = len(
         {name.split(".layers.")[1].split(".")[0] for name in adapter.updates if ".layers." in name}

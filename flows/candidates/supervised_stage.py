@@ -56,8 +56,7 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
         batch_tokens=2048,
         evaluate_every=10**9,
         compile="never",
-        packed=serving.episode.question_last,
-        two_way=serving.two_way,
+        packed=True,
     )
 
 
@@ -75,7 +74,6 @@ def train(begun: Begun, config: Any) -> Trained:
         taught,
         begun.pool,
         with_lessons=begun.dataset.n_lessons > 0,
-        question_last=begun.serving.episode.question_last,
         seed=seed,
     )
     model = RetrieveModel.load(begun.start)
@@ -137,19 +135,19 @@ def as_ready(
 
 
 def traces_of(
-    questions: Sequence[Question], pool: PassagePool, *, with_lessons: bool, question_last: bool, seed: int
+    questions: Sequence[Question], pool: PassagePool, *, with_lessons: bool, seed: int
 ) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
-    with_lessons: people have said what is right to some of the questions. Where the question stands last, those on the
-    same passages are asked of a sheet as well, twice each on average. Not shown is what the data set lacks: frozen
-    documents, and those that changed since it was made. Raises DataError.
+    with_lessons: people have said what is right to some of the questions. Questions on the same passages are asked of a
+    sheet as well, twice each on average. Not shown is what the data set lacks: frozen documents, and those that changed
+    since it was made. Raises DataError.
     """
     from training.traces.packed_examples import SheetConfig, build_sheets
     from training.traces.traces import TraceConfig, build_traces
 
     withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_lessons else (0.0, 0.0)
-    plain = TraceConfig(withheld_share=withheld, question_last=question_last, seed=seed)
+    plain = TraceConfig(withheld_share=withheld, seed=seed)
     questions = few_gaps(questions)
     traces: list[Trace] = []
     refused: Counter[str] = Counter()
@@ -158,7 +156,7 @@ def traces_of(
         alone, counts = build_traces(some, pool, shown)
         refused += counts.refused
         traces += alone
-        if alone and question_last:
+        if alone:
             sheets = SheetConfig(traces=replace(shown, most_passages=4), none_share=none_share)
             traces += build_sheets(some, pool, sheets, n=2 * len(some))[0]
     if not traces:
@@ -171,12 +169,11 @@ def is_broad(question: Question, config: TraceConfig) -> bool:
 
     So where a report of several findings helped, or where the answer is too long to be copied.
     """
-    from retrieve.report.build import BETWEEN_FINDINGS
-    from training.traces.traces import preferred_answer, taught_answer
+    from training.traces.traces import taught_answer
 
     if not question.answerable:
         return False
-    several = len(question.evidence) > 1 and BETWEEN_FINDINGS in preferred_answer(question)
+    several = len(question.evidence) > 1 and len(question.statements) > 1
     return several or not taught_answer(question, config)
 
 

@@ -79,7 +79,6 @@ class BeamTree:
             self.model,
             allowed,
             self.positions,
-            torch.zeros_like(self.positions),
             n_read=n_columns,
             n_gone=self.n_gone,
         )

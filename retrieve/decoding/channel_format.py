@@ -9,8 +9,7 @@
 
 The probability of the question behind a report says how well the report explains it: an answer of the wrong kind, or
 from a sentence about something else, makes the question unlikely (a noisy channel: Shannon 1948; for answering, Lewis
-and Fan 2019, https://openreview.net/forum?id=Bkx0RjA9tX). The results come first in both orders, so they are read once
-(`retrieve.episode.episode.EpisodeLimits.question_last`).
+and Fan 2019, https://openreview.net/forum?id=Bkx0RjA9tX). The results come first in both orders, so they are read once.
 """
 
 from __future__ import annotations

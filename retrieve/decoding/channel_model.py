@@ -58,6 +58,6 @@ def lay_behind(model: Any, n_read: int, parts: Sequence[Sequence[int]]) -> LaidB
     positions = [*range(n_read), *(n_read + at for part in parts for at in range(len(part)))]
     of, places = torch.tensor([owner], device=device), torch.tensor([positions], device=device)
     allowed = (of.unsqueeze(1) == of[:, n_read:].unsqueeze(2)) | (of == 0).unsqueeze(1)
-    masks = added_masks(model, allowed, places, torch.zeros_like(of), n_read=n_read)
+    masks = added_masks(model, allowed, places, n_read=n_read)
     ids = torch.tensor([[token for part in parts for token in part]], device=device)
     return LaidBehind(ids, {"attention_mask": masks, "position_ids": places[:, n_read:]})

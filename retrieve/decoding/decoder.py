@@ -21,7 +21,7 @@ from retrieve.decoding.kv_cache import Rows, Written, copied_cache, joined
 from retrieve.decoding.reranking import Compared, Comparing, Told
 from retrieve.decoding.second_retrieval import search_instead
 from retrieve.episode.grammar import Constraint, Decision, Grammar
-from retrieve.lm.attention_mask import Sight, added_masks, sliding_window
+from retrieve.lm.attention_mask import sliding_window
 
 __all__ = ["Action", "Decoder", "Reading"]
 
@@ -86,19 +86,15 @@ class Decoder:
         *,
         none_offset: float = 0.0,
         none_offset_again: float | None = None,
-        unsaid_offset: float = 0.0,
         search_offset: float = 0.0,
-        two_way: bool = False,
         comparing: Comparing | None = None,
         teller: Any = None,
     ) -> None:
         """Offsets are added to the logits of reporting none and of searching once more.
 
         none_offset_again: instead of none_offset once there was another search; where it is given, there is one before
-        none is reported (`retrieve.decoding.second_retrieval`), if greedy.
-        unsaid_offset: added to the former, times the share of the question that no passage says. They are tuned on
-        held-out questions and kept in the manifest. two_way: the model reads results in both directions, see
-        `retrieve.lm.attention_mask`. comparing: whether unsure reports are compared with others, and how. teller: what
+        none is reported (`retrieve.decoding.second_retrieval`), if greedy. Offsets are tuned on held-out questions and
+        kept in the manifest. comparing: whether unsure reports are compared with others, and how. teller: what
         tells episodes backwards for that (`retrieve.decoding.channel_model`); without it questions do not count.
         """
         self.model = model
@@ -107,9 +103,7 @@ class Decoder:
         self.tokenizer = tokenizer
         self.offsets: dict[Decision, float] = {"none": none_offset, "search": search_offset}
         self.none_offset_again = none_offset_again
-        self.unsaid_offset = unsaid_offset
         self.comparing = comparing or Comparing()
-        self.sight = Sight.of(tokenizer, two_way=two_way)
         self.grammar = Grammar(tokenizer, model.get_input_embeddings().weight.shape[0])
 
     def offset(self, decision: Decision, state: Constraint) -> float:
@@ -117,9 +111,7 @@ class Decoder:
         if decision == "search":
             return self.offsets["search"]
         again = self.none_offset_again if state.n_searches > 1 else None
-        offset = self.offsets["none"] if again is None else again
-        # In steps that are exact in half precision, in which reinforcement keeps what was added.
-        return offset + round(64 * self.unsaid_offset * state.unsaid) / 64
+        return self.offsets["none"] if again is None else again
 
     def encode(self, prompt: str) -> list[int]:
         """Return the token ids of a prompt, the beginning-of-text token in front.
@@ -245,22 +237,13 @@ class Decoder:
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         padded = width != min(map(len, encoded))
-        masks = self._reading_masks(ids, mask, n_read)
-        logits = self.forward(
-            cache,
-            ids[:, n_read:],
-            masks if masks is not None else mask if padded else None,
-            positions[:, n_read:],
-        )
+        logits = self.forward(cache, ids[:, n_read:], mask if padded else None, positions[:, n_read:])
         return Rows(cache, mask, positions[:, -1:], padded, logits)
 
     def read_alone(self, ids: Sequence[int], cache: Any) -> None:
         """Read ids into an empty cache."""
         read = torch.tensor([ids], device=self.model.device)
-        masks = self._reading_masks(read, torch.ones_like(read), 0)
-        self.model(
-            input_ids=read, attention_mask=masks, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        self.model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1)
 
     def write(
         self,
@@ -311,34 +294,17 @@ class Decoder:
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 
-    def _reading_masks(self, ids: torch.Tensor, real: torch.Tensor, n_read: int) -> Any:
-        """Return the masks under which ids, (rows, n), are read on from place n_read; None where the usual ones do.
-
-        real: 0 at padding.
-        """
-        if not self.sight.two_way:
-            return None
-        blocks = self.sight.blocks(ids)
-        if not blocks[:, n_read:].any():
-            return None
-        positions = (real.cumsum(dim=1) - 1).clamp(min=0)
-        allowed = (real > 0).unsqueeze(1).expand(-1, ids.shape[1] - n_read, -1)
-        return added_masks(self.model, allowed, positions, blocks, n_read=n_read)
-
     def _read_shared(self, prompts: Sequence[list[int]], cache: Any) -> int:
         """Read what all prompts begin with into the cache, once, as if each were padded on the left to the longest.
 
         Returns how many places of each are read then; 0 where too little is shared. What a sliding window would have
-        let go of is not shared: a shorter prompt still sees it. Results that are seen whole are shared whole.
+        let go of is not shared: a shorter prompt still sees it.
         """
         first, last = min(prompts), max(prompts)
         shorter = min(map(len, prompts)) - 1  # something is left to read of each
         n_shared = next((n for n in range(shorter) if first[n] != last[n]), shorter)
         if (window := sliding_window(self.model)) is not None:
             n_shared = min(n_shared, window - 1)
-        blocks = self.sight.blocks(torch.tensor([first]))[0].tolist()
-        while n_shared and blocks[n_shared - 1] and blocks[n_shared] == blocks[n_shared - 1]:
-            n_shared -= 1  # results are read whole
         longest = max(map(len, prompts))
         padding = [longest - len(prompt) for prompt in prompts]
         if len(prompts) < 2 or n_shared - max(padding) < _LEAST_SHARED:

@@ -1,17 +1,16 @@
 """One episode: a question, its searches, and the report. The one state machine, in serving and in training.
 
-    <question>…</question>
     <results>
     Title › Heading
     ⟦1⟧ First sentence.⟦2⟧ Second sentence.
     </results>
+    <question>…</question>
     <search> other words for it</search>
     <results>…only what was not shown before, numbered on…</results>
     <report> short answer⟦2⟧⟦7⟧</report>        or <report> none</report>
 
-A blank before every word makes a copied word the same token as its source; none before a marker saves one. A version
-may read the question after the first results instead of before (`EpisodeLimits.question_last`): then several questions
-on the same passages can be trained on while the passages are read once.
+A blank before every word makes a copied word the same token as its source; none before a marker saves one. The first
+results stand before the question, so that several questions on the same passages share their reading.
 
 The first search is the question itself, and free. An episode never runs a model or a search: it says what it waits
 for, and whoever runs it gives passages (`give`) or the model's words (`act`). Pointers are sentence numbers; code
@@ -29,7 +28,6 @@ from prep.checks import check_counts
 from prep.document import Chunk, Span
 from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
-from retrieve.episode.query_terms import unsaid_share
 from retrieve.lm.special_tokens import MAX_SENTENCES, POINTER, escape, marker
 
 __all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
@@ -47,13 +45,12 @@ class MalformedAction(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeLimits:
-    """How much an episode may show and ask, and in which order. Sizes in characters, so that they need no tokenizer.
+    """How much an episode may show and ask. Sizes in characters, so that they need no tokenizer.
 
-    question_last: the question stands behind the first results. score_margin: by how much a
-    passage may score less than the best new one of its search and still be shown (`prep.store.ranking`; 2 keeps all).
+    score_margin: by how much a passage may score less than the best new one of its search and still be shown
+    (`prep.store.ranking`; 2 keeps all).
     """
 
-    question_last: bool = False
     score_margin: float = 2.0
     max_searches: int = 3
     passages_per_search: int = 4
@@ -63,8 +60,7 @@ class EpisodeLimits:
     max_heading_characters: int = 120
 
     def __post_init__(self) -> None:
-        counts = (name for name in self.__dataclass_fields__ if name not in ("question_last", "score_margin"))
-        check_counts(self, *counts)
+        check_counts(self, *(name for name in self.__dataclass_fields__ if name != "score_margin"))
         if not 0 <= self.score_margin <= 2:
             raise ConfigError(f"score_margin={self.score_margin!r} must lie in 0..2")
 
@@ -105,7 +101,8 @@ class Episode:
 
     question: str
     limits: EpisodeLimits = field(default_factory=EpisodeLimits)
-    segments: list[tuple[str, bool]] = field(init=False)  # text, and whether the model wrote it
+    # Each with its text, and whether the model wrote it.
+    segments: list[tuple[str, bool]] = field(init=False, default_factory=list)
     state: Literal["search", "act", "done"] = field(init=False, default="search")
     queries: list[str] = field(init=False)
     passages: list[Passage] = field(init=False, default_factory=list)
@@ -117,9 +114,7 @@ class Episode:
 
     def __post_init__(self) -> None:
         storable = _SURROGATE.sub("\ufffd", self.question)
-        shown = one_line(storable)[: self.limits.max_question_characters]
-        self.queries = [shown]
-        self.segments = [] if self.limits.question_last else [self._asked()]
+        self.queries = [one_line(storable)[: self.limits.max_question_characters]]
 
     @property
     def prompt(self) -> str:
@@ -135,13 +130,6 @@ class Episode:
     def may_search(self) -> bool:
         """Whether the next action may still be a search."""
         return len(self.queries) < self.limits.max_searches and len(self.sentences) < MAX_SENTENCES
-
-    @property
-    def unsaid(self) -> float:
-        """How little of the question the passages say, see `retrieve.episode.query_terms.unsaid_share`."""
-        most = self.limits.max_passage_characters
-        texts = (f"{one.title} {' '.join(one.headings)} {one.text[:most]}" for one in self.passages)
-        return unsaid_share(self.queries[0], texts)
 
     def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
         """Return the passages that overlap none already shown, order kept, as many as `limits` allows.
@@ -170,8 +158,8 @@ class Episode:
                 blocks.append(block)
         body = "".join(f"{block}\n" for block in blocks)
         self.segments.append((f"<results>\n{body}</results>\n", False))
-        if self.limits.question_last and len(self.segments) == 1:
-            self.segments.append(self._asked())
+        if len(self.segments) == 1:
+            self.segments.append((f"<question>{escape(self.queries[0])}</question>\n", False))
         self.state = "act"
 
     def act(self, words: str) -> None:
@@ -212,9 +200,6 @@ class Episode:
             first = claims.get(said, claim)
             claims[said] = replace(first, pointers=tuple(dict.fromkeys((*first.pointers, *claim.pointers))))
         self.claims = tuple(claims.values())
-
-    def _asked(self) -> tuple[str, bool]:
-        return f"<question>{escape(self.queries[0])}</question>\n", False
 
     def _render(self, passage: Passage) -> str | None:
         """Number the passage's sentences and return its block; None where it has none or no number is left."""

@@ -38,10 +38,6 @@ class Constraint(Protocol):
         """What the next token decides, if anything that has an offset."""
 
     @property
-    def unsaid(self) -> float:
-        """How little of the question the passages say, see `retrieve.episode.episode.Episode.unsaid`."""
-
-    @property
     def n_searches(self) -> int:
         """Made so far."""
 
@@ -123,15 +119,13 @@ class Grammar:
         *,
         may_search: bool,
         limits: ActionLimits | None = None,
-        unsaid: float = 0.0,
         n_searches: int = 1,
     ) -> GrammarState:
         """Return the state at the beginning of an action, with `n_sentences` sentences to point at.
 
-        unsaid: see `retrieve.episode.episode.Episode.unsaid`. n_searches: made so far. Both move no mask, but what
-        refusing is given.
+        n_searches: made so far; it decides the offset of a refusal, and no mask.
         """
-        return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), unsaid, n_searches)
+        return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), n_searches)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of text that comes after other text; control tokens in it are text."""
@@ -187,7 +181,6 @@ class GrammarState:
     n_sentences: int
     may_search: bool
     limits: ActionLimits
-    unsaid: float = 0.0
     n_searches: int = 1
     must_search: bool = False
     place: str = "start"

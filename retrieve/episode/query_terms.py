@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from prep.store.bm25 import searchable_words
-
-__all__ = ["content_words", "unsaid_share", "unsaid_words"]
+__all__ = ["content_words", "unsaid_words"]
 
 _STOP = frozenset(
     "a an the of in on at to for from by with and or is are was were be been being do does did has have had what "
@@ -22,17 +20,6 @@ _CUT_BY_BLANKS = re.compile("[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]+
 def content_words(text: str) -> list[str]:
     """Return the words of a text but for those that any English text has, in order."""
     return [word for word in _CONTENT_WORD.findall(text) if word.lower() not in _STOP]
-
-
-def unsaid_share(question: str, texts: Iterable[str]) -> float:
-    """Return the share of the question that is not said by the text that says most of it, words weighed by length.
-
-    Words are compared as written, but for case; a word's letters may stand inside another. Length stands for how
-    much a word tells, so no list of common words is needed. 1 where there is no text, 0 where nothing is asked.
-    """
-    words = set(_WORD.findall(searchable_words(question)))
-    said = (sum(len(word) for word in words if word in text) for text in map(searchable_words, texts))
-    return 1 - max(said, default=0) / sum(map(len, words)) if words else 0.0
 
 
 def unsaid_words(question: str, texts: Iterable[str]) -> list[str]:

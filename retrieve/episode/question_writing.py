@@ -143,11 +143,6 @@ class AskState:
         return None
 
     @property
-    def unsaid(self) -> float:
-        """Nothing: there is no question yet."""
-        return 0.0
-
-    @property
     def n_searches(self) -> int:
         """None: nothing is searched for."""
         return 0

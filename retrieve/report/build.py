@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from prep.document import Span
 from retrieve.episode.episode import Claim, Episode
 from retrieve.episode_runner import Run
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Report, Source, Usage, answer_statements
 
-__all__ = ["BETWEEN_FINDINGS", "expand_quotes", "report_of"]
-
-BETWEEN_FINDINGS = "; "  # in an answer
+__all__ = ["expand_quotes", "report_of"]
 
 
 def report_of(
@@ -37,8 +35,7 @@ def report_of(
         )
         for passage in episode.passages
     ]
-    stated = (finding.statement for finding in findings if not finding.alternative)
-    answer = BETWEEN_FINDINGS.join(dict.fromkeys(stated)) or None
+    answer = "; ".join(answer_statements(findings)) or None
     return Report(
         id=uuid.uuid4().hex,
         question=question,

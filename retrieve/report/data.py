@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from prep.document import Span
 from prep.errors import DataError
 from retrieve.episode.query_terms import unsaid_words
 
-__all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "dump_json"]
+__all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "answer_statements", "dump_json"]
 
 #: The version of the JSON form. It changes when a reader of the old form would misread the new one.
 SCHEMA = 1
@@ -176,6 +176,11 @@ class Report:
         return [quote for finding in self.findings for quote in finding.quotes]
 
     @property
+    def statements(self) -> tuple[str, ...]:
+        """What the answer states, one for each finding, each once: all but what alternatives state."""
+        return answer_statements(self.findings)
+
+    @property
     def answer_quotes(self) -> list[Quote]:
         """The quotes that the answer rests on: all but those of alternatives."""
         return [quote for finding in self.findings if not finding.alternative for quote in finding.quotes]
@@ -261,6 +266,11 @@ class Report:
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
+
+
+def answer_statements(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return the statements of all findings but alternatives, in order, each once."""
+    return tuple(dict.fromkeys(finding.statement for finding in findings if not finding.alternative))
 
 
 def dump_json(value: Any, *, indent: int | None = None, allow_nan: bool = False) -> str:

@@ -19,7 +19,6 @@ from retrieve.model import RetrieveModel, ServingConfig, save_retrieve_version
 
 SERVING = ServingConfig(
     none_offset=0.5,
-    unsaid_offset=2.0,
     episode=EpisodeLimits(max_searches=2),
     action=ActionLimits(max_findings=1),
 )
@@ -50,7 +49,7 @@ def test_a_saved_version_is_loaded_with_its_adapter_and_settings(version: Path) 
     loaded = RetrieveModel.load(version, device="cpu")
     assert loaded.version == json.loads((version / "manifest.json").read_text())["version"]
     assert loaded.serving == SERVING
-    assert (loaded.decoder().offsets["none"], loaded.decoder().unsaid_offset) == (0.5, 2.0)
+    assert loaded.decoder().offsets["none"] == 0.5
     row = loaded.tokenizer.convert_tokens_to_ids("<report>")
     assert loaded.model.get_input_embeddings().weight[row].float().eq(0.25).all()
     assert loaded.model.get_output_embeddings().weight[row].float().eq(0.25).all()
@@ -71,6 +70,14 @@ def test_serving_settings_round_trip_and_unknown_ones_are_refused() -> None:
     for content in ({"nonsense": 1}, {"episode": {"nonsense": 1}}, {"action": {"nonsense": 1}}):
         with pytest.raises(WeightsError, match="nonsense"):
             ServingConfig.from_json(content)
+
+
+def test_modes_that_are_gone_are_read_where_they_are_off_and_refused_where_they_are_on() -> None:
+    off = {"two_way": False, "unsaid_offset": 0.0, "episode": {"question_last": True, "max_searches": 2}}
+    assert ServingConfig.from_json(off) == ServingConfig(episode=EpisodeLimits(max_searches=2))
+    for on in ({"two_way": True}, {"unsaid_offset": 2.0}, {"episode": {"question_last": False}}):
+        with pytest.raises(WeightsError, match=r"serve it with diptych 0\.1"):
+            ServingConfig.from_json({**off, **on})
 
 
 def test_a_flipped_bit_is_found_before_loading(version: Path) -> None:

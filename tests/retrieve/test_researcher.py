@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +130,6 @@ def test_a_model_that_reports_none_abstains(workspace: Path, base: Path) -> None
     assert (report.abstained, report.answer, report.findings, report.note) == (True, None, [], "")
     assert report.sources
     assert not any(source.used for source in report.sources)
-
-
-def test_a_question_that_the_sources_hardly_touch_is_refused_sooner(workspace: Path, base: Path) -> None:
-    touched, other = "Bees make honey from nectar.", "Why did the parliament dissolve?"
-    refused = model(base, search_bias=-ALWAYS, end_bias=ALWAYS)
-    refused.serving = replace(refused.serving, none_offset=-0.5 * ALWAYS, unsaid_offset=ALWAYS)
-    with Researcher.open(workspace, prep=LinePrep(), model=refused) as researcher:
-        reports = researcher.ask_many([touched, other], deadline_s=NO_HURRY_S)
-        runs = researcher.runner.run([touched, other])
-    assert [run.starts[0].unsaid < 0.2 for run in runs] == [True, False]
-    assert [report.abstained for report in reports] == [False, True]
 
 
 def test_searches_end_at_the_limit(workspace: Path, base: Path) -> None:

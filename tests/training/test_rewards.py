@@ -71,7 +71,7 @@ SAYS = "The committee decided to leave the microphone procedures as they had bee
 
 def broad(**changed: Any) -> AnswerRow:
     """A report on a broad question, whose words no short answer is close to."""
-    return answer_row(**({"kind": "long", "f1": 0.1, "prediction": SAYS, "n_quotes": 2} | changed))
+    return answer_row(**({"kind": "long", "f1": 0.1, "statements": (SAYS,), "n_quotes": 2} | changed))
 
 
 def test_a_broad_question_is_paid_for_what_its_report_quotes_and_says() -> None:
@@ -92,12 +92,22 @@ def test_findings_on_a_broad_question_that_prove_or_say_nothing_new_take_from_it
     spread = reward(broad(n_quotes=12, citation_precision=0.5), free)
     assert spread == pytest.approx(0.9)
     again, empty = (
-        reward(broad(n_quotes=4, prediction=f"{SAYS}; {more}"), free) for more in (SAYS.upper(), "Great .")
+        reward(broad(n_quotes=4, statements=(SAYS, more)), free) for more in (SAYS.upper(), "Great .")
     )
     assert again == empty == pytest.approx(0.9)
     another = "Bees visit clover before noon on dry days"
-    assert reward(broad(n_quotes=4, prediction=f"{SAYS}; {another}"), free) == best == pytest.approx(1.0)
-    assert reward(broad(n_quotes=4, prediction="蜜蜂在春天采集花蜜"), free) == best  # a script without blanks
+    assert reward(broad(n_quotes=4, statements=(SAYS, another)), free) == best == pytest.approx(1.0)
+    assert (
+        reward(broad(n_quotes=4, statements=("蜜蜂在春天采集花蜜",)), free) == best
+    )  # a script without blanks
+
+
+def test_a_statement_with_a_semicolon_counts_as_one() -> None:
+    free = Prices(token=0.0, search=0.0)
+    joined = broad(n_quotes=4, statements=(f"{SAYS}; Great .",), prediction=f"{SAYS}; Great .")
+    assert reward(joined, free) == pytest.approx(1.0)
+    apart = broad(n_quotes=4, statements=(SAYS, "Great ."), prediction=f"{SAYS}; Great .")
+    assert reward(apart, free) == pytest.approx(0.9)
 
 
 @given(st.integers(1, 9), st.sampled_from([0.2, 0.4]), st.sampled_from(["", "yes", "two words"]))
@@ -105,7 +115,7 @@ def test_of_a_broad_question_what_says_or_proves_little_is_only_partly_right(
     n_quotes: int, share: float, words: str
 ) -> None:
     refused, right = reward(broad(abstained=True)), reward(broad(n_quotes=1))
-    for one in (broad(n_quotes=n_quotes, prediction=words), broad(n_quotes=5, citation_precision=share)):
+    for one in (broad(n_quotes=n_quotes, statements=(words,)), broad(n_quotes=5, citation_precision=share)):
         assert refused < reward(one) < right
 
 

@@ -49,6 +49,7 @@ class Topic:
 class Question:
     """A question with its accepted answers and the spans that hold them.
 
+    statements: of a report that helped, one for each finding, where a report is what the question comes from.
     `withheld` is set by `withhold_every`: the evidence is kept from the system, which should then abstain.
     """
 
@@ -58,6 +59,7 @@ class Question:
     evidence: tuple[Span, ...] = ()
     answerable: bool = True
     kind: str = "other"
+    statements: tuple[str, ...] = ()
     withheld: bool = False
 
     @property
@@ -155,6 +157,8 @@ def save_set(labelled: LabelledSet, folder: str | Path) -> None:
             ]
             row = {"id": question.id, "question": question.question, "answers": list(question.answers)}
             row |= {"evidence": evidence, "answerable": question.answerable, "kind": question.kind}
+            if question.statements:
+                row["statements"] = list(question.statements)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -229,6 +233,13 @@ def _text(row: dict[str, Any], key: str, where: str, default: str | None = None)
     return value
 
 
+def _texts(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    values = row.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise DataError(f"{where}: {key!r} must be a list of strings, found {values!r}")
+    return tuple(values)
+
+
 def _range(row: Any, length: int, where: str, what: str) -> tuple[int, int]:
     start, end = (row.get("start"), row.get("end")) if isinstance(row, dict) else (None, None)
     if type(start) is not int or type(end) is not int:
@@ -247,9 +258,7 @@ def _topics(row: dict[str, Any], document: Document, where: str) -> Iterator[Top
 
 
 def _question(row: dict[str, Any], documents: dict[str, Document], where: str) -> Question:
-    answers = row.get("answers", [])
-    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise DataError(f"{where}: 'answers' must be a list of strings, found {answers!r}")
+    answers, statements = _texts(row, "answers", where), _texts(row, "statements", where)
     answerable = row.get("answerable", True)
     if not isinstance(answerable, bool):
         raise DataError(f"{where}: 'answerable' must be true or false, found {answerable!r}")
@@ -265,12 +274,12 @@ def _question(row: dict[str, Any], documents: dict[str, Document], where: str) -
             )
         start, end = _range(item, len(documents[document_id].text), where, "evidence")
         evidence.append(Span(document_id, start, end))
-    text = _text(row, "question", where)
     return Question(
         id=_text(row, "id", where),
-        question=text,
-        answers=tuple(answers),
+        question=_text(row, "question", where),
+        answers=answers,
         evidence=tuple(evidence),
         answerable=answerable,
         kind=_text(row, "kind", where, default="other"),
+        statements=statements,
     )

@@ -232,6 +232,7 @@ def _lesson(
     name = f"{LOGGED}{report.id}"
     again = config.asked_again if ASKED_AGAIN in signs else 1.0
     missing = "the documents do not say it any more"
+    statements: tuple[str, ...] = ()
     if said.verdict == "unhelpful":
         return "did not help, and nobody said what would"
     if said.verdict == "corrected":
@@ -250,7 +251,7 @@ def _lesson(
         question = Question(name, report.question, answerable=False, kind="refused rightly")
         return Lesson(question, config.helpful * again, report.id, row.user)
     else:
-        answer, evidence = report.answer, _quoted(row, documents)
+        answer, evidence, statements = report.answer, _quoted(row, documents), report.statements
         if all(quote in row.quotes(right=False) for quote in report.answer_quotes):
             missing = "no quotes, or all said to be wrong"
         if said.verdict == "helpful":
@@ -267,9 +268,8 @@ def _lesson(
         return "on a frozen document"
     if weight <= 0:
         return "weighs nothing"
-    return Lesson(
-        Question(name, report.question, (answer,), evidence, kind=kind), weight, report.id, row.user
-    )
+    question = Question(name, report.question, (answer,), evidence, kind=kind, statements=statements)
+    return Lesson(question, weight, report.id, row.user)
 
 
 def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:

@@ -285,6 +285,7 @@ def judge(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow
         withheld=question.withheld,
         abstained=report.abstained,
         prediction=prediction,
+        statements=() if report.abstained else report.statements,
         exact_match=_unless(
             report.abstained, exact_match(prediction, question.answers, by_character=by_character)
         ),

@@ -174,9 +174,9 @@ class RetrievalResult:
 class AnswerRow:
     """One question, what was answered, and how it is judged.
 
-    expects_answer: the set has an answer and its evidence was not withheld. f1 and exact_match are 0.0 for an
-    abstention. Citations count every quote; supported: one that the answer rests on overlaps evidence. correct: f1 of
-    at least CORRECT_F1.
+    expects_answer: the set has an answer and its evidence was not withheld. statements: of the answer, one for each
+    finding; none for an abstention. f1 and exact_match are 0.0 for an abstention. Citations count every quote;
+    supported: one that the answer rests on overlaps evidence. correct: f1 of at least CORRECT_F1.
     """
 
     question_id: str
@@ -186,6 +186,7 @@ class AnswerRow:
     withheld: bool
     abstained: bool
     prediction: str
+    statements: tuple[str, ...]
     exact_match: float
     f1: float
     citation_precision: float
@@ -198,6 +199,11 @@ class AnswerRow:
     completion_tokens: int
     n_searches: int
     seconds: float
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> AnswerRow:
+        """Read what `dataclasses.asdict` gave, through JSON. Raises KeyError, TypeError for other fields."""
+        return cls(**{**values, "statements": tuple(values["statements"])})
 
     @property
     def correct(self) -> bool:

@@ -44,23 +44,19 @@ def shown(
     for (question, twin), passages in zip(asked, ranked, strict=True):
         episode = Episode(question.question, limits)
         episode.give(without(passages, twin.evidence))
-        start = Start.of(episode)
-        found.append((episode.prompt, Start(start.n_sentences, may_search=False, unsaid=start.unsaid)))
+        found.append((episode.prompt, Start(len(episode.sentences), may_search=False)))
     return found
 
 
 def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size: int = 8) -> list[float]:
-    """Return each prompt's margin of the refusal, what is added for what is unsaid in it, `none_offset` not."""
+    """Return each prompt's margin of the refusal, `none_offset` not added."""
     decoder = model.decoder()
     scores: list[float] = []
     for at in range(0, len(prompts), batch_size):
         some = prompts[at : at + batch_size]
         states = [start.state(decoder.grammar, model.serving.action) for _, start in some]
         actions = decoder.decode([prompt for prompt, _ in some], states)
-        scores += [
-            action.none_margin + decoder.offset("none", state) - model.serving.none_offset
-            for action, state in zip(actions, states, strict=True)
-        ]
+        scores += [action.none_margin for action in actions]
     return scores
 
 

@@ -85,7 +85,7 @@ class RivalSet:
     def from_json(cls, content: dict[str, Any]) -> RivalSet:
         """Read what `as_json` gave."""
         rivals = tuple(Compared(**one) for one in content["rivals"])
-        rows = tuple(AnswerRow(**one) for one in content["rows"])
+        rows = tuple(AnswerRow.from_json(one) for one in content["rows"])
         return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
 
 
@@ -107,10 +107,8 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
 
 
 def looking_for_rivals(version: str | Path | None) -> RetrieveModel:
-    """Return a version that looks for many rivals. Raises DataError where it reads the question first."""
+    """Return a version that looks for many rivals."""
     model = RetrieveModel.load(version)
-    if not model.serving.episode.question_last:
-        raise DataError(f"{model.version} reads the question first: its reports are not compared")
     model.serving = replace(model.serving, comparing=_MOST)
     return model
 

@@ -30,7 +30,7 @@ from retrieve.model import (
     read_retrieve_manifest,
     save_retrieve_version,
 )
-from training.retrieve_model.tune_serving import NEVER, trained_two_way, worth
+from training.retrieve_model.tune_serving import NEVER, worth
 
 __all__ = ["chosen_serving", "release"]
 
@@ -45,12 +45,10 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     limits = EpisodeLimits(
         passages_per_search=best["passages"],
         score_margin=best.get("score_margin", EpisodeLimits().score_margin),
-        question_last=bool(best.get("question_last", False)),
         max_searches=1 if searching is None and again is None else 2,  # what was tuned
     )
     serving = ServingConfig(
         none_offset=best["best"]["offset"],
-        unsaid_offset=best["best"].get("unsaid_offset", 0.0),
         search_offset=searching if searching is not None else 0.0 if again is None else NEVER,
         none_offset_again=again,
         episode=limits,
@@ -89,7 +87,7 @@ def release(
         if behind != manifest.get("version"):
             raise DataError(f"{backwards} tells the episodes of {behind} backwards, not those of {run}")
         config, told = {**config, "backwards": trained}, backwards / ADAPTER
-    serving = replace(serving, two_way=trained_two_way(run), comparing=comparing or serving.comparing)
+    serving = replace(serving, comparing=comparing or serving.comparing)
     version = save_retrieve_version(
         weights / name,
         run / ADAPTER,
@@ -139,8 +137,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--offsets",
         type=float,
-        nargs=3,
-        metavar=("NONE", "UNSAID", "SEARCH"),
+        nargs=2,
+        metavar=("NONE", "SEARCH"),
         help="instead of those chosen, for a reason that the card gives",
     )
     parser.add_argument(
@@ -158,9 +156,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         chosen = chosen_serving(json.loads(arguments.tuning.read_text(encoding="utf-8")))
     if arguments.offsets is not None:
-        none, unsaid, search = arguments.offsets
-        serving = replace(chosen[0], none_offset=none, unsaid_offset=unsaid, search_offset=search)
-        chosen = serving, {}
+        none, search = arguments.offsets
+        chosen = replace(chosen[0], none_offset=none, search_offset=search), {}
     if arguments.offset_again is not None:
         chosen = replace(chosen[0], none_offset_again=arguments.offset_again), chosen[1]
     if arguments.score_margin is not None:

@@ -38,7 +38,6 @@ __all__ = [
     "Example",
     "SupervisedConfig",
     "TrainResult",
-    "check_tells_behind",
     "encode_traces",
     "train_supervised",
 ]
@@ -66,9 +65,6 @@ class SupervisedConfig:
     evaluate_every: int = 100
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
-    two_way: bool = (
-        False  # results are read in both directions (`retrieve.lm.attention_mask`); serve it so, too
-    )
     behind: str = (
         ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.channel_model`)
     )
@@ -80,8 +76,8 @@ class SupervisedConfig:
             raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
         if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
             raise ConfigError("rank, learning_rate and n_epochs must be positive")
-        if self.behind and (self.two_way or not self.packed):
-            raise ConfigError("behind results that are read one way and packed, backwards is told")
+        if self.behind and not self.packed:
+            raise ConfigError("behind results that are packed, backwards is told")
         if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
             raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
 
@@ -278,15 +274,6 @@ def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
     }
 
 
-def check_tells_behind(version: RetrieveModel) -> None:
-    """Raise ConfigError for a version whose episodes cannot be told backwards behind what it has read."""
-    serving = version.serving
-    if serving.two_way or not serving.episode.question_last:
-        raise ConfigError(
-            f"{version.version} reads results both ways, or its question first: nothing is told behind them"
-        )
-
-
 def _can_compile(device: torch.device, *, packed: bool) -> bool:
     """Compiling pays in long runs and needs a C++ compiler on a CPU, where packs have no fixed shape."""
     if device.type == "cuda":
@@ -350,7 +337,6 @@ def main() -> None:
         metavar="VERSION",
         help="train what tells its episodes backwards, on traces told so (retrieve.decoding.channel_model)",
     )
-    parser.add_argument("--two-way", action="store_true", help="read results in both directions")
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
     traces = read_traces(arguments.traces / "train.jsonl")
@@ -361,7 +347,6 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if arguments.behind is not None:
         version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
-        check_tells_behind(version)
         model, tokenizer, behind = version.model, version.tokenizer, version.version
     else:
         (model, tokenizer), behind = load_base(arguments.base, device=device), ""
@@ -372,7 +357,6 @@ def main() -> None:
         compile=arguments.compile,
         packed=arguments.packed or bool(behind),
         behind=behind,
-        two_way=arguments.two_way,
     )
     result = train_supervised(
         model,

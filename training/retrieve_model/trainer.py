@@ -16,7 +16,6 @@ from torch import nn
 from prep.errors import ConfigError
 from retrieve.decoding.channel_model import lay_behind, twin
 from retrieve.lm.adapter import read_adapter, save_adapter
-from retrieve.lm.attention_mask import Sight, added_masks
 from retrieve.lm.special_tokens import MARKERS, TAGS
 from training.retrieve_model.peft_lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.traces.packing import Pack, in_batches, lay_out_packs
@@ -55,7 +54,6 @@ class Learner:
         self.masters = {
             name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
         }
-        self.sight = Sight.of(tokenizer, two_way=config.two_way)
         self.clip_norm = config.clip_norm
         length = config.lengths[-1]
         # Rows of a batch of packs and their length. On a CPU each pack is one, for padding is work; on CUDA
@@ -97,8 +95,7 @@ class Learner:
 
         ids, labelled: (batch, length). Padding is at the right, so nothing sees it.
         """
-        given = {"attention_mask": self._masks(ids)} if self.sight.two_way else {}
-        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False, **given).last_hidden_state
+        hidden = self.body(inputs_embeds=self._embed(ids), use_cache=False).last_hidden_state
         state = hidden[:, :-1][labelled[:, 1:]]
         target = ids[:, 1:][labelled[:, 1:]]
         logits = self._logits(state)
@@ -112,7 +109,7 @@ class Learner:
             return
         for batch in in_batches(packs, self.shape):
             shape = self.shape if self.padded else (0, 0)
-            layout, before, target = lay_out_packs(self.model, batch, sight=self.sight, shape=shape)
+            layout, before, target = lay_out_packs(self.model, batch, shape=shape)
             embedded = self._embed(layout.ids)
             hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
             logits = self._logits(hidden.flatten(0, 1)[before])
@@ -146,11 +143,6 @@ class Learner:
         scale = getattr(self.embedding, "embed_scale", None)
         rows = self.rows if scale is None else self.rows * scale.to(self.rows.dtype)
         return torch.where((row >= 0).unsqueeze(-1), rows[row.clamp(min=0)], self.embedding(ids))
-
-    def _masks(self, ids: torch.Tensor) -> Any:
-        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        allowed = torch.ones((*ids.shape, ids.shape[1]), dtype=torch.bool, device=ids.device)
-        return added_masks(self.model, allowed, positions, self.sight.blocks(ids))
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = states @ self.head.T

@@ -5,8 +5,8 @@
 
 Runs over the held-out documents of sets that may be trained on (`training.traces.mixture.part_of`), each searched by
 itself and the questions of all judged together, every fifth question's evidence withheld. The model answers every
-question, told never to refuse, and the margin of its refusal is kept, and how much of the question the passages left
-unsaid; all offsets are then judged without running the model again. With `--second-search` it does so twice, told
+question, told never to refuse, and the margin of its refusal is kept; all offsets are then judged without running the
+model again. With `--second-search` it does so twice, told
 never and always to search once more, and the margin of that is kept as well: what is judged then is when to. With
 `--before-none` it is told always to report none first, and what is judged is whether to search before none is
 reported, and how readily to report it afterwards (`retrieve.decoding.second_retrieval`).
@@ -25,7 +25,6 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from prep.errors import DataError
 from prep.model.prep_model import PrepModel
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode_runner import Run
@@ -51,7 +50,6 @@ __all__ = [
     "best_offsets",
     "forced",
     "judge",
-    "trained_two_way",
     "worth",
 ]
 
@@ -59,21 +57,16 @@ NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
 # What leads to a second search: the model's choice, or a report of none.
 CHOSEN, BEFORE_NONE = "chosen", "before none"
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
-_UNSAID_GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question answered by force. margin: of the refusal, see `retrieve.decoding.decoder.Action`.
-
-    unsaid: what the passages left unsaid of the question, see `retrieve.episode.episode.Episode`.
-    """
+    """One question answered by force. margin: of the refusal, see `retrieve.decoding.decoder.Action`."""
 
     margin: float
     f1: float
     expects_answer: bool
-    unsaid: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +87,22 @@ def judge(
     offset: float,
     rows: Sequence[Tried],
     search_offset: float | None = None,
-    unsaid_offset: float = 0.0,
     again_offset: float | None = None,
 ) -> dict[str, float | None]:
     """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
 
-    search_offset: None for one search. unsaid_offset: see `retrieve.decoding.decoder.Decoder`. again_offset: its
-    `none_offset_again`.
+    search_offset: None for one search. again_offset: `retrieve.decoding.decoder.Decoder.none_offset_again`.
     """
-
-    def refuses(row: Judged, added: float) -> bool:
-        return row.margin + added + unsaid_offset * row.unsaid > 0
-
     taken, refused = [], []
     for row in rows:
         one, added = row.taken(search_offset), offset
         if again_offset is not None and row.second is not None:
-            if refuses(one, offset):
+            if one.margin + offset > 0:
                 one = row.second
             if one is row.second:
                 added = again_offset
         taken.append(one)
-        refused.append(refuses(one, added))
+        refused.append(one.margin + added > 0)
     answerable = [(row, no) for row, no in zip(taken, refused, strict=True) if row.expects_answer]
     right = sum(no and not row.expects_answer for row, no in zip(taken, refused, strict=True))
     n_unanswerable = len(rows) - len(answerable)
@@ -124,7 +111,6 @@ def judge(
     again = sum(one is row.second for one, row in zip(taken, rows, strict=True))
     return {
         "offset": offset,
-        "unsaid_offset": unsaid_offset,
         "search_offset": search_offset,
         "again_offset": again_offset,
         "f1": sum(0.0 if no else row.f1 for row, no in answerable) / max(1, len(answerable)),
@@ -143,17 +129,12 @@ def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
     """
     tried = any(row.second is not None for row in rows)
     searching: Sequence[float | None] = (None, *_SEARCH_GRID) if tried else (None,)
-    judged = [
-        judge(offset, rows, again, unsaid)
-        for again in searching
-        for unsaid in _UNSAID_GRID
-        for offset in _GRID
-    ]
+    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
     best = max(judged, key=worth)  # of equals the first
     if not tried:
         return best
-    kept, unsaid = best["search_offset"], best["unsaid_offset"] or 0.0
-    looking_again = (judge(one, rows, kept, unsaid, other) for one, other in product(_GRID, _GRID))
+    kept = best["search_offset"]
+    looking_again = (judge(one, rows, kept, other) for one, other in product(_GRID, _GRID))
     return max((best, *looking_again), key=worth)
 
 
@@ -164,32 +145,18 @@ def worth(row: Mapping[str, float | None]) -> float:
     return f1 + abstention - Prices().search * (searches - 1)
 
 
-def trained_two_way(run: Path) -> bool:
-    """Whether a training run, or a version, reads results in both directions. Raises DataError for another folder."""
-    if (run / MANIFEST).is_file():
-        return ServingConfig.from_json(read_retrieve_manifest(run)["serving"]).two_way
-    try:
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{run} is neither a version nor a run's folder: its config.json cannot be read"
-        ) from error
-    return bool(config.get("two_way", False))
-
-
 def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[tuple[Run, Judged]]:
     """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
     rows: list[tuple[Run, Judged]] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
         for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
-            judged = Judged(run.actions[-1].none_margin, row.f1, row.expects_answer, run.starts[-1].unsaid)
-            rows.append((run, judged))
+            rows.append((run, Judged(run.actions[-1].none_margin, row.f1, row.expects_answer)))
     return rows
 
 
 def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
     """Return what never refuses: with one search and, where asked for, with two, by choice or in the place of none."""
-    once = replace(serving, none_offset=NEVER, none_offset_again=None, unsaid_offset=0.0, search_offset=NEVER)
+    once = replace(serving, none_offset=NEVER, none_offset_again=None, search_offset=NEVER)
     twice = {
         None: [],
         CHOSEN: [replace(once, search_offset=_ALWAYS)],
@@ -220,8 +187,7 @@ def _try_all(
 
 def _judged_as(best: Mapping[str, float | None], rows: Sequence[Tried]) -> dict[str, float | None]:
     """Return the judgement of offsets chosen on more rows than these."""
-    unsaid = best["unsaid_offset"] or 0.0
-    return judge(best["offset"] or 0.0, rows, best["search_offset"], unsaid, best["again_offset"])
+    return judge(best["offset"] or 0.0, rows, best["search_offset"], best["again_offset"])
 
 
 def main() -> None:
@@ -263,9 +229,6 @@ def main() -> None:
         help="choose whether to search before none is reported, and how readily to report it then",
     )
     parser.add_argument(
-        "--question-last", action="store_true", help="a run whose traces have the question last"
-    )
-    parser.add_argument(
         "--target-tokens", type=int, help="another target size of chunks than the prep model's"
     )
     arguments = parser.parse_args()
@@ -277,13 +240,12 @@ def main() -> None:
         if (version / MANIFEST).is_file():
             trained = ServingConfig.from_json(read_retrieve_manifest(version)["serving"])
         else:
-            version, trained = Path(folder) / "version", ServingConfig(two_way=trained_two_way(version))
+            version, trained = Path(folder) / "version", ServingConfig()
             save_retrieve_version(version, arguments.version / ADAPTER, serving=trained)
         for n_passages, margin in product(arguments.passages, arguments.score_margins):
             limits = EpisodeLimits(
                 passages_per_search=n_passages,
                 score_margin=margin,
-                question_last=arguments.question_last or trained.episode.question_last,
             )
             model = RetrieveModel.load(version, serving=replace(trained, episode=limits))
             by_set = {
@@ -294,8 +256,7 @@ def main() -> None:
             }
             rows = [row for some in by_set.values() for row in some]
             best = best_offsets(rows)
-            shown = {"passages": n_passages, "score_margin": margin}
-            shown |= {"question_last": limits.question_last, "best": best}
+            shown = {"passages": n_passages, "score_margin": margin, "best": best}
             shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.again == CHOSEN else None)
             shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
             print(json.dumps(shown), flush=True)

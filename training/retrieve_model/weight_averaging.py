@@ -6,8 +6,7 @@
 What a run learns by heart and what it learns to do lie in different directions: halfway back to the start the former
 fades first (Wortsman et al., https://arxiv.org/abs/2203.05482 and https://arxiv.org/abs/2109.01903). The pairs are
 averaged, not their products, so the adapters must have one origin: pairs of different origin have nothing in common.
-The folder is released like a run (`training.retrieve_model.release_retrieve`); it reads as they do whose folders the
-adapters lie in, both ways or one.
+The folder is released like a run (`training.retrieve_model.release_retrieve`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import torch
 from prep.errors import ConfigError
 from prep.manifest import file_digest
 from retrieve.lm.adapter import Adapter, read_adapter, save_adapter
-from training.retrieve_model.tune_serving import trained_two_way
 
 __all__ = ["average_adapters"]
 
@@ -76,20 +74,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="adapter files of one origin, in their runs' or versions' folders",
+        help="adapter files of one origin",
     )
     parser.add_argument("--weights", type=float, nargs="+", help="of each, which sum to 1 (all alike)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter, and what it is of")
     options = parser.parse_args(argv)
-    two_way = {trained_two_way(path.parent) for path in options.adapters}
-    if len(two_way) > 1:
-        parser.error(
-            "some of these adapters read results in both directions and some in one: they have no average"
-        )
     options.out.mkdir(parents=True, exist_ok=True)
     average_adapters(options.adapters, options.out / "adapter.safetensors", options.weights)
     made_of = [file_digest(path) for path in options.adapters]
-    config = {"stage": "average", "two_way": True in two_way, "weights": options.weights}
+    config = {"stage": "average", "weights": options.weights}
     described = {"config": config, "adapters": made_of}
     (options.out / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 

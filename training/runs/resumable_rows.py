@@ -25,8 +25,8 @@ class KeptRows:
             return rows
         for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
-                row = AnswerRow(**json.loads(line))
-            except (ValueError, TypeError):
+                row = AnswerRow.from_json(json.loads(line))
+            except (ValueError, TypeError, KeyError):
                 continue
             rows[row.question_id] = row
         return rows

@@ -53,7 +53,7 @@ class Part:
 TARGET_TOKENS = (100, 75, 130)  # of the chunks; documents take turns
 DEVELOPMENT = "new_wiki"  # its held-out documents measure training as it runs
 CLOZE_SETS = ("docs_vue", "docs_prometheus", "docs_site_policy", "docs_handbook")
-_SHOWN = TraceConfig(question_last=True, most_passages=4)
+_SHOWN = TraceConfig(most_passages=4)
 # When to search once more.
 _SEARCHING = replace(_SHOWN, missed_share=0.3, persistent_share=0.75, again_share=1.0)
 _READING = replace(_SHOWN, reading=True, most_passages=3)

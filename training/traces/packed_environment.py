@@ -88,7 +88,6 @@ class Sheets:
         """
         pool = _pool(dataset, prep)
         shown = TraceConfig(
-            question_last=True,
             fewest_passages=n_passages,
             most_passages=n_passages,
             withheld_share=0.1,
@@ -117,9 +116,7 @@ class Sheets:
         Raises DataError where there are none.
         """
         pool = _pool(dataset, prep)
-        shown = TraceConfig(
-            question_last=True, fewest_passages=n_passages, most_passages=n_passages, seed=seed
-        )
+        shown = TraceConfig(fewest_passages=n_passages, most_passages=n_passages, seed=seed)
         asked = [replace(one, withheld=False) for one in dataset.questions]
         sheets = list(draw_second_looks(asked, pool, shown))
         if not sheets:

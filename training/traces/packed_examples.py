@@ -4,9 +4,8 @@ A sheet is drawn as serving would show it: the first results of one question, wi
 questions whose evidence stands in them are asked as well, and so are near misses: questions that have some of them
 among their results, but no evidence there. Of sets whose questions name nothing a sheet shows one document, without
 near misses. A broad question (`TraceConfig.several`) is asked where a part of its evidence stands. The question
-stands behind the passages (`retrieve.episode.episode.EpisodeLimits.question_last`), so all traces of a sheet begin
-alike, and `training.traces.packing` reads what is alike once. Of the near misses some are searched for again; what
-such a search finds is for `training.traces.traces`.
+stands behind the passages, so all traces of a sheet begin alike, and `training.traces.packing` reads that part once. Of
+the near misses some are searched for again; what such a search finds is for `training.traces.traces`.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class SheetConfig:
     so many first results, those with its evidence aside. often: on how many sheets a question is asked at most.
     """
 
-    traces: TraceConfig = field(default_factory=lambda: TraceConfig(question_last=True))
+    traces: TraceConfig = field(default_factory=TraceConfig)
     most_questions: int = 10
     none_share: float = 0.3
     search_share: float = 0.0
@@ -65,8 +64,6 @@ class SheetConfig:
             raise ConfigError(f"none_share={self.none_share!r} must lie in 0..1, below 1")
         if not 0 <= self.search_share <= 1:
             raise ConfigError(f"search_share={self.search_share!r} must lie in 0..1")
-        if not self.traces.question_last:
-            raise ConfigError("sheets need traces whose question stands last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +166,7 @@ def build_sheets(
 
 
 def _begun(sheet: Sheet, question: Question) -> Episode:
-    limits = EpisodeLimits(question_last=True, passages_per_search=len(sheet.passages) or 1, max_searches=2)
+    limits = EpisodeLimits(passages_per_search=len(sheet.passages) or 1, max_searches=2)
     episode = Episode(question.question, limits)
     episode.give(sheet.passages)
     return episode

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from retrieve.lm.attention_mask import CAUSAL, Sight, added_masks
+from retrieve.lm.attention_mask import added_masks
 
 __all__ = ["Group", "Layout", "Scored", "lay_out", "lay_out_rows", "score_completions"]
 
@@ -102,24 +102,20 @@ def lay_out(
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
     stems: Sequence[Sequence[int]] | None = None,
-    *,
-    sight: Sight = CAUSAL,
 ) -> Layout:
     """Lay completions out behind their prompt, and behind their stem where they have one. None may be empty.
 
-    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one. sight: what
-    the model sees of a text alone.
+    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one.
     """
     row = _Row()
     row.put_group(prompt, completions, stems)
-    return _layout(model, [row], sight)
+    return _layout(model, [row])
 
 
 def lay_out_rows(
     model: Any,
     rows: Sequence[Sequence[Group]],
     *,
-    sight: Sight = CAUSAL,
     shape: tuple[int, int] = (0, 0),
 ) -> Layout:
     """Lay out several prompts with their completions in rows of one batch.
@@ -133,10 +129,10 @@ def lay_out_rows(
             row.put_group(prompt, completions)
         made.append(row)
     made += [_Row() for _ in range(shape[0] - len(made))]
-    return _layout(model, made, sight, shape[1])
+    return _layout(model, made, shape[1])
 
 
-def _layout(model: Any, rows: Sequence[_Row], sight: Sight, width: int = 0) -> Layout:
+def _layout(model: Any, rows: Sequence[_Row], width: int = 0) -> Layout:
     width = max(width, *(len(row.ids) for row in rows))
 
     def padded(parts: Iterable[list[int]], fill: int) -> torch.Tensor:
@@ -147,7 +143,7 @@ def _layout(model: Any, rows: Sequence[_Row], sight: Sight, width: int = 0) -> L
     seen = node.unsqueeze(1) == node.unsqueeze(2)
     for of_node in (padded((row.prompt for row in rows), -1), padded((row.stem for row in rows), -1)):
         seen |= node.unsqueeze(1) == of_node.unsqueeze(2)
-    masks = added_masks(model, seen, positions, sight.blocks(ids))
+    masks = added_masks(model, seen, positions)
     given = {"attention_mask": masks, "position_ids": positions}
     before = [number * width + at for number, row in enumerate(rows) for at in row.before]
     return Layout(ids, given, before)
@@ -161,7 +157,6 @@ def score_completions(
     stems: Sequence[Sequence[int]] | None = None,
     biases: Sequence[Callable[[], torch.Tensor]] | None = None,
     temperature: float = 1.0,
-    sight: Sight = CAUSAL,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
@@ -176,7 +171,7 @@ def score_completions(
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
     """
-    layout = lay_out(model, prompt, completions, stems, sight=sight)
+    layout = lay_out(model, prompt, completions, stems)
     output = model.get_decoder()(input_ids=layout.ids, use_cache=False, **layout.given)
     states = output.last_hidden_state[0, layout.before].split([len(one) for one in completions])
     scored: list[Scored] = []

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from retrieve.lm.attention_mask import CAUSAL, Sight
 from training.traces.packed_logprobs import Layout, lay_out_rows
 from training.traces.traces import Trace
 
@@ -50,7 +49,6 @@ def lay_out_packs(
     model: Any,
     rows: Sequence[Sequence[Pack]],
     *,
-    sight: Sight = CAUSAL,
     shape: tuple[int, int] = (0, 0),
 ) -> tuple[Layout, torch.Tensor, torch.Tensor]:
     """Return packs in rows of one batch, where the states stand that predict labels, and the labels, both (n_labels,).
@@ -59,7 +57,7 @@ def lay_out_packs(
     `training.traces.packed_logprobs.lay_out_rows`.
     """
     groups = [[(pack.prompt, [part.ids for part in pack.parts]) for pack in row] for row in rows]
-    layout = lay_out_rows(model, groups, sight=sight, shape=shape)
+    layout = lay_out_rows(model, groups, shape=shape)
     parts = [part for row in rows for pack in row for part in pack.parts]
     written = [token for part in parts for token in part.ids]
     labelled = [label for part in parts for label in part.labelled]

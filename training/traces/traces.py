@@ -84,7 +84,6 @@ class TraceConfig:
     the first results, for another query to find. persistent_share: of the withheld, another search before none is
     reported. noisy_share: of the traces, one passage without evidence damaged. several: the set's questions ask for
     more than a short answer. more_share: of these, another search before the report where that finds more evidence.
-    question_last: as `retrieve.episode.episode.EpisodeLimits`.
     """
 
     withheld_share: float = 0.2
@@ -101,7 +100,6 @@ class TraceConfig:
     title_in_question: bool = False
     max_answer_characters: int = 200
     max_pointers: int = 3
-    question_last: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -223,7 +221,7 @@ def _trace(
     rng: random.Random,
 ) -> Trace | str:
     n_passages = rng.randint(config.fewest_passages, config.most_passages)
-    limits = EpisodeLimits(question_last=config.question_last, passages_per_search=n_passages, max_searches=2)
+    limits = EpisodeLimits(passages_per_search=n_passages, max_searches=2)
     episode = Episode(question.question, limits)
     if config.reading:
         ranked = _around_evidence(question, ranked, pool, n_passages, rng)

@@ -192,10 +192,7 @@ def test_with_lessons_refusals_are_taught_and_it_goes_on_faster_and_longer(works
     questions = [replace(question, kind="helpful") for question in dataset.training().questions]
     with workspace.open_generation() as generation:
         pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
-    made, learned = (
-        traces_of(questions, pool, with_lessons=lessons, question_last=True, seed=0)
-        for lessons in (False, True)
-    )
+    made, learned = (traces_of(questions, pool, with_lessons=lessons, seed=0) for lessons in (False, True))
     # Without its evidence, or near a passage that does not say it, a question is refused.
     refusals = [
         sum(trace.written == f"<report> {NONE}</report>" for trace in some) for some in (made, learned)
@@ -210,16 +207,16 @@ def test_what_was_said_at_length_is_taught_as_findings_in_the_documents_words(wo
     first, second = (question.evidence[0] for question in questions[:2])
     text = "\n".join(passage.text for passage in pool.passages_of(first.document_id))
     long = replace(questions[0], id="long", answers=(text,))
-    joined = replace(questions[1], id="joined", evidence=(second, first), answers=("one; another",))
-    short = replace(questions[2], id="short", answers=("one; another",))
-    unsaid = replace(questions[3], id="unsaid", answerable=False, answers=(), evidence=())
-    assert [is_broad(one, TraceConfig()) for one in (long, joined, short, unsaid)] == [
+    joined = replace(questions[1], id="joined", evidence=(second, first), statements=("one", "another"))
+    short = replace(questions[2], id="short", answers=("one; another",), evidence=(second, first))
+    refused = replace(questions[3], id="refused", answerable=False, answers=(), evidence=())
+    assert [is_broad(one, TraceConfig()) for one in (long, joined, short, refused)] == [
         True,
         True,
         False,
         False,
     ]
-    told = traces_of([long, short], pool, with_lessons=False, question_last=True, seed=0)
+    told = traces_of([long, short], pool, with_lessons=False, seed=0)
     assert {trace.kind for trace in told if trace.question_id == "long"} == {"several"}
     assert {trace.kind for trace in told if trace.question_id == "short"} == {"direct"}
     written = [trace.written for trace in told if trace.kind == "several"]

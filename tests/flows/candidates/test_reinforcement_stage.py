@@ -15,7 +15,6 @@ from flows.models.serving import serving_retrieve_path
 from flows.retraining.cycle_config import CycleSettings
 from prep.errors import ConfigError, DataError
 from prep.store.workspace import Workspace
-from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.adapter import read_adapter
 from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
@@ -31,7 +30,7 @@ def last(workspace, tmp_path_factory):
     folder = tmp_path_factory.mktemp("last")
     copy = Workspace(shutil.copytree(workspace.path, folder / "workspace"))
     start = serving_retrieve_path(copy)
-    serving = ServingConfig(action=TERSE, episode=EpisodeLimits(question_last=True))
+    serving = ServingConfig(action=TERSE)
     source = read_retrieve_manifest(start)["base"]["source"]
     version = save_retrieve_version(folder / "version", start / ADAPTER, serving=serving, source=source)
     with copy.new_model("retrieve", version) as target:

@@ -9,22 +9,21 @@ from typing import Any
 
 import pytest
 import torch
-from masks_by_hand import masks_by_hand
 from tiny_models import make_gemma, make_llama
 
 from retrieve.decoding.decoder import Decoder, Reading
-from retrieve.episode.episode import Episode, EpisodeLimits, Passage
+from retrieve.episode.episode import Episode, Passage
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.base import load_base
 
 LIMITS = ActionLimits(query_tokens=6, statement_tokens=8, max_findings=2, max_pointers=2)
 
 
-@pytest.fixture(scope="module", params=["gemma", "llama", "gemma two ways", "llama two ways"])
+@pytest.fixture(scope="module", params=["gemma", "llama"])
 def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
-    make = make_gemma if request.param.startswith("gemma") else make_llama
+    make = make_gemma if request.param == "gemma" else make_llama
     base = load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32)
-    return Decoder(*base, two_way=request.param.endswith("two ways"))
+    return Decoder(*base)
 
 
 def episodes() -> list[Episode]:
@@ -43,11 +42,6 @@ def states(decoder: Decoder, made: list[Episode]) -> list[Any]:
         decoder.grammar.start(len(e.sentences), may_search=n % 2 == 1, limits=LIMITS)
         for n, e in enumerate(made)
     ]
-
-
-def reads(decoder: Decoder) -> dict[str, Any]:
-    """Return the settings of another decoder that reads the same way."""
-    return {"two_way": decoder.sight.two_way}
 
 
 def shapes_read(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
@@ -111,18 +105,16 @@ def test_equal_prompts_are_read_once_and_go_their_own_ways(
     assert len({action.token_ids for action in drawn}) > 1
 
 
-@pytest.mark.parametrize(
-    ("window", "two_way"), [(128, False), (2048, False), (None, False), (2048, True), (None, True)]
-)
+@pytest.mark.parametrize("window", [128, 2048, None])
 def test_what_prompts_begin_with_is_read_once(
-    window: int | None, two_way: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    window: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_llama(tmp_path) if window is None else make_gemma(tmp_path, window=window)
-    decoder = Decoder(*load_base(folder, dtype=torch.float32), two_way=two_way)
+    decoder = Decoder(*load_base(folder, dtype=torch.float32))
     text = "Bees make honey. Wasps do not. " * 12
     made = []
     for question in ("what do bees make", "and wasps", "is there any honey left for the bears in the woods"):
-        episode = Episode(question, EpisodeLimits(question_last=True))
+        episode = Episode(question)
         episode.give([Passage("d", "Bees", (), 0, len(text), text)])
         made.append(episode)
     prompts = [episode.prompt for episode in made]
@@ -153,8 +145,7 @@ def test_greedy_is_the_likeliest_allowed_token_of_a_plain_forward_pass(decoder: 
     total = 0.0
     with torch.inference_mode():
         for token in action.token_ids:
-            masks = masks_by_hand(decoder.model, decoder.tokenizer, ids) if decoder.sight.two_way else None
-            logits = decoder.model(torch.tensor([ids]), attention_mask=masks).logits[0, -1].float()
+            logits = decoder.model(torch.tensor([ids])).logits[0, -1].float()
             scores = torch.log_softmax(logits.masked_fill(~state.allowed(), -math.inf), dim=-1)
             assert float(scores[token]) == pytest.approx(float(scores.max()), abs=1e-4)
             total += float(scores[token])
@@ -190,9 +181,7 @@ def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder
 
     def act(offset: float) -> Any:
         state = decoder.grammar.start(3, may_search=False, limits=LIMITS)
-        return Decoder(decoder.model, decoder.tokenizer, none_offset=offset, **reads(decoder)).decode(
-            [prompt], [state]
-        )[0]
+        return Decoder(decoder.model, decoder.tokenizer, none_offset=offset).decode([prompt], [state])[0]
 
     margin = act(0.0).none_margin
     none = decoder.grammar.none[0]
@@ -200,29 +189,12 @@ def test_the_margin_of_none_is_the_offset_at_which_it_is_chosen(decoder: Decoder
     assert act(3.0).none_margin == pytest.approx(margin, abs=1e-4)
 
 
-def test_refusing_is_given_more_the_more_is_left_unsaid(decoder: Decoder) -> None:
-    prompt = episodes()[1].prompt
-
-    def act(offset: float, unsaid: float) -> Any:
-        state = decoder.grammar.start(3, may_search=True, limits=LIMITS, unsaid=unsaid)
-        reports = {"search_offset": -1e4, "unsaid_offset": offset, **reads(decoder)}
-        return Decoder(decoder.model, decoder.tokenizer, **reports).decode([prompt], [state])[0]
-
-    none, margin = decoder.grammar.none[0], act(0.0, 0.5).none_margin
-    assert act(-2 * margin + 0.1, 0.5).token_ids[1] == none
-    assert act(-2 * margin - 0.1, 0.5).token_ids[1] != none
-    assert act(-2 * margin + 0.1, 0.0).token_ids == act(0.0, 0.0).token_ids
-    assert act(5.0, 0.5).none_margin == pytest.approx(margin, abs=1e-4)
-
-
 def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Decoder) -> None:
     prompt = episodes()[1].prompt
 
     def act(offset: float, may_search: bool = True) -> Any:
         state = decoder.grammar.start(3, may_search=may_search, limits=LIMITS)
-        return Decoder(decoder.model, decoder.tokenizer, search_offset=offset, **reads(decoder)).decode(
-            [prompt], [state]
-        )[0]
+        return Decoder(decoder.model, decoder.tokenizer, search_offset=offset).decode([prompt], [state])[0]
 
     margin = act(0.0).search_margin
     assert act(-margin + 0.01).text.startswith("<search>")
@@ -231,24 +203,12 @@ def test_the_margin_of_a_search_is_the_offset_at_which_it_is_chosen(decoder: Dec
     assert math.isnan(act(0.0, may_search=False).search_margin)
 
 
-def test_results_longer_than_a_window_are_read_whole_and_so_not_shared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoder = Decoder(*load_base(make_gemma(tmp_path, window=128), dtype=torch.float32), two_way=True)
-    shown = episodes()[2].prompt
-    results = shown[shown.index("<results>") :]
-    behind = [f"{results}<question>{words}</question>\n" for words in ("what is it", "who makes it and why")]
-    shapes = shapes_read(decoder, monkeypatch)
-    decoder.decode(behind, [decoder.grammar.start(60, may_search=False, limits=LIMITS) for _ in behind])
-    assert shapes[0][0] == len(behind)
-
-
 def test_an_episode_is_read_on_where_its_last_action_ended(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prompt and results are longer than the tiny Gemma's sliding window; a query of one token is read as written."""
     limits = ActionLimits(query_tokens=1, statement_tokens=8)
-    searching = Decoder(decoder.model, decoder.tokenizer, search_offset=1e4, **reads(decoder))
+    searching = Decoder(decoder.model, decoder.tokenizer, search_offset=1e4)
     results = f"\n<results>\nWasps\n⟦61⟧{' Wasps make paper.' * 20}\n</results>\n"
     shapes = shapes_read(decoder, monkeypatch)
     told = {}

@@ -38,8 +38,8 @@ def test_an_episode_reads_as_its_format_says() -> None:
     episode.give([passage("Wasps do not.", "w", title="Wasps")])
     episode.act("<report> bees⟦1⟧⟦2⟧\nno wasps⟦4⟧</report>")
     assert episode.prompt == (
-        "<question>Who makes honey?</question>\n"
         "<results>\nBees › Food\n⟦1⟧ Bees make honey.⟦2⟧ It keeps for years.\n\n⟦3⟧ Glass is sand.\n</results>\n"
+        "<question>Who makes honey?</question>\n"
         "<search> honey maker</search>\n"
         "<results>\nWasps\n⟦4⟧ Wasps do not.\n</results>\n"
         "<report> bees⟦1⟧⟦2⟧\nno wasps⟦4⟧</report>"
@@ -122,7 +122,7 @@ def test_a_search_beyond_the_limit_is_malformed() -> None:
 def test_results_without_a_passage_leave_nothing_to_point_at() -> None:
     episode = Episode("q")
     episode.give([])
-    assert episode.prompt.endswith("<results>\n</results>\n")
+    assert episode.prompt == "<results>\n</results>\n<question>q</question>\n"
     with pytest.raises(MalformedAction):
         episode.act("<report> honey⟦1⟧</report>")
     episode.act("<search> other words</search>")
@@ -245,26 +245,13 @@ def test_long_questions_and_headings_are_cut() -> None:
 def test_half_a_surrogate_pair_in_a_question_becomes_a_character_any_tokenizer_takes() -> None:
     episode = Episode("what \ud83d is it")
     assert episode.query == "what \ufffd is it"
+    episode.give([])
     assert episode.prompt.encode()
 
 
 def test_pointers_said_twice_count_once() -> None:
     assert parse_report(" a⟦2⟧⟦1⟧⟦2⟧", 2) == (Claim("a", (2, 1)),)
     assert parse_report("none", 0) == ()
-
-
-def test_what_the_best_passage_leaves_unsaid_of_the_question() -> None:
-    episode = Episode("Who made the MILL?")
-    assert episode.unsaid == 1.0
-    episode.give([passage("A miller is made, not born.", "m"), passage("The town.", "t")])
-    assert episode.unsaid == pytest.approx(1 - 8 / 14)  # made, and mill inside another word; not who, not the
-    episode.act("<search> mills</search>")
-    episode.give([passage("It was built in May.", "b", title="Those who made the mill")])
-    assert episode.unsaid == 0.0
-    assert Episode("?!").unsaid == 0.0
-    chinese = Episode("谁建了磨坊")
-    chinese.give([passage("磨坊在河边。")])
-    assert chinese.unsaid == pytest.approx(3 / 4)  # of four pairs of characters one
 
 
 def test_limits_below_one_are_refused() -> None:
@@ -274,8 +261,8 @@ def test_limits_below_one_are_refused() -> None:
         EpisodeLimits(score_margin=2.5)
 
 
-def test_the_question_may_stand_behind_the_first_results_and_only_there() -> None:
-    episode = Episode("Who?", EpisodeLimits(question_last=True))
+def test_the_question_stands_behind_the_first_results_and_only_there() -> None:
+    episode = Episode("Who?")
     assert episode.prompt == ""
     episode.give([Passage("a", "", (), 0, 8, "Ada did.")])
     assert episode.prompt.index("</results>") < episode.prompt.index("<question>Who?</question>")

@@ -1,65 +1,65 @@
-"""What a version sees of a text: results whole where it reads two ways, all else only what stands before."""
+"""Attention masks: what a place sees is causal by position, within its own text, near in sliding layers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from masks_by_hand import masks_by_hand
 from tiny_models import make_gemma, make_llama
 
-from retrieve.decoding.decoder import Decoder
-from retrieve.lm.attention_mask import CAUSAL, Sight
+from retrieve.lm.attention_mask import added_masks, sliding_window
 from retrieve.lm.base import load_base
 
-RESULTS = "<results>\nBees\n⟦1⟧ Bees make honey in spring.⟦2⟧ Wasps make paper.\n</results>\n"
-QUESTION = "<question>what do bees make</question>\n"
+WINDOW = 4
 
 
 @pytest.fixture(scope="module", params=["gemma", "llama"])
-def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
-    make = make_gemma if request.param == "gemma" else make_llama
-    return Decoder(*load_base(make(tmp_path_factory.mktemp("base")), dtype=torch.float32), two_way=True)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("base")
+    made = make_gemma(folder, window=WINDOW) if request.param == "gemma" else make_llama(folder)
+    return load_base(made, dtype=torch.float32)[0]
 
 
-def test_blocks_are_numbered_with_their_tags_and_the_rest_is_none() -> None:
-    sight = Sight(opens=8, closes=9)
-    ids = torch.tensor([[0, 8, 5, 9, 5, 8, 9, 5], [8, 5, 5, 9, 8, 5, 9, 0]])
-    assert sight.blocks(ids).tolist() == [[0, 1, 1, 1, 0, 2, 2, 0], [1, 1, 1, 1, 2, 2, 2, 0]]
-    assert not CAUSAL.blocks(ids).any()
-    assert not CAUSAL.two_way
+def test_two_texts_behind_a_prompt_see_it_and_themselves(model: Any) -> None:
+    """A prompt of six places, of which four are in the cache, and behind it texts of three and two places."""
+    owner = [0] * 6 + [1] * 3 + [2] * 2
+    positions = [*range(6), 6, 7, 8, 6, 7]
+    n_read = 4
+    allowed = torch.tensor(
+        [[[owner[other] in (0, owner[place]) for other in range(11)] for place in range(n_read, 11)]]
+    )
+    made = added_masks(model, allowed, torch.tensor([positions]), n_read=n_read)
+    full, near = made.values() if isinstance(made, dict) else (made, None)
+    for row, place in enumerate(range(n_read, 11)):
+        sees = [
+            owner[other] in (0, owner[place]) and positions[other] <= positions[place] for other in range(11)
+        ]
+        assert (full[0, 0, row] == 0).tolist() == sees
+        if near is not None:
+            close = [see and positions[place] - positions[other] < WINDOW for other, see in enumerate(sees)]
+            # The cache of a sliding layer holds the window less one place: of four read, three.
+            assert (near[0, 0, row] == 0).tolist() == close[n_read - (WINDOW - 1) :]
+    assert (near is None) == (sliding_window(model) is None)
+    assert float(full.min()) == torch.finfo(torch.float32).min
 
 
-@torch.no_grad()
-def states(decoder: Decoder, ids: list[int]) -> torch.Tensor:
-    """Return (n, hidden): the last states of a text read as the decoder reads it."""
-    given = torch.tensor([ids])
-    masks: Any = decoder._reading_masks(given, torch.ones_like(given), 0)
-    hidden: torch.Tensor = decoder.model.get_decoder()(given, attention_mask=masks).last_hidden_state[0]
-    return hidden
+def test_places_that_nothing_has_let_go_of_stay_in_a_sliding_layer_s_mask(tmp_path: Path) -> None:
+    model = load_base(make_gemma(tmp_path, window=WINDOW), dtype=torch.float32)[0]
+    allowed, positions = torch.ones((1, 2, 8), dtype=torch.bool), torch.arange(8).unsqueeze(0)
+    shapes = {
+        n_gone: added_masks(model, allowed, positions, n_read=6, n_gone=n_gone)["sliding_attention"].shape
+        for n_gone in (None, 0, 2)
+    }
+    assert shapes == {None: (1, 1, 2, 5), 0: (1, 1, 2, 8), 2: (1, 1, 2, 6)}
 
 
-def test_results_see_how_they_end_and_never_the_question(decoder: Decoder) -> None:
-    ids = decoder.encode(RESULTS + QUESTION)
-    n_results = len(decoder.encode(RESULTS))
-    before = states(decoder, ids)
-    other_question = states(decoder, [*ids[:n_results], *reversed(ids[n_results:])])
-    torch.testing.assert_close(other_question[:n_results], before[:n_results])
-    changed = ids.copy()
-    changed[n_results - 6] = ids[n_results - 5]
-    assert (states(decoder, changed)[2] - before[2]).abs().max() > 1e-4
-    one_way = Decoder(decoder.model, decoder.tokenizer)
-    assert torch.equal(states(one_way, changed)[:3], states(one_way, ids)[:3])
-
-
-def test_masks_are_those_made_by_hand(decoder: Decoder) -> None:
-    """The text is longer than the tiny Gemma's sliding window."""
-    ids = decoder.encode(RESULTS * 2 + QUESTION + RESULTS)
-    given = torch.tensor([ids])
-    made: Any = decoder._reading_masks(given, torch.ones_like(given), 0)
-    by_hand = masks_by_hand(decoder.model, decoder.tokenizer, ids)
-    kinds = list(made) if isinstance(made, dict) else [None]
-    for kind in kinds:
-        one, other = (made, by_hand) if kind is None else (made[kind], by_hand[kind])
-        assert torch.equal(one == 0, other == 0)
+def test_a_text_alone_is_read_as_without_a_mask(model: Any) -> None:
+    """It is longer than the sliding window."""
+    ids = torch.randint(5, 60, (1, 11), generator=torch.Generator().manual_seed(0))
+    positions = torch.arange(11).unsqueeze(0)
+    masks = added_masks(model, torch.ones((1, 11, 11), dtype=torch.bool), positions)
+    with torch.no_grad():
+        given = model(ids, attention_mask=masks, position_ids=positions).logits
+        torch.testing.assert_close(given, model(ids).logits)

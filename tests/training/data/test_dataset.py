@@ -59,8 +59,11 @@ def test_line_separators_inside_a_text_do_not_end_a_row(tmp_path: Path) -> None:
 
 def test_a_saved_set_reads_back_equal(tmp_path: Path) -> None:
     topics = [{"title": "greeting", "start": 0, "end": 5}]
-    labelled = load_set(write(tmp_path, [DOCUMENT | {"topics": topics}], [QUESTION]))
+    labelled = load_set(
+        write(tmp_path, [DOCUMENT | {"topics": topics}], [QUESTION | {"statements": ["a; b", "c"]}])
+    )
     assert labelled.topics == {"d": (Topic("greeting", 0, 5),)}
+    assert labelled.questions[0].statements == ("a; b", "c")
     save_set(labelled, tmp_path / "again" / tmp_path.name)
     again = load_set(tmp_path / "again" / tmp_path.name)
     assert (again.questions, again.formats, again.topics) == (

@@ -71,6 +71,7 @@ def test_a_helpful_answer_teaches_itself_with_its_quotes() -> None:
     assert lesson.question.answers == ("nine turns",)
     assert lesson.question.evidence == (span_of("nine turns"),)
     assert (lesson.question.kind, lesson.weight, lesson.report_id) == ("helpful", 1.0, "a")
+    assert lesson.question.statements == ("nine turns",)
     assert found.left_out == Counter()
 
 
@@ -99,7 +100,7 @@ def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
     (lesson,) = learnable([row("a", said(False, "Blue  steel"))], DOCUMENTS).lessons
     assert lesson.question.answers == ("Blue  steel",)
     assert lesson.question.evidence == (span_of("The wheel is made of blue steel from Sudlin."),)
-    assert lesson.question.kind == "corrected"
+    assert (lesson.question.kind, lesson.question.statements) == ("corrected", ())
     nowhere = learnable([row("a", said(answer="red brass"))], DOCUMENTS)
     assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 

@@ -28,7 +28,7 @@ def adapter(folder: Path, value: float) -> Path:
 def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tmp_path: Path) -> None:
     one = adapter(tmp_path / "run", 1.0)
     (tmp_path / "run" / "config.json").write_text('{"config": {}}', encoding="utf-8")
-    serving = ServingConfig(none_offset=2.0, search_offset=3.0, episode=EpisodeLimits(question_last=True))
+    serving = ServingConfig(none_offset=2.0, search_offset=3.0, episode=EpisodeLimits(max_searches=2))
     save_retrieve_version(tmp_path / "other", one, serving=serving)
     (tmp_path / "card.md").write_text("card", encoding="utf-8")
     compared = {"chosen": {"n": 3, "sure": 0.5}, "tokens": 9.0, "tried": []}
@@ -43,7 +43,6 @@ def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tm
             "2",
             "--offsets",
             "-1",
-            "4",
             "-2",
             "--score-margin",
             "0.25",
@@ -56,14 +55,14 @@ def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tm
         for name in "12"
     )
     assert first == serving
-    wanted = replace(serving, none_offset=-1.0, unsaid_offset=4.0, search_offset=-2.0)
+    wanted = replace(serving, none_offset=-1.0, search_offset=-2.0)
     limits = replace(serving.episode, score_margin=0.25)
     assert second == replace(wanted, episode=limits, comparing=Comparing(n=3, sure=0.5))
     assert (tmp_path / "weights" / "CURRENT").read_text(encoding="utf-8") == "2\n"
 
 
 def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_path: Path) -> None:
-    serving = ServingConfig(none_offset=2.0, episode=EpisodeLimits(question_last=True))
+    serving = ServingConfig(none_offset=2.0, episode=EpisodeLimits(max_searches=2))
     first = save_retrieve_version(
         tmp_path / "first", adapter(tmp_path / "one", 1.0), serving=serving, training={"stage": "supervised"}
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from prep.errors import DataError
 from retrieve.model import ServingConfig
 from training.retrieve_model.release_retrieve import chosen_serving
 from training.retrieve_model.tune_serving import (
@@ -18,7 +16,6 @@ from training.retrieve_model.tune_serving import (
     best_offsets,
     forced,
     judge,
-    trained_two_way,
 )
 
 
@@ -94,11 +91,11 @@ def test_none_is_looked_for_again_where_that_pays() -> None:
 
 def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
     """What a decoder makes of the offsets: margins of trained models are far below these."""
-    served = ServingConfig(none_offset=1.0, none_offset_again=4.0, search_offset=0.5, unsaid_offset=3.0)
+    served = ServingConfig(none_offset=1.0, none_offset_again=4.0, search_offset=0.5)
     (once,) = forced(served, None)
     assert once.none_offset < -1e3
     assert once.search_offset < -1e3
-    assert (once.none_offset_again, once.unsaid_offset) == (None, 0.0)
+    assert once.none_offset_again is None
     first, chosen = forced(served, CHOSEN)
     assert first == once
     assert chosen == replace(once, search_offset=-once.search_offset)
@@ -109,44 +106,17 @@ def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
     assert before_none.search_offset == once.search_offset
 
 
-def test_what_is_left_unsaid_counts_where_it_tells_more_than_the_margin() -> None:
-    """By the margin alone the second looks as answerable as the third is; nothing was found of what it asks."""
-    rows = [
-        Tried(Judged(margin, f1, expects, unsaid))
-        for margin, f1, expects, unsaid in (
-            (-3.0, 1.0, True, 0.1),
-            (-1.0, 0.0, False, 0.9),
-            (0.5, 1.0, True, 0.0),
-            (2.0, 0.0, False, 0.5),
-        )
-    ]
-    assert max(judge(offset / 4, rows)["abstention_f1"] or 0.0 for offset in range(-24, 25)) < 1
-    best = best_offsets(rows)
-    assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
-    assert best["unsaid_offset"] == 2.0  # the least that does
-    served = chosen_serving([{"passages": 3, "best": best}])[0]
-    assert (served.unsaid_offset, served.none_offset) == (2.0, best["offset"])
-
-
 def test_what_was_tuned_is_what_is_served() -> None:
     judged = {"offset": -1.5, "search_offset": 2.0, "f1": 0.6, "abstention_f1": 0.7}
     worse = {"offset": 0.0, "search_offset": None, "f1": 0.6, "abstention_f1": 0.6}
     tuning = [
-        {"passages": 4, "question_last": True, "best": worse},
-        {"passages": 3, "question_last": True, "best": judged},
+        {"passages": 4, "best": worse},
+        {"passages": 3, "best": judged},
     ]
     serving, kept = chosen_serving(tuning)
     assert (serving.none_offset, serving.search_offset) == (-1.5, 2.0)
-    assert (serving.episode.passages_per_search, serving.episode.question_last) == (3, True)
+    assert serving.episode.passages_per_search == 3
     assert serving.episode.max_searches == 2
     assert kept["f1"] == 0.6
     once = chosen_serving(tuning[:1])[0]
     assert (once.search_offset, once.episode.max_searches) == (0.0, 1)
-
-
-def test_how_a_run_reads_results_is_in_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a version nor a run"):
-        trained_two_way(tmp_path)
-    for written, expected in (('{"config": {}}', False), ('{"config": {"two_way": true}}', True)):
-        (tmp_path / "config.json").write_text(written, encoding="utf-8")
-        assert trained_two_way(tmp_path) is expected

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from prep.errors import ConfigError, DataError
+from prep.errors import ConfigError
 from retrieve.lm.adapter import read_adapter, save_adapter
-from retrieve.model import ADAPTER, MANIFEST, ServingConfig, save_retrieve_version
 from training.retrieve_model.release_retrieve import chosen_serving, release
-from training.retrieve_model.tune_serving import trained_two_way
 from training.retrieve_model.weight_averaging import average_adapters, main
 
 
@@ -20,12 +18,6 @@ def adapter(path: Path, value: float, *, rank: int = 2, tokens: tuple[str, ...] 
     pair = (torch.full((rank, 4), value), torch.full((3, rank), 2 * value))
     save_adapter(path, {"layer.q": pair}, list(tokens), torch.full((len(tokens), 4), value), scale=2.0)
     return path
-
-
-def trained(run: Path, value: float, *, two_way: bool) -> str:
-    run.mkdir()
-    (run / "config.json").write_text(json.dumps({"config": {"two_way": two_way}}), encoding="utf-8")
-    return str(adapter(run / ADAPTER, value))
 
 
 def test_pairs_and_rows_are_the_mean_of_all(tmp_path: Path) -> None:
@@ -61,33 +53,12 @@ def test_one_adapter_or_different_ones_are_refused(tmp_path: Path) -> None:
             average_adapters([one, other], tmp_path / "mean")
 
 
-@pytest.mark.parametrize("two_way", [False, True])
-def test_an_average_is_released_like_a_run(tmp_path: Path, two_way: bool) -> None:
-    paths = [trained(tmp_path / str(value), value, two_way=two_way) for value in (1.0, 3.0)]
+def test_an_average_is_released_like_a_run(tmp_path: Path) -> None:
+    paths = [str(adapter(tmp_path / str(value), value)) for value in (1.0, 3.0)]
     main(["--adapters", *paths, "--out", str(tmp_path / "run")])
     best = {"offset": 0.5, "f1": 0.7, "abstention_f1": 0.7, "search_offset": None, "searches": 1.0}
-    tuning = [{"passages": 3, "question_last": True, "best": best}]
+    tuning = [{"passages": 3, "best": best}]
     release(tmp_path / "run", chosen_serving(tuning), "9.9", "card", tmp_path / "weights")
     manifest = json.loads((tmp_path / "weights" / "9.9" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["serving"]["two_way"] is trained_two_way(tmp_path / "weights" / "9.9") is two_way
     assert manifest["serving"]["none_offset"] == 0.5
     assert len(manifest["training"]["adapters"]) == 2
-
-
-def test_versions_of_before_that_do_not_say_read_one_way(tmp_path: Path) -> None:
-    save_retrieve_version(tmp_path, adapter(tmp_path / "pairs", 1.0), serving=ServingConfig())
-    manifest = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
-    del manifest["serving"]["two_way"]
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    assert trained_two_way(tmp_path) is False
-
-
-def test_runs_that_read_differently_have_no_average(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    paths = [trained(tmp_path / str(two_way), 1.0, two_way=two_way) for two_way in (False, True)]
-    with pytest.raises(SystemExit):
-        main(["--adapters", *paths, "--out", str(tmp_path / "mean")])
-    assert "no average" in capsys.readouterr().err
-    with pytest.raises(DataError, match="neither a version nor a run"):
-        main(["--adapters", *[str(adapter(tmp_path / "alone", 1.0))] * 2, "--out", str(tmp_path / "mean")])

@@ -28,7 +28,7 @@ from fixture_words import words_set
 import training.rl.grpo
 import training.rl.reinforce
 import training.rl.vllm_rollouts
-from prep.errors import ConfigError, DependencyError
+from prep.errors import DependencyError
 from retrieve.episode.grammar import ActionLimits, Grammar
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
 from training.evaluation.served_episodes import Practice
@@ -64,7 +64,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start") / "version"
     make_retrieve_version(folder, base)
-    serving = ServingConfig(action=TERSE, none_offset=0.5, unsaid_offset=1.0, search_offset=-0.25)
+    serving = ServingConfig(action=TERSE, none_offset=0.5, none_offset_again=1.5, search_offset=-0.25)
     save_retrieve_version(folder, folder / ADAPTER, serving=serving, source=str(base))
     return folder
 
@@ -121,9 +121,7 @@ def test_the_engine_is_held_to_what_the_decoder_is(start: Path) -> None:
     chosen = random.Random(0)
     generator = torch.Generator().manual_seed(0)
     for n in range(30):
-        begun = decoder.grammar.start(
-            n % 5, may_search=n % 2 == 0, limits=TERSE, unsaid=n / 30, n_searches=1 + n % 3
-        )
+        begun = decoder.grammar.start(n % 5, may_search=n % 2 == 0, limits=TERSE, n_searches=1 + n % 3)
         described = json.loads(json.dumps(training.rl.vllm_rollouts._described(decoder, begun)))
         prompt = list(range(n))
         held = HeldToGrammar(decoder.grammar, {training.rl.vllm_rollouts._digest(prompt): described})
@@ -156,7 +154,7 @@ def test_a_run_is_written_by_the_engine_and_corrected_by_what_it_tells(
         return made[-1]
 
     monkeypatch.setattr(trl.trainer.grpo_trainer, "VLLMGeneration", engine)
-    monkeypatch.setattr(training.rl.reinforce, "check_engine", lambda decoder: None)
+    monkeypatch.setattr(training.rl.reinforce, "check_engine", lambda: None)
     monkeypatch.setattr(training.rl.reinforce, "grammar_in_engine", nullcontext)
     weights = {
         name: value.clone() for name, value in policy.wrapped.state_dict().items() if "lora" not in name
@@ -189,18 +187,12 @@ def test_another_engine_that_breaks_the_grammar_is_an_error_and_measuring_is_our
         practice.episodes([0], 2, searches=2, temperature=1.0, generator=torch.Generator())
 
 
-def test_what_vllm_cannot_read_is_refused_before_it_is_started(
-    start: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = RetrieveModel.load(start)
+def test_without_vllm_its_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trl_imports, "is_vllm_available", lambda: False)
     with pytest.raises(DependencyError, match="pip install"):
-        check_engine(model.decoder())
+        check_engine()
     monkeypatch.setattr(trl_imports, "is_vllm_available", lambda: True)
-    check_engine(model.decoder())
-    model.serving = replace(model.serving, two_way=True)
-    with pytest.raises(ConfigError, match="reads one way"):
-        check_engine(model.decoder())
+    check_engine()
 
 
 @with_vllm

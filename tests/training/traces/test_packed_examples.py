@@ -18,7 +18,7 @@ from training.metrics.answer_metrics import normalise_answer
 from training.traces.packed_examples import Sheet, SheetConfig, build_sheets, draw_second_looks, draw_sheets
 from training.traces.traces import Trace, TraceConfig, TraceCounts, may_answer, with_twins, without
 
-SHOWN = TraceConfig(question_last=True, fewest_passages=3, most_passages=3, withheld_share=0.2)
+SHOWN = TraceConfig(fewest_passages=3, most_passages=3, withheld_share=0.2)
 NAMED = QUESTIONS[: len(NAMES) * len(THINGS)]
 
 
@@ -51,7 +51,7 @@ def test_traces_of_a_sheet_begin_with_the_same_passages(built: tuple[list[Trace]
 def test_labels_are_right(built: tuple[list[Trace], TraceCounts], pool: PassagePool) -> None:
     kinds = Counter()
     for trace in built[0]:
-        episode = replayed(trace, pool, question_last=True)
+        episode = replayed(trace, pool)
         question = BY_ID[trace.question_id]
         shown = " ".join(normalise_answer(passage.text) for passage in episode.passages)
         if trace.kind == "withheld":
@@ -74,7 +74,7 @@ def test_a_near_miss_may_be_searched_for_again_and_the_trace_ends_there(pool: Pa
     assert min(counts.built["search"], counts.built["withheld"]) > len(traces) / 20
     finds = 0
     for trace in (trace for trace in traces if trace.kind == "search"):
-        episode = replayed(trace, pool, question_last=True)
+        episode = replayed(trace, pool)
         assert episode.state == "search"
         question, query = BY_ID[trace.question_id], episode.query
         assert query != question.question
@@ -108,7 +108,7 @@ def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_mis
     traces, counts = build_sheets(NAMED, pool, config, n=10_000)
     assert set(counts.built) == {"direct"}
     for trace in traces:
-        episode = replayed(trace, pool, question_last=True)
+        episode = replayed(trace, pool)
         assert {passage.document_id for passage in episode.passages} == {
             BY_ID[trace.question_id].evidence[0].document_id
         }
@@ -193,8 +193,6 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
 def test_settings_that_make_no_sheets_are_refused() -> None:
     with pytest.raises(ConfigError, match="search_share"):
         SheetConfig(search_share=1.5)
-    with pytest.raises(ConfigError, match="question stands last"):
-        SheetConfig(traces=TraceConfig())
     with pytest.raises(ConfigError, match="none_share"):
         SheetConfig(none_share=1.5)
 
@@ -230,7 +228,7 @@ def test_second_looks_are_drawn_by_seed(pool: PassagePool, second_looks: list[Sh
 def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_model_s(
     pool: PassagePool, second_looks: list[Sheet]
 ) -> None:
-    limits = EpisodeLimits(question_last=True, passages_per_search=3, max_searches=2)
+    limits = EpisodeLimits(passages_per_search=3, max_searches=2)
     plain = next(draw_sheets(NAMED, pool, SheetConfig(traces=SHOWN)))
     for sheet, n in ((plain, 1), (second_looks[0], 2)):
         episode = sheet.begun(sheet.questions[0], limits)

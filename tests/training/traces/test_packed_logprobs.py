@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from masks_by_hand import masks_by_hand
 from tiny_models import make_gemma, make_llama
 
-from retrieve.lm.attention_mask import Sight
 from retrieve.lm.base import load_base
 from training.traces.packed_logprobs import lay_out, score_completions
 
@@ -125,24 +122,3 @@ def test_what_was_not_allowed_has_no_part_in_the_distribution(model: Any) -> Non
             )
             torch.testing.assert_close(found.entropies, entropy, atol=1e-4, rtol=1e-4)
     assert float(scored[1].logprobs[0]) == 0.0
-
-
-@pytest.mark.parametrize("make", [make_gemma, make_llama])
-def test_results_read_in_both_directions_are_scored_so(make: Any, tmp_path: Path) -> None:
-    """In the prompt, and in a completion that has results of its own; longer than the tiny Gemma's sliding window."""
-    model, tokenizer = load_base(make(tmp_path), dtype=torch.float32)
-    sight = Sight.of(tokenizer, two_way=True)
-    words, *completions = drawn(45, 4, 6)
-    prompt = [sight.opens, *words, sight.closes]
-    completions[1] += [sight.opens, *words[:20], sight.closes, 7, 9]
-    with torch.no_grad():
-        scored = score_completions(model, prompt, completions, sight=sight)
-        for completion, one in zip(completions, scored, strict=True):
-            ids = [*prompt, *completion]
-            masks = masks_by_hand(model, tokenizer, ids)
-            logits = model(input_ids=torch.tensor([ids]), attention_mask=masks).logits[
-                0, len(prompt) - 1 : -1
-            ]
-            expected = torch.log_softmax(logits.float(), dim=-1)
-            chosen = expected.gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
-            torch.testing.assert_close(one.logprobs, chosen, atol=1e-4, rtol=1e-4)

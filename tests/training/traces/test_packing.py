@@ -66,18 +66,17 @@ def test_what_begins_alike_is_read_once(base: Path) -> None:
     assert len(make_packs(examples, short)) == 1
 
 
-@pytest.mark.parametrize("two_way", [False, True])
 @pytest.mark.parametrize(
     ("shape", "n_batches"), [((1, 0), 2), ((1, 60), 2), ((4, 60), 1), ((2, 400), 1), ((1, 400), 1)]
 )
 @pytest.mark.parametrize("padded", [False, True])
 def test_losses_are_those_of_the_traces_alone(
-    base: Path, shape: tuple[int, int], n_batches: int, padded: bool, two_way: bool
+    base: Path, shape: tuple[int, int], n_batches: int, padded: bool
 ) -> None:
     """One pack at a time, packs as rows of one batch, and packs behind one another in a row."""
     model, tokenizer = load_base(base, dtype=torch.float32)
     torch.manual_seed(0)
-    learner = Learner(model, tokenizer, replace(CONFIG, two_way=two_way))
+    learner = Learner(model, tokenizer, CONFIG)
     with torch.no_grad():
         for master in learner.masters.values():
             master.add_(0.05 * torch.randn_like(master))
