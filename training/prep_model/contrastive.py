@@ -17,7 +17,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +40,8 @@ from training.prep_model.vector_pages import Halves, VectorPage, VectorSet, read
 from training.prep_model.vector_recall import Recall, evaluate_vectors
 from training.runs.config_file import read_config
 from training.runs.loss_curves import draw_run
-from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.runs.run_folder import RunFolder
+from training.runs.training_loop import Schedule, TrainingLoop
 
 __all__ = ["ContrastiveConfig", "TrainedVectors", "ship", "train_contrastive"]
 
@@ -186,56 +187,35 @@ def _fit(
     config: ContrastiveConfig,
     stop_after_s: float | None,
 ) -> int:
-    from tqdm.auto import tqdm
-
     optimiser = torch.optim.AdamW(
         learner.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     batches = plan_batches(groups, config)
-    step = 0
-    if (checkpoint := run.resume()) is not None:
-        restore_training(checkpoint.tensors, learner.trained, optimiser)
-        step = checkpoint.step
-    warmup = max(1, round(config.warmup * len(batches)))
-    started = time.monotonic()
-    bar = tqdm(total=len(batches), initial=step, desc="training vectors", unit="step", disable=None)
-    while step < len(batches):
-        elapsed = time.monotonic() - started
-        if stop_after_s is not None and elapsed > stop_after_s:
-            break
-        spent = elapsed / stop_after_s if stop_after_s else 0.0
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(
-                step,
-                len(batches),
-                config.learning_rate,
-                warmup_steps=warmup,
-                final_fraction=0.05,
-                spent=spent,
-            )
+
+    def take_step(step: int) -> dict[str, float]:
         rng = random.Random(f"{config.seed}/{step}")
         contrast, anchor = learner.losses([groups[number] for number in batches[step]], rng)
-        optimiser.zero_grad()
         torch.autograd.backward(contrast + config.anchor_weight * anchor)
-        norm = nn.utils.clip_grad_norm_(learner.trained.values(), 1.0)
-        optimiser.step()
-        step += 1
-        row = {"step": step, "contrast": float(contrast.detach()), "anchor": float(anchor.detach())}
-        row |= {"norm": float(norm), "seconds": time.monotonic() - started}
-        run.log(row)
-        bar.update()
-        bar.set_postfix(contrast=f"{row['contrast']:.3f}", anchor=f"{row['anchor']:.3f}")
-        if held and step % config.evaluate_steps == 0 and step < len(batches):
-            now = _variant(learner.start, "shared", config.queries, learner.updates())
-            for name, ways in evaluate_vectors({"trained": now}, held).items():
-                recall = ways["trained"].mean()
-                run.log({"step": step, "set": name, **asdict(recall)})
-                tqdm.write(f"step {step} {name}: @1 {recall.at_1:.4f} @5 {recall.at_5:.4f}")
-        if step % config.checkpoint_steps == 0:
-            run.checkpoint(step, training_tensors(learner.trained, optimiser))
-    bar.close()
-    run.checkpoint(step, training_tensors(learner.trained, optimiser))
-    return step
+        return {"contrast": float(contrast.detach()), "anchor": float(anchor.detach())}
+
+    def evaluate(step: int) -> Iterator[dict[str, Any]]:
+        if not held or step == len(batches):  # the end is measured beside the start, by `train_contrastive`
+            return
+        now = _variant(learner.start, "shared", config.queries, learner.updates())
+        for name, ways in evaluate_vectors({"trained": now}, held).items():
+            yield {"set": name, **asdict(ways["trained"].mean())}
+
+    schedule = Schedule(
+        n_steps=len(batches),
+        learning_rate=config.learning_rate,
+        warmup_steps=max(1, round(config.warmup * len(batches))),
+        final_fraction=0.05,
+        evaluate_steps=config.evaluate_steps,
+        checkpoint_steps=config.checkpoint_steps,
+        stop_after_s=stop_after_s,
+    )
+    loop = TrainingLoop(run, learner.trained, optimiser, schedule)
+    return loop.run(take_step, description="training vectors", evaluate=evaluate)
 
 
 class _Learner:

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,7 +33,8 @@ from training.prep_model.structure_examples import Example, build_examples, make
 from training.prep_model.structure_scores import Scores, evaluate_heads
 from training.runs.config_file import read_config
 from training.runs.loss_curves import draw_run
-from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.runs.run_folder import RunFolder
+from training.runs.training_loop import Schedule, TrainingLoop
 
 __all__ = ["SupervisedConfig", "TrainedHeads", "ship", "train_supervised"]
 
@@ -204,62 +204,45 @@ def train_supervised(
 def _fit(
     examples: Sequence[Example], run: RunFolder, config: SupervisedConfig, start: StructureHeads | None
 ) -> tuple[StructureHeads, int]:
-    from tqdm import tqdm
-
     torch.manual_seed(config.seed)
     heads = StructureHeads(config.heads).to(config.device)
     if start is not None:
         heads.load_state_dict(start.state_dict())
-    optimizer = torch.optim.AdamW(
-        heads.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
     trained = dict(heads.named_parameters())
-    batches = _epoch(examples, config, 0)
-    n_steps = len(batches) * config.epochs
-    step = 0
-    if (checkpoint := run.resume()) is not None:
-        restore_training(checkpoint.tensors, trained, optimizer)
-        step = checkpoint.step
-    bar = tqdm(total=n_steps, initial=step, desc="training heads", unit="step", disable=None)
-    started = time.monotonic()
-    heads.train()
-    fresh = True
-    while step < n_steps:
-        epoch, at = divmod(step, len(batches))
-        if at == 0 or fresh:
-            batches, fresh = _epoch(examples, config, epoch), False
-        torch.manual_seed(
-            config.seed * 1_000_003 + step
-        )  # dropout does not depend on where a run was stopped
-        warmup_steps = max(1, int(n_steps * config.warmup))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, n_steps, config.learning_rate, warmup_steps=warmup_steps)
-        losses = _losses(heads, [examples[i] for i in batches[at]], config)
+    optimiser = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    n_batches = len(_epoch(examples, config, 0))
+    batches: dict[int, list[list[int]]] = {}  # of the epoch at hand
+
+    def take_step(step: int) -> dict[str, float]:
+        epoch, at = divmod(step, n_batches)
+        if epoch not in batches:
+            batches.clear()
+            batches[epoch] = _epoch(examples, config, epoch)
+        # Dropout does not depend on where a run was stopped.
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        losses = _losses(heads, [examples[i] for i in batches[epoch][at]], config)
         loss = (
             config.boundary_weight * losses["boundary"]
             + config.role_weight * losses["role"]
             + config.level_weight * losses["level"]
         )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(heads.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        run.log(
-            {
-                "step": step,
-                "epoch": epoch,
-                "loss": round(float(loss.detach()), 5),
-                **{k: round(float(v.detach()), 5) for k, v in losses.items()},
-                "seconds": round(time.monotonic() - started, 2),
-            }
-        )
-        bar.update()
-        bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
-        if step % config.checkpoint_steps == 0 or step == n_steps:
-            run.checkpoint(step, training_tensors(trained, optimizer))
-    bar.close()
-    return heads.cpu().eval(), step
+        torch.autograd.backward(loss)
+        return {
+            "loss": float(loss.detach()),
+            "epoch": epoch,
+            **{name: float(value.detach()) for name, value in losses.items()},
+        }
+
+    n_steps = n_batches * config.epochs
+    schedule = Schedule(
+        n_steps=n_steps,
+        learning_rate=config.learning_rate,
+        warmup_steps=max(1, int(n_steps * config.warmup)),
+        checkpoint_steps=config.checkpoint_steps,
+    )
+    heads.train()
+    steps = TrainingLoop(run, trained, optimiser, schedule).run(take_step, description="training heads")
+    return heads.cpu().eval(), steps
 
 
 def _epoch(examples: Sequence[Example], config: SupervisedConfig, epoch: int) -> list[list[int]]:

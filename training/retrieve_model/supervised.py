@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from tqdm.auto import tqdm
 
 from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.lm.special_tokens import TAGS
 from retrieve.model import RetrieveModel
 from training.retrieve_model.trainer import Learner
-from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.runs.run_folder import RunFolder
+from training.runs.training_loop import Schedule, TrainingLoop
 from training.traces.channel_traces import backwards
 from training.traces.packing import Example, Pack, encode_traces, make_packs, pack_steps
 from training.traces.padded_batches import fitting, fixed_batches, padded_tensors, plan_steps
@@ -134,53 +134,28 @@ def train_supervised(
     start = None if start_from is None else file_digest(start_from)
     made_of = {"data": _digest(work.examples), "start": start, "examples": len(work.examples)}
     run = RunFolder(out, {"config": asdict(config), **made_of})
-    step = 0
-    running: list[float] = []  # losses since the last logged row
-    if (checkpoint := run.resume()) is not None:
-        restore_training(checkpoint.tensors, learner.masters, optimiser)
-        learner.scatter_masters()
-        step, running = checkpoint.step, checkpoint.notes["running"]
-
-    def keep() -> None:
-        tensors = training_tensors(learner.masters, optimiser)
-        run.checkpoint(
-            step, tensors, beside=lambda folder: learner.save(folder / "adapter.safetensors"), running=running
-        )
-
-    n_steps = len(work.steps)
-    bar = tqdm(total=n_steps, initial=step, desc="train retrieve", unit="step", disable=not progress)
-    while step < n_steps:
-        elapsed = time.monotonic() - started
-        if stop_after_s is not None and elapsed > stop_after_s:
-            break
-        rate = learning_rate(
-            step,
-            n_steps,
-            config.learning_rate,
-            warmup_steps=config.warmup_steps,
-            final_fraction=config.final_fraction,
-            spent=elapsed / stop_after_s if stop_after_s else 0.0,
-        )
-        loss, norm = learner.update(work.losses(step, learner), optimiser, rate)
-        step += 1
-        running.append(loss)
-        bar.update()
-        if step % 10 == 0 or step == n_steps:
-            row = {"step": step, "loss": sum(running) / len(running), "rate": rate, "norm": norm}
-            row["seconds"] = time.monotonic() - started
-            running.clear()
-            run.log(row)
-            bar.set_postfix(loss=f"{row['loss']:.3f}")
-            if report:
-                report(row)
-        if work.held_out and (step % config.evaluate_every == 0 or step == n_steps):
-            measures = {"step": step, **_evaluate(learner, work)}
-            run.log(measures)
-            tqdm.write(json.dumps(measures))
-        if step % config.checkpoint_every == 0:
-            keep()
-    bar.close()
-    keep()
+    schedule = Schedule(
+        n_steps=len(work.steps),
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        final_fraction=config.final_fraction,
+        clip_norm=config.clip_norm,
+        log_steps=10,
+        evaluate_steps=config.evaluate_every,
+        checkpoint_steps=config.checkpoint_every,
+        stop_after_s=stop_after_s,
+    )
+    loop = TrainingLoop(
+        run, learner.masters, optimiser, schedule, started=started, on_update=learner.scatter_masters
+    )
+    step = loop.run(
+        lambda step: {"loss": learner.backward(work.losses(step, learner))},
+        description="train retrieve",
+        evaluate=(lambda _: [_evaluate(learner, work)]) if work.held_out else None,
+        on_log=report,
+        beside=lambda folder: learner.save(folder / "adapter.safetensors"),
+        progress=progress,
+    )
     adapter = out / "adapter.safetensors"
     learner.save(adapter)
     rows = run.rows()

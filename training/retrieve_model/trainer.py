@@ -54,7 +54,6 @@ class Learner:
         self.masters = {
             name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
         }
-        self.clip_norm = config.clip_norm
         length = config.lengths[-1]
         # Rows of a batch of packs and their length. On a CPU each pack is one, for padding is work; on CUDA
         # launching is.
@@ -148,12 +147,8 @@ class Learner:
         logits: torch.Tensor = states @ self.head.T
         return logits.index_copy(1, self.token_ids, states @ self.rows.T).float()
 
-    def update(
-        self, losses: Iterable[torch.Tensor], optimiser: torch.optim.Optimizer, rate: float
-    ) -> tuple[float, float]:
-        """Take one step on the sum of the losses; returns it and the gradient's norm before clipping."""
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    def backward(self, losses: Iterable[torch.Tensor]) -> float:
+        """Put the gradient of the losses' sum on the masters; returns the sum."""
         total = 0.0
         for loss in losses:
             torch.autograd.backward(loss)
@@ -161,10 +156,7 @@ class Learner:
         for name, parameter in self.trained.items():
             self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        norm = nn.utils.clip_grad_norm_(self.masters.values(), self.clip_norm)
-        optimiser.step()
-        self.scatter_masters()
-        return total, float(norm)
+        return total
 
     @torch.no_grad()
     def scatter_masters(self) -> None:

@@ -17,15 +17,13 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
-from tqdm.auto import tqdm
 
 from prep.checks import check_counts
 from prep.errors import ConfigError
@@ -49,7 +47,8 @@ from training.rl.segmentation_rewards import (
 )
 from training.runs.config_file import read_config
 from training.runs.loss_curves import draw_run
-from training.runs.run_folder import RunFolder, learning_rate, restore_training, training_tensors
+from training.runs.run_folder import RunFolder
+from training.runs.training_loop import Schedule, TrainingLoop
 
 __all__ = ["CutScores", "SegmentationConfig", "TrainedCuts", "ship", "train_segmentation"]
 
@@ -245,46 +244,32 @@ def _fit(
     moved.requires_grad_(True)
     trained = {name: p for name, p in heads.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(trained.values(), lr=config.learning_rate, weight_decay=0.0)
-    step = 0
-    if (checkpoint := run.resume()) is not None:
-        restore_training(checkpoint.tensors, trained, optimiser)
-        step = checkpoint.step
-    started = time.monotonic()
 
-    def measure() -> None:
-        scores = asdict(_rows(heads, held, start, config, worth).scores)
-        run.log({"step": step, **{f"held_{name}": value for name, value in scores.items()}})
-        tqdm.write(f"step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
-
-    if held and step == 0:
-        measure()
-    bar = tqdm(total=config.steps, initial=step, desc="training cuts", unit="step", disable=None)
-    while step < config.steps:
+    def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([config.seed, step])
-        chosen = [
-            training[i]
-            for i in rng.choice(len(training), config.stretches, replace=config.stretches > len(training))
-        ]
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(
-                step, config.steps, config.learning_rate, warmup_steps=config.warmup_steps, final_fraction=0.1
-            )
+        repeats = config.stretches > len(training)
+        chosen = [training[i] for i in rng.choice(len(training), config.stretches, replace=repeats)]
         loss, row = _loss(heads, chosen, start, config, worth, rng)
-        optimiser.zero_grad()
         torch.autograd.backward(loss)
-        norm = nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimiser.step()
-        step += 1
-        run.log({"step": step, **row, "norm": float(norm), "seconds": time.monotonic() - started})
-        bar.update()
-        bar.set_postfix(reward=f"{row['reward']:.3f}", spread=f"{row['spread']:.3f}")
-        if held and (step % config.evaluate_steps == 0 or step == config.steps):
-            measure()
-        if step % config.checkpoint_steps == 0:
-            run.checkpoint(step, training_tensors(trained, optimiser))
-    bar.close()
-    run.checkpoint(step, training_tensors(trained, optimiser))
-    return step
+        return row
+
+    def evaluate(_: int) -> Iterator[dict[str, float]]:
+        scores = asdict(_rows(heads, held, start, config, worth).scores)
+        yield {f"held_{name}": value for name, value in scores.items()}
+
+    schedule = Schedule(
+        n_steps=config.steps,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        final_fraction=0.1,
+        evaluate_steps=config.evaluate_steps,
+        checkpoint_steps=config.checkpoint_steps,
+    )
+    loop = TrainingLoop(run, trained, optimiser, schedule)
+    if loop.step == 0:
+        for row in evaluate(0):
+            run.log({"step": 0, **row})
+    return loop.run(take_step, description="training cuts", evaluate=evaluate)
 
 
 @dataclass(frozen=True, slots=True)

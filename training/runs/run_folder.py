@@ -4,13 +4,12 @@
     log.jsonl               a row a logged step, cut back to the checkpoint where a run goes on
     checkpoints/step-N/     state.safetensors, notes.json, and the marker `complete`, written last
 
-All trainers share it, and with it the learning rate's course; what is trained and how is theirs.
+`training.runs.training_loop` writes it for our own stages, `training.rl.reinforce` for the one that trl trains.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -19,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from prep.errors import ConfigError
 
-__all__ = ["Checkpoint", "RunFolder", "learning_rate", "read_log", "restore_training", "training_tensors"]
+__all__ = ["Checkpoint", "RunFolder", "read_log"]
 
 _MARKER = "complete"
-_MOMENTS = {"step": "step", "mean": "exp_avg", "square": "exp_avg_sq"}  # our names → those of AdamW
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,59 +126,6 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return rows
-
-
-def training_tensors(
-    trained: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    """Return values and AdamW moments by name, for a checkpoint; moments only of what has been moved."""
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in trained.items():
-        tensors[f"{name}.value"] = parameter.detach()
-        state = optimiser.state.get(parameter) or {}
-        tensors |= {
-            f"{name}.{ours}": torch.as_tensor(state[theirs])
-            for ours, theirs in _MOMENTS.items()
-            if theirs in state
-        }
-    return tensors
-
-
-@torch.no_grad()
-def restore_training(
-    tensors: Mapping[str, torch.Tensor],
-    trained: Mapping[str, nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    """Put back what `training_tensors` returned."""
-    for name, parameter in trained.items():
-        parameter.copy_(tensors[f"{name}.value"])
-        if f"{name}.step" not in tensors:
-            continue
-        moments = {theirs: tensors[f"{name}.{ours}"] for ours, theirs in _MOMENTS.items()}
-        optimiser.state[parameter] = {
-            key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
-        }
-
-
-def learning_rate(
-    step: int,
-    n_steps: int,
-    peak: float,
-    *,
-    warmup_steps: int,
-    final_fraction: float = 0.0,
-    spent: float = 0.0,
-) -> float:
-    """Return the rate of a step: a linear warm-up, then a cosine to `final_fraction` of the peak.
-
-    spent: share of the allowed time that is gone; the cosine runs over the steps or the time, whichever ends first.
-    """
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(1, n_steps - warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(done, spent))))
-    return peak * (final_fraction + (1 - final_fraction) * cosine)
 
 
 def _write_whole(path: Path, text: str) -> None:
