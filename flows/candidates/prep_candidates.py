@@ -80,9 +80,9 @@ def train_prep_candidate(
 
 
 def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
-    from training.prep_model.structure_training import SupervisedConfig
+    from training.prep_model.structure_config import StructureConfig
 
-    return SupervisedConfig(
+    return StructureConfig(
         sets={CORPUS: dataset.n_documents},
         joined={},
         held_out_every=settings.held_out_every,
@@ -98,18 +98,19 @@ def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepMode
 def _train_supervised(
     dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
 ) -> _Trained:
-    from training.prep_model.structure_training import ship, train_supervised
+    from training.prep_model.structure_training import train_structure
 
-    result = train_supervised(dataset.folder, run, config, start=begun.heads)
+    result = train_structure(dataset.folder, run, config, start=begun.heads)
     card = candidate_card("prep", dataset, settings)
-    version = ship(result, fresh_folder(draft), config, begun.config, updates=begun.updates, card=card)
+    trained = result.version(config, begun.config, updates=begun.updates)
+    version = trained.save(fresh_folder(draft), begun.encoder, card=card)
     scores = {"candidate": result.scores, SERVING: result.start_scores, "rules alone": result.rule_scores}
     metrics = {name: asdict(of_one) for name, of_one in scores.items() if of_one is not None}
     return version, metrics, ("loss", "boundary", "role")
 
 
 def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
-    from training.prep_model.contrastive import ContrastiveConfig
+    from training.prep_model.contrastive_config import ContrastiveConfig
     from training.prep_model.vector_pages import VectorSet
 
     return ContrastiveConfig(
@@ -125,18 +126,18 @@ def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepMod
 def _train_contrastive(
     dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
 ) -> _Trained:
-    from training.prep_model.contrastive import ship, train_contrastive
+    from training.prep_model.contrastive import train_contrastive
 
     result = train_contrastive(dataset.folder, run, config, start=begun, stop_after_s=60.0 * settings.minutes)
     card = candidate_card("prep", dataset, settings)
-    version = ship(result, fresh_folder(draft), config, begun, card=card)
+    version = result.version(config, begun).save(fresh_folder(draft), begun.encoder, card=card)
     (ways,) = result.measures.values()
     return version, {way: asdict(recall) for way, recall in ways.items()}, ("contrast", "anchor")
 
 
 def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
     from training.prep_model.vector_pages import VectorSet
-    from training.rl.segmentation_rl import SegmentationConfig
+    from training.rl.segmentation_config import SegmentationConfig
 
     return SegmentationConfig(
         sets=(VectorSet(name=CORPUS, split=False),),
@@ -150,8 +151,9 @@ def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepM
 def _train_reinforcement(
     dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
 ) -> _Trained:
-    from training.rl.segmentation_rl import ship, train_segmentation
+    from training.rl.segmentation_rl import train_segmentation
 
     result = train_segmentation(dataset.folder, run, begun, config)
-    version = ship(result, fresh_folder(draft), config, begun, card=candidate_card("prep", dataset, settings))
+    card = candidate_card("prep", dataset, settings)
+    version = result.version(config, begun).save(fresh_folder(draft), begun.encoder, card=card)
     return version, {"candidate": asdict(result.after), SERVING: asdict(result.before)}, ("reward", "spread")

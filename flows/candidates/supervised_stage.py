@@ -45,7 +45,7 @@ _WITHHELD, _NEAR_MISSES = 0.15, 0.25
 
 def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
     """Return the stage's settings."""
-    from training.retrieve_model.supervised import SupervisedConfig
+    from training.retrieve_model.supervised_config import SupervisedConfig
 
     taught = dataset.n_lessons > 0
     return SupervisedConfig(

@@ -16,8 +16,9 @@ from retrieve.decoding.channel_model import load_teller
 from retrieve.decoding.decoder import Decoder
 from retrieve.decoding.reranking import Told
 from retrieve.lm.base import load_base
-from training.retrieve_model.supervised import SupervisedConfig, train_supervised
-from training.retrieve_model.trainer import Learner
+from training.retrieve_model.supervised import train_supervised
+from training.retrieve_model.supervised_config import SupervisedConfig
+from training.retrieve_model.trainer import AdapterTrainer
 from training.traces.channel_traces import backwards
 from training.traces.packing import encode_traces, make_packs
 from training.traces.traces import Trace
@@ -79,16 +80,16 @@ def test_it_learns_to_tell_questions_and_serves_as_it_trained(base: Path, tmp_pa
 
 def test_losses_behind_one_reading_are_those_of_the_traces_alone(base: Path) -> None:
     model, tokenizer = load_base(base, dtype=torch.float32)
-    learner = Learner(model, tokenizer, BEHIND)
+    trainer = AdapterTrainer(model, tokenizer, BEHIND)
     torch.manual_seed(0)
     with torch.no_grad():
-        for master in learner.masters.values():
+        for master in trainer.masters.values():
             master.add_(0.05 * torch.randn_like(master))
-    learner.scatter_masters()
+    trainer.scatter_masters()
     examples = encode_traces(tokenizer, backwards(TRACES))
     n_labels = [sum(example.labelled) for example in examples]
-    together = float(sum(learner.packed_losses(make_packs(examples, 200))).detach())
-    alone = [float(sum(learner.packed_losses(make_packs([one], 200))).detach()) for one in examples]
+    together = float(sum(trainer.packed_losses(make_packs(examples, 200))).detach())
+    alone = [float(sum(trainer.packed_losses(make_packs([one], 200))).detach()) for one in examples]
     mean = sum(n * loss for n, loss in zip(n_labels, alone, strict=True)) / sum(n_labels)
     assert together == pytest.approx(mean, rel=1e-4)
 
@@ -97,5 +98,5 @@ def test_what_it_cannot_be_trained_with_is_refused(base: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="packed"):
         replace(BEHIND, packed=False)
     model, tokenizer = load_base(base, dtype=torch.float32)
-    with pytest.raises(ConfigError, match="tune_comparing"):
+    with pytest.raises(ConfigError, match="tune_reranking"):
         train_supervised(model, tokenizer, TRACES, tmp_path, BEHIND, held_out=TRACES, progress=False)

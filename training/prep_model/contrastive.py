@@ -20,92 +20,29 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from prep.checks import check_counts
 from prep.document import Floats
 from prep.errors import ConfigError, DataError
 from prep.model.config import Queries, Vectors
 from prep.model.encoder import like_lengths, pad_states
 from prep.model.lora import Updates, layer_number, stack_updates
 from prep.model.prep_model import PrepModel
-from prep.model.prep_version import save_version
 from training.metrics.significance import Difference
+from training.prep_model.contrastive_config import ContrastiveConfig
+from training.prep_model.trained_version import TrainedVersion
 from training.prep_model.vector_batches import Group, cut_groups, evidence_targets, plan_batches
-from training.prep_model.vector_pages import Halves, VectorPage, VectorSet, read_pages, read_sets
+from training.prep_model.vector_pages import Halves, VectorPage, read_pages
 from training.prep_model.vector_recall import Recall, evaluate_vectors
-from training.runs.config_file import read_config
 from training.runs.loss_curves import draw_run
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
 
-__all__ = ["ContrastiveConfig", "TrainedVectors", "ship", "train_contrastive"]
-
-_SETS = (
-    VectorSet(name="new_wiki"),
-    VectorSet(name="medquad", documents=400),
-    VectorSet(name="clapnq_dev"),
-    VectorSet(name="policyqa_dev", title_in_question=True),
-    VectorSet(name="contractnli", title_in_question=True),
-    VectorSet(name="qmsum_train", documents=30, title_in_question=True),
-    VectorSet(name="hotpot_train100"),
-    VectorSet(name="musique_train100"),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastiveConfig:
-    """One contrastive run.
-
-    sets: what is trained on; measured: sets whose held-out documents, every n-th, are measured on. sizes: target
-    sizes of chunks in tokens, one drawn for each document. group_tokens: so many tokens of neighbouring chunks of a
-    document are read together at most; batch_tokens: of a step, half of them of groups like each other.
-    group_questions: of one group a step at most. anchor_weight: of the distance to the frozen base's vectors, beside
-    the contrastive loss. queries: "base" leaves the questions' vectors as they are, "trained" reads them with the
-    trained encoder.
-    """
-
-    sets: tuple[VectorSet, ...] = _SETS
-    measured: tuple[VectorSet, ...] = (VectorSet(name="new_wiki"), VectorSet(name="medquad", documents=120))
-    held_out_every: int = 6
-    sizes: tuple[int, ...] = (50, 80, 120, 180)
-    rank: int = 32
-    learning_rate: float = 5e-4
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    epochs: float = 2.0
-    group_tokens: int = 1200
-    group_questions: int = 8
-    batch_tokens: int = 6000
-    temperature: float = 0.05
-    anchor_weight: float = 1.0
-    queries: Queries = "trained"
-    checkpoint_steps: int = 50
-    evaluate_steps: int = 100
-    seed: int = 17
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def __post_init__(self) -> None:
-        check_counts(self, "rank", "group_tokens", "group_questions", "checkpoint_steps", "evaluate_steps")
-        if self.batch_tokens < 2 * self.group_tokens:
-            raise ConfigError(
-                f"batch_tokens={self.batch_tokens!r} must be at least twice group_tokens={self.group_tokens!r}"
-            )
-        if min(self.learning_rate, self.epochs, self.temperature) <= 0 or self.anchor_weight < 0:
-            raise ConfigError(
-                "learning_rate, epochs and temperature must be positive, anchor_weight not negative"
-            )
-        if not self.sets or not self.sizes or not 0 <= self.warmup < 1:
-            raise ConfigError(f"sets and sizes must not be empty, and warmup={self.warmup!r} lie in 0..1")
-
-    @classmethod
-    def from_toml(cls, path: str | Path) -> ContrastiveConfig:
-        """Read settings; an unknown key is a ConfigError. Sets are tables: [[sets]] name = "…"."""
-        return read_config(cls, path, nested={"sets": read_sets, "measured": read_sets, "sizes": tuple})
+__all__ = ["TrainedVectors", "train_contrastive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +58,36 @@ class TrainedVectors:
     gains: dict[str, dict[str, dict[str, Difference]]]
     steps: int
     seconds: float
+
+    def figures(self) -> dict[str, Any]:
+        """Return recall and gains as plain values."""
+        held_out = {
+            name: {way: asdict(recall) for way, recall in ways.items()}
+            for name, ways in self.measures.items()
+        }
+        gains = {
+            name: {
+                way: {figure: asdict(difference) for figure, difference in of_way.items()}
+                for way, of_way in ways.items()
+            }
+            for name, ways in self.gains.items()
+        }
+        return {"held_out": held_out, "gains": gains}
+
+    def version(self, config: ContrastiveConfig, start: PrepModel) -> TrainedVersion:
+        """Return the version with the start's heads and these vectors."""
+        return TrainedVersion(
+            heads=start.heads,
+            config=replace(start.config, vectors="shared", queries=config.queries),
+            updates=self.updates,
+            metrics=self.figures(),
+            training={
+                "stage": "contrastive",
+                "start": start.version,
+                "steps": self.steps,
+                "config": asdict(config),
+            },
+        )
 
 
 def train_contrastive(
@@ -157,13 +124,13 @@ def train_contrastive(
     groups = [group for page in pages for group in cut_groups(page, config)]
     if not groups:
         raise DataError("no question's evidence lies in the chunks of the sets to train on")
-    learner = _Learner(start, config)
+    trainer = _VectorTrainer(start, config)
     identity = {**asdict(config), "device": None, "start": start.version}
     folder_of_run = RunFolder(folder, identity)
     started = time.monotonic()
-    steps = _fit(learner, groups, held, folder_of_run, config, stop_after_s)
+    steps = _fit(trainer, groups, held, folder_of_run, config, stop_after_s)
     seconds = time.monotonic() - started
-    updates = learner.updates()
+    updates = trainer.updates()
     asked = start.config.queries
     ways = {
         "chunks": _variant(start, "chunk", asked, None),
@@ -180,7 +147,7 @@ def train_contrastive(
 
 
 def _fit(
-    learner: _Learner,
+    trainer: _VectorTrainer,
     groups: Sequence[Group],
     held: Sequence[VectorPage],
     run: RunFolder,
@@ -188,20 +155,20 @@ def _fit(
     stop_after_s: float | None,
 ) -> int:
     optimiser = torch.optim.AdamW(
-        learner.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+        trainer.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     batches = plan_batches(groups, config)
 
     def take_step(step: int) -> dict[str, float]:
         rng = random.Random(f"{config.seed}/{step}")
-        contrast, anchor = learner.losses([groups[number] for number in batches[step]], rng)
+        contrast, anchor = trainer.losses([groups[number] for number in batches[step]], rng)
         torch.autograd.backward(contrast + config.anchor_weight * anchor)
         return {"contrast": float(contrast.detach()), "anchor": float(anchor.detach())}
 
     def evaluate(step: int) -> Iterator[dict[str, Any]]:
         if not held or step == len(batches):  # the end is measured beside the start, by `train_contrastive`
             return
-        now = _variant(learner.start, "shared", config.queries, learner.updates())
+        now = _variant(trainer.start, "shared", config.queries, trainer.updates())
         for name, ways in evaluate_vectors({"trained": now}, held).items():
             yield {"set": name, **asdict(ways["trained"].mean())}
 
@@ -214,11 +181,11 @@ def _fit(
         checkpoint_steps=config.checkpoint_steps,
         stop_after_s=stop_after_s,
     )
-    loop = TrainingLoop(run, learner.trained, optimiser, schedule)
+    loop = TrainingLoop(run, trainer.trained, optimiser, schedule)
     return loop.run(take_step, description="training vectors", evaluate=evaluate)
 
 
-class _Learner:
+class _VectorTrainer:
     """The encoder with low-rank pairs in its upper layers; gives the losses of a batch of groups."""
 
     def __init__(self, start: PrepModel, config: ContrastiveConfig) -> None:
@@ -313,44 +280,6 @@ def _variant(start: PrepModel, vectors: Vectors, queries: Queries, updates: Upda
     return PrepModel(start.encoder, start.heads, config, f"{start.version}+{vectors}", updates=updates)
 
 
-def ship(
-    result: TrainedVectors,
-    folder: str | Path,
-    config: ContrastiveConfig,
-    start: PrepModel,
-    *,
-    card: str = "",
-) -> str:
-    """Write a version that `PrepModel.load` reads: the start's heads, the trained vectors; returns its version."""
-    about = {"stage": "contrastive", "start": start.version, "steps": result.steps, "config": asdict(config)}
-    return save_version(
-        folder,
-        start.heads,
-        replace(start.config, vectors="shared", queries=config.queries),
-        start.encoder,
-        updates=result.updates,
-        card=card,
-        metrics=_figures(result),
-        training=about,
-    )
-
-
-def _figures(result: TrainedVectors) -> dict[str, Any]:
-    return {
-        "held_out": {
-            name: {way: asdict(recall) for way, recall in ways.items()}
-            for name, ways in result.measures.items()
-        },
-        "gains": {
-            name: {
-                way: {figure: asdict(difference) for figure, difference in of_way.items()}
-                for way, of_way in ways.items()
-            }
-            for name, ways in result.gains.items()
-        },
-    }
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Train from the command line."""
     parser = argparse.ArgumentParser(
@@ -369,10 +298,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.data, options.run, config, start=start, stop_after_s=options.stop_after_s
     )
     about = {"steps": result.steps, "seconds": round(result.seconds)}
-    print(json.dumps({**about, **_figures(result)}, indent=2))
+    print(json.dumps({**about, **result.figures()}, indent=2))
     print(draw_run(options.run))
     if options.ship:
-        print(ship(result, options.ship, config, start))
+        print(result.version(config, start).save(options.ship, start.encoder))
     return 0
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from prep.model.encoder import Encoder
 from prep.model.prep_version import read_version, save_version
 
-__all__ = ["release"]
+__all__ = ["release_prep"]
 
 
-def release(
+def release_prep(
     version: Path,
     name: str,
     card: str,
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--topic-probability", type=float, help="instead of the version's")
     arguments = parser.parse_args()
     print(
-        release(
+        release_prep(
             arguments.version,
             arguments.name,
             arguments.card.read_text(encoding="utf-8"),

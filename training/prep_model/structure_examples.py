@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +24,13 @@ from prep.model.prep_model import PrepModel
 from training.pages.damage import damage_page, random_damages
 from training.pages.render import Labels, Page, Style, label_units, random_style, render
 from training.pages.structured_documents import StructuredDocument, join_documents, read_structured
+from training.prep_model.structure_config import StructureConfig
 
-if TYPE_CHECKING:
-    from training.prep_model.structure_training import SupervisedConfig
-
-__all__ = ["Example", "build_examples", "cut_stretch", "make_pages", "split_documents"]
+__all__ = ["StructureExample", "build_examples", "cut_stretch", "make_pages", "split_documents"]
 
 
 @dataclass(slots=True)
-class Example:
+class StructureExample:
     """One page as the heads see it. states: (n, 2d) float16; surface: (n, s); rules: the baseline's
     predictions.
     """
@@ -46,7 +44,7 @@ class Example:
 
 
 def split_documents(
-    data: str | Path, config: SupervisedConfig
+    data: str | Path, config: StructureConfig
 ) -> tuple[dict[str, list[StructuredDocument]], dict[str, list[StructuredDocument]]]:
     """Read the sets and hold out every n-th document of each. Returns (train, held out), by set."""
     train: dict[str, list[StructuredDocument]] = {}
@@ -66,7 +64,7 @@ def split_documents(
 
 def make_pages(
     documents: Mapping[str, Sequence[StructuredDocument]],
-    config: SupervisedConfig,
+    config: StructureConfig,
     *,
     seed: int,
     share: float = 1.0,
@@ -129,13 +127,13 @@ def cut_stretch(document: StructuredDocument, characters: int, rng: random.Rando
 
 
 def build_examples(
-    pages: Sequence[Page], reader: PrepModel, folder: Path, config: SupervisedConfig, *, rules: bool = False
-) -> list[Example]:
+    pages: Sequence[Page], reader: PrepModel, folder: Path, config: StructureConfig, *, rules: bool = False
+) -> list[StructureExample]:
     """Read pages through the frozen base. Shards already in `folder` are loaded, not made again."""
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    examples: list[Example] = []
+    examples: list[StructureExample] = []
     starts = range(0, len(pages), config.shard_pages)
     for start in tqdm(starts, desc=f"reading {folder.name}", unit="shard", disable=None):
         path = folder / f"shard-{start:06d}.safetensors"
@@ -170,7 +168,7 @@ def _write_shard(path: Path, pages: Sequence[Page], reader: PrepModel) -> None:
     os.replace(partial, path)
 
 
-def _read_shard(path: Path, rules: bool) -> Iterator[Example]:
+def _read_shard(path: Path, rules: bool) -> Iterator[StructureExample]:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stream:
@@ -190,7 +188,7 @@ def _read_shard(path: Path, rules: bool) -> Iterator[Example]:
             if rules
             else None
         )
-        yield Example(
+        yield StructureExample(
             str(row["document_id"]),
             tuple(row["damages"]),
             part["states"],

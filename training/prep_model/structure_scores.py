@@ -13,7 +13,7 @@ from prep.document import ROLES
 from prep.model.heads import StructureHeads
 from prep.model.line_features import Predictions
 from training.pages.render import Labels
-from training.prep_model.structure_examples import Example
+from training.prep_model.structure_examples import StructureExample
 
 __all__ = ["HeadsEvaluation", "Scores", "evaluate_heads", "prediction_scores"]
 
@@ -42,7 +42,7 @@ class HeadsEvaluation:
     by_damage: dict[str, tuple[Scores, Scores]]
 
 
-def evaluate_heads(heads: StructureHeads, held: Sequence[Example]) -> HeadsEvaluation:
+def evaluate_heads(heads: StructureHeads, held: Sequence[StructureExample]) -> HeadsEvaluation:
     """Score heads and rules on held-out pages, together and for every damage."""
     heads.eval()
     ours: list[Predictions] = []

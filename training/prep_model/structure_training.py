@@ -1,7 +1,7 @@
 """Stage one of the prep model: train the heads on synthetic structure labels.
 
 The pages come from `training.prep_model.structure_examples`, the scores from `training.prep_model.structure_scores`.
-A run that is stopped goes on (`training.runs.run_folder`); shipping a version is `ship`.
+A run that was stopped goes on (`training.runs.training_loop`).
 
     python -m training.prep_model.structure_training --data DATA --run RUN [--config FILE.toml] [--ship FOLDER]
 """
@@ -12,8 +12,8 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,120 +21,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from prep.checks import check_counts
 from prep.errors import ConfigError
 from prep.model.config import PrepConfig
-from prep.model.encoder import Precision
-from prep.model.heads import HeadsConfig, StructureHeads
+from prep.model.encoder import Encoder
+from prep.model.heads import StructureHeads
 from prep.model.lora import Updates
 from prep.model.prep_model import PrepModel
-from prep.model.prep_version import SavedVersion, read_version, save_version
-from training.prep_model.structure_examples import Example, build_examples, make_pages, split_documents
+from prep.model.prep_version import SavedVersion, read_version
+from training.prep_model.structure_config import StructureConfig
+from training.prep_model.structure_examples import (
+    StructureExample,
+    build_examples,
+    make_pages,
+    split_documents,
+)
 from training.prep_model.structure_scores import Scores, evaluate_heads
-from training.runs.config_file import read_config
+from training.prep_model.trained_version import TrainedVersion
 from training.runs.loss_curves import draw_run
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
 
-__all__ = ["SupervisedConfig", "TrainedHeads", "ship", "train_supervised"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisedConfig:
-    """One supervised run.
-
-    sets: names of labelled sets below the data folder and how many of their documents at most. joined: sets
-    whose prose is put together to topics, and how many such documents; a set may be named in either or both.
-    held_out_every: every n-th document of a set, in order of its id, is for measuring alone. pages: damaged pages
-    a document. page_characters: about how long. Losses are summed with the given weights. device: cpu or cuda.
-    """
-
-    sets: Mapping[str, int] = field(
-        default_factory=lambda: {
-            "docs_peps": 400,
-            "docs_vue": 112,
-            "docs_powershell": 150,
-            "docs_handbook": 241,
-            "docs_prometheus": 124,
-            "docs_rust_book": 110,
-            "docs_site_policy": 63,
-            "medquad": 350,
-            "qmsum_train": 162,
-            "new_wiki": 48,
-            "policyqa_dev": 20,
-            "contractnli": 95,
-            "drcd_dev": 60,
-        }
-    )
-    joined: Mapping[str, int] = field(
-        default_factory=lambda: {
-            "new_wiki": 200,
-            "clapnq_dev": 150,
-            "hotpot_train100": 150,
-            "musique_train100": 150,
-            "amazon_reviews": 120,
-            "reddit": 120,
-            "medquad": 120,
-            "docs_peps": 40,
-            "drcd_dev": 40,
-        }
-    )
-    held_out_every: int = 6
-    pages: int = 1
-    page_characters: int = 5000
-    shard_pages: int = 200
-    heads: HeadsConfig = field(default_factory=HeadsConfig)
-    epochs: int = 8
-    batch_pages: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.02
-    warmup: float = 0.05
-    boundary_weight: float = 1.0
-    role_weight: float = 1.0
-    level_weight: float = 0.3
-    checkpoint_steps: int = 100
-    seed: int = 17
-    threads: int = 1
-    device: str = "cpu"
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        check_counts(
-            self,
-            "held_out_every",
-            "pages",
-            "page_characters",
-            "shard_pages",
-            "epochs",
-            "batch_pages",
-            "threads",
-        )
-        if self.held_out_every < 2:
-            raise ConfigError("held_out_every=1 would hold out everything")
-        if self.learning_rate <= 0 or not 0 <= self.warmup < 1:
-            raise ConfigError(
-                f"learning_rate={self.learning_rate!r}, warmup={self.warmup!r} are out of range"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values."""
-        return {
-            **asdict(replace(self, heads=HeadsConfig())),
-            "sets": dict(self.sets),
-            "joined": dict(self.joined),
-            "heads": self.heads.to_json(),
-        }
-
-    @classmethod
-    def from_toml(cls, path: str | Path) -> SupervisedConfig:
-        """Read settings; an unknown key is a ConfigError."""
-        return read_config(cls, path, nested={"heads": HeadsConfig.from_json})
-
-    def digest(self, *names: str) -> str:
-        """A short hash of the named settings, or of all of them."""
-        values = self.to_json()
-        chosen = {name: values[name] for name in names} if names else values
-        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+__all__ = ["TrainedHeads", "train_structure"]
 
 
 @dataclass(slots=True)
@@ -151,11 +58,50 @@ class TrainedHeads:
     steps: int
     start_scores: Scores | None = None
 
+    def version(
+        self,
+        config: StructureConfig,
+        prepared: PrepConfig,
+        *,
+        updates: Updates | None = None,
+        vectors_of: SavedVersion | None = None,
+    ) -> TrainedVersion:
+        """Return the version that these heads make, with the updates of the encoder, if any.
 
-def train_supervised(
+        prepared: its settings. vectors_of: the version whose vectors and updates it has; the figures and the training
+        of that version are kept under "vectors".
+        """
+        by_damage = {
+            damage: {"heads": asdict(heads), "rules": asdict(rules)}
+            for damage, (heads, rules) in self.by_damage.items()
+        }
+        metrics: dict[str, Any] = {
+            "held_out": asdict(self.scores),
+            "held_out_rules": asdict(self.rule_scores),
+            "by_damage": by_damage,
+        }
+        training: dict[str, Any] = {
+            "stage": "supervised",
+            "steps": self.steps,
+            "seed": config.seed,
+            "config": config.to_json(),
+        }
+        if vectors_of is not None:
+            updates = vectors_of.updates
+            metrics["vectors"], training["vectors"] = vectors_of.metrics, vectors_of.training
+        return TrainedVersion(
+            heads=self.heads,
+            config=replace(prepared, heads=config.heads, trained=True),
+            updates=updates,
+            metrics=metrics,
+            training=training,
+        )
+
+
+def train_structure(
     data: str | Path,
     run: str | Path,
-    config: SupervisedConfig,
+    config: StructureConfig,
     *,
     base: str | Path | None = None,
     start: StructureHeads | None = None,
@@ -202,7 +148,10 @@ def train_supervised(
 
 
 def _fit(
-    examples: Sequence[Example], run: RunFolder, config: SupervisedConfig, start: StructureHeads | None
+    examples: Sequence[StructureExample],
+    run: RunFolder,
+    config: StructureConfig,
+    start: StructureHeads | None,
 ) -> tuple[StructureHeads, int]:
     torch.manual_seed(config.seed)
     heads = StructureHeads(config.heads).to(config.device)
@@ -245,7 +194,7 @@ def _fit(
     return heads.cpu().eval(), steps
 
 
-def _epoch(examples: Sequence[Example], config: SupervisedConfig, epoch: int) -> list[list[int]]:
+def _epoch(examples: Sequence[StructureExample], config: StructureConfig, epoch: int) -> list[list[int]]:
     """Batches of pages of like length, in an order that the seed and the epoch alone decide."""
     rng = random.Random(config.seed * 7919 + epoch)
     order = sorted(range(len(examples)), key=lambda i: (len(examples[i].states) + rng.uniform(0, 20), i))
@@ -255,7 +204,7 @@ def _epoch(examples: Sequence[Example], config: SupervisedConfig, epoch: int) ->
 
 
 def _losses(
-    heads: StructureHeads, examples: Sequence[Example], config: SupervisedConfig
+    heads: StructureHeads, examples: Sequence[StructureExample], config: StructureConfig
 ) -> dict[str, torch.Tensor]:
     n = max(len(example.states) for example in examples)
     shape = (len(examples), n)
@@ -293,39 +242,6 @@ def _digest(heads: StructureHeads | None) -> str | None:
     return digest.hexdigest()[:16]
 
 
-def ship(
-    result: TrainedHeads,
-    folder: str | Path,
-    config: SupervisedConfig,
-    prepared: PrepConfig,
-    *,
-    base: str | Path | None = None,
-    updates: Updates | None = None,
-    vectors_of: SavedVersion | None = None,
-    card: str = "",
-) -> str:
-    """Write a version that `PrepModel.load` reads, with the vectors' updates if any; returns its version string.
-
-    vectors_of: the version that the vectors come from; its figures and training are told under "vectors".
-    """
-    from prep.model.encoder import Encoder
-
-    encoder = Encoder.load(base)
-    metrics = {
-        "held_out": asdict(result.scores),
-        "held_out_rules": asdict(result.rule_scores),
-        "by_damage": {k: {"heads": asdict(a), "rules": asdict(b)} for k, (a, b) in result.by_damage.items()},
-    }
-    about = {"stage": "supervised", "steps": result.steps, "seed": config.seed, "config": config.to_json()}
-    if vectors_of is not None:
-        updates = vectors_of.updates
-        metrics["vectors"], about["vectors"] = vectors_of.metrics, vectors_of.training
-    settled = replace(prepared, heads=config.heads, trained=True)
-    return save_version(
-        folder, result.heads, settled, encoder, updates=updates, card=card, metrics=metrics, training=about
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description="train the prep model's heads on synthetic structure labels")
@@ -338,8 +254,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="ship with the vectors and settings of this version, which the heads then serve",
     )
     options = parser.parse_args(argv)
-    config = SupervisedConfig.from_toml(options.config) if options.config else SupervisedConfig()
-    result = train_supervised(options.data, options.run, config)
+    config = StructureConfig.from_toml(options.config) if options.config else StructureConfig()
+    result = train_structure(options.data, options.run, config)
     scores = {
         "heads": asdict(result.scores),
         "rules": asdict(result.rule_scores),
@@ -351,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.ship:
         kept = read_version(Path(options.vectors_from)) if options.vectors_from else None
         settings = PrepConfig() if kept is None else kept.config
-        print(ship(result, options.ship, config, settings, vectors_of=kept))
+        print(result.version(config, settings, vectors_of=kept).save(options.ship, Encoder.load()))
     return 0
 
 

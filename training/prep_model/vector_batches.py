@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from prep.document import Floats
-from training.prep_model.vector_pages import Asked, VectorPage
-
-if TYPE_CHECKING:
-    from training.prep_model.contrastive import ContrastiveConfig
+from training.prep_model.contrastive_config import ContrastiveConfig
+from training.prep_model.vector_pages import EvidenceQuestion, VectorPage
 
 __all__ = ["Group", "cut_groups", "evidence_targets", "plan_batches"]
 
@@ -25,7 +22,7 @@ class Group:
 
     page: VectorPage
     chunks: list[int]
-    questions: list[Asked]
+    questions: list[EvidenceQuestion]
     n_tokens: int
     centre: Floats
 

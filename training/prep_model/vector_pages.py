@@ -27,7 +27,15 @@ from prep.model.prep_model import PrepModel
 from prep.model.segmentation import ChunkLimits
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
 
-__all__ = ["Asked", "Halves", "VectorPage", "VectorSet", "choose_documents", "read_pages", "read_sets"]
+__all__ = [
+    "EvidenceQuestion",
+    "Halves",
+    "VectorPage",
+    "VectorSet",
+    "choose_documents",
+    "read_pages",
+    "read_sets",
+]
 
 Halves: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float16]]"
 
@@ -47,7 +55,7 @@ class VectorSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvidenceQuestion:
     """A question and which chunks of a page hold its evidence: chunk number → share of the evidence, summing to 1."""
 
     question_id: str
@@ -68,7 +76,7 @@ class VectorPage:
     states: Halves
     edges: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     anchors: Halves
-    questions: list[Asked] = field(default_factory=list)
+    questions: list[EvidenceQuestion] = field(default_factory=list)
 
     @property
     def n_chunks(self) -> int:
@@ -165,7 +173,7 @@ def _read_set(
     pages = []
     for document_id, spans, page in _read_cuts(path, name):
         page.questions = [
-            Asked(question.id, text, shares)
+            EvidenceQuestion(question.id, text, shares)
             for question, text in asked.get(document_id, ())
             if (shares := _shares(question, document_id, spans))
         ]

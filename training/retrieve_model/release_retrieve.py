@@ -32,7 +32,7 @@ from retrieve.model import (
 )
 from training.retrieve_model.tune_serving import NEVER, worth
 
-__all__ = ["chosen_serving", "release"]
+__all__ = ["chosen_serving", "release_retrieve"]
 
 
 def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[str, float]]:
@@ -56,7 +56,7 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
     return serving, {"passages": best["passages"], **best["best"]}
 
 
-def release(
+def release_retrieve(
     run: Path,
     chosen: tuple[ServingConfig, dict[str, float]],
     name: str,
@@ -167,7 +167,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     comparing = None
     if arguments.comparing is not None:
         comparing = Comparing(**json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"])
-    print(release(arguments.run, chosen, arguments.name, card, arguments.out, comparing, arguments.backwards))
+    print(
+        release_retrieve(
+            arguments.run, chosen, arguments.name, card, arguments.out, comparing, arguments.backwards
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -26,60 +26,16 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import file_digest
 from retrieve.lm.special_tokens import TAGS
 from retrieve.model import RetrieveModel
-from training.retrieve_model.trainer import Learner
+from training.retrieve_model.padded_batches import fitting, fixed_batches, padded_tensors, plan_steps
+from training.retrieve_model.supervised_config import SupervisedConfig
+from training.retrieve_model.trainer import AdapterTrainer
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
 from training.traces.channel_traces import backwards
-from training.traces.packing import Example, Pack, encode_traces, make_packs, pack_steps
-from training.traces.padded_batches import fitting, fixed_batches, padded_tensors, plan_steps
+from training.traces.packing import Pack, TokenizedTrace, encode_traces, make_packs, pack_steps
 from training.traces.traces import Trace
 
-__all__ = [
-    "Example",
-    "SupervisedConfig",
-    "TrainResult",
-    "encode_traces",
-    "train_supervised",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisedConfig:
-    """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md.
-
-    packed: traces with the same first segment share its reading (`training.traces.packing`), packs as long as the
-    last of `lengths` at most; on a CPU without padding, so nothing is compiled there.
-    """
-
-    rank: int = 32
-    alpha: int = 64
-    learning_rate: float = 5e-4
-    warmup_steps: int = 40
-    final_fraction: float = 0.05  # of the learning rate, at the end of the cosine
-    n_epochs: float = 1.0
-    batch_tokens: int = 4096
-    lengths: tuple[int, ...] = (256, 384, 512, 768)
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    checkpoint_every: int = 50
-    evaluate_every: int = 100
-    compile: Literal["auto", "never"] = "auto"
-    packed: bool = False
-    behind: str = (
-        ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.channel_model`)
-    )
-    frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.frozen_layers < 0:
-            raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
-        if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
-            raise ConfigError("rank, learning_rate and n_epochs must be positive")
-        if self.behind and not self.packed:
-            raise ConfigError("behind results that are packed, backwards is told")
-        if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
-            raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")
+__all__ = ["TrainResult", "train_supervised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +78,14 @@ def train_supervised(
     started = time.monotonic()
     torch.manual_seed(config.seed)
     work = _Work.of(tokenizer, traces, held_out, config)
-    learner = Learner(model, tokenizer, config)
+    trainer = AdapterTrainer(model, tokenizer, config)
     if start_from is not None:
-        learner.start_from(start_from)
+        trainer.start_from(start_from)
     compiles = config.compile == "auto" and not config.behind  # what stands behind a reading has any shape
     if compiles and _can_compile(model.device, packed=bool(work.packs)):
-        learner.compile_layers()
+        trainer.compile_layers()
     optimiser = torch.optim.AdamW(
-        learner.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        trainer.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     start = None if start_from is None else file_digest(start_from)
     made_of = {"data": _digest(work.examples), "start": start, "examples": len(work.examples)}
@@ -146,18 +102,18 @@ def train_supervised(
         stop_after_s=stop_after_s,
     )
     loop = TrainingLoop(
-        run, learner.masters, optimiser, schedule, started=started, on_update=learner.scatter_masters
+        run, trainer.masters, optimiser, schedule, started=started, on_update=trainer.scatter_masters
     )
     step = loop.run(
-        lambda step: {"loss": learner.backward(work.losses(step, learner))},
+        lambda step: {"loss": trainer.backward(work.losses(step, trainer))},
         description="train retrieve",
-        evaluate=(lambda _: [_evaluate(learner, work)]) if work.held_out else None,
+        evaluate=(lambda _: [_evaluate(trainer, work)]) if work.held_out else None,
         on_log=report,
-        beside=lambda folder: learner.save(folder / "adapter.safetensors"),
+        beside=lambda folder: trainer.save(folder / "adapter.safetensors"),
         progress=progress,
     )
     adapter = out / "adapter.safetensors"
-    learner.save(adapter)
+    trainer.save(adapter)
     rows = run.rows()
     return TrainResult(
         adapter,
@@ -179,10 +135,10 @@ class _Work:
 
     config: SupervisedConfig
     pad: int
-    examples: list[Example]
+    examples: list[TokenizedTrace]
     packs: list[Pack]
     steps: list[list[int]]
-    held_out: list[list[Example]]
+    held_out: list[list[TokenizedTrace]]
     n_too_long: int
 
     @classmethod
@@ -202,20 +158,22 @@ class _Work:
         held = fixed_batches(fitting(encode_traces(tokenizer, held_out), config), config)
         return cls(config, tokenizer.pad_token_id, kept, packs, steps, held, len(examples) - len(kept))
 
-    def losses(self, step: int, learner: Learner) -> Iterator[torch.Tensor]:
+    def losses(self, step: int, trainer: AdapterTrainer) -> Iterator[torch.Tensor]:
         """Yield the parts of a step's loss."""
         if self.packs:
-            yield from learner.packed_losses([self.packs[number] for number in self.steps[step]])
+            yield from trainer.packed_losses([self.packs[number] for number in self.steps[step]])
         else:
             examples = [self.examples[number] for number in self.steps[step]]
-            yield learner.loss(*self.tensors(examples, learner))[0]
+            yield trainer.loss(*self.tensors(examples, trainer))[0]
 
-    def tensors(self, examples: Sequence[Example], learner: Learner) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids and label mask of examples of one length, see `training.traces.padded_batches`."""
-        return padded_tensors(examples, self.config, self.pad, learner.head.device)
+    def tensors(
+        self, examples: Sequence[TokenizedTrace], trainer: AdapterTrainer
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and label mask of examples of one length, see `training.retrieve_model.padded_batches`."""
+        return padded_tensors(examples, self.config, self.pad, trainer.head.device)
 
 
-def _digest(examples: Sequence[Example]) -> str:
+def _digest(examples: Sequence[TokenizedTrace]) -> str:
     data = hashlib.sha256()
     for example in examples:
         data.update(array("i", example.ids).tobytes() + bytes(example.labelled))
@@ -223,14 +181,14 @@ def _digest(examples: Sequence[Example]) -> str:
 
 
 @torch.no_grad()
-def _evaluate(learner: Learner, work: _Work) -> dict[str, float]:
+def _evaluate(trainer: AdapterTrainer, work: _Work) -> dict[str, float]:
     """Teacher-forced measures: loss per label, labels predicted, traces predicted whole, pointers predicted."""
     losses: list[float] = []
     right = labels = whole = traces = pointers = pointers_right = 0
-    markers = set(learner.token_ids[len(TAGS) :].tolist())
+    markers = set(trainer.token_ids[len(TAGS) :].tolist())
     for batch in work.held_out:
-        ids, labelled = work.tensors(batch, learner)
-        loss, hits = learner.loss(ids, labelled)
+        ids, labelled = work.tensors(batch, trainer)
+        loss, hits = trainer.loss(ids, labelled)
         losses.append(float(loss.detach()))
         at = 0
         for example in batch:

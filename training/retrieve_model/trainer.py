@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,17 +18,15 @@ from retrieve.decoding.channel_model import lay_behind, twin
 from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.lm.special_tokens import MARKERS, TAGS
 from training.retrieve_model.peft_lora import decoder_of, freeze_layers, start_values, updates_of, wrap
+from training.retrieve_model.supervised_config import SupervisedConfig
 from training.traces.packing import Pack, in_batches, lay_out_packs
 
-if TYPE_CHECKING:
-    from training.retrieve_model.supervised import SupervisedConfig
-
-__all__ = ["Learner"]
+__all__ = ["AdapterTrainer"]
 
 _CUDA_TOKENS = 16_384  # of one batch of packs, padding and all; it fitted 80 GB with the embedded base
 
 
-class Learner:
+class AdapterTrainer:
     """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:

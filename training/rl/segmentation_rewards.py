@@ -1,4 +1,4 @@
-"""What cuts are judged on: stretches of documents with their questions, and what retrieval finds for a way to cut one.
+"""The reward of a segmentation: stretches of documents with questions, and what retrieval finds in the chunks.
 
 A document is read once; states and the best chunks elsewhere do not change with its cuts. A piece's vector is computed
 when a segmentation first has it, and kept.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +21,18 @@ from prep.model.prep_model import PrepModel
 from prep.model.segmentation_plan import CutPlan
 from training.data.dataset import Question
 from training.prep_model.vector_pages import choose_documents
-
-if TYPE_CHECKING:
-    from training.rl.segmentation_rl import SegmentationConfig
+from training.rl.segmentation_config import SegmentationConfig
 
 __all__ = [
     "Doubles",
-    "Page",
     "Pieces",
+    "SegmentedDocument",
     "Stretch",
     "add_vectors",
     "by_page",
-    "judge",
     "near_evidence",
     "read_stretches",
+    "score_segmentation",
     "worth_of_breaks",
 ]
 
@@ -53,7 +50,7 @@ class Stretch:
     chunks outside the stretch, best first; rival_characters, rival_tokens: (q, r) their lengths.
     """
 
-    page: Page
+    page: SegmentedDocument
     first: int
     last: int
     queries: Floats
@@ -68,7 +65,7 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Page:
+class SegmentedDocument:
     """A document read once. constant: what is added to the worth of a break that the boundary head gives."""
 
     document_id: str
@@ -91,7 +88,7 @@ class Page:
         return np.stack([self.vectors[first, last] for first, last in pieces])
 
 
-def add_vectors(model: PrepModel, wanted: Iterable[tuple[Page, Pieces]]) -> None:
+def add_vectors(model: PrepModel, wanted: Iterable[tuple[SegmentedDocument, Pieces]]) -> None:
     """Compute the vectors of the pieces of pages that do not have them yet, all of them together."""
     new = {
         (id(page), first, last): (page, first, last)
@@ -142,7 +139,7 @@ def read_stretches(
 
 def _pages(
     documents: Sequence[Document], model: PrepModel, worth: Doubles, what: str, name: str
-) -> Iterator[Page]:
+) -> Iterator[SegmentedDocument]:
     for document in tqdm(documents, desc=f"reading {name}, {what}", unit="doc", disable=None):
         reading = model.read_page(document)
         if not reading.units:
@@ -152,7 +149,7 @@ def _pages(
             reading.token_states = reading.token_states.astype(np.float16)  # many pages are kept
         predictions = model.predict(reading)
         plan = model.plan_cuts(reading, predictions)
-        yield Page(
+        yield SegmentedDocument(
             document_id=document.id,
             reading=reading,
             plan=plan,
@@ -163,7 +160,10 @@ def _pages(
 
 
 def _stretches(
-    page: Page, asked: Sequence[tuple[Question, str]], model: PrepModel, config: SegmentationConfig
+    page: SegmentedDocument,
+    asked: Sequence[tuple[Question, str]],
+    model: PrepModel,
+    config: SegmentationConfig,
 ) -> Iterator[Stretch]:
     """Cut a page where its own cuts fall, into stretches of about the wanted number of units."""
     units = page.reading.units
@@ -189,7 +189,7 @@ def _stretches(
         first = last
 
 
-def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch]) -> None:
+def _find_rivals(pages: Sequence[SegmentedDocument], stretches: Sequence[Stretch]) -> None:
     """Find for every question the best chunks outside its stretch, as the start cuts them."""
     vectors, characters, tokens, where = [], [], [], []
     for number, page in enumerate(pages):
@@ -217,7 +217,7 @@ def _find_rivals(pages: Sequence[Page], stretches: Sequence[Stretch]) -> None:
         stretch.rival_tokens = np.where(there, costs[best], 0.0)
 
 
-def judge(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
+def score_segmentation(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
     """Return (q, 4) reward, recall, iou and omega of each question.
 
     pieces: of the stretch, counted from its start; their vectors must have been added. Recall and iou are of the best
@@ -261,7 +261,7 @@ def near_evidence(evidence: Doubles, reach: int) -> Doubles:
     return near
 
 
-def by_page(stretches: Sequence[Stretch]) -> Iterator[tuple[Page, list[Stretch]]]:
+def by_page(stretches: Sequence[Stretch]) -> Iterator[tuple[SegmentedDocument, list[Stretch]]]:
     grouped: dict[int, list[Stretch]] = {}
     for stretch in stretches:
         grouped.setdefault(id(stretch.page), []).append(stretch)

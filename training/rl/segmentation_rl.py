@@ -20,99 +20,34 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from prep.checks import check_counts
 from prep.errors import ConfigError
 from prep.model.heads import StructureHeads
 from prep.model.prep_model import PrepModel
-from prep.model.prep_version import save_version
 from prep.model.segmentation import segment
 from training.metrics.significance import Difference, paired_bootstrap
-from training.prep_model.vector_pages import VectorSet, read_sets
+from training.prep_model.trained_version import TrainedVersion
+from training.rl.segmentation_config import SegmentationConfig
 from training.rl.segmentation_policy import SegmentationPolicy
 from training.rl.segmentation_rewards import (
     Doubles,
-    Page,
+    SegmentedDocument,
     Stretch,
     add_vectors,
     by_page,
-    judge,
     near_evidence,
     read_stretches,
+    score_segmentation,
     worth_of_breaks,
 )
-from training.runs.config_file import read_config
 from training.runs.loss_curves import draw_run
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
 
-__all__ = ["CutScores", "SegmentationConfig", "TrainedCuts", "ship", "train_segmentation"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationConfig:
-    """One run. sets: whose questions reward; measured: sets whose held-out documents, every n-th, are measured on.
-
-    stretch_units: units that are cut together, about. draws: segmentations of a stretch each step; stretches: of a
-    step. Reward: recall of the evidence's characters in the best chunks that fill budget_tokens, so that larger chunks
-    gain nothing by their size, plus iou_weight times their intersection over union with what these show, plus
-    omega_weight times the same with the chunks that touch the evidence, found or not. credit_units: how far from a
-    question's evidence, in units, a break is credited with its reward; 0 for all of the stretch. trains: "boundary"
-    moves the last layer of the boundary head alone, "heads" all of the heads. start_weight: of the squared distance of
-    the break scores to those of the start.
-    """
-
-    sets: tuple[VectorSet, ...] = (
-        VectorSet(name="new_wiki"),
-        VectorSet(name="medquad", documents=150),
-        VectorSet(name="contractnli", documents=40, title_in_question=True),
-        VectorSet(name="policyqa_dev", title_in_question=True),
-    )
-    measured: tuple[VectorSet, ...] = (
-        VectorSet(name="new_wiki"),
-        VectorSet(name="medquad", documents=40),
-        VectorSet(name="contractnli", documents=8, title_in_question=True),
-        VectorSet(name="policyqa_dev", title_in_question=True),
-    )
-    held_out_every: int = 6
-    stretch_units: int = 48
-    draws: int = 8
-    stretches: int = 16
-    steps: int = 300
-    temperature: float = 1.0
-    budget_tokens: int = 500
-    iou_weight: float = 2.0
-    omega_weight: float = 0.5
-    credit_units: int = 8
-    learning_rate: float = 3e-3
-    warmup_steps: int = 10
-    start_weight: float = 0.01
-    trains: Literal["boundary", "heads"] = "boundary"
-    checkpoint_steps: int = 50
-    evaluate_steps: int = 50
-    seed: int = 17
-
-    def __post_init__(self) -> None:
-        check_counts(
-            self, "stretch_units", "stretches", "steps", "budget_tokens", "checkpoint_steps", "evaluate_steps"
-        )
-        if self.draws < 2:
-            raise ConfigError(f"draws={self.draws!r} must be at least 2: each is judged by the others")
-        if self.temperature <= 0 or self.learning_rate <= 0 or not self.sets:
-            raise ConfigError("temperature and learning_rate must be positive, and sets not empty")
-        if min(self.iou_weight, self.omega_weight, self.start_weight, self.credit_units) < 0:
-            raise ConfigError("iou_weight, omega_weight, start_weight and credit_units must not be negative")
-        if self.trains not in ("boundary", "heads"):
-            raise ConfigError(f"trains={self.trains!r} must be 'boundary' or 'heads'")
-
-    @classmethod
-    def from_toml(cls, path: str | Path) -> SegmentationConfig:
-        """Read settings; an unknown key is a ConfigError."""
-        return read_config(cls, path, nested={"sets": read_sets, "measured": read_sets})
+__all__ = ["CutScores", "TrainedCuts", "train_segmentation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +71,22 @@ class TrainedCuts:
     gain: Difference
     steps: int
     seconds: float
+
+    def version(self, config: SegmentationConfig, start: PrepModel) -> TrainedVersion:
+        """Return the version with these heads and the start's vectors."""
+        figures = {"before": asdict(self.before), "after": asdict(self.after), "gain": asdict(self.gain)}
+        return TrainedVersion(
+            heads=self.heads,
+            config=start.config,
+            updates=start.updates,
+            metrics={"held_out_cuts": figures},
+            training={
+                "stage": "reinforcement",
+                "start": start.version,
+                "steps": self.steps,
+                "config": asdict(config),
+            },
+        )
 
 
 def train_segmentation(
@@ -194,7 +145,7 @@ def _rows(
     config: SegmentationConfig,
     worth: Doubles,
 ) -> _Rows:
-    """Judge the likeliest cuts, question by question."""
+    """Score the likeliest cuts, question by question."""
     cuts: list[tuple[Stretch, list[tuple[int, int]]]] = []
     with torch.inference_mode():
         for page, of_page in by_page(stretches):
@@ -213,13 +164,13 @@ def _rows(
     rows: list[Doubles] = []
     documents: list[str] = []
     for stretch, pieces in cuts:
-        judged = judge(stretch, pieces, config)
-        rows += list(judged)
-        documents += [stretch.page.document_id] * len(judged)
+        of_stretch = score_segmentation(stretch, pieces, config)
+        rows += list(of_stretch)
+        documents += [stretch.page.document_id] * len(of_stretch)
     return _Rows(rows, documents)
 
 
-def _break_scores(heads: StructureHeads, page: Page, worth: Doubles) -> torch.Tensor:
+def _break_scores(heads: StructureHeads, page: SegmentedDocument, worth: Doubles) -> torch.Tensor:
     """Return (n_units,) float64: what a break after each unit is worth, as the heads see it now."""
     reading = page.reading
     assert reading.states is not None
@@ -315,7 +266,7 @@ def _loss(
     skipped = 0
     for one in draws:
         stretch = one.stretch
-        reward = np.stack([judge(stretch, pieces, config)[:, 0] for pieces in one.pieces])
+        reward = np.stack([score_segmentation(stretch, pieces, config)[:, 0] for pieces in one.pieces])
         rewards.append(float(reward.mean()))
         spreads.append(float(reward.std(0).mean()))
         lengths.append(float(np.mean([len(pieces) for pieces in one.pieces])))
@@ -348,35 +299,6 @@ def _gradient(one: _Draws, reward: Doubles, config: SegmentationConfig) -> Doubl
     return gradient
 
 
-def ship(
-    result: TrainedCuts,
-    folder: str | Path,
-    config: SegmentationConfig,
-    start: PrepModel,
-    *,
-    card: str = "",
-) -> str:
-    """Write a version with the trained heads and the start's vectors; returns its version string."""
-    metrics: dict[str, Any] = {"before": asdict(result.before), "after": asdict(result.after)}
-    metrics["gain"] = asdict(result.gain)
-    about = {
-        "stage": "reinforcement",
-        "start": start.version,
-        "steps": result.steps,
-        "config": asdict(config),
-    }
-    return save_version(
-        folder,
-        result.heads,
-        start.config,
-        start.encoder,
-        updates=start.updates,
-        card=card,
-        metrics={"held_out_cuts": metrics},
-        training=about,
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Train from the command line."""
     parser = argparse.ArgumentParser(
@@ -398,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({"steps": result.steps, "seconds": round(result.seconds), **shown}, indent=2))
     print(draw_run(options.run))
     if options.ship:
-        print(ship(result, options.ship, config, start))
+        print(result.version(config, start).save(options.ship, start.encoder))
     return 0
 
 

@@ -17,11 +17,19 @@ import torch
 from training.traces.packed_logprobs import Layout, lay_out_rows
 from training.traces.traces import Trace
 
-__all__ = ["Example", "Pack", "encode_traces", "in_batches", "lay_out_packs", "make_packs", "pack_steps"]
+__all__ = [
+    "Pack",
+    "TokenizedTrace",
+    "encode_traces",
+    "in_batches",
+    "lay_out_packs",
+    "make_packs",
+    "pack_steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TokenizedTrace:
     """Token ids of one trace, and which of them are labels (never the first). n_first: of its first segment."""
 
     ids: tuple[int, ...]
@@ -34,7 +42,7 @@ class Pack:
     """A prompt without labels, and what different traces have behind it."""
 
     prompt: tuple[int, ...]
-    parts: tuple[Example, ...]
+    parts: tuple[TokenizedTrace, ...]
 
     @property
     def n_tokens(self) -> int:
@@ -84,7 +92,7 @@ def in_batches(packs: Sequence[Pack], shape: tuple[int, int]) -> list[list[list[
     return [rows[at : at + n_rows] for at in range(0, len(rows), n_rows)]
 
 
-def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[Example]:
+def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[TokenizedTrace]:
     """Return the token ids of traces; segments meet at tags, so tokenising them apart changes nothing.
 
     Equal segments are read once.
@@ -102,26 +110,26 @@ def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[Example]:
             ids += ids_of[text]
             labelled += [trained] * len(ids_of[text])
         n_first = len(begin) + len(ids_of[trace.segments[0][0]])
-        examples.append(Example(tuple(ids), tuple(labelled), n_first))
+        examples.append(TokenizedTrace(tuple(ids), tuple(labelled), n_first))
     return examples
 
 
-def make_packs(examples: Sequence[Example], longest: int) -> list[Pack]:
+def make_packs(examples: Sequence[TokenizedTrace], longest: int) -> list[Pack]:
     """Put traces with the same first segment behind one prompt, packs of at most `longest` tokens, in their order.
 
     examples: the traces' token ids. A trace that is longer alone is left out.
     """
-    groups: dict[tuple[int, ...], list[Example]] = {}
+    groups: dict[tuple[int, ...], list[TokenizedTrace]] = {}
     for example in examples:
         if len(example.ids) <= longest:
             groups.setdefault(example.ids[: example.n_first], []).append(example)
     packs: list[Pack] = []
     for prompt, members in groups.items():
         n_prompt = len(prompt)
-        parts: list[Example] = []
+        parts: list[TokenizedTrace] = []
         n_tokens = n_prompt
         for member in members:
-            part = Example(member.ids[n_prompt:], member.labelled[n_prompt:])
+            part = TokenizedTrace(member.ids[n_prompt:], member.labelled[n_prompt:])
             if parts and n_tokens + len(part.ids) > longest:
                 packs.append(Pack(prompt, tuple(parts)))
                 parts, n_tokens = [], n_prompt

@@ -24,13 +24,12 @@ from prep.model.prep_model import PrepModel
 from prep.model.segmentation import ChunkLimits
 from training.data.dataset import load_set
 from training.prep_model.contrastive import (
-    ContrastiveConfig,
     TrainedVectors,
-    _Learner,
-    ship,
+    _VectorTrainer,
     train_contrastive,
 )
-from training.prep_model.release_prep import release
+from training.prep_model.contrastive_config import ContrastiveConfig
+from training.prep_model.release_prep import release_prep
 from training.prep_model.vector_batches import cut_groups
 from training.prep_model.vector_pages import VectorSet, read_pages
 
@@ -168,16 +167,16 @@ def test_a_shipped_version_gives_the_vectors_that_were_trained(
     queries: Any,
 ) -> None:
     config = replace(CONFIG, queries=queries)
-    version = ship(trained[1], tmp_path / "v", config, start, card="# Card\n")
+    version = trained[1].version(config, start).save(tmp_path / "v", start.encoder, card="# Card\n")
     model = PrepModel.load(tmp_path / "v", base=base, precision="float32")
     assert model.version == version != start.version
     assert model.config.vectors == "shared"
     question = ["is the of"]
     assert np.allclose(model.encode_queries(question), start.encode_queries(question)) == (queries == "base")
-    # Cuts are those of the start, and vectors those of the learner, whose updates are not merged.
-    learner = _Learner(start, config)
+    # Cuts are those of the start, and vectors those of the trainer, whose updates are not merged.
+    trainer = _VectorTrainer(start, config)
     with torch.no_grad():
-        for name, parameter in learner.trained.items():
+        for name, parameter in trainer.trained.items():
             module = name.removeprefix("base_model.model.").split(".lora_")[0]
             a, b = trained[1].updates[module]
             parameter.copy_(a if ".lora_A." in name else b / 2)
@@ -185,7 +184,7 @@ def test_a_shipped_version_gives_the_vectors_that_were_trained(
     documents = load_set(data / "words").documents
     for page in pages:
         with torch.no_grad():
-            expected = learner.chunk_vectors([page.sequence(c) for c in range(page.n_chunks)]).numpy()
+            expected = trainer.chunk_vectors([page.sequence(c) for c in range(page.n_chunks)]).numpy()
         document = documents[page.document_id]
         chunks = [chunk for chunk in model.prepare(document) if chunk.role != "boilerplate"]
         cut = [chunk for chunk in start.prepare(document) if chunk.role != "boilerplate"]
@@ -237,7 +236,7 @@ def test_updates_of_the_layers_that_the_heads_read_are_refused(
     base: Path, start: PrepModel, trained: tuple[Path, TrainedVectors], tmp_path: Path
 ) -> None:
     folder = tmp_path / "v"
-    ship(trained[1], folder, CONFIG, start)
+    trained[1].version(CONFIG, start).save(folder, start.encoder)
     path = folder / "encoder.safetensors"
     updates, _, _ = read_updates(path)
     lower = {name.replace(".layer.1.", ".layer.0."): pair for name, pair in updates.items()}
@@ -265,9 +264,9 @@ def test_settings_are_read_from_toml_and_senseless_ones_refused(tmp_path: Path) 
 def test_a_release_keeps_the_weights_and_settles_the_settings(
     base: Path, start: PrepModel, trained: tuple[Path, TrainedVectors], tmp_path: Path
 ) -> None:
-    ship(trained[1], tmp_path / "v", CONFIG, start)
+    trained[1].version(CONFIG, start).save(tmp_path / "v", start.encoder)
     weights = tmp_path / "weights"
-    version = release(
+    version = release_prep(
         tmp_path / "v", "0.9", "# Card\n", weights, base=base, target_tokens=15, topic_probability=0.4
     )
     assert (weights / "CURRENT").read_text(encoding="utf-8") == "0.9\n"

@@ -13,16 +13,18 @@ from fixture_encoder import make_bert
 from prep.document import ROLES, Document
 from prep.errors import ConfigError, DataError
 from prep.model.config import PrepConfig
+from prep.model.encoder import Encoder
 from prep.model.heads import HeadsConfig, StructureHeads
 from prep.model.line_features import Predictions
 from prep.model.prep_model import PrepModel
 from prep.model.prep_version import SavedVersion, read_version
 from training.pages.render import Labels
+from training.prep_model.structure_config import StructureConfig
 from training.prep_model.structure_examples import make_pages, split_documents
 from training.prep_model.structure_scores import prediction_scores
-from training.prep_model.structure_training import SupervisedConfig, ship, train_supervised
+from training.prep_model.structure_training import train_structure
 
-CONFIG = SupervisedConfig(
+CONFIG = StructureConfig(
     sets={"docs": 30},
     joined={"docs": 4},
     held_out_every=3,
@@ -61,7 +63,7 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, data: Path, base: Path
 ) -> tuple[Path, dict[str, torch.Tensor]]:
     run = tmp_path_factory.mktemp("run")
-    result = train_supervised(data, run, CONFIG, base=base)
+    result = train_structure(data, run, CONFIG, base=base)
     assert result.scores.n_units > 50
     assert {"joined"} <= set(result.by_damage)
     return run, result.heads.state_dict()
@@ -108,7 +110,7 @@ def test_a_stopped_run_goes_on_from_its_last_complete_checkpoint_to_the_same_hea
     resumed = Path(shutil.copytree(run, tmp_path / "run"))
     newest = max((resumed / "checkpoints").iterdir())
     (newest / "complete").unlink()  # as if killed while it was being written
-    result = train_supervised(data, resumed, CONFIG, base=base)
+    result = train_structure(data, resumed, CONFIG, base=base)
     assert [without_time(row) for row in rows_of(resumed)] == [without_time(row) for row in rows_of(run)]
     for name, value in result.heads.state_dict().items():
         assert torch.allclose(value, expected[name], atol=1e-6), name
@@ -119,9 +121,9 @@ def test_a_folder_of_another_run_is_refused(
 ) -> None:
     run, _ = trained
     with pytest.raises(ConfigError, match=r"other settings or data \(epochs\)"):
-        train_supervised(data, run, replace(CONFIG, epochs=1), base=base)
+        train_structure(data, run, replace(CONFIG, epochs=1), base=base)
     with pytest.raises(ConfigError, match=r"other settings or data \(start\)"):
-        train_supervised(data, run, CONFIG, base=base, start=StructureHeads(CONFIG.heads))
+        train_structure(data, run, CONFIG, base=base, start=StructureHeads(CONFIG.heads))
 
 
 def test_going_on_from_heads_starts_where_they_are_and_leaves_them_alone(
@@ -129,7 +131,7 @@ def test_going_on_from_heads_starts_where_they_are_and_leaves_them_alone(
 ) -> None:
     start = StructureHeads(CONFIG.heads)
     start.load_state_dict(trained[1])
-    result = train_supervised(data, tmp_path, replace(CONFIG, epochs=1), base=base, start=start)
+    result = train_structure(data, tmp_path, replace(CONFIG, epochs=1), base=base, start=start)
     assert np.mean([row["loss"] for row in rows_of(tmp_path)[:4]]) < np.mean(
         [row["loss"] for row in rows_of(trained[0])[:4]]
     )
@@ -138,15 +140,15 @@ def test_going_on_from_heads_starts_where_they_are_and_leaves_them_alone(
     assert any(not torch.equal(v, trained[1][name]) for name, v in result.heads.state_dict().items())
     wider = replace(CONFIG, heads=replace(CONFIG.heads, width=16))
     with pytest.raises(ConfigError, match="to go on from"):
-        train_supervised(data, tmp_path / "wider", wider, base=base, start=start)
+        train_structure(data, tmp_path / "wider", wider, base=base, start=start)
 
 
 def test_a_shipped_version_is_loaded_by_the_prep_model(
     tmp_path: Path, trained: tuple[Path, dict[str, torch.Tensor]], data: Path, base: Path
 ) -> None:
     run, _ = trained
-    result = train_supervised(data, run, CONFIG, base=base)
-    version = ship(result, tmp_path / "v", CONFIG, PrepConfig(), base=base, card="# Card\n")
+    result = train_structure(data, run, CONFIG, base=base)
+    version = result.version(CONFIG, PrepConfig()).save(tmp_path / "v", Encoder.load(base), card="# Card\n")
     model = PrepModel.load(tmp_path / "v", base=base)
     assert model.version == version
     assert (tmp_path / "v" / "README.md").read_text(encoding="utf-8") == "# Card\n"
@@ -185,11 +187,11 @@ def test_scores_count_what_is_found() -> None:
 def test_settings_are_read_from_toml_and_unknown_ones_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("epochs = 3\n[sets]\ndocs = 5\n[heads]\nlayers = 1\n", encoding="utf-8")
-    config = SupervisedConfig.from_toml(path)
+    config = StructureConfig.from_toml(path)
     assert (config.epochs, dict(config.sets), config.heads.layers) == (3, {"docs": 5}, 1)
     path.write_text("epoch = 3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="epoch"):
-        SupervisedConfig.from_toml(path)
+        StructureConfig.from_toml(path)
 
 
 def test_a_missing_set_is_named(tmp_path: Path) -> None:
@@ -199,13 +201,13 @@ def test_a_missing_set_is_named(tmp_path: Path) -> None:
 
 def test_heads_of_another_width_than_the_base_are_refused(tmp_path: Path, data: Path, base: Path) -> None:
     with pytest.raises(ConfigError, match="state_size=384"):
-        train_supervised(data, tmp_path, replace(CONFIG, heads=HeadsConfig(layers=1)), base=base)
+        train_structure(data, tmp_path, replace(CONFIG, heads=HeadsConfig(layers=1)), base=base)
 
 
 def test_heads_can_be_shipped_with_the_vectors_of_another_version(
     tmp_path: Path, trained: tuple[Path, dict[str, torch.Tensor]], data: Path, base: Path
 ) -> None:
-    result = train_supervised(data, trained[0], CONFIG, base=base)
+    result = train_structure(data, trained[0], CONFIG, base=base)
     query = f"encoder.layer.{CONFIG.heads.layers}.attention.self.query"
     updates = {query: (torch.ones(2, 16), torch.ones(16, 2))}
     settings = replace(PrepConfig(heads=CONFIG.heads), vectors="shared", queries="trained")
@@ -218,7 +220,7 @@ def test_heads_can_be_shipped_with_the_vectors_of_another_version(
         metrics={"at_1": 0.5},
         training={"n": 3},
     )
-    ship(result, tmp_path / "v", CONFIG, settings, base=base, vectors_of=vectors)
+    result.version(CONFIG, settings, vectors_of=vectors).save(tmp_path / "v", Encoder.load(base))
     saved = read_version(tmp_path / "v")
     assert saved.updates is not None
     torch.testing.assert_close(saved.updates[query], updates[query])

@@ -15,7 +15,7 @@ from retrieve.decoding.reranking import Comparing
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.lm.adapter import save_adapter
 from retrieve.model import ADAPTER, BACKWARDS, ServingConfig, read_retrieve_manifest, save_retrieve_version
-from training.retrieve_model.release_retrieve import main, release
+from training.retrieve_model.release_retrieve import main, release_retrieve
 
 
 def adapter(folder: Path, value: float) -> Path:
@@ -72,18 +72,22 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
     )
     weights = tmp_path / "weights"
     chosen = (serving, {})
-    release(tmp_path / "first", chosen, "2", "card", weights, Comparing(n=4), backwards=tmp_path / "told")
+    release_retrieve(
+        tmp_path / "first", chosen, "2", "card", weights, Comparing(n=4), backwards=tmp_path / "told"
+    )
     manifest = read_retrieve_manifest(weights / "2")
     assert (weights / "2" / ADAPTER).read_bytes() == (tmp_path / "one" / ADAPTER).read_bytes()
     assert (weights / "2" / BACKWARDS).read_bytes() == told.read_bytes()
     assert set(manifest["files"]) == {ADAPTER, BACKWARDS}
     assert manifest["training"] == {"stage": "supervised", "backwards": {"config": {"behind": first}}}
     assert ServingConfig.from_json(manifest["serving"]) == replace(serving, comparing=Comparing(n=4))
-    release(weights / "2", (ServingConfig.from_json(manifest["serving"]), {}), "again", "card", weights)
+    release_retrieve(
+        weights / "2", (ServingConfig.from_json(manifest["serving"]), {}), "again", "card", weights
+    )
     again = read_retrieve_manifest(weights / "again")
     assert (again["files"], again["serving"]) == (manifest["files"], manifest["serving"])
     with pytest.raises(DataError, match=f"tells the episodes of {first} backwards"):
-        release(weights / "2", chosen, "3", "card", weights, backwards=tmp_path / "told")
+        release_retrieve(weights / "2", chosen, "3", "card", weights, backwards=tmp_path / "told")
 
 
 def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_path: Path) -> None:
@@ -95,15 +99,15 @@ def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_
     went_on = {"config": {}, "start": file_digest(start)}
     (tmp_path / "run" / "config.json").write_text(json.dumps(went_on), encoding="utf-8")
     with pytest.raises(DataError, match="has nothing that tells"):
-        release(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1")
+        release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1")
     told = adapter(tmp_path / "told", 3.0)
     save_retrieve_version(
         weights / "1b", start, serving=ServingConfig(), backwards=told, training={"backwards": {"seed": 3}}
     )
-    release(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1b")
+    release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1b")
     assert (weights / "2" / BACKWARDS).read_bytes() == told.read_bytes()
     manifest = read_retrieve_manifest(weights / "2")
     assert manifest["training"] == {**went_on, "backwards": {"seed": 3}}
     (tmp_path / "run" / "config.json").write_text('{"config": {}, "start": "another"}', encoding="utf-8")
     with pytest.raises(DataError, match="did not go on from"):
-        release(tmp_path / "run", chosen, "3", "card", weights, backwards=weights / "1b")
+        release_retrieve(tmp_path / "run", chosen, "3", "card", weights, backwards=weights / "1b")

@@ -23,8 +23,10 @@ from retrieve.episode.episode import Episode, Passage
 from retrieve.lm.adapter import apply_adapter
 from retrieve.lm.base import load_base
 from retrieve.lm.special_tokens import MARKERS, TAGS
-from training.retrieve_model.supervised import SupervisedConfig, encode_traces, train_supervised
+from training.retrieve_model.supervised import train_supervised
+from training.retrieve_model.supervised_config import SupervisedConfig
 from training.traces.mixture import write_traces
+from training.traces.packing import encode_traces
 from training.traces.traces import Trace
 
 CONFIG = SupervisedConfig(

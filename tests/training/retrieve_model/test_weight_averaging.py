@@ -10,7 +10,7 @@ import torch
 
 from prep.errors import ConfigError
 from retrieve.lm.adapter import read_adapter, save_adapter
-from training.retrieve_model.release_retrieve import chosen_serving, release
+from training.retrieve_model.release_retrieve import chosen_serving, release_retrieve
 from training.retrieve_model.weight_averaging import average_adapters, main
 
 
@@ -58,7 +58,7 @@ def test_an_average_is_released_like_a_run(tmp_path: Path) -> None:
     main(["--adapters", *paths, "--out", str(tmp_path / "run")])
     best = {"offset": 0.5, "f1": 0.7, "abstention_f1": 0.7, "search_offset": None, "searches": 1.0}
     tuning = [{"passages": 3, "best": best}]
-    release(tmp_path / "run", chosen_serving(tuning), "9.9", "card", tmp_path / "weights")
+    release_retrieve(tmp_path / "run", chosen_serving(tuning), "9.9", "card", tmp_path / "weights")
     manifest = json.loads((tmp_path / "weights" / "9.9" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["serving"]["none_offset"] == 0.5
     assert len(manifest["training"]["adapters"]) == 2

@@ -21,14 +21,15 @@ from prep.model.segmentation import ChunkLimits
 from training.data.dataset import load_set
 from training.metrics.chunking_metrics import cover, precision_omega
 from training.prep_model.vector_pages import VectorSet
+from training.rl.segmentation_config import SegmentationConfig
 from training.rl.segmentation_rewards import (
     add_vectors,
-    judge,
     near_evidence,
     read_stretches,
+    score_segmentation,
     worth_of_breaks,
 )
-from training.rl.segmentation_rl import SegmentationConfig, TrainedCuts, ship, train_segmentation
+from training.rl.segmentation_rl import TrainedCuts, train_segmentation
 
 PREP = PrepConfig(
     limits=ChunkLimits(target_tokens=20, max_tokens=48),
@@ -120,15 +121,15 @@ def test_the_reward_follows_its_definition(data: Path, start: PrepModel) -> None
             spans.append((page.document_id, units[first].start, units[last - 1].end))
     pool = np.concatenate(vectors)
     add_vectors(start, [(stretch.page, stretch.placed(pieces))])
-    judged = judge(stretch, pieces, CONFIG)
+    scores = score_segmentation(stretch, pieces, CONFIG)
 
     asked = load_set(data / "pairs").questions
     asked = [q for q in asked if q.evidence[0].document_id == stretch.page.document_id]
     units = stretch.page.reading.units
     low, high = units[stretch.first].start, units[stretch.last - 1].end
     inside_questions = [q for q in asked if low <= q.evidence[0].start and q.evidence[0].end <= high]
-    assert len(inside_questions) == len(judged)
-    for question, row in zip(inside_questions, judged, strict=True):
+    assert len(inside_questions) == len(scores)
+    for question, row in zip(inside_questions, scores, strict=True):
         scores = pool @ start.encode_queries([question.question])[0]
         best = np.argsort(-scores, kind="stable")
         left, shown, found = float(CONFIG.budget_tokens), 0.0, 0.0
@@ -192,7 +193,7 @@ def test_boundary_training_leaves_roles_as_they_are(
         "boundary.weight",
         "boundary.bias",
     }
-    version = ship(result, tmp_path / "v", config, start)
+    version = result.version(config, start).save(tmp_path / "v", start.encoder)
     model = PrepModel.load(tmp_path / "v", base=base, precision="float32")
     assert model.version == version
     assert model.heads is not None

@@ -10,8 +10,9 @@ import torch
 from tiny_models import make_gemma
 
 from retrieve.lm.base import load_base
-from training.retrieve_model.supervised import SupervisedConfig, train_supervised
-from training.retrieve_model.trainer import Learner
+from training.retrieve_model.supervised import train_supervised
+from training.retrieve_model.supervised_config import SupervisedConfig
+from training.retrieve_model.trainer import AdapterTrainer
 from training.traces.packing import encode_traces, make_packs, pack_steps
 from training.traces.traces import Trace
 
@@ -76,22 +77,22 @@ def test_losses_are_those_of_the_traces_alone(
     """One pack at a time, packs as rows of one batch, and packs behind one another in a row."""
     model, tokenizer = load_base(base, dtype=torch.float32)
     torch.manual_seed(0)
-    learner = Learner(model, tokenizer, CONFIG)
+    trainer = AdapterTrainer(model, tokenizer, CONFIG)
     with torch.no_grad():
-        for master in learner.masters.values():
+        for master in trainer.masters.values():
             master.add_(0.05 * torch.randn_like(master))
-    learner.scatter_masters()
+    trainer.scatter_masters()
     examples = encode_traces(tokenizer, TRACES)
     packs = make_packs(examples, 200)
-    learner.shape, learner.padded = shape, padded
-    losses = list(learner.packed_losses(packs))
+    trainer.shape, trainer.padded = shape, padded
+    losses = list(trainer.packed_losses(packs))
     assert len(losses) == n_batches
     packed = float(sum(losses).detach())
     total, n_labels = 0.0, 0
     for example in examples:
         ids, labelled = torch.tensor([example.ids]), torch.tensor([example.labelled])
         n = int(labelled.sum())
-        total += n * float(learner.loss(ids, labelled)[0].detach())
+        total += n * float(trainer.loss(ids, labelled)[0].detach())
         n_labels += n
     assert packed == pytest.approx(total / n_labels, rel=1e-4)
 
@@ -116,9 +117,9 @@ def test_a_packed_run_learns_and_its_adapter_loads(base: Path, tmp_path: Path) -
     losses = [row["loss"] for row in result.curve]
     assert losses[-1] < 0.5 * losses[0]
     again, _ = load_base(base, dtype=torch.float32)
-    learner = Learner(again, tokenizer, config)
-    learner.start_from(result.adapter)
+    trainer = AdapterTrainer(again, tokenizer, config)
+    trainer.start_from(result.adapter)
     example = encode_traces(tokenizer, TRACES[:1])[0]
-    loss, hits = learner.loss(torch.tensor([example.ids]), torch.tensor([example.labelled]))
+    loss, hits = trainer.loss(torch.tensor([example.ids]), torch.tensor([example.labelled]))
     assert float(loss.detach()) < 0.5 * losses[0]
     assert hits.float().mean() > 0.5

@@ -1,28 +1,26 @@
-"""Traces in batches of a few fixed shapes, padded: so that the layers can be compiled. Packs are for the rest."""
+"""Traces in padded batches of a few fixed shapes, so that layers can be compiled; the rest is packed."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from training.traces.packing import Example
-
-if TYPE_CHECKING:
-    from training.retrieve_model.supervised import SupervisedConfig
+from training.retrieve_model.supervised_config import SupervisedConfig
+from training.traces.packing import TokenizedTrace
 
 __all__ = ["fitting", "fixed_batches", "padded_tensors", "plan_steps"]
 
 
-def fitting(examples: Sequence[Example], config: SupervisedConfig) -> list[Example]:
+def fitting(examples: Sequence[TokenizedTrace], config: SupervisedConfig) -> list[TokenizedTrace]:
     """Return the examples that are not longer than the longest length."""
     return [example for example in examples if len(example.ids) <= config.lengths[-1]]
 
 
-def plan_steps(examples: Sequence[Example], config: SupervisedConfig) -> list[list[int]]:
+def plan_steps(examples: Sequence[TokenizedTrace], config: SupervisedConfig) -> list[list[int]]:
     """Return the example numbers of every step: like lengths together, order drawn by seed, epoch after epoch."""
     rng = random.Random(config.seed)
     steps: list[list[int]] = []
@@ -41,7 +39,7 @@ def plan_steps(examples: Sequence[Example], config: SupervisedConfig) -> list[li
     return steps
 
 
-def fixed_batches(examples: Sequence[Example], config: SupervisedConfig) -> list[list[Example]]:
+def fixed_batches(examples: Sequence[TokenizedTrace], config: SupervisedConfig) -> list[list[TokenizedTrace]]:
     """Return the examples in batches of one length each, in their order: for measuring."""
     batches = []
     for length in config.lengths:
@@ -56,7 +54,7 @@ def _bucket(n_tokens: int, config: SupervisedConfig) -> int:
 
 
 def padded_tensors(
-    examples: Sequence[Example], config: SupervisedConfig, pad: int, device: Any
+    examples: Sequence[TokenizedTrace], config: SupervisedConfig, pad: int, device: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ids and label mask (rows, length), always as many rows as the length allows, the rest padding."""
     length = _bucket(max(len(example.ids) for example in examples), config)
