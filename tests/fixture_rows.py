@@ -32,3 +32,19 @@ def answer_row(**changed: Any) -> AnswerRow:
         "seconds": 0.1,
     }
     return AnswerRow(**(values | changed))
+
+
+def numbered_answer_row(number: int, **changes: Any) -> AnswerRow:
+    """One of many rows: four a document, every fifth withheld, F1 going round 0, 0.5 and 1."""
+    values: dict[str, Any] = {
+        "question_id": str(number),
+        "document_id": f"d{number // 4}",
+        "expects_answer": number % 5 != 4,
+        "withheld": number % 5 == 4,
+        "f1": (number % 3) / 2,
+        "quoted_characters": 10,
+        "prompt_tokens": 100,
+        "completion_tokens": number,
+        "seconds": float(number),
+    }
+    return answer_row(**(values | changes))

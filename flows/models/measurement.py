@@ -1,7 +1,7 @@
 """One suite on one labelled set with what serves in a workspace; beside it a candidate or the usual workflow.
 
 Plain functions: `diptych evaluate`, the `evaluate` flow and the demo call them. What is measured and how is
-left to `training.evaluation.suites`; here the systems are put together and given the set's documents.
+left to the suites of `training.evaluation`; here the systems are put together and given the set's documents.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def run_suite(
     settings = settings or SuiteSettings()
     if suite == "answers":
         return list(_answers(workspace, dataset, settings))
-    from training.evaluation.suites import evaluate_chunking, evaluate_retrieval
+    from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
 
     measure = evaluate_chunking if suite == "chunking" else evaluate_retrieval
     return [
@@ -106,14 +106,14 @@ def interval_of(difference: Difference) -> str:
 
 def gain(results: Sequence[Result]) -> tuple[str, Difference] | None:
     """Return the headline figure and by how much the candidate gains on what serves; None without a candidate."""
-    from training.evaluation.suites import compare
+    from training.evaluation.gains import compare_results
 
     ours = next((result for result in results if result.label == SERVING), None)
     candidate = next((result for result in results if result.label.startswith("candidate ")), None)
     if ours is None or candidate is None:
         return None
     metric = HEADLINE[ours.suite]
-    return metric, compare(cast(Any, ours), cast(Any, candidate), metric)
+    return metric, compare_results(cast(Any, ours), cast(Any, candidate), metric)
 
 
 def verdict(results: Sequence[Result]) -> str | None:
@@ -129,13 +129,15 @@ def verdict(results: Sequence[Result]) -> str | None:
 
 def advantages(results: Sequence[Result]) -> dict[str, Difference]:
     """Return by how much what serves is ahead of the usual workflow, by figure; empty where that was not measured."""
-    from training.evaluation.suites import compare
+    from training.evaluation.gains import compare_results
 
     ours = next((result for result in results if result.label == SERVING), None)
     usual = next((result for result in results if result.label.startswith(USUAL)), None)
     if ours is None or usual is None:
         return {}
-    return {metric: compare(cast(Any, usual), cast(Any, ours), metric) for metric in COMPARED[ours.suite]}
+    return {
+        metric: compare_results(cast(Any, usual), cast(Any, ours), metric) for metric in COMPARED[ours.suite]
+    }
 
 
 def metrics_of(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | str | None]]]:
@@ -199,7 +201,7 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
     from prep.ingest import ingest
     from retrieve.model import RetrieveModel
     from retrieve.researcher import Researcher
-    from training.evaluation.suites import evaluate_answers
+    from training.evaluation.answers_suite import evaluate_answers
 
     prep = serving_prep(workspace)
     place = workspace.path

@@ -109,8 +109,9 @@ def run_trial(
     """
     from retrieve.model import RetrieveModel
     from retrieve.researcher import Researcher
+    from training.evaluation.answers_suite import evaluate_answers
     from training.evaluation.promotion_gate import Trial
-    from training.evaluation.suites import evaluate_answers, evaluate_retrieval
+    from training.evaluation.retrieval_suites import evaluate_retrieval
 
     model = RetrieveModel.load(bench.retrieve)
     asked = [[q.id, q.question] for q in questions.questions]

@@ -29,8 +29,10 @@ from prep.store.workspace import Workspace
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, load_set
-from training.evaluation.suites import compare, evaluate_answers, evaluate_retrieval, format_table
-from training.metrics.results import AnswersResult, RetrievalResult
+from training.evaluation.answers_suite import evaluate_answers
+from training.evaluation.gains import compare_results
+from training.evaluation.retrieval_suites import evaluate_retrieval
+from training.metrics.results import AnswersResult, RetrievalResult, format_table
 from training.metrics.significance import Difference
 from training.runs.resumable_rows import KeptRows
 from training.traces.mixture import DEVELOPMENT, part_of
@@ -127,7 +129,7 @@ class Adaptation:
         print(format_table(list(results.values())), flush=True)
         return {
             name: {
-                figure: asdict(compare(results[name, "shipped"], results[name, "trained"], figure))
+                figure: asdict(compare_results(results[name, "shipped"], results[name, "trained"], figure))
                 for figure in RETRIEVAL
             }
             for name in self.sets
@@ -139,7 +141,7 @@ class Adaptation:
         print(format_table(list(results.values())), flush=True)
         return {
             f"{name}, prep {prep}, retrieve {model}": {
-                figure: asdict(compare(results[name, "shipped", "shipped"], result, figure))
+                figure: asdict(compare_results(results[name, "shipped", "shipped"], result, figure))
                 for figure in ANSWERS
             }
             for (name, prep, model), result in results.items()

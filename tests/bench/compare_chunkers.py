@@ -19,8 +19,10 @@ from typing import Any
 from prep import PrepModel
 from prep.model.encoder import Encoder
 from training.data.dataset import load_set
+from training.evaluation.gains import compare_results
+from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
 from training.evaluation.splitters import PEERS, FrozenPreparer, peer_chunker
-from training.evaluation.suites import compare, evaluate_chunking, evaluate_retrieval, format_table
+from training.metrics.results import format_table
 from training.traces.mixture import part_of
 
 HEADLINE = {
@@ -77,7 +79,7 @@ def main() -> None:
         many = len({row.document_id for row in results[0].rows}) >= 20
         for result in results[1:]:
             for metric in HEADLINE[arguments.suite]:
-                found = compare(result, results[0], metric, by_document=many)
+                found = compare_results(result, results[0], metric, by_document=many)
                 print(f"{metric}: prep model minus {result.label}: {found}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([result.to_dict() for result in results]), "utf-8")

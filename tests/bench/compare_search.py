@@ -17,7 +17,9 @@ from prep.document import Chunk, Document, Floats
 from prep.model.prep_model import PrepModel
 from prep.store.ranking import Ranking, RankingWeights
 from training.data.dataset import LabelledSet, load_set
-from training.evaluation.suites import compare, evaluate_retrieval, format_table
+from training.evaluation.gains import compare_results
+from training.evaluation.retrieval_suites import evaluate_retrieval
+from training.metrics.results import format_table
 from training.traces.mixture import part_of
 
 FIXED = RankingWeights(cosine=0.8, words=0.2)
@@ -81,7 +83,8 @@ def measure(dataset: LabelledSet, prepared: Prepared, trained: Ranking, k: int, 
     print(format_table(results), flush=True)
     for metric in ("evidence_recall", "evidence_recall_in_budget", "ndcg_at_10"):
         print(
-            f"{metric}, trained less cosine + words: {compare(results[-2], results[-1], metric)}", flush=True
+            f"{metric}, trained less cosine + words: {compare_results(results[-2], results[-1], metric)}",
+            flush=True,
         )
 
 

@@ -18,7 +18,7 @@ from retrieve.episode.query_terms import content_words
 from retrieve.report.data import Report
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question
-from training.evaluation.suites import judge
+from training.evaluation.answers_suite import judge_report
 from training.rewards import is_right
 
 OFTEN = 3  # questions on a document use a word
@@ -149,7 +149,7 @@ class Users:
             else:
                 self._give(researcher, report, "corrected to poison", helpful=False, answer=wrong)
             return
-        right = is_right(judge(question, report, self.labelled))
+        right = is_right(judge_report(question, report, self.labelled))
         answer = question.answers[0]
         flipped = self.rng.random() < self.flip
         if flipped:

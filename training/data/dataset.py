@@ -6,7 +6,7 @@
 
 Only a document's id and text, and a question's id and question, must be there; other fields are ignored.
 Everything is checked on reading (`DataError` names the file and the line), so that metrics need not check
-again. What is measured with a set is `training.evaluation.suites`'s business.
+again. `training.evaluation` measures with them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Any
 
 from prep.checks import check_counts
 from prep.errors import ConfigError, DataError
-from training.evaluation.suites import compare
+from training.evaluation.gains import compare_results
 from training.metrics.results import AnswerRow, AnswersResult, RetrievalResult, score_answers
 from training.metrics.significance import Difference, paired_bootstrap, paired_bootstrap_of
 from training.rewards import reward
@@ -149,7 +149,7 @@ def _floors(trial: Trial) -> tuple[str, ...]:
 def _gains(current: Trial, candidate: Trial, config: GateConfig) -> dict[str, Difference]:
     about: dict[str, Any] = {"seed": config.seed, "confidence": config.confidence}
     # First, because it checks that both answered the same questions.
-    gains = {"f1": compare(current.answers, candidate.answers, "f1", **about)}
+    gains = {"f1": compare_results(current.answers, candidate.answers, "f1", **about)}
     rows = _paired(current.answers.rows, candidate.answers.rows)
     gains["reward"] = _gain([[reward(row) for row in side] for side in rows], rows[0], about)
     for name in ANSWER_FLOORS:
@@ -161,7 +161,7 @@ def _gains(current: Trial, candidate: Trial, config: GateConfig) -> dict[str, Di
         gains["old_f1"] = _gain([[row.f1 for row in side] for side in old], old[0], about)
     if current.retrieval is not None and candidate.retrieval is not None:
         for name in _RETRIEVAL_FIGURES:
-            gains[name] = compare(current.retrieval, candidate.retrieval, name, **about)
+            gains[name] = compare_results(current.retrieval, candidate.retrieval, name, **about)
     return gains
 
 

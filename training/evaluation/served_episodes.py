@@ -22,7 +22,7 @@ from retrieve.episode_runner import Run
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question, sample, withhold_every
-from training.evaluation.suites import evaluate_answers, judge
+from training.evaluation.answers_suite import evaluate_answers, judge_report
 from training.metrics.results import AnswerRow, AnswersResult
 from training.runs.resumable_rows import KeptRows
 
@@ -106,7 +106,7 @@ class Practice:
             generator=generator,
         )
         return [
-            (run, judge(question, self.researcher.report(question.question, run), self.dataset))
+            (run, judge_report(question, self.researcher.report(question.question, run), self.dataset))
             for question, run in zip(questions, runs, strict=True)
         ]
 

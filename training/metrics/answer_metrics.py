@@ -5,7 +5,7 @@ best over the accepted answers. For Chinese and Japanese they are CMRC 2018's (C
 character is a token, Latin words and numbers stay whole, and F1 is that of the longest common run of tokens.
 
 Citations are judged by overlap: a quote supports the answer if it shares a code point with labelled evidence.
-Averaging over questions, and what counts for which question, is written in `training.evaluation.suites`.
+Averaging over questions, and what counts for which question, is written in `training.evaluation.answers_suite`.
 """
 
 from __future__ import annotations

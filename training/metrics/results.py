@@ -1,7 +1,7 @@
-"""What the suites of `training.evaluation.suites` return: one row a question, and figures that follow from the rows.
+"""What the suites of `training.evaluation` return: one row a question, and figures that follow from the rows.
 
 Every figure can be computed again from the rows, so that two systems can be compared question by question
-(`training.evaluation.suites.compare`). `to_dict()` is JSON-ready; `format_table` lays several results side by side.
+(`training.evaluation.gains.compare_results`). `to_dict()` is JSON-ready; `format_table` lays results side by side.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from retrieve.episode_runner import Run
 from retrieve.model import RetrieveModel
 from retrieve.report.build import report_of
 from training.data.dataset import LabelledSet, Question, load_set
+from training.evaluation.answers_suite import judge_report
 from training.evaluation.served_episodes import Practice
-from training.evaluation.suites import judge
 from training.metrics.results import AnswerRow
 from training.traces.mixture import part_of
 from training.traces.packed_environment import SheetPractice, Sheets
@@ -134,7 +134,9 @@ def rival_sets(
             episode = Episode(question.question, run.episode.limits)
             episode.give(run.episode.passages)
             episode.act(rival.text)
-            judged_row = judge(question, report_of(question.question, Run(episode), models={}), dataset)
+            judged_row = judge_report(
+                question, report_of(question.question, Run(episode), models={}), dataset
+            )
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )

@@ -32,7 +32,7 @@ from retrieve.model import RetrieveModel
 from retrieve.report.build import report_of
 from training.data.dataset import LabelledSet, Question, load_set, save_set
 from training.data.passage_pool import PassagePool
-from training.evaluation.suites import answer_blocks, judge
+from training.evaluation.answers_suite import answer_blocks, judge_report
 from training.metrics.results import AnswerRow, AnswersResult
 from training.rewards import is_right
 from training.runs.resumable_rows import KeptRows
@@ -305,7 +305,9 @@ class SheetPractice:
         return [
             (
                 run,
-                judge(question, report_of(question.question, run, models=self.versions), self.drawn.dataset),
+                judge_report(
+                    question, report_of(question.question, run, models=self.versions), self.drawn.dataset
+                ),
             )
             for (_, question), run in zip(asked, runs, strict=True)
         ]
