@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
@@ -52,7 +51,7 @@ def grammar_in_engine() -> Iterator[None]:
     vLLM's first model runner has, which the process is told to use from now on. On a CPU weights are left unpacked:
     packed ones do not change any more.
     """
-    import trl.generation.vllm_generation as of_trl
+    import trl.generation.vllm_generation as trl_generation
     from vllm import LLM
     from vllm.model_executor.layers import utils as layers
 
@@ -60,11 +59,23 @@ def grammar_in_engine() -> Iterator[None]:
         layer.cpu_linear = torch.nn.functional.linear
 
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
-    with ExitStack() as patched:
-        patched.enter_context(patch.object(of_trl, "LLM", partial(LLM, logits_processors=[_processor()])))
+    with ExitStack() as hooks:
+        with_grammar = partial(LLM, logits_processors=[_processor()])
+        hooks.enter_context(_attribute(trl_generation, "LLM", with_grammar))
         if not torch.cuda.is_available():
-            patched.enter_context(patch.object(layers, "dispatch_cpu_unquantized_gemm", unpacked))
+            hooks.enter_context(_attribute(layers, "dispatch_cpu_unquantized_gemm", unpacked))
         yield
+
+
+@contextmanager
+def _attribute(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Give a module's attribute another value, and its own back at the end. Raises AttributeError where it has none."""
+    own = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, own)
 
 
 @dataclass(frozen=True, slots=True)
