@@ -13,7 +13,7 @@ from prep.store.workspace import Workspace
 from retrieve.experience.log import LOG_NAME, ExperienceLog
 from retrieve.report.data import Report, Usage
 from retrieve.researcher import Researcher
-from training.data.gate_set import FrozenConfig
+from training.data.gate_set import GateSetConfig
 from training.evaluation.promotion_gate import GateConfig
 
 # So many minutes that the clock has no part in the learning rate: the same data gives the same weights.
@@ -24,7 +24,7 @@ STRICT = CycleSettings(
     training=PassSettings(
         n_examples=40, n_asked=0, held_out_every=4, minutes=UNTIMED, prep_epochs=1, prep_pages=1
     ),
-    frozen=FrozenConfig(held_out_every=4, n_questions=12),
+    frozen=GateSetConfig(held_out_every=4, n_questions=12),
     trials=TrialSettings(n_answers=6, withhold_every=3, progress=False),
     gate=GateConfig(min_questions=1, min_documents=1, n_resamples=50),
 )

@@ -1,4 +1,4 @@
-"""Lessons of a workspace's experience log, on its documents as they are now; see `training.data.feedback_examples`."""
+"""Feedback examples (`training.data.feedback_examples`) of a workspace's log, on its documents as they are now."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from prep.document import Span
 from prep.store.workspace import Workspace
 from retrieve.experience.log import LOG_NAME, ExperienceLog
 from training.data.dataset import Question
-from training.data.feedback_examples import LessonConfig, chosen, learnable
-from training.data.gate_set import FrozenSet
+from training.data.feedback_examples import FeedbackConfig, draw_examples, examples_from_log
+from training.data.gate_set import GateSet
 
 __all__ = ["LogLessons", "log_lessons"]
 
@@ -27,7 +27,7 @@ class LogLessons:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def log_lessons(workspace: Workspace, frozen: FrozenSet, config: LessonConfig | None = None) -> LogLessons:
+def log_lessons(workspace: Workspace, frozen: GateSet, config: FeedbackConfig | None = None) -> LogLessons:
     """Return the lessons of a workspace's log. Raises StoreError, EmptyStore."""
     with workspace.open_generation() as generation:
 
@@ -37,7 +37,7 @@ def log_lessons(workspace: Workspace, frozen: FrozenSet, config: LessonConfig | 
 
         documents = {document.id: document for document in generation.documents()}
         rows = ExperienceLog(workspace.path / LOG_NAME).rows()
-        found = learnable(rows, documents, frozen, config, search=search)
-    questions = tuple(chosen(found.lessons))
-    left_out = found.left_out + Counter({"not drawn, by its weight": len(found.lessons) - len(questions)})
+        found = examples_from_log(rows, documents, frozen, config, search=search)
+    questions = tuple(draw_examples(found.examples))
+    left_out = found.left_out + Counter({"not drawn, by its weight": len(found.examples) - len(questions)})
     return LogLessons(questions, Counter(question.kind for question in questions), +left_out)

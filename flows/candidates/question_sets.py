@@ -9,11 +9,11 @@ from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import read_manifest
 from prep.store.generation import Generation
-from training.data.gate_set import FrozenSet
+from training.data.gate_set import GateSet
 
 if TYPE_CHECKING:
     from training.data.passage_pool import PassagePool
-    from training.questions.generated_questions import Drafting
+    from training.questions.generated_questions import BatchGenerator
     from training.questions.teacher import TeacherConfig
 
 __all__ = ["asked_by", "draft_here", "generation_pool", "unfrozen_documents"]
@@ -30,19 +30,19 @@ def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
     return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
 
 
-def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> Drafting:
+def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> BatchGenerator:
     """Return what writes and judges questions on the pool's passages in this process. Raises BaseModelError."""
     from retrieve.model import RetrieveModel
-    from training.questions.generated_questions import DraftHere
-    from training.questions.question_generator import AskWriter
-    from training.questions.round_trip import Reader, RoundTrip
+    from training.questions.generated_questions import LocalGenerator
+    from training.questions.question_generator import ModelQuestionGenerator
+    from training.questions.round_trip import AnsweringModel, RoundTrip
     from training.questions.teacher import Teacher
 
-    writer = AskWriter.load() if teacher is None else Teacher(teacher)
-    return DraftHere(writer, RoundTrip(pool, Reader(RetrieveModel.load())))
+    writer = ModelQuestionGenerator.load() if teacher is None else Teacher(teacher)
+    return LocalGenerator(writer, RoundTrip(pool, AnsweringModel(RetrieveModel.load())))
 
 
-def unfrozen_documents(generation: Generation, frozen: FrozenSet) -> dict[str, Document]:
+def unfrozen_documents(generation: Generation, frozen: GateSet) -> dict[str, Document]:
     """Return a generation's documents that may be trained on, by id."""
     return {
         document.id: document for document in generation.documents() if not frozen.holds_document(document)

@@ -30,11 +30,11 @@ from prep.errors import ConfigError, DataError
 from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
 from prep.store.workspace import Workspace
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set, save_set
-from training.data.gate_set import FrozenSet, read_frozen
+from training.data.gate_set import GateSet, read_gate_set
 
 if TYPE_CHECKING:
     from prep.store.generation import Generation
-    from training.questions.generated_questions import AskedQuestions, Drafting
+    from training.questions.generated_questions import BatchGenerator, GeneratedQuestions
     from training.questions.teacher import TeacherConfig
 
 __all__ = [
@@ -113,7 +113,7 @@ class Dataset:
 
     n_lessons: how many of those to train on came from the experience log; n_struck: how many more did whose rows
     people have deleted since. asked: what came of writing questions, see
-    `training.questions.generated_questions.AskedQuestions.describe`; empty where none were to be written.
+    `training.questions.generated_questions.GeneratedQuestions.describe`; empty where none were to be written.
     """
 
     digest: str
@@ -155,7 +155,7 @@ def synthesize_data(
     *,
     lessons: Sequence[Question] = (),
     teacher: TeacherConfig | None = None,
-    spread: Callable[[str, TeacherConfig | None], Drafting] | None = None,
+    spread: Callable[[str, TeacherConfig | None], BatchGenerator] | None = None,
 ) -> Dataset:
     """Make questions with known evidence from the documents of the current generation; lessons join them.
 
@@ -167,9 +167,9 @@ def synthesize_data(
     """
     from flows.candidates.question_sets import asked_by, draft_here, generation_pool
     from flows.models.serving import serving_prep
-    from training.questions.generated_questions import AskConfig, ask_corpus
+    from training.questions.generated_questions import QuestionGenerationConfig, generate_questions
 
-    frozen = read_frozen(frozen_path(workspace))
+    frozen = read_gate_set(frozen_path(workspace))
     n_asked = min(settings.n_asked, settings.n_examples)
     with workspace.open_generation() as generation:
         made_of: dict[str, Any] = {
@@ -187,10 +187,12 @@ def synthesize_data(
             made_of["asked"] = {"n": n_asked, "prep": generation.prep_version, **asked_by(teacher)}
         folder = workspace.path / "datasets" / json_digest(made_of)[:12]
 
-        def ask(documents: Mapping[str, Document]) -> AskedQuestions:
+        def ask(documents: Mapping[str, Document]) -> GeneratedQuestions:
             pool = generation_pool(generation, documents, serving_prep(workspace).encoder)
             drafting = draft_here(pool, teacher) if spread is None else spread(generation.id, teacher)
-            return ask_corpus(pool, drafting, AskConfig(n=n_asked, seed=settings.seed), notes=_notes(folder))
+            return generate_questions(
+                pool, drafting, QuestionGenerationConfig(n=n_asked, seed=settings.seed), notes=_notes(folder)
+            )
 
         with _only_maker(folder):
             if not (is_there := (folder / MANIFEST_NAME).is_file()):
@@ -222,10 +224,10 @@ def _notes(folder: Path) -> Path:
 def _make(
     folder: Path,
     generation: Generation,
-    frozen: FrozenSet,
+    frozen: GateSet,
     settings: PassSettings,
     lessons: Sequence[Question],
-    ask: Callable[[Mapping[str, Document]], AskedQuestions] | None,
+    ask: Callable[[Mapping[str, Document]], GeneratedQuestions] | None,
 ) -> None:
     """Make the questions, part them into those to train on and those held out, and write both."""
     from flows.candidates.question_sets import unfrozen_documents
@@ -261,7 +263,7 @@ def _write_dataset(
     whole: LabelledSet,
     parts: Mapping[str, list[Question]],
     about: Mapping[str, Any],
-    asked: AskedQuestions | None,
+    asked: GeneratedQuestions | None,
 ) -> None:
     """Write a data set under another name, its manifest last, and give it its own."""
     from training.questions.questions_page import write_asked_page

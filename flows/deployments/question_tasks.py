@@ -22,17 +22,17 @@ from flows.deployments.tasks import TASK
 from flows.models.serving import serving_prep
 from prep.errors import VersionMismatch
 from prep.store.workspace import Workspace
-from training.data.gate_set import read_frozen
+from training.data.gate_set import read_gate_set
 
 if TYPE_CHECKING:
-    from training.questions.generated_questions import AskBatch, Drafted, Drafting
+    from training.questions.generated_questions import BatchGenerator, GeneratedBatch, QuestionBatch
     from training.questions.teacher import TeacherConfig
 
 __all__ = ["DraftByTasks", "draft_batch"]
 
 
 class DraftByTasks:
-    """Drafting by tasks, some batches ahead of what was asked for. Only inside a flow.
+    """BatchGenerator by tasks, some batches ahead of what was asked for. Only inside a flow.
 
     processes: those that took part so far, as (machine's name, process id).
     """
@@ -41,7 +41,7 @@ class DraftByTasks:
         self, workspace: Workspace, generation: str, teacher: TeacherConfig | None, *, ahead: int
     ) -> None:
         """ahead: batches that are written at a time; a run that has enough leaves at most so many unused."""
-        frozen = read_frozen(frozen_path(workspace)).digest
+        frozen = read_gate_set(frozen_path(workspace)).digest
         self._work = (str(workspace.path.resolve()), generation, frozen, teacher)
         self._by = asked_by(teacher)
         self._ahead = ahead
@@ -52,7 +52,7 @@ class DraftByTasks:
         """Who writes and who reads back, on every worker."""
         return self._by
 
-    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
+    def generate(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
         """Yield what came of each batch, in order."""
         left = iter(batches)
         begun: deque[Any] = deque()
@@ -77,8 +77,8 @@ def draft_batch(
     frozen: str,
     teacher: TeacherConfig | None,
     by: dict[str, Any],
-    batch: AskBatch,
-) -> tuple[Drafted, tuple[str, int]]:
+    batch: QuestionBatch,
+) -> tuple[GeneratedBatch, tuple[str, int]]:
     """Write and judge the questions of a batch where this runs. frozen: the digest of what is not asked about.
 
     Raises VersionMismatch where this worker's package writes or reads with other versions than `by` names.
@@ -88,15 +88,15 @@ def draft_batch(
         raise VersionMismatch(
             f"this worker asks with {here}, and {by} is asked for: install the same Diptych on all"
         )
-    (drafted,) = _drafting(workspace, generation, frozen, teacher).draft([batch])
+    (drafted,) = _drafting(workspace, generation, frozen, teacher).generate([batch])
     return drafted, (os.uname().nodename, os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _drafting(workspace: str, generation: str, frozen: str, teacher: TeacherConfig | None) -> Drafting:
+def _drafting(workspace: str, generation: str, frozen: str, teacher: TeacherConfig | None) -> BatchGenerator:
     del frozen  # what is kept of another is not used
     place = Workspace(workspace)
     with place.open_generation(generation) as opened:
-        documents = unfrozen_documents(opened, read_frozen(frozen_path(place)))
+        documents = unfrozen_documents(opened, read_gate_set(frozen_path(place)))
         pool = generation_pool(opened, documents, serving_prep(place).encoder)
     return draft_here(pool, teacher)

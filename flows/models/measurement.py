@@ -23,8 +23,8 @@ from training.runs.resumable_rows import KeptRows
 
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel
-    from training.evaluation.baseline_rag import UsualWorkflow
-    from training.evaluation.splitters import FrozenPreparer
+    from training.evaluation.baseline_rag import BaselineRAG
+    from training.evaluation.splitters import FrozenEncoderSystem
     from training.metrics.results import AnswersResult, Result
     from training.metrics.significance import Difference
 
@@ -266,24 +266,24 @@ def holding_generation(workspace: Workspace, dataset: LabelledSet, prep: PrepMod
     return None
 
 
-def _usual_workflow(dataset: LabelledSet, progress: bool) -> UsualWorkflow:
+def _usual_workflow(dataset: LabelledSet, progress: bool) -> BaselineRAG:
     """Return the usual workflow over the set's documents, with the same base models as ours."""
     from prep.model.encoder import Encoder
     from retrieve.lm.base import load_base
-    from training.evaluation.baseline_rag import GreedyCompleter, UsualWorkflow
+    from training.evaluation.baseline_rag import BaselineRAG, GreedyCompleter
 
     completer = GreedyCompleter(*load_base())
-    return UsualWorkflow(dataset.documents.values(), completer, Encoder.load(), progress=progress)
+    return BaselineRAG(dataset.documents.values(), completer, Encoder.load(), progress=progress)
 
 
-def _usual_preparer() -> FrozenPreparer:
+def _usual_preparer() -> FrozenEncoderSystem:
     from prep.model.encoder import Encoder
-    from training.evaluation.baseline_rag import WorkflowSettings, default_chunker
-    from training.evaluation.splitters import FrozenPreparer
+    from training.evaluation.baseline_rag import BaselineConfig, default_splitter
+    from training.evaluation.splitters import FrozenEncoderSystem
 
     encoder = Encoder.load()
-    name, chunker = default_chunker(encoder, WorkflowSettings().chunk_tokens)
-    return FrozenPreparer(chunker, encoder, name=f"{USUAL} ({name})")
+    name, chunker = default_splitter(encoder, BaselineConfig().chunk_tokens)
+    return FrozenEncoderSystem(chunker, encoder, name=f"{USUAL} ({name})")
 
 
 def _digest(dataset: LabelledSet) -> str:

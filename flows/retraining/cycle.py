@@ -53,7 +53,7 @@ from prep.fault_injection import reached
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
 from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
 from retrieve.experience.log import ExperienceLog
-from training.data.gate_set import freeze, plain, read_frozen
+from training.data.gate_set import extend_gate_set, plain, read_gate_set
 from training.evaluation.promotion_gate import decide
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class _Cycle:
         ExperienceLog.of(place.path).prune()  # what is not to be kept is not to be learned
         forget_deleted(place)
         self.folder, self.plan = self._open_plan() or self._make_plan()
-        self.frozen = read_frozen(frozen_path(place))
+        self.frozen = read_gate_set(frozen_path(place))
         self.dataset: Dataset = find_dataset(place, self.plan["dataset"])
 
     def run(self) -> Outcome:
@@ -197,7 +197,7 @@ class _Cycle:
         with self.place.open_generation() as generation:
             documents = {document.id: document for document in generation.documents()}
             generation_id = generation.id
-        frozen = freeze(
+        frozen = extend_gate_set(
             frozen_path(self.place),
             documents,
             document_formats(documents),
@@ -248,7 +248,7 @@ class _Cycle:
         ended = [path for path in cycles(self.place) if _came_to_its_end(path)]
         if not ended:
             return 0
-        return read_frozen(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
+        return read_gate_set(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
 
     # One kind
 

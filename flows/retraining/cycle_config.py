@@ -14,8 +14,8 @@ from flows.candidates.training_sets import PassSettings
 from flows.retraining.gate_trial import TrialSettings
 from prep.errors import ConfigError
 from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
-from training.data.feedback_examples import LessonConfig
-from training.data.gate_set import FrozenConfig
+from training.data.feedback_examples import FeedbackConfig
+from training.data.gate_set import GateSetConfig
 from training.evaluation.promotion_gate import GateConfig
 from training.questions.teacher import TeacherConfig
 from training.runs.config_file import read_config
@@ -38,10 +38,10 @@ class CycleSettings:
     prep_stage: PrepStage = "contrastive"
     retrieve_stage: RetrieveStage = "supervised"
     lessons: bool = True
-    lesson_weights: LessonConfig = field(default_factory=LessonConfig)
+    lesson_weights: FeedbackConfig = field(default_factory=FeedbackConfig)
     teacher: TeacherConfig | None = None
     training: PassSettings = field(default_factory=PassSettings)
-    frozen: FrozenConfig = field(default_factory=FrozenConfig)
+    frozen: GateSetConfig = field(default_factory=GateSetConfig)
     trials: TrialSettings = field(default_factory=TrialSettings)
     gate: GateConfig = field(default_factory=GateConfig)
 
@@ -67,9 +67,9 @@ class CycleSettings:
         """
         tables = {
             "training": PassSettings,
-            "lesson_weights": LessonConfig,
+            "lesson_weights": FeedbackConfig,
             "teacher": TeacherConfig,
-            "frozen": FrozenConfig,
+            "frozen": GateSetConfig,
             "trials": TrialSettings,
             "gate": GateConfig,
         }

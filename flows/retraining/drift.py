@@ -18,7 +18,7 @@ from flows.retraining.cycle import last_plan
 from prep.document import Floats
 from prep.store.workspace import Workspace
 from retrieve.experience.log import LOG_NAME, ExperienceLog
-from training.data.gate_set import read_frozen
+from training.data.gate_set import read_gate_set
 from training.evaluation.drift_statistics import Drift, DriftConfig, measure_drift
 
 __all__ = ["workspace_drift"]
@@ -46,7 +46,7 @@ def workspace_drift(workspace: Workspace | str | Path, config: DriftConfig | Non
         asked = datetime.fromisoformat(row.report.created)
         (recent if asked > begun else before).append(row.report.question)
     dataset = find_dataset(place, plan["dataset"]).training()
-    seen = {**dataset.documents, **read_frozen(frozen_path(place)).documents}
+    seen = {**dataset.documents, **read_gate_set(frozen_path(place)).documents}
     known = {name: document.text for name, document in seen.items()}
     return measure_drift(_vectors(place, before), _vectors(place, recent), known, documents, config)
 

@@ -32,7 +32,7 @@ from training.runs.resumable_rows import KeptRows
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel
     from prep.store.generation import Generation
-    from training.data.gate_set import FrozenSet
+    from training.data.gate_set import GateSet
     from training.evaluation.promotion_gate import Decision, Trial
 
 __all__ = [
@@ -77,7 +77,7 @@ class Bench:
     retrieve: Path
 
 
-def measured_set(workspace: Workspace, frozen: FrozenSet) -> LabelledSet:
+def measured_set(workspace: Workspace, frozen: GateSet) -> LabelledSet:
     """Return the frozen questions over all documents of now. Raises EmptyStore, DataError where nothing is frozen."""
     if not frozen.questions:
         raise DataError(
@@ -157,7 +157,7 @@ def keep_decision(
     kind: ModelKind,
     decision: Decision,
     trials: tuple[Trial, Trial],
-    frozen: FrozenSet,
+    frozen: GateSet,
     *,
     created: str,
     curves: Mapping[str, Sequence[tuple[float, float]]] | None = None,

@@ -28,7 +28,7 @@ from retrieve.model import RetrieveModel
 from retrieve.report.data import Report
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question, load_set, sample
-from training.evaluation.baseline_rag import GreedyCompleter, UsualWorkflow
+from training.evaluation.baseline_rag import BaselineRAG, GreedyCompleter
 from training.metrics.answer_metrics import citation_recall
 from training.metrics.chunking_metrics import evidence_recall
 from training.metrics.significance import paired_bootstrap
@@ -99,7 +99,7 @@ def main() -> None:
     reports = {"ours": ours(labelled, questions, arguments)}
     if not arguments.only:
         model, tokenizer = load_base()
-        workflow = UsualWorkflow(
+        workflow = BaselineRAG(
             labelled.documents.values(), GreedyCompleter(model, tokenizer), Encoder.load(), progress=True
         )
         reports["workflow"] = workflow.ask_many([one.question for one in questions], progress=True)

@@ -22,7 +22,7 @@ from prep import PrepModel
 from prep.document import Document
 from prep.model.encoder import Encoder
 from training.data.dataset import load_set
-from training.evaluation.splitters import PEERS, peer_chunker
+from training.evaluation.splitters import SPLITTERS, make_splitter
 from training.metrics.boundary_metrics import BoundaryScores, boundary_scores, nearest_items
 from training.metrics.significance import paired_bootstrap
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--probability", type=float, nargs="*", default=[], help="other topic probabilities")
     parser.add_argument("--limit", type=int, default=None, help="documents, spread evenly")
     parser.add_argument("--held-out-every", type=int, default=None, help="only every n-th document by id")
-    parser.add_argument("--only", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--only", nargs="*", default=list(SPLITTERS), choices=list(SPLITTERS))
     arguments = parser.parse_args()
 
     documents = read_divided(arguments.data, arguments.held_out_every)
@@ -111,7 +111,7 @@ def main() -> None:
     show("one segment", measure(documents, lambda _: [], "none"), ours)
     for name in arguments.only:
         for size in (200, mean):
-            chunker = peer_chunker(name, encoder, size)
+            chunker = make_splitter(name, encoder, size)
             rows = measure(documents, lambda d, c=chunker: [end for _, end in c(d.text)], name)
             show(f"{name}, {size} tokens", rows, ours)
 

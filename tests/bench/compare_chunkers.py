@@ -21,7 +21,7 @@ from prep.model.encoder import Encoder
 from training.data.dataset import load_set
 from training.evaluation.gains import compare_results
 from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
-from training.evaluation.splitters import PEERS, FrozenPreparer, peer_chunker
+from training.evaluation.splitters import SPLITTERS, FrozenEncoderSystem, make_splitter
 from training.metrics.results import format_table
 from training.traces.mixture import part_of
 
@@ -51,7 +51,7 @@ def main() -> None:
         help="held out: every sixth by id",
     )
     parser.add_argument("--target-tokens", type=int, default=None, help="another target size of ours")
-    parser.add_argument("--only", nargs="*", default=[*PEERS, WHOLE], choices=[*PEERS, WHOLE])
+    parser.add_argument("--only", nargs="*", default=[*SPLITTERS, WHOLE], choices=[*SPLITTERS, WHOLE])
     parser.add_argument("--json", type=Path, default=None, help="write every row there")
     arguments = parser.parse_args()
 
@@ -69,9 +69,9 @@ def main() -> None:
     for name in arguments.only:
         whole = name == WHOLE
         chunker = (
-            (lambda text: [(0, len(text))]) if whole else peer_chunker(name, encoder, arguments.chunk_tokens)
+            (lambda text: [(0, len(text))]) if whole else make_splitter(name, encoder, arguments.chunk_tokens)
         )
-        peer = FrozenPreparer(chunker, encoder, name=name, title_in_vector=whole)
+        peer = FrozenEncoderSystem(chunker, encoder, name=name, title_in_vector=whole)
         words = arguments.peer_words
         results.append(measure(dataset, peer, limit=arguments.limit, progress=True, words=words))
         print(format_table(results), flush=True)

@@ -21,7 +21,7 @@ from prep import PrepModel
 from prep.document import Document
 from prep.model.encoder import Encoder, Precision
 from training.data.dataset import load_set
-from training.evaluation.splitters import FrozenPreparer, peer_chunker
+from training.evaluation.splitters import FrozenEncoderSystem, make_splitter
 
 SEMANTIC = ("chonkie-semantic", "llama-index-semantic")
 
@@ -59,7 +59,7 @@ def main() -> None:
         f"prepare ({model.config.vectors})": prepare,
     }
     for name in arguments.only:
-        peer = FrozenPreparer(peer_chunker(name, encoder), encoder, name=name)
+        peer = FrozenEncoderSystem(make_splitter(name, encoder), encoder, name=name)
         systems[f"{name} and encoding"] = lambda p=peer: list(p.prepare_many(documents)) and None
     seconds: dict[str, list[float]] = {name: [] for name in systems}
     for turn in range(arguments.rounds + 1):

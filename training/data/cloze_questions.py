@@ -1,8 +1,8 @@
 """Questions made from a corpus without labels or another model: cloze questions whose evidence is known.
 
-A sentence loses a name, number, code word or rare term; the question shows what is left around the gap, the answer
-is what was taken. It trains pointing and copying on any corpus. Questions a person would ask need a model that
-writes them; that is not done here.
+A sentence loses a name, number, code word or rare term; the question shows the words around the blank, the removed
+words are the answer. Cloze questions train pointing and copying on any corpus. Questions as a person asks them are
+written by a model (`training.questions`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.data.dataset import Question
 
 __all__ = ["ClozeConfig", "is_prose", "synthesize_cloze"]
 
-GAP = "____"
+BLANK = "____"
 _CANDIDATE = re.compile(
     r"``?[^`\n]{2,40}``?"  # code
     r"|(?<=\s)[\"“][^\"”\n]{3,50}[\"”]"  # quoted
@@ -33,7 +33,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClozeConfig:
-    """What sentences are used. Lengths in characters; `context_words` on each side of the gap are shown."""
+    """What sentences are used. Lengths in characters; `context_words` on each side of the blank are shown."""
 
     min_sentence: int = 50
     max_sentence: int = 350
@@ -97,7 +97,7 @@ def _questions(
 
 
 def is_prose(sentence: str, least_letters: float) -> bool:
-    """Whether so large a share of it is letters and blanks, and it is no row of a table."""
+    """Whether at least this share of a sentence is letters and spaces, and it is no row of a table."""
     letters = sum(character.isalpha() or character.isspace() for character in sentence)
     return letters >= least_letters * len(sentence) and "|" not in sentence
 
@@ -107,7 +107,7 @@ def _is_sentence(sentence: str, config: ClozeConfig) -> bool:
 
 
 def _rarest(found: Sequence[re.Match[str]], frequency: Counter[str], rng: random.Random) -> re.Match[str]:
-    """Draw among the three candidates whose commonest word is rarest, so that the gap is worth asking for."""
+    """Draw among the three candidates whose commonest word is rarest, so that the blank is worth asking for."""
 
     def commonness(match: re.Match[str]) -> int:
         return max((frequency[word.lower()] for word in _WORD.findall(match.group())), default=0)
@@ -132,9 +132,9 @@ def _question(
     before = sentence[:first].split()[-config.context_words :]
     after = sentence[last:].split(" ")
     glued = after[0]
-    context = " ".join([*before, GAP + glued, *" ".join(after[1:]).split()[: config.context_words]]).strip()
+    context = " ".join([*before, BLANK + glued, *" ".join(after[1:]).split()[: config.context_words]]).strip()
     context = " ".join(context.split())
     forms = [f"What fills the gap: {context}", f'Complete: "{context}"', context]
     if title:
-        forms.append(f"{title}: what is {GAP} in “{context}”?")
+        forms.append(f"{title}: what is {BLANK} in “{context}”?")
     return rng.choice(forms)

@@ -1,4 +1,4 @@
-"""What the experience log teaches: questions to train on, each with a weight, from what people said and did.
+"""Feedback examples: questions of the experience log to train on, weighted by what people said and did.
 
     corrected        the answer someone gave instead, where sentences that were shown hold it, or some searched for
     helpful          the answer and its quotes, where the documents still say so, without quotes said to be wrong
@@ -6,12 +6,12 @@
     quoted rightly   nobody judged the answer, but somebody its quotes
     followed up      nobody said anything, but the user went on from it: a weak sign
 
-Other rows teach nothing: an answer that did not help is no example of anything. Of what one person says later things
-replace earlier ones, and those who are not named count as one person; where people contradict each other about one
-answer, or correct it in different ways, nothing is learned. No user and no document gives more than a share of all
-the weight, or half more than an even one where there are few, so that nobody steers the training alone; refusals,
-which rest on no document, count as one. What the log blacked out is not taught. Frozen questions and documents are
-left out (`training.data.gate_set`): what candidates are judged by cannot be reached from here.
+Other rows give no example: an answer that did not help shows nothing right. A person's later feedback replaces the
+earlier; users without a name count as one person. Where people contradict each other about one answer, or correct it in
+different ways, the row gives no example. No user and no document has more than a share of all the weight, or half more
+than an even share where there are few, so that nobody steers the training alone; refusals, which rest on no document,
+count as one document. Masked text is not trained on. Questions and documents of the gate set (`training.data.gate_set`)
+are left out.
 """
 
 from __future__ import annotations
@@ -29,27 +29,34 @@ from prep.text import split_sentences, strip_span
 from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, Experience
 from retrieve.experience.log_config import MASK
 from training.data.dataset import Question
-from training.data.gate_set import FrozenSet
+from training.data.gate_set import GateSet
 from training.metrics.answer_metrics import normalise_answer, says
 
-__all__ = ["LOGGED", "Lesson", "LessonConfig", "Lessons", "chosen", "learnable"]
+__all__ = [
+    "LOGGED",
+    "FeedbackConfig",
+    "FeedbackExample",
+    "FeedbackExamples",
+    "draw_examples",
+    "examples_from_log",
+]
 
-#: What the ids of lessons begin with; the report's id follows.
+#: The prefix of the ids of feedback examples; the report's id follows.
 LOGGED = "log:"
 _SILENT = "nobody said anything"
 _OVER_SHARE = "more than the share of one"
 _NO_DOCUMENT = ("",)  # what refusals rest on; no document has this id
-# Of four documents none can keep to a fifth: without this, each would give `free` lessons and no more.
+# With four documents none can keep to a fifth: without this factor each would give `free` examples and no more.
 _OF_EVEN_SHARE = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LessonConfig:
-    """What rows weigh. A weight below 1 is the chance of being trained on.
+class FeedbackConfig:
+    """Weights of rows by the kind of their feedback. A weight below 1 is the chance of being trained on.
 
-    asked_again: what a row's weight is multiplied by where the question was asked again soon after. user_share,
-    document_share: of all weight, at most from one; half more than an even share and up to `free` weight are never too
-    much, and all who are not named are one who has no limit.
+    asked_again: factor of a row's weight where the question was asked again soon after. user_share, document_share:
+    the most that one user or document has of all weight. Half more than an even share, and up to `free` weight, are
+    always allowed; users without a name have no limit.
     """
 
     corrected: float = 1.0
@@ -73,8 +80,8 @@ class LessonConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """A question to train on. user: who asked it, if known; report_id: the row it comes from."""
+class FeedbackExample:
+    """A question to train on. user: who asked it, if known; report_id: of the row in the log."""
 
     question: Question
     weight: float
@@ -83,74 +90,74 @@ class Lesson:
 
     @property
     def documents(self) -> frozenset[str]:
-        """What its evidence stands in."""
+        """The ids of the documents that hold its evidence."""
         return frozenset(span.document_id for span in self.question.evidence)
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """What the log teaches, oldest question first, and why other rows teach nothing."""
+class FeedbackExamples:
+    """The examples, oldest question first, and why other rows gave none: reason → number of rows."""
 
-    lessons: tuple[Lesson, ...] = ()
+    examples: tuple[FeedbackExample, ...] = ()
     left_out: Counter[str] = field(default_factory=Counter)
 
     @property
     def kinds(self) -> Counter[str]:
         """How many of each kind there are."""
-        return Counter(lesson.question.kind for lesson in self.lessons)
+        return Counter(example.question.kind for example in self.examples)
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What a row's feedback comes to: "helpful", "unhelpful", "corrected", or "" where nobody judged the answer."""
+class _Verdict:
+    """A row's feedback in sum: "helpful", "unhelpful", "corrected", or "" where nobody judged the answer."""
 
-    verdict: str = ""
+    kind: str = ""
     answer: str | None = None
 
 
-def learnable(
+def examples_from_log(
     rows: Iterable[Experience],
     documents: Mapping[str, Document],
-    frozen: FrozenSet | None = None,
-    config: LessonConfig | None = None,
+    gate_set: GateSet | None = None,
+    config: FeedbackConfig | None = None,
     *,
     search: Callable[[str], Iterable[Span]] = lambda text: (),
-) -> Lessons:
-    """Return what the rows, oldest first, teach about the documents as they are now. Deterministic.
+) -> FeedbackExamples:
+    """Return the examples that the rows, oldest first, give on the documents as they are now. Deterministic.
 
-    search: gives the passages that hold most of a text's words, for corrected answers that no passage shown holds:
-    what was not found teaches the most. Without it, those teach nothing.
+    search: gives the passages that hold most of a text's words, for corrected answers that no shown passage holds:
+    missed evidence teaches the most. Without it, such rows give no example.
     """
-    config = config or LessonConfig()
+    config = config or FeedbackConfig()
     left_out: Counter[str] = Counter()
     of_question: dict[str, list[Experience]] = defaultdict(list)
     for row in rows:
         if row.feedback or row.signals:
-            # Traces are most of a row and teach nothing here: a long log need not fit into memory with them.
+            # Traces are most of a row and not needed here: a long log need not fit into memory with them.
             kept = replace(row, trace=[])
             of_question[normalise_answer(row.report.question) or row.report.question].append(kept)
         else:
             left_out[_SILENT] += 1
-    found: list[Lesson] = []
+    found: list[FeedbackExample] = []
     for some in of_question.values():
         newest = _newest(some, left_out)
-        outcome = newest if isinstance(newest, str) else _lesson(newest, documents, frozen, config, search)
-        if isinstance(outcome, Lesson):
+        outcome = newest if isinstance(newest, str) else _example(newest, documents, gate_set, config, search)
+        if isinstance(outcome, FeedbackExample):
             found.append(outcome)
         else:
             left_out[outcome] += 1
-    return Lessons(tuple(_within_shares(found, config, left_out)), +left_out)
+    return FeedbackExamples(tuple(_within_shares(found, config, left_out)), +left_out)
 
 
-def chosen(lessons: Iterable[Lesson]) -> list[Question]:
-    """Return the questions to train on: each with its weight as the chance, drawn from its report's id alone."""
-    return [lesson.question for lesson in lessons if _draw(lesson.report_id) < lesson.weight]
+def draw_examples(examples: Iterable[FeedbackExample]) -> list[Question]:
+    """Return the questions to train on, each drawn with its weight as the chance, by its report's id alone."""
+    return [example.question for example in examples if _draw(example.report_id) < example.weight]
 
 
 def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | str:
-    """Return the row that counts of those on one question, or why none does; the others are counted as left out."""
-    judged = sorted((row for row in rows if _said(row).verdict), key=lambda row: row.feedback[-1].created)
-    signs = [row for row in rows if not _said(row).verdict and (row.signals or row.has_quote(right=True))]
+    """Return the row that counts among those on one question, or why none does; the others count as left out."""
+    judged = sorted((row for row in rows if _verdict(row).kind), key=lambda row: row.feedback[-1].created)
+    signs = [row for row in rows if not _verdict(row).kind and (row.signals or row.has_quote(right=True))]
     words = _last_words(judged)
     if _contradicted(words):
         left_out["people contradict each other"] += len(judged) - 1
@@ -162,20 +169,20 @@ def _newest(rows: Sequence[Experience], left_out: Counter[str]) -> Experience | 
         return _SILENT
     left_out["judged again later" if judged else _SILENT] += len(candidates) - 1
     left_out[_SILENT] += len(rows) - len(candidates)
-    taught = [row for row in words if _said(row).verdict != "unhelpful"]
+    taught = [row for row in words if _verdict(row).kind != "unhelpful"]
     return (taught or words or signs)[-1]
 
 
 def _last_words(judged: Sequence[Experience]) -> list[Experience]:
-    """Return each one's last word on a question, in the order they were said; those who are not named are one.
+    """Return each person's last row on a question, in the order of the feedback; unnamed users are one person.
 
-    That an answer did not help takes nothing back but that this answer is right: a correction stands until what it
-    says is itself said not to help.
+    "Did not help" takes back approval of the same answer alone: a correction stands until the corrected answer itself
+    is said not to help.
     """
     last: dict[str | None, Experience] = {}
     for row in judged:
         before = last.get(row.user)
-        if before is None or _said(row).verdict != "unhelpful" or _approved(before) in (_given(row), None):
+        if before is None or _verdict(row).kind != "unhelpful" or _approved(before) in (_given(row), None):
             last.pop(row.user, None)
             last[row.user] = row
     return list(last.values())
@@ -186,58 +193,58 @@ def _given(row: Experience) -> str:
 
 
 def _approved(row: Experience) -> str | None:
-    """Return which answer was said to be right, if one was."""
-    said = _said(row)
-    if said.answer is not None:
-        return normalise_answer(said.answer)
-    return _given(row) if said.verdict == "helpful" else None
+    """Return the answer that was said to be right, if one was."""
+    verdict = _verdict(row)
+    if verdict.answer is not None:
+        return normalise_answer(verdict.answer)
+    return _given(row) if verdict.kind == "helpful" else None
 
 
-def _said(row: Experience) -> _Said:
-    said = _Said()
+def _verdict(row: Experience) -> _Verdict:
+    verdict = _Verdict()
     for item in row.feedback:
         if item.answer is not None:
-            said = _Said("corrected", item.answer)
+            verdict = _Verdict("corrected", item.answer)
         elif item.helpful:
-            said = _Said("helpful")
-        elif item.helpful is False and said.verdict != "corrected":
-            said = _Said("unhelpful")
-    return said
+            verdict = _Verdict("helpful")
+        elif item.helpful is False and verdict.kind != "corrected":
+            verdict = _Verdict("unhelpful")
+    return verdict
 
 
 def _contradicted(words: Sequence[Experience]) -> bool:
     """Whether somebody rejects what another approves of, or two correct it, and neither says what the other does."""
-    rejected = [(place, _given(row)) for place, row in enumerate(words) if _said(row).verdict != "helpful"]
+    rejected = [(place, _given(row)) for place, row in enumerate(words) if _verdict(row).kind != "helpful"]
     approved = [(place, answer) for place, row in enumerate(words) if (answer := _approved(row)) is not None]
     if any(a != b and given == answer for a, given in rejected for b, answer in approved):
         return True
-    corrections = [said.answer for row in words if (said := _said(row)).answer is not None]
+    corrections = [verdict.answer for row in words if (verdict := _verdict(row)).answer is not None]
     return any(not says(one, other) and not says(other, one) for one, other in combinations(corrections, 2))
 
 
-def _lesson(
+def _example(
     row: Experience,
     documents: Mapping[str, Document],
-    frozen: FrozenSet | None,
-    config: LessonConfig,
+    gate_set: GateSet | None,
+    config: FeedbackConfig,
     search: Callable[[str], Iterable[Span]],
-) -> Lesson | str:
-    """Return what a row teaches, or why nothing."""
-    report, said = row.report, _said(row)
-    if frozen is not None and frozen.holds_question(report.question):
-        return "a frozen question"
-    if MASK in report.question or MASK in (said.answer or report.answer or ""):
+) -> FeedbackExample | str:
+    """Return the example that a row gives, or why it gives none."""
+    report, verdict = row.report, _verdict(row)
+    if gate_set is not None and gate_set.holds_question(report.question):
+        return "a question of the gate set"
+    if MASK in report.question or MASK in (verdict.answer or report.answer or ""):
         return "blacked out"
     signs = {signal.kind for signal in row.signals}
     name = f"{LOGGED}{report.id}"
     again = config.asked_again if ASKED_AGAIN in signs else 1.0
     missing = "the documents do not say it any more"
     statements: tuple[str, ...] = ()
-    if said.verdict == "unhelpful":
+    if verdict.kind == "unhelpful":
         return "did not help, and nobody said what would"
-    if said.verdict == "corrected":
-        assert said.answer is not None
-        answer, kind, weight = said.answer, "corrected", config.corrected
+    if verdict.kind == "corrected":
+        assert verdict.answer is not None
+        answer, kind, weight = verdict.answer, "corrected", config.corrected
         shown = (Span(source.document_id, source.start, source.end) for source in report.sources)
         evidence = _sentences_with(answer, shown, documents)[:1]
         if not evidence:
@@ -246,15 +253,15 @@ def _lesson(
             if len(evidence) > 1:  # which of them answers the question is not known
                 evidence, missing = (), "several sentences hold the corrected answer"
     elif report.answer is None:
-        if said.verdict != "helpful":
+        if verdict.kind != "helpful":
             return _SILENT
         question = Question(name, report.question, answerable=False, kind="refused rightly")
-        return Lesson(question, config.helpful * again, report.id, row.user)
+        return FeedbackExample(question, config.helpful * again, report.id, row.user)
     else:
         answer, evidence, statements = report.answer, _quoted(row, documents), report.statements
         if all(quote in row.quotes(right=False) for quote in report.answer_quotes):
             missing = "no quotes, or all said to be wrong"
-        if said.verdict == "helpful":
+        if verdict.kind == "helpful":
             kind, weight = "helpful", config.helpful * again
         elif row.has_quote(right=True):
             kind, weight = "quoted rightly", config.quoted_rightly * again
@@ -264,12 +271,14 @@ def _lesson(
             return "asked again, and nobody said anything"
     if not evidence:
         return missing
-    if frozen is not None and any(frozen.holds_document(documents[span.document_id]) for span in evidence):
-        return "on a frozen document"
+    if gate_set is not None and any(
+        gate_set.holds_document(documents[span.document_id]) for span in evidence
+    ):
+        return "on a document of the gate set"
     if weight <= 0:
         return "weighs nothing"
     question = Question(name, report.question, (answer,), evidence, kind=kind, statements=statements)
-    return Lesson(question, weight, report.id, row.user)
+    return FeedbackExample(question, weight, report.id, row.user)
 
 
 def _quoted(row: Experience, documents: Mapping[str, Document]) -> tuple[Span, ...]:
@@ -315,40 +324,43 @@ def _run_with(answer: str, sentences: Sequence[tuple[int, int]], text: str) -> t
 
 
 def _within_shares(
-    lessons: Sequence[Lesson], config: LessonConfig, left_out: Counter[str]
-) -> Sequence[Lesson]:
-    """Leave out lessons until users and documents keep to their shares of what is left, and count them."""
+    examples: Sequence[FeedbackExample], config: FeedbackConfig, left_out: Counter[str]
+) -> Sequence[FeedbackExample]:
+    """Leave out examples until users and documents keep to their shares of what is left, and count them."""
     while True:
         of_users = _capped(
-            lessons, lambda lesson: [lesson.user] if lesson.user else [], config.user_share, config.free
+            examples, lambda example: [example.user] if example.user else [], config.user_share, config.free
         )
-        left_out[f"{_OVER_SHARE} user"] += len(lessons) - len(of_users)
+        left_out[f"{_OVER_SHARE} user"] += len(examples) - len(of_users)
         kept = _capped(
             of_users,
-            lambda lesson: sorted(lesson.documents) or _NO_DOCUMENT,
+            lambda example: sorted(example.documents) or _NO_DOCUMENT,
             config.document_share,
             config.free,
         )
         left_out[f"{_OVER_SHARE} document"] += len(of_users) - len(kept)
         if len(kept) == len(of_users):
             return kept
-        lessons = kept  # less weight in all: a user's share of it may have grown
+        examples = kept  # less weight in all: a user's share of it may have grown
 
 
 def _capped(
-    lessons: Sequence[Lesson], sources: Callable[[Lesson], Sequence[str]], share: float, free: float
-) -> list[Lesson]:
-    """Leave out lessons, one of the heaviest source at a time, until none is over its share; the newest stay."""
-    of_lesson = [sources(lesson) for lesson in lessons]
-    n_sources = len({source for some in of_lesson for source in some}) + (not all(of_lesson))
+    examples: Sequence[FeedbackExample],
+    sources: Callable[[FeedbackExample], Sequence[str]],
+    share: float,
+    free: float,
+) -> list[FeedbackExample]:
+    """Leave out examples, one of the heaviest source at a time, until none is over its share; the newest stay."""
+    of_example = [sources(example) for example in examples]
+    n_sources = len({source for some in of_example for source in some}) + (not all(of_example))
     share = max(share, _OF_EVEN_SHARE / max(n_sources, 1))
     weights: dict[str, float] = defaultdict(float)
     places: dict[str, deque[int]] = defaultdict(deque)
-    for place, lesson in enumerate(lessons):
-        for source in of_lesson[place]:
-            weights[source] += lesson.weight
+    for place, example in enumerate(examples):
+        for source in of_example[place]:
+            weights[source] += example.weight
             places[source].append(place)
-    total = sum(lesson.weight for lesson in lessons)
+    total = sum(example.weight for example in examples)
     heaviest = [(-weight, source) for source, weight in weights.items()]
     heapq.heapify(heaviest)
     gone: set[int] = set()
@@ -362,10 +374,10 @@ def _capped(
         place = places[source].popleft()
         if place not in gone:
             gone.add(place)
-            total -= lessons[place].weight
-            for one in of_lesson[place]:
-                weights[one] -= lessons[place].weight
-    return [lesson for place, lesson in enumerate(lessons) if place not in gone]
+            total -= examples[place].weight
+            for one in of_example[place]:
+                weights[one] -= examples[place].weight
+    return [example for place, example in enumerate(examples) if place not in gone]
 
 
 def _draw(name: str) -> float:

@@ -1,12 +1,12 @@
-"""The frozen questions: what candidates are judged by, out of reach of logs and of every training.
+"""The gate set: the questions that candidates are judged by, out of reach of logs and of every training.
 
     frozen/<nnn>-<digest>/   manifest.json  documents.jsonl  questions.jsonl
 
-A layer is a labelled set that never changes once it is written: every n-th document of the corpus with questions made
-from it, or a set of the user's own. Documents that come into the corpus later are drawn from by the same rule and make
-a new layer; what is frozen stays frozen. Nothing may be trained on a frozen document (by its id, or its text under
-another id) or on a frozen question (whatever its case and punctuation): `holds_document`, `holds_question`. Of a set
-of the user's own the questions alone can be frozen: then it judges what was learnt of the documents, too.
+A layer is a labelled set that never changes once it is written: every n-th document of the corpus with cloze questions
+made from it, or a set of the user's own. Documents that come into the corpus later make a new layer by the same rule.
+Nothing is trained on a document of the gate set (by its id, or its text under another id) or on one of its questions
+(whatever its case and punctuation): `holds_document`, `holds_question`. A set of the user's own can give its questions
+alone: its documents may be trained on, and its questions measure what was learnt of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.data.cloze_questions import synthesize_cloze
 from training.data.dataset import LabelledSet, Question, load_set, save_set
 from training.metrics.answer_metrics import normalise_answer
 
-__all__ = ["FrozenConfig", "FrozenSet", "freeze", "plain", "read_frozen"]
+__all__ = ["GateSet", "GateSetConfig", "extend_gate_set", "plain", "read_gate_set"]
 
 _LOG = logging.getLogger(__name__)
 _CORPUS = "corpus"
@@ -38,10 +38,10 @@ _QUESTIONS = "questions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrozenConfig:
-    """What is frozen of a corpus, and besides.
+class GateSetConfig:
+    """What the gate set takes from a corpus, and which sets of the user's own.
 
-    held_out_every: every so many documents one is frozen. n_questions: made from those of one layer, at most.
+    held_out_every: every so many documents one is taken. n_questions: made from those of one layer, at most.
     labelled: folders of labelled sets of the user's own, each a layer of its own. labelled_questions: folders of those
     whose documents may be trained on, but for their questions.
     """
@@ -59,7 +59,7 @@ class FrozenConfig:
 
 
 @dataclass(frozen=True)
-class FrozenSet:
+class GateSet:
     """All layers, oldest first."""
 
     layers: tuple[LabelledSet, ...] = ()
@@ -68,12 +68,12 @@ class FrozenSet:
 
     @property
     def digest(self) -> str:
-        """What the set is told apart by: it changes when a layer is added, and never otherwise."""
+        """Identifies the set: it changes when a layer is added, and never otherwise."""
         return json_digest(list(self.digests))[:12]
 
     @cached_property
     def documents(self) -> dict[str, Document]:
-        """The documents of frozen questions by id, as they were when they were frozen."""
+        """The documents by id, as they were when their layer was written."""
         return {name: document for layer in self.layers for name, document in layer.documents.items()}
 
     @property
@@ -83,15 +83,15 @@ class FrozenSet:
 
     @property
     def questions(self) -> list[Question]:
-        """The frozen questions, those of the oldest layer first."""
+        """The questions, those of the oldest layer first."""
         return [question for layer in self.layers for question in layer.questions]
 
     def n_layers_of(self, digest: str) -> int:
         """Return how many of the oldest layers make up a set of this digest, 0 where none do."""
         return next((n for n in range(len(self.layers), 0, -1) if self._first(n).digest == digest), 0)
 
-    def _first(self, n_layers: int) -> FrozenSet:
-        return FrozenSet(self.layers[:n_layers], self.digests[:n_layers])
+    def _first(self, n_layers: int) -> GateSet:
+        return GateSet(self.layers[:n_layers], self.digests[:n_layers])
 
     def old_questions(self, n_layers: int) -> frozenset[str]:
         """Return the ids of the questions of the oldest `n_layers` layers."""
@@ -102,11 +102,11 @@ class FrozenSet:
         return document.id in self._kept or plain(document.text) in self._texts
 
     def holds_question(self, question: str) -> bool:
-        """Whether this question is a frozen one."""
+        """Whether nothing may be trained on this question."""
         return normalise_answer(question) in self._asked
 
     def repeats(self, document: Document) -> bool:
-        """Whether this document says what the document of a frozen question says, to the letter, by another id."""
+        """Whether this document has the text of a document of the set under another id."""
         return document.id not in self.documents and plain(document.text) in self._all_texts
 
     @cached_property
@@ -127,36 +127,36 @@ class FrozenSet:
         return frozenset(normalise_answer(question.question) for question in self.questions)
 
 
-def read_frozen(folder: str | Path) -> FrozenSet:
-    """Return what is frozen in `folder`, its files checked; an empty set where nothing is.
+def read_gate_set(folder: str | Path) -> GateSet:
+    """Return the gate set in `folder`, its files checked; an empty set where there is none.
 
     Raises ChecksumMismatch where a layer was changed, StoreError.
     """
     found = sorted(path.parent for path in Path(folder).glob(f"[0-9]*/{MANIFEST_NAME}"))
     manifests = [verify_folder(path) for path in found]
-    return FrozenSet(
+    return GateSet(
         tuple(load_set(path) for path in found),
         tuple(str(manifest["digest"]) for manifest in manifests),
         frozenset(n for n, manifest in enumerate(manifests) if manifest.get("freezes") == _QUESTIONS),
     )
 
 
-def freeze(
+def extend_gate_set(
     folder: str | Path,
     documents: Mapping[str, Document],
     formats: Mapping[str, str],
-    config: FrozenConfig | None = None,
+    config: GateSetConfig | None = None,
     *,
     trained: Callable[[Document], bool] = lambda document: False,
-) -> FrozenSet:
-    """Add layers for what is not considered yet, and return all that is frozen. Run again, it adds nothing.
+) -> GateSet:
+    """Add layers for documents and sets that are new, and return the whole gate set. Run again, it adds nothing.
 
-    documents: of the corpus, by id. trained: whether one was trained on already; those are frozen only where no other
+    documents: of the corpus, by id. trained: whether one was trained on already; those are taken only where no other
     is left. Raises DataError where a set of the user's own does not follow the schema or clashes with another document.
     """
-    config = config or FrozenConfig()
+    config = config or GateSetConfig()
     root = Path(folder)
-    frozen = read_frozen(root)
+    frozen = read_gate_set(root)
     seen = _considered(root)
     own = [(named, "documents") for named in config.labelled]
     own += [(named, _QUESTIONS) for named in config.labelled_questions]
@@ -168,7 +168,7 @@ def freeze(
         if digest not in seen:
             layer = _own(labelled, frozen, documents)
             _write_layer(root, len(frozen.layers), layer, [digest], labelled.name, freezes)
-            frozen = read_frozen(root)
+            frozen = read_gate_set(root)
     new = [
         name
         for name, document in sorted(documents.items())
@@ -185,7 +185,7 @@ def freeze(
             _CORPUS,
         )
         _write_layer(root, len(frozen.layers), layer, new, _CORPUS)
-        frozen = read_frozen(root)
+        frozen = read_gate_set(root)
     return frozen
 
 
@@ -199,13 +199,15 @@ def _chosen(new: Sequence[str], every: int, trained: frozenset[str]) -> list[str
     chosen += spare[: wanted - len(chosen)]
     if not chosen:
         _LOG.warning(
-            "all of %d documents were trained on before; %d of them are frozen all the same", len(new), wanted
+            "all of %d documents were trained on before; %d of them join the gate set all the same",
+            len(new),
+            wanted,
         )
         return list(new[::every])
     return sorted(chosen)
 
 
-def _own(labelled: LabelledSet, frozen: FrozenSet, documents: Mapping[str, Document]) -> LabelledSet:
+def _own(labelled: LabelledSet, frozen: GateSet, documents: Mapping[str, Document]) -> LabelledSet:
     """Return a set of the user's own with question ids that cannot clash with those of another layer."""
     if not labelled.questions:
         raise DataError(f"the labelled set {labelled.name!r} has no questions to judge candidates by")
@@ -220,13 +222,13 @@ def _own(labelled: LabelledSet, frozen: FrozenSet, documents: Mapping[str, Docum
     taken = {question.id for question in frozen.questions}
     if any(question.id in taken for question in questions):
         raise DataError(
-            f"a labelled set {labelled.name!r} is frozen already, with other content or otherwise: rename the folder"
+            f"a labelled set {labelled.name!r} is in the gate set already, with other content or settings: rename it"
         )
     return replace(labelled, questions=questions)
 
 
 def _considered(root: Path) -> frozenset[str]:
-    """Return the ids of all documents that a layer was drawn from, and the digests of the sets that are layers."""
+    """Return the ids of all documents considered for a layer, and the digests of the sets that are layers."""
     found = (path.parent for path in root.glob(f"[0-9]*/{MANIFEST_NAME}"))
     return frozenset(name for path in found for name in verify_folder(path)["considered"])
 
@@ -244,7 +246,7 @@ def _write_layer(
     try:
         save_set(layer, temporary)
         counts = {"documents": len(layer.documents), "questions": len(layer.questions)}
-        # What was looked at is part of the layer, so that it is not looked at again where the rest is killed.
+        # The considered ids are part of the layer: a killed run does not consider them again.
         about: dict[str, Any] = {
             "kind": "frozen",
             "source": source,
@@ -261,5 +263,5 @@ def _write_layer(
 
 
 def plain(text: str) -> str:
-    """Return a text without its case and layout: by which the same document is told under another id."""
+    """Return a text without its case and layout, to recognise the same document under another id."""
     return " ".join(text.split()).casefold()

@@ -30,7 +30,7 @@ from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError, DependencyError
 from prep.text import split_sentences, strip_span
 from retrieve.report.data import Finding, Quote, Report, Source, Usage
-from training.evaluation.splitters import Chunker, FrozenPreparer, peer_chunker
+from training.evaluation.splitters import Chunker, FrozenEncoderSystem, make_splitter
 from training.metrics.answer_metrics import normalise_answer
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROMPTS",
+    "BaselineConfig",
+    "BaselineRAG",
     "Completer",
     "Completion",
     "GreedyCompleter",
-    "UsualWorkflow",
-    "WorkflowSettings",
-    "default_chunker",
+    "default_splitter",
     "parse_answer",
 ]
 
@@ -52,7 +52,7 @@ _CITATION = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowSettings:
+class BaselineConfig:
     """How the workflow is set.
 
     prompt: a key of PROMPTS. best_last: the nearest chunk stands last, next to the question. min_score:
@@ -139,7 +139,7 @@ class GreedyCompleter:
         return completions
 
 
-class UsualWorkflow:
+class BaselineRAG:
     """Documents split and embedded once, then questions answered from the k nearest chunks."""
 
     def __init__(
@@ -149,22 +149,22 @@ class UsualWorkflow:
         encoder: Encoder,
         *,
         chunker: Chunker | None = None,
-        settings: WorkflowSettings | None = None,
+        settings: BaselineConfig | None = None,
         progress: bool = False,
     ) -> None:
         """chunker: by default langchain's recursive splitter, or the plain one where langchain is missing.
 
         Raises DataError where no document has any text.
         """
-        self.settings = settings or WorkflowSettings()
+        self.settings = settings or BaselineConfig()
         self.completer = completer
         self.encoder = encoder
         if chunker is None:
-            self.chunker_name, chunker = default_chunker(encoder, self.settings.chunk_tokens)
+            self.chunker_name, chunker = default_splitter(encoder, self.settings.chunk_tokens)
         else:
             self.chunker_name = getattr(chunker, "__name__", type(chunker).__name__)
         self.documents = {document.id: document for document in documents}
-        splitter = FrozenPreparer(
+        splitter = FrozenEncoderSystem(
             chunker, encoder, name=self.chunker_name, title_in_vector=self.settings.title_in_vector
         )
         self.chunks: list[Chunk] = []
@@ -287,13 +287,13 @@ class UsualWorkflow:
         return rightly or best or cited
 
 
-def default_chunker(encoder: Encoder, chunk_tokens: int) -> tuple[str, Chunker]:
+def default_splitter(encoder: Encoder, chunk_tokens: int) -> tuple[str, Chunker]:
     """Return the name of the recursive splitter at hand, and the splitter."""
     name = "langchain-recursive-sentences"
     try:
-        return name, peer_chunker(name, encoder, chunk_tokens)
+        return name, make_splitter(name, encoder, chunk_tokens)
     except DependencyError:
-        return "plain-recursive", peer_chunker("plain-recursive", encoder, chunk_tokens)
+        return "plain-recursive", make_splitter("plain-recursive", encoder, chunk_tokens)
 
 
 def parse_answer(line: str, n_passages: int) -> tuple[str | None, list[int]]:

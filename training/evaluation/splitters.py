@@ -1,7 +1,7 @@
 """Splitters of other libraries, to be measured beside the prep model: chonkie, langchain, llama-index.
 
 Each is used as its documentation shows, sizes counted by the frozen encoder's own tokenizer, nothing
-overlapping, and each chunk is given the frozen encoder's own vector (`FrozenPreparer`). What a splitter
+overlapping, and each chunk is given the frozen encoder's own vector (`FrozenEncoderSystem`). What a splitter
 returns is traced back to exact offsets of the text it was given; where it has changed the text so that it
 cannot be found again, that is a DataError and not a guess. The libraries are the `bench` extra, imported when
 asked for.
@@ -26,7 +26,7 @@ from prep.text import split_lines, split_sentences
 if TYPE_CHECKING:
     from prep.model.encoder import Encoder
 
-__all__ = ["PEERS", "Chunker", "FrozenPreparer", "locate", "peer_chunker"]
+__all__ = ["SPLITTERS", "Chunker", "FrozenEncoderSystem", "locate", "make_splitter"]
 
 #: From a text to the spans of its chunks, in order, in code points, half open.
 Chunker: TypeAlias = Callable[[str], list[tuple[int, int]]]
@@ -34,19 +34,19 @@ Chunker: TypeAlias = Callable[[str], list[tuple[int, int]]]
 _BLOCK_DOCUMENTS = 64
 
 
-def peer_chunker(name: str, encoder: Encoder, chunk_tokens: int = 200) -> Chunker:
-    """Return the splitter called `name` (a key of PEERS), set to chunks of `chunk_tokens`.
+def make_splitter(name: str, encoder: Encoder, chunk_tokens: int = 200) -> Chunker:
+    """Return the splitter called `name` (a key of SPLITTERS), set to chunks of `chunk_tokens`.
 
     Raises ConfigError for an unknown name, DependencyError where its library is not installed.
     """
-    if name not in PEERS:
-        raise ConfigError(f"there is no splitter {name!r}; known are {', '.join(PEERS)}")
+    if name not in SPLITTERS:
+        raise ConfigError(f"there is no splitter {name!r}; known are {', '.join(SPLITTERS)}")
     if chunk_tokens < 1:
         raise ConfigError(f"chunk_tokens={chunk_tokens!r} must be at least 1")
-    return PEERS[name](encoder, chunk_tokens)
+    return SPLITTERS[name](encoder, chunk_tokens)
 
 
-class FrozenPreparer:
+class FrozenEncoderSystem:
     """A splitter and a frozen encoder in the place of a prep model."""
 
     def __init__(
@@ -363,7 +363,7 @@ def _cuts(text: str, start: int, end: int, level: int, token_starts: npt.NDArray
 _WITH_SENTENCES = ["\n\n", "\n", ".", "?", "!", " ", ""]
 
 #: Splitters by name: from a frozen encoder and a size in its tokens to a `Chunker`.
-PEERS: dict[str, Callable[[Encoder, int], Chunker]] = {
+SPLITTERS: dict[str, Callable[[Encoder, int], Chunker]] = {
     "plain-recursive": _plain_recursive,
     "langchain-recursive": _langchain(None),
     "langchain-recursive-sentences": _langchain(_WITH_SENTENCES),

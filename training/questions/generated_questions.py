@@ -1,9 +1,9 @@
-"""Questions on a corpus without labels: written on its passages, kept where they lead back to where they came from.
+"""Question generation on a corpus without labels: questions on its sentences, kept where the round trip succeeds.
 
-The documents take turns, and in each the sentences do, so that questions spread over the corpus. Of no kind (who, when,
-how many …) are there more than a share. A batch is written and judged by itself, here or elsewhere (`Drafting`);
-what depends on the other questions, near-duplicates and kinds, is decided here, in order. Every batch is noted as soon
-as it is there: a run that was interrupted goes on behind it, and comes to the same questions.
+Documents take turns, and so do the sentences of each, so that questions spread over the corpus. No kind (who, when, how
+many …) has more than its share. A batch is generated and checked by itself, here or elsewhere (`BatchGenerator`);
+near-duplicates and kinds, which depend on other questions, are decided here, in order. Every batch is written to disk
+as soon as it is done: an interrupted run goes on after it, and comes to the same questions.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from retrieve.episode.question_writing import AskPrompt
 from training.data.cloze_questions import is_prose
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
-from training.questions.question_generator import Place, QuestionWriter
-from training.questions.round_trip import DUPLICATE, Repeats, RoundTrip, kind_of
+from training.questions.question_generator import QuestionGenerator, TargetSentence
+from training.questions.round_trip import DUPLICATE, DuplicateFilter, RoundTrip, kind_of
 
 __all__ = [
-    "AskBatch",
-    "AskConfig",
-    "AskedQuestions",
-    "DraftHere",
-    "Drafted",
-    "Drafting",
-    "ask_corpus",
-    "places_of",
+    "BatchGenerator",
+    "GeneratedBatch",
+    "GeneratedQuestions",
+    "LocalGenerator",
+    "QuestionBatch",
+    "QuestionGenerationConfig",
+    "generate_questions",
+    "target_sentences",
 ]
 
 _UNFINISHED = "not finished, or its answer is not in the text"
 _ENOUGH = "enough of its kind"
-_LETTERS = 0.7  # of a sentence that is asked about, at least
+_LETTERS = 0.7  # share of letters in a sentence that gets a question, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskConfig:
-    """n: questions to keep. tries: written at most for each of them. kind_share: the most that one kind may be of n.
+class QuestionGenerationConfig:
+    """n: questions to keep. tries: the most generated for each of them. kind_share: the largest share of a kind.
 
-    duplicate: cosine of two questions' vectors from which the later is left out. shortest_sentence: in characters;
-    shorter ones are not asked about.
+    duplicate: the cosine of two questions' vectors from which the later is left out. shortest_sentence: in characters;
+    shorter ones get no question.
     """
 
     n: int = 300
@@ -72,10 +72,10 @@ class AskConfig:
 
 
 @dataclass(slots=True)
-class AskedQuestions:
-    """What was kept, how many were written, why others were left out, and how long it took, resumed time included.
+class GeneratedQuestions:
+    """The questions kept, and the counts of a run. seconds: of all its parts, where it was interrupted.
 
-    left_out: question, answer and reason of each that was not kept.
+    left_out: question, answer and reason of each that was not kept. refused: reasons; kinds: of the kept ones.
     """
 
     questions: list[Question] = field(default_factory=list)
@@ -100,59 +100,59 @@ class AskedQuestions:
 
 
 @dataclass(frozen=True, slots=True)
-class AskBatch:
-    """Sentences that are asked about in one go, and the seed their questions are drawn with."""
+class QuestionBatch:
+    """Sentences whose questions are generated together, and the seed of the sampling."""
 
-    places: tuple[Place, ...]
+    targets: tuple[TargetSentence, ...]
     seed: int
 
 
-class Drafted(TypedDict):
-    """What came of a batch: each sentence's question, answer and evidence with why it is left out, "" if it is not."""
+class GeneratedBatch(TypedDict):
+    """A batch's outcomes: each sentence's question, answer, evidence, and the reason to leave it out, "" for none."""
 
     outcomes: list[dict[str, Any]]
     seconds: float
 
 
-class Drafting(Protocol):
-    """What writes questions and judges each by itself."""
+class BatchGenerator(Protocol):
+    """Anything that generates questions and checks each by itself."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the outcomes depend on beside the sentences, as plain values."""
+        """Plain values that the outcomes depend on, beside the sentences."""
 
-    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
-        """Yield what came of each batch, in order; batches behind those that are asked for may be begun."""
+    def generate(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
+        """Yield the outcomes of each batch, in order; later batches may be begun before they are asked for."""
 
 
-class DraftHere:
-    """Drafting in this process."""
+class LocalGenerator:
+    """Generates and checks in this process."""
 
-    def __init__(self, writer: QuestionWriter, check: RoundTrip) -> None:
-        self.writer = writer
+    def __init__(self, generator: QuestionGenerator, check: RoundTrip) -> None:
+        self.generator = generator
         self.check = check
 
     @property
     def about(self) -> dict[str, Any]:
-        """The writer, the reader and the checks."""
+        """The generator, the answering model and the settings of the checks."""
         reader = self.check.reader.version
-        return {"writer": self.writer.name, "reader": reader, "round_trip": asdict(self.check.config)}
+        return {"writer": self.generator.name, "reader": reader, "round_trip": asdict(self.check.config)}
 
-    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
-        """Yield what came of each batch; none is begun before it is asked for."""
+    def generate(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
+        """Yield the outcomes of each batch; none is begun before it is asked for."""
         for batch in batches:
             begun = time.monotonic()
             outcomes = self._outcomes(batch)
             yield {"outcomes": outcomes, "seconds": time.monotonic() - begun}
 
-    def _outcomes(self, batch: AskBatch) -> list[dict[str, Any]]:
-        written = self.writer.write(batch.places, batch.seed)
+    def _outcomes(self, batch: QuestionBatch) -> list[dict[str, Any]]:
+        written = self.generator.write(batch.targets, batch.seed)
         whole = [
-            (asked, place.passage)
-            for asked, place in zip(written, batch.places, strict=True)
+            (asked, target.passage)
+            for asked, target in zip(written, batch.targets, strict=True)
             if asked is not None
         ]
-        reasons = iter(self.check.judge(whole))
+        reasons = iter(self.check.reject_reasons(whole))
         return [
             {"question": "", "reason": _UNFINISHED}
             if asked is None
@@ -161,35 +161,35 @@ class DraftHere:
         ]
 
 
-def ask_corpus(
+def generate_questions(
     pool: PassagePool,
-    drafting: Drafting,
-    config: AskConfig | None = None,
+    generator: BatchGenerator,
+    config: QuestionGenerationConfig | None = None,
     *,
     notes: Path | None = None,
     progress: bool = True,
-) -> AskedQuestions:
-    """Have questions written and judged until there are enough, or every sentence was tried.
+) -> GeneratedQuestions:
+    """Generate and check questions until there are enough, or every sentence was tried.
 
-    notes: a JSON Lines file; what it holds of the same run is not done again.
+    notes: a JSON Lines file of the run's batches; those of the same run are not done again.
     """
-    config = config or AskConfig()
-    places = list(places_of(pool, config))[: config.n * config.tries]
+    config = config or QuestionGenerationConfig()
+    targets = list(target_sentences(pool, config))[: config.n * config.tries]
     about = {
-        **drafting.about,
+        **generator.about,
         "config": asdict(config),
         "places": json_digest(
-            [(place.passage.document_id, place.passage.start, place.number) for place in places]
+            [(target.passage.document_id, target.passage.start, target.number) for target in targets]
         ),
     }
     batches = [
-        AskBatch(tuple(places[at : at + config.batch]), config.seed * 1_000_003 + number)
-        for number, at in enumerate(range(0, len(places), config.batch))
+        QuestionBatch(tuple(targets[at : at + config.batch]), config.seed * 1_000_003 + number)
+        for number, at in enumerate(range(0, len(targets), config.batch))
     ]
     done = _read_notes(notes, about)
-    fresh = drafting.draft(batches[len(done) :])
-    repeats = Repeats(pool.encoder.encode_queries, config.duplicate)
-    found = AskedQuestions()
+    fresh = generator.generate(batches[len(done) :])
+    duplicates = DuplicateFilter(pool.encoder.encode_queries, config.duplicate)
+    found = GeneratedQuestions()
     bar = tqdm(total=config.n, desc="ask", unit="question", disable=not progress)
     for number in range(len(batches)):
         if len(found.questions) >= config.n:
@@ -198,25 +198,25 @@ def ask_corpus(
             row = done[number]
         else:
             row = next(fresh)
-            _note(notes, about, number, row)
-        _take(found, row, config, repeats)
+            _append_note(notes, about, number, row)
+        _keep(found, row, config, duplicates)
         bar.update(len(found.questions) - bar.n)
         bar.set_postfix(written=found.n_written)
     bar.close()
     return found
 
 
-def places_of(pool: PassagePool, config: AskConfig) -> Iterator[Place]:
-    """Yield the sentences to ask about: documents in turn, the sentences of each in an order drawn by the seed."""
+def target_sentences(pool: PassagePool, config: QuestionGenerationConfig) -> Iterator[TargetSentence]:
+    """Yield the sentences to generate questions on: documents in turn, each one's sentences in an order by the seed."""
     rng = random.Random(config.seed)
-    per_document: dict[str, list[Place]] = {}
+    per_document: dict[str, list[TargetSentence]] = {}
     for passage in pool.passages:
         prompt = AskPrompt.of(passage)
         for number, span in enumerate(prompt.sentences, start=1):
             if span.end - span.start >= config.shortest_sentence and is_prose(
                 prompt.sentence(number), _LETTERS
             ):
-                per_document.setdefault(passage.document_id, []).append(Place(prompt, number))
+                per_document.setdefault(passage.document_id, []).append(TargetSentence(prompt, number))
     order = sorted(per_document)
     rng.shuffle(order)
     for name in order:
@@ -227,11 +227,16 @@ def places_of(pool: PassagePool, config: AskConfig) -> Iterator[Place]:
                 yield per_document[name][turn]
 
 
-def _take(found: AskedQuestions, row: Drafted, config: AskConfig, repeats: Repeats) -> None:
-    """Count a batch's outcomes and take its questions, as far as there are not enough of their kind."""
+def _keep(
+    found: GeneratedQuestions,
+    row: GeneratedBatch,
+    config: QuestionGenerationConfig,
+    duplicates: DuplicateFilter,
+) -> None:
+    """Count a batch's outcomes and keep its questions, as far as their kind has room."""
     found.seconds += row["seconds"]
     sound = [outcome["question"] for outcome in row["outcomes"] if not outcome["reason"]]
-    repeated = iter(repeats.among(sound))
+    repeated = iter(duplicates.are_duplicates(sound))
     for outcome in row["outcomes"]:
         reason = outcome["reason"]
         if not reason and next(repeated):
@@ -253,7 +258,7 @@ def _take(found: AskedQuestions, row: Drafted, config: AskConfig, repeats: Repea
         found.questions.append(Question(name, question, (outcome["answer"],), (span,), kind="asked"))
 
 
-def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[Drafted]:
+def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[GeneratedBatch]:
     """Return the batches noted of this run, without a last line that was not finished; none of another run's."""
     if notes is None or not notes.is_file():
         return []
@@ -272,7 +277,7 @@ def _read_notes(notes: Path | None, about: dict[str, Any]) -> list[Drafted]:
     return rows[1:]
 
 
-def _note(notes: Path | None, about: dict[str, Any], number: int, row: Drafted) -> None:
+def _append_note(notes: Path | None, about: dict[str, Any], number: int, row: GeneratedBatch) -> None:
     if notes is None:
         return
     notes.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from prep.document import Document
 from retrieve.report.render_html import html_text
 from training.data.dataset import Question
-from training.questions.generated_questions import AskedQuestions
+from training.questions.generated_questions import GeneratedQuestions
 from training.questions.round_trip import kind_of
 from training.traces.traces_page import plain_page, plain_table
 
@@ -22,7 +22,12 @@ _AROUND = 160  # characters shown on each side of an answer
 
 
 def write_asked_page(
-    path: Path, asked: AskedQuestions, documents: Mapping[str, Document], *, samples: int = 30, seed: int = 0
+    path: Path,
+    asked: GeneratedQuestions,
+    documents: Mapping[str, Document],
+    *,
+    samples: int = 30,
+    seed: int = 0,
 ) -> Path:
     """Write the page and return its path."""
     path.write_text(render_asked(asked, documents, samples=samples, seed=seed), encoding="utf-8")
@@ -30,7 +35,7 @@ def write_asked_page(
 
 
 def render_asked(
-    asked: AskedQuestions, documents: Mapping[str, Document], *, samples: int = 30, seed: int = 0
+    asked: GeneratedQuestions, documents: Mapping[str, Document], *, samples: int = 30, seed: int = 0
 ) -> str:
     """Return the page. samples: of the kept, and as many of the others; drawn by the seed."""
     about = asked.describe()

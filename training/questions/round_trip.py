@@ -1,9 +1,9 @@
-"""Which written questions are worth training on: those that lead back to where they came from.
+"""The round trip: a generated question is kept where search and the answering model lead back to its sentence.
 
-A question is kept where it is asked like a question, does not give its answer away or lean on a text that is not
-shown, finds its passage among the first results of the search, is answered alike by the answering model from that
-passage, pointing at the same sentence (Alberti et al., https://arxiv.org/abs/1906.05416, for reading; here for search
-as well), and is no near-duplicate of one kept before. Only the last depends on other questions.
+A question must have the form of one, neither give its answer away nor refer to a text that is not shown, find its
+passage among the first results of the search, get the same answer from the answering model on that passage with a
+pointer to the same sentence (Alberti et al., https://arxiv.org/abs/1906.05416, for reading; here for search as well),
+and be no near-duplicate of one kept before. Only the last check depends on other questions.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from training.metrics.answer_metrics import f1, has_cjk, normalise_answer
 __all__ = [
     "DUPLICATE",
     "KINDS",
-    "Reader",
-    "Repeats",
+    "AnsweringModel",
+    "DuplicateFilter",
     "RoundTrip",
     "RoundTripConfig",
     "form_problem",
@@ -39,7 +39,7 @@ __all__ = [
 KINDS = ("who", "when", "where", "how many", "how", "why", "which", "what", "other")
 DUPLICATE = "nearly asked before"
 _UNIT = "year|date|day|month|century|decade|time"
-_ASKING = {  # kind → English words, Chinese words; of two that begin at one place the first counts
+_QUESTION_WORDS = {  # kind → English words, Chinese words; of two that begin at one place the first counts
     "who": ("who|whom|whose", "谁"),
     "when": (f"when|(?:what|which) (?:{_UNIT})", "何时|什么时候|哪一?年"),
     "where": ("where", "哪里|何处|什么地方"),
@@ -51,9 +51,9 @@ _ASKING = {  # kind → English words, Chinese words; of two that begin at one p
 }
 _KINDS = {
     kind: re.compile(rf"\b(?:{english})\b|{chinese}", re.IGNORECASE)
-    for kind, (english, chinese) in _ASKING.items()
+    for kind, (english, chinese) in _QUESTION_WORDS.items()
 }
-# What points at a text that whoever reads the question does not have before them.
+# Words that refer to a text that the reader of the question does not see.
 _LEANING = re.compile(
     r"\b(?:th(?:is|e|at) (?:passage|text|paragraph|sentence|excerpt|section|article|above|following|author)"
     r"|according to the|mentioned|in this (?:case|example))\b",
@@ -66,7 +66,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTripConfig:
-    """depth: the passage is among so many first results. least_f1: of the answer read back against that written.
+    """depth: the passage must be among so many first results. least_f1: of the model's answer to the generated.
 
     fewest_words: of a question.
     """
@@ -84,8 +84,8 @@ class RoundTripConfig:
 _Questions: TypeAlias = Sequence[tuple[Asked, Passage]]
 
 
-class Reader:
-    """The answering model on one passage: what it reports, and where it points."""
+class AnsweringModel:
+    """The retrieve model on one passage: its answer and the sentences that it points at."""
 
     def __init__(self, model: RetrieveModel) -> None:
         self.version = model.version
@@ -120,12 +120,14 @@ class Reader:
 class RoundTrip:
     """The checks of a question by itself, over one pool."""
 
-    def __init__(self, pool: PassagePool, reader: Reader, config: RoundTripConfig | None = None) -> None:
+    def __init__(
+        self, pool: PassagePool, reader: AnsweringModel, config: RoundTripConfig | None = None
+    ) -> None:
         self.pool = pool
         self.reader = reader
         self.config = config or RoundTripConfig()
 
-    def judge(self, asked: _Questions) -> list[str]:
+    def reject_reasons(self, asked: _Questions) -> list[str]:
         """Return for each question why it is left out, "" where it is kept. Cheap checks come first."""
         reasons = [form_problem(one, self.config) for one, _ in asked]
         self._where(reasons, asked, self._unfound)
@@ -134,7 +136,7 @@ class RoundTrip:
 
     @staticmethod
     def _where(reasons: list[str], asked: _Questions, check: Callable[[_Questions], list[str]]) -> None:
-        """Put the check's reasons where there was none so far."""
+        """Run a check on the questions without a reason so far, and fill in its reasons."""
         left = [row for row, reason in enumerate(reasons) if not reason]
         if left:
             for row, reason in zip(left, check([asked[row] for row in left]), strict=True):
@@ -162,17 +164,17 @@ class RoundTrip:
         return "" if any(span.overlaps(one.evidence) for span in spans) else "the model points elsewhere"
 
 
-class Repeats:
-    """Finds questions that were nearly asked before; it remembers those that it let pass."""
+class DuplicateFilter:
+    """Finds near-duplicates of earlier questions; it remembers those that passed."""
 
     def __init__(self, encode: Callable[[Sequence[str]], Floats], cosine: float) -> None:
-        """encode: unit vectors of questions, (n, dimension). cosine: from which a later question is a repeat."""
+        """encode: unit vectors of questions, (n, dimension). cosine: from which a later question is a duplicate."""
         self._encode = encode
         self._cosine = cosine
         self._passed: list[Floats] = []
 
-    def among(self, questions: Sequence[str]) -> list[bool]:
-        """Return for each question whether one that passed before, or an earlier one of these, is nearly the same."""
+    def are_duplicates(self, questions: Sequence[str]) -> list[bool]:
+        """Return for each question whether an earlier one, of these or of those that passed, is nearly the same."""
         if not questions:
             return []
         vectors = self._encode(questions)
@@ -181,14 +183,14 @@ class Repeats:
         )
         nearest = (vectors @ before.T).max(axis=1, initial=-1.0)
         fresh: list[Floats] = []
-        repeated = []
+        duplicates = []
         for vector, cosine in zip(vectors, nearest, strict=True):
             closest = max([float(cosine), *(float(vector @ other) for other in fresh)])
-            repeated.append(closest >= self._cosine)
-            if not repeated[-1]:
+            duplicates.append(closest >= self._cosine)
+            if not duplicates[-1]:
                 fresh.append(vector)
         self._passed += fresh
-        return repeated
+        return duplicates
 
 
 def form_problem(one: Asked, config: RoundTripConfig) -> str:
@@ -210,7 +212,7 @@ def form_problem(one: Asked, config: RoundTripConfig) -> str:
 
 
 def kind_of(question: str) -> str:
-    """Return what kind of question it is, one of KINDS, by the first asking word in it.
+    """Return the kind of a question, one of KINDS, by the first question word in it.
 
     >>> kind_of("In which year did the war end?"), kind_of("How many moons has Mars?")
     ('when', 'how many')

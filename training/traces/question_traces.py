@@ -23,14 +23,14 @@ from training.data.passage_pool import PassagePool
 from training.traces.mixture import DEVELOPMENT, TARGET_TOKENS, part_of, write_traces
 from training.traces.traces import Trace, preferred_answer
 
-__all__ = ["ask_traces"]
+__all__ = ["question_traces"]
 
 #: Sets whose questions name what they are about, so that they can be asked without the passage; at most so many.
 SETS = {DEVELOPMENT: 3_000, "drcd_dev": 300, "cmrc_trial": 200}
 N_HELD_OUT = 150
 
 
-def ask_traces(
+def question_traces(
     questions: Sequence[Question], pool: PassagePool, grammar: Grammar, limits: AskLimits | None = None
 ) -> tuple[list[Trace], Counter[str]]:
     """Return a trace for each question that the grammar can write, in order; why others cannot be, counted.
@@ -118,7 +118,7 @@ def main() -> None:
             questions = list(part.questions)
             random.Random(arguments.seed).shuffle(questions)
             pool = PassagePool.build(part.documents.values(), models)
-            traces, refused = ask_traces(questions, pool, grammar)
+            traces, refused = question_traces(questions, pool, grammar)
             print(name, "held out" if held_out else "", len(traces), dict(refused), flush=True)
             if held_out:
                 write_traces(arguments.out / "held_out.jsonl", traces[:N_HELD_OUT])

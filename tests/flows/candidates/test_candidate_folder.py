@@ -40,7 +40,7 @@ from retrieve.episode.episode import NONE
 from retrieve.model import RetrieveModel
 from retrieve.researcher import Researcher
 from training.data.dataset import Question, load_set
-from training.data.gate_set import FrozenConfig, freeze
+from training.data.gate_set import GateSetConfig, extend_gate_set
 from training.prep_model.vector_pages import read_pages
 from training.retrieve_model.abstention_calibration import refusal_scores, shown
 from training.traces.traces import TraceConfig
@@ -314,7 +314,7 @@ def test_nothing_frozen_is_trained_on_whatever_the_log_holds(workspace, tmp_path
     copy = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
     with copy.open_generation() as generation:
         documents = {document.id: document for document in generation.documents()}
-    frozen = freeze(frozen_path(copy), documents, {}, FrozenConfig(held_out_every=4, n_questions=8))
+    frozen = extend_gate_set(frozen_path(copy), documents, {}, GateSetConfig(held_out_every=4, n_questions=8))
     on_frozen, free = (
         next(iter(frozen.documents)),
         next(name for name in documents if name not in frozen.documents),

@@ -30,8 +30,8 @@ from prep.ingest import ingest
 from prep.store.workspace import Workspace
 from retrieve.researcher import Researcher
 from training.data.dataset import load_set
-from training.data.feedback_examples import LessonConfig
-from training.data.gate_set import FrozenSet, read_frozen
+from training.data.feedback_examples import FeedbackConfig
+from training.data.gate_set import GateSet, read_gate_set
 
 QUESTIONS = ["What does the break statement do?", "What is None?", "Who won the cup?"]
 RETRIEVE = replace(LENIENT, kinds=("retrieve",))
@@ -99,8 +99,8 @@ def test_the_log_teaches_and_cannot_reach_what_is_frozen(copy):
             assert word is not None
             researcher.feedback(report.id, answer=word.group())
     outcome = retrain_workspace(copy, RETRIEVE)
-    frozen = read_frozen(frozen_path(copy))
-    assert outcome.lessons.get("corrected", 0) + outcome.left_out.get("on a frozen document", 0) == 2
+    frozen = read_gate_set(frozen_path(copy))
+    assert outcome.lessons.get("corrected", 0) + outcome.left_out.get("on a document of the gate set", 0) == 2
     dataset = find_dataset(copy, outcome.dataset)
     assert dataset.n_lessons == outcome.lessons.get("corrected", 0)
     for part in (dataset.training(), load_set(dataset.held_out)):
@@ -117,7 +117,7 @@ def test_what_no_source_shown_holds_is_searched_for(copy):
         shown = "".join(documents[one.document_id][one.start : one.end] for one in report.sources)
         answer = next(word for word, times in words.items() if times == 1 and word not in shown.lower())
         researcher.feedback(report.id, answer=answer)
-    found = log_lessons(copy, FrozenSet(), LessonConfig(free=1e6))
+    found = log_lessons(copy, GateSet(), FeedbackConfig(free=1e6))
     (span,) = next(question for question in found.questions if question.answers == (answer,)).evidence
     assert answer in documents[span.document_id][span.start : span.end].lower()
 
@@ -220,7 +220,7 @@ def test_what_a_killed_cycle_has_frozen_is_still_new_as_it_goes_on(copy):
     ingest(copy, more, serving_prep(copy), remove_missing=False, progress=False)
     kill_at(["after-freeze", "after-plan"], copy, "retrieve")
     assert last_plan(copy)["n_old_layers"] == 1
-    assert len(read_frozen(frozen_path(copy)).layers) == 2
+    assert len(read_gate_set(frozen_path(copy)).layers) == 2
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from flows.models.serving import serving_prep
 from prep.errors import ConfigError, DependencyError, VersionMismatch
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
-from training.questions.generated_questions import AskBatch, Drafted
+from training.questions.generated_questions import GeneratedBatch, QuestionBatch
 
 pytestmark = [pytest.mark.loopback, pytest.mark.usefixtures("prefect_server")]
 
@@ -122,7 +122,7 @@ def test_questions_asked_by_dask_s_workers_are_those_of_one_process(
 
 
 class Counts:
-    """Drafting that says which batch it was given."""
+    """BatchGenerator that says which batch it was given."""
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
@@ -131,7 +131,7 @@ class Counts:
     def about(self) -> dict[str, Any]:
         return {}
 
-    def draft(self, batches: Iterable[AskBatch]) -> Iterator[Drafted]:
+    def draft(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
         for batch in batches:
             self.seeds.append(batch.seed)
             yield {"outcomes": [{"question": str(batch.seed), "reason": "none"}], "seconds": 0.0}
@@ -148,7 +148,7 @@ def test_batches_are_drafted_ahead_and_come_in_order(tmp_path: Path, monkeypatch
     @flow
     def some(n: int) -> list[str]:
         by_tasks = spread_asking.DraftByTasks(Workspace(tmp_path), "g", None, ahead=3)
-        drafted = by_tasks.draft([AskBatch((), seed) for seed in range(9)])
+        drafted = by_tasks.generate([QuestionBatch((), seed) for seed in range(9)])
         return [next(drafted)["outcomes"][0]["question"] for _ in range(n)]
 
     assert some(9) == [str(n) for n in range(9)]
@@ -161,7 +161,9 @@ def test_a_worker_with_other_versions_says_so(tmp_path: Path) -> None:
     from flows.deployments.question_tasks import draft_batch
 
     with pytest.raises(VersionMismatch, match="install the same Diptych"):
-        draft_batch.fn(str(tmp_path), "g", "", None, {"writer": "other", "reader": "other"}, AskBatch((), 0))
+        draft_batch.fn(
+            str(tmp_path), "g", "", None, {"writer": "other", "reader": "other"}, QuestionBatch((), 0)
+        )
 
 
 def test_threads_of_this_machine_are_what_runs_tasks_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

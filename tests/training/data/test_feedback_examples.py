@@ -1,4 +1,4 @@
-"""Lessons of the log: what teaches and what does not, whose word counts, and that nobody steers the training alone."""
+"""Feedback examples of the log: which rows give one, whose word counts, and that nobody steers training alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from prep.errors import ConfigError
 from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.experience.log_config import MASK
 from retrieve.report.data import Finding, Quote, Report, Source, Usage
-from training.data.feedback_examples import LessonConfig, chosen, learnable
-from training.data.gate_set import FrozenConfig, freeze
+from training.data.feedback_examples import FeedbackConfig, draw_examples, examples_from_log
+from training.data.gate_set import GateSetConfig, extend_gate_set
 
 TEXT = "The vault opens with nine turns of the wheel. The wheel is made of blue steel from Sudlin.\n"
 FIRST = "The lighthouse number {n} was repainted by Agnes Corwen{n} in {year} for the harbour of Tarvik{n}. "
 DOCUMENTS = {f"d{n}": Document(f"d{n}", "Vaults", FIRST.format(n=n, year=1700 + n) + TEXT) for n in range(12)}
-FREE = LessonConfig(free=1000.0)
+FREE = FeedbackConfig(free=1000.0)
 
 
 def row(
@@ -66,12 +66,12 @@ def span_of(words: str, document_id: str = "d1") -> Span:
 
 
 def test_a_helpful_answer_teaches_itself_with_its_quotes() -> None:
-    found = learnable([row("a", said(True))], DOCUMENTS)
-    (lesson,) = found.lessons
-    assert lesson.question.answers == ("nine turns",)
-    assert lesson.question.evidence == (span_of("nine turns"),)
-    assert (lesson.question.kind, lesson.weight, lesson.report_id) == ("helpful", 1.0, "a")
-    assert lesson.question.statements == ("nine turns",)
+    found = examples_from_log([row("a", said(True))], DOCUMENTS)
+    (example,) = found.examples
+    assert example.question.answers == ("nine turns",)
+    assert example.question.evidence == (span_of("nine turns"),)
+    assert (example.question.kind, example.weight, example.report_id) == ("helpful", 1.0, "a")
+    assert example.question.statements == ("nine turns",)
     assert found.left_out == Counter()
 
 
@@ -85,31 +85,31 @@ def test_what_was_less_likely_teaches_nothing() -> None:
     )
     report = replace(one.report, findings=[*one.report.findings, other])
     helpful = replace(one, report=report, feedback=(said(True),))
-    (lesson,) = learnable([helpful], DOCUMENTS).lessons
-    assert lesson.question.evidence == (span_of("nine turns"),)
+    (example,) = examples_from_log([helpful], DOCUMENTS).examples
+    assert example.question.evidence == (span_of("nine turns"),)
     right = replace(one, report=report, feedback=(said(quote=2, quote_right=True),))
-    assert learnable([right], DOCUMENTS).lessons == ()
+    assert examples_from_log([right], DOCUMENTS).examples == ()
     assert right.quotes(right=True)
     assert not right.has_quote(right=True)
     both = replace(right, feedback=(said(quote=1, quote_right=True), said(quote=2, quote_right=True)))
-    (lesson,) = learnable([both], DOCUMENTS).lessons
-    assert (lesson.question.kind, lesson.question.evidence) == ("quoted rightly", (span_of("nine turns"),))
+    (example,) = examples_from_log([both], DOCUMENTS).examples
+    assert (example.question.kind, example.question.evidence) == ("quoted rightly", (span_of("nine turns"),))
 
 
 def test_a_corrected_answer_teaches_the_sentence_that_holds_it() -> None:
-    (lesson,) = learnable([row("a", said(False, "Blue  steel"))], DOCUMENTS).lessons
-    assert lesson.question.answers == ("Blue  steel",)
-    assert lesson.question.evidence == (span_of("The wheel is made of blue steel from Sudlin."),)
-    assert (lesson.question.kind, lesson.question.statements) == ("corrected", ())
-    nowhere = learnable([row("a", said(answer="red brass"))], DOCUMENTS)
+    (example,) = examples_from_log([row("a", said(False, "Blue  steel"))], DOCUMENTS).examples
+    assert example.question.answers == ("Blue  steel",)
+    assert example.question.evidence == (span_of("The wheel is made of blue steel from Sudlin."),)
+    assert (example.question.kind, example.question.statements) == ("corrected", ())
+    nowhere = examples_from_log([row("a", said(answer="red brass"))], DOCUMENTS)
     assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 
 
 def test_a_corrected_answer_of_several_sentences_teaches_those() -> None:
     clause = "opens with nine turns of the wheel. The wheel is made of blue steel"
-    (lesson,) = learnable([row("a", said(False, clause))], DOCUMENTS).lessons
-    assert lesson.question.answers == (clause,)
-    assert lesson.question.evidence == (span_of(TEXT.strip()),)
+    (example,) = examples_from_log([row("a", said(False, clause))], DOCUMENTS).examples
+    assert example.question.answers == (clause,)
+    assert example.question.evidence == (span_of(TEXT.strip()),)
     # One sentence that holds it is what is meant, wherever it is shown.
     text = "It lies in Paris. Texas is far. They went to Paris, Texas, by train."
     meant = text.index("They went")
@@ -117,8 +117,8 @@ def test_a_corrected_answer_of_several_sentences_teaches_those() -> None:
     one = row("a", said(answer="Paris, Texas"), words=None)
     sources = [Source(name, "Towns", (), 0, len(documents[name].text), 0.9, False) for name in ("a", "b")]
     shown = replace(one, report=replace(one.report, sources=sources))
-    (lesson,) = learnable([shown], documents).lessons
-    assert lesson.question.evidence == (Span("b", meant, len(text)),)
+    (example,) = examples_from_log([shown], documents).examples
+    assert example.question.evidence == (Span("b", meant, len(text)),)
 
 
 @pytest.mark.parametrize("answer", ["1906年", "1906", "鐳", "居禮夫人"])
@@ -127,8 +127,8 @@ def test_a_corrected_answer_is_found_in_a_script_without_blanks(answer: str) -> 
     document = Document("zh", "鐳", text)
     one = row("a", said(answer=answer), words=None)
     report = replace(one.report, sources=[Source("zh", "鐳", (), 0, len(text), 0.9, False)])
-    (lesson,) = learnable([replace(one, report=report)], {"zh": document}).lessons
-    (span,) = lesson.question.evidence
+    (example,) = examples_from_log([replace(one, report=report)], {"zh": document}).examples
+    (span,) = example.question.evidence
     assert text[span.start : span.end] == "居禮夫人於1906年、1911年研究鐳。"
 
 
@@ -145,19 +145,21 @@ def test_a_corrected_answer_that_was_not_shown_is_searched_for() -> None:
         return find
 
     one = replace(one, report=replace(one.report, sources=[]))
-    (lesson,) = learnable([one], DOCUMENTS, search=search("d3", "d7")).lessons
-    assert lesson.question.evidence == (span_of(FIRST.format(n=7, year=1707).strip(), "d7"),)
+    (example,) = examples_from_log([one], DOCUMENTS, search=search("d3", "d7")).examples
+    assert example.question.evidence == (span_of(FIRST.format(n=7, year=1707).strip(), "d7"),)
     assert asked == [f"{one.report.question} Agnes Corwen7"]
     for found, why in (((), "no sentence found holds"), (("d3", "d4"), "several sentences hold")):
         several = replace(one, feedback=(said(answer="blue steel"),))
-        nothing = learnable([several], DOCUMENTS, search=search(*found))
+        nothing = examples_from_log([several], DOCUMENTS, search=search(*found))
         assert nothing.left_out == {f"{why} the corrected answer": 1}
-    shown = learnable([row("a", said(answer="blue steel"))], DOCUMENTS, search=search("d3", "d4")).lessons
-    assert [lesson.documents for lesson in shown] == [{"d1"}]
+    shown = examples_from_log(
+        [row("a", said(answer="blue steel"))], DOCUMENTS, search=search("d3", "d4")
+    ).examples
+    assert [example.documents for example in shown] == [{"d1"}]
 
 
 def test_a_part_of_a_word_is_no_answer() -> None:
-    nowhere = learnable([row("a", said(answer="ine turns"))], DOCUMENTS)
+    nowhere = examples_from_log([row("a", said(answer="ine turns"))], DOCUMENTS)
     assert nowhere.left_out == {"no sentence found holds the corrected answer": 1}
 
 
@@ -175,15 +177,15 @@ def test_a_part_of_a_word_is_no_answer() -> None:
     ],
 )
 def test_what_was_said_last_counts(feedback: tuple[Feedback, ...], kind: str) -> None:
-    found = learnable([row("a", *feedback)], DOCUMENTS)
+    found = examples_from_log([row("a", *feedback)], DOCUMENTS)
     assert [*found.kinds, *found.left_out] == [kind]
 
 
 def test_a_refusal_that_helped_teaches_to_refuse() -> None:
-    (lesson,) = learnable([row("a", said(True), words=None)], DOCUMENTS).lessons
-    assert not lesson.question.answerable
-    assert lesson.question.kind == "refused rightly"
-    assert lesson.documents == frozenset()
+    (example,) = examples_from_log([row("a", said(True), words=None)], DOCUMENTS).examples
+    assert not example.question.answerable
+    assert example.question.kind == "refused rightly"
+    assert example.documents == frozenset()
 
 
 def test_signals_weigh_less_than_words_and_asking_again_takes_away() -> None:
@@ -193,8 +195,8 @@ def test_signals_weigh_less_than_words_and_asking_again_takes_away() -> None:
         row("c", said(True), signs=(ASKED_AGAIN,)),
         row("d", signs=(FOLLOWED_UP, ASKED_AGAIN)),
     ]
-    found = learnable(rows, DOCUMENTS)
-    assert [(lesson.report_id, lesson.weight) for lesson in found.lessons] == [("a", 0.2), ("c", 0.5)]
+    found = examples_from_log(rows, DOCUMENTS)
+    assert [(example.report_id, example.weight) for example in found.examples] == [("a", 0.2), ("c", 0.5)]
     assert found.left_out == {"asked again, and nobody said anything": 2}
 
 
@@ -204,8 +206,8 @@ def test_of_one_question_the_newest_judgement_counts() -> None:
         row("b", said(False, "blue steel"), question="how does it OPEN"),
         row("c", question="How does it open?"),
     ]
-    found = learnable(rows, DOCUMENTS)
-    assert [lesson.report_id for lesson in found.lessons] == ["b"]
+    found = examples_from_log(rows, DOCUMENTS)
+    assert [example.report_id for example in found.examples] == ["b"]
     assert found.left_out == {"judged again later": 1, "nobody said anything": 1}
 
 
@@ -216,18 +218,18 @@ def test_people_who_contradict_each_other_teach_nothing() -> None:
         row("c", said(True), question="How is it shut?", user="ada"),
         row("d", said(True), question="How is it shut?", user="ben"),
     ]
-    found = learnable(rows, DOCUMENTS)
-    assert [lesson.report_id for lesson in found.lessons] == ["d"]
+    found = examples_from_log(rows, DOCUMENTS)
+    assert [example.report_id for example in found.examples] == ["d"]
     assert found.left_out == {"people contradict each other": 2, "judged again later": 1}
     changed = [*rows[:2], row("e", said(False), question="How does it open?", user="ada")]
-    assert learnable(changed, DOCUMENTS).left_out["people contradict each other"] == 0
+    assert examples_from_log(changed, DOCUMENTS).left_out["people contradict each other"] == 0
 
 
 OPEN = "How does it open?"
 
 
 @pytest.mark.parametrize(
-    ("rows", "lessons"),
+    ("rows", "examples"),
     [
         ([("ada", said(answer="blue steel")), ("ben", said(False))], ["0"]),
         ([("ada", said(answer="blue steel")), ("ada", said(False))], ["0"]),
@@ -239,59 +241,66 @@ OPEN = "How does it open?"
     ],
 )
 def test_a_bare_no_takes_back_no_correction_and_who_is_not_named_is_heard(
-    rows: list[tuple[str | None, Feedback]], lessons: list[str]
+    rows: list[tuple[str | None, Feedback]], examples: list[str]
 ) -> None:
     log = [row(str(n), feedback, question=OPEN, user=user) for n, (user, feedback) in enumerate(rows)]
-    assert [lesson.report_id for lesson in learnable(log, DOCUMENTS).lessons] == lessons
+    assert [example.report_id for example in examples_from_log(log, DOCUMENTS).examples] == examples
 
 
 def test_a_correction_that_itself_did_not_help_teaches_nothing() -> None:
     log = [row("a", said(answer="blue steel"), question=OPEN, user="ada")]
     log.append(row("b", said(False), question=OPEN, user="ada", words="blue steel"))
-    assert learnable(log, DOCUMENTS).lessons == ()
+    assert examples_from_log(log, DOCUMENTS).examples == ()
 
 
 def test_what_was_said_later_counts_whenever_it_was_asked() -> None:
     late = Feedback("2025-03-01T00:00:00+00:00", answer="blue steel")
     log = [row("a", late, question=OPEN, user="ada"), row("b", said(True), question=OPEN, user="ada")]
-    (lesson,) = learnable(log, DOCUMENTS).lessons
-    assert (lesson.report_id, lesson.question.kind) == ("a", "corrected")
+    (example,) = examples_from_log(log, DOCUMENTS).examples
+    assert (example.report_id, example.question.kind) == ("a", "corrected")
 
 
 def test_documents_that_changed_teach_nothing() -> None:
     changed = DOCUMENTS | {"d1": Document("d1", "Vaults", "Something else.")}
-    assert learnable([row("a", said(True))], changed).left_out == {"the documents do not say it any more": 1}
-    assert learnable([row("a", said(True))], {}).left_out == {"the documents do not say it any more": 1}
+    assert examples_from_log([row("a", said(True))], changed).left_out == {
+        "the documents do not say it any more": 1
+    }
+    assert examples_from_log([row("a", said(True))], {}).left_out == {
+        "the documents do not say it any more": 1
+    }
 
 
 def test_no_user_and_no_document_has_more_than_its_share() -> None:
-    config = LessonConfig(free=2.0)
+    config = FeedbackConfig(free=2.0)
     rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(40)]
     rows += [row(f"q{n}", said(True), user=f"quiet{n}", document_id=f"d{n % 12}") for n in range(20)]
-    found = learnable(rows, DOCUMENTS, config=config)
-    by_user = Counter(lesson.user for lesson in found.lessons)
-    assert by_user["loud"] <= 0.2 * len(found.lessons)
+    found = examples_from_log(rows, DOCUMENTS, config=config)
+    by_user = Counter(example.user for example in found.examples)
+    assert by_user["loud"] <= 0.2 * len(found.examples)
     assert by_user.total() - by_user["loud"] == 20
     assert found.left_out == {"more than the share of one user": 40 - by_user["loud"]}
-    assert [lesson.report_id for lesson in found.lessons if lesson.user == "loud"] == [
+    assert [example.report_id for example in found.examples if example.user == "loud"] == [
         f"u{n}" for n in range(40 - by_user["loud"], 40)
     ]
     poisoned = [row(f"p{n}", said(True), document_id="d3") for n in range(40)]
     poisoned += [row(f"q{n}", said(True), document_id=f"d{n % 12}") for n in range(24)]
-    found = learnable(poisoned, DOCUMENTS, config=config)
-    in_document = sum("d3" in lesson.documents for lesson in found.lessons)
-    assert in_document <= 0.2 * len(found.lessons)
-    assert len(learnable(rows, DOCUMENTS, config=FREE).lessons) == 60
+    found = examples_from_log(poisoned, DOCUMENTS, config=config)
+    in_document = sum("d3" in example.documents for example in found.examples)
+    assert in_document <= 0.2 * len(found.examples)
+    assert len(examples_from_log(rows, DOCUMENTS, config=FREE).examples) == 60
 
 
 def test_few_sources_teach_too_and_none_of_them_alone() -> None:
     few = [row(f"f{n}", said(True), user=f"s{n % 3}", document_id=f"d{n % 4}") for n in range(120)]
-    assert len(learnable(few, DOCUMENTS).lessons) == 120
+    assert len(examples_from_log(few, DOCUMENTS).examples) == 120
     assert (
-        len(learnable([row(f"a{n}", said(True), user="owner") for n in range(40)], DOCUMENTS).lessons) == 40
+        len(
+            examples_from_log([row(f"a{n}", said(True), user="owner") for n in range(40)], DOCUMENTS).examples
+        )
+        == 40
     )
     loud = [row(f"l{n}", said(True), user="s0", document_id="d0") for n in range(400)]
-    found = learnable([*loud, *few], DOCUMENTS).lessons
+    found = examples_from_log([*loud, *few], DOCUMENTS).examples
     for sources in (
         Counter(one.user for one in found),
         Counter(*[[d for one in found for d in one.documents]]),
@@ -299,35 +308,35 @@ def test_few_sources_teach_too_and_none_of_them_alone() -> None:
         ((_, most),) = sources.most_common(1)
         assert 40 < most <= 0.5 * len(found)
     unnamed = [row(f"n{n}", said(True), document_id=f"d{n % 4}") for n in range(20)]
-    found = learnable([*unnamed, *loud], DOCUMENTS, config=LessonConfig(free=5.0)).lessons
-    assert 0 < sum(lesson.user == "s0" for lesson in found) <= 0.75 * len(found)
+    found = examples_from_log([*unnamed, *loud], DOCUMENTS, config=FeedbackConfig(free=5.0)).examples
+    assert 0 < sum(example.user == "s0" for example in found) <= 0.75 * len(found)
 
 
 def test_a_user_keeps_to_the_share_of_what_documents_leave() -> None:
     rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(20)]
     rows += [row(f"p{n}", said(True), user=f"s{n}", document_id="d3") for n in range(100)]
-    found = learnable(rows, DOCUMENTS, config=LessonConfig(free=2.0))
-    by_user = Counter(lesson.user for lesson in found.lessons)
-    assert 0 < by_user["loud"] <= max(2.0, 0.2 * len(found.lessons))
-    assert len(found.lessons) + found.left_out.total() == len(rows)
+    found = examples_from_log(rows, DOCUMENTS, config=FeedbackConfig(free=2.0))
+    by_user = Counter(example.user for example in found.examples)
+    assert 0 < by_user["loud"] <= max(2.0, 0.2 * len(found.examples))
+    assert len(found.examples) + found.left_out.total() == len(rows)
 
 
 def test_refusals_together_have_no_more_than_the_share_of_a_document() -> None:
     rows = [row(f"p{n}", said(True), words=None) for n in range(100)]
     rows += [row(f"q{n}", said(True), document_id=f"d{n % 12}") for n in range(24)]
-    found = learnable(rows, DOCUMENTS, config=LessonConfig(free=2.0))
+    found = examples_from_log(rows, DOCUMENTS, config=FeedbackConfig(free=2.0))
     assert found.kinds == {"helpful": 24, "refused rightly": 6}
     assert found.left_out == {"more than the share of one document": 94}
 
 
 def test_a_long_log_of_one_user_is_weighed_at_once() -> None:
-    """Leaving out 20,000 lessons one by one, each at the price of all others, took minutes."""
+    """Leaving out 20,000 examples one by one, each at the price of all others, took minutes."""
     rows = [row(f"u{n}", said(True), user="loud", document_id=f"d{n % 12}") for n in range(20_000)]
     rows += [row(f"q{n}", said(True), user=f"s{n}", document_id=f"d{n}") for n in range(12)]
     started = time.process_time()
-    found = learnable(rows, DOCUMENTS)
+    found = examples_from_log(rows, DOCUMENTS)
     assert time.process_time() - started < 20
-    loud = [lesson.report_id for lesson in found.lessons if lesson.user == "loud"]
+    loud = [example.report_id for example in found.examples if example.user == "loud"]
     assert loud == [f"u{n}" for n in range(19_990, 20_000)]
 
 
@@ -337,23 +346,23 @@ def test_what_was_blacked_out_is_not_taught() -> None:
     answer = replace(answer, report=replace(answer.report, answer=f"{MASK * 4} turns"))
     refused = row("c", said(True), question=f"Who is {MASK * 4}?", words=None)
     corrected = row("d", said(False, f"{MASK * 4} steel"))
-    found = learnable([hidden, answer, refused, corrected], DOCUMENTS)
-    assert (found.lessons, found.left_out) == ((), {"blacked out": 4})
+    found = examples_from_log([hidden, answer, refused, corrected], DOCUMENTS)
+    assert (found.examples, found.left_out) == ((), {"blacked out": 4})
 
 
 def test_a_weight_is_the_chance_to_be_trained_on_and_always_the_same() -> None:
-    lessons = learnable(
+    examples = examples_from_log(
         [row(f"a{n}", signs=(FOLLOWED_UP,)) for n in range(300)], DOCUMENTS, config=FREE
-    ).lessons
-    drawn = chosen(lessons)
+    ).examples
+    drawn = draw_examples(examples)
     assert 30 < len(drawn) < 90
-    assert drawn == chosen(lessons)
-    whole = learnable([row(f"a{n}", said(True)) for n in range(30)], DOCUMENTS, config=FREE).lessons
-    assert len(chosen(whole)) == 30
+    assert drawn == draw_examples(examples)
+    whole = examples_from_log([row(f"a{n}", said(True)) for n in range(30)], DOCUMENTS, config=FREE).examples
+    assert len(draw_examples(whole)) == 30
 
 
-def test_what_is_frozen_is_never_learned(tmp_path: Path) -> None:
-    frozen = freeze(tmp_path, DOCUMENTS, {}, FrozenConfig(held_out_every=3, n_questions=5))
+def test_the_gate_set_is_never_trained_on(tmp_path: Path) -> None:
+    frozen = extend_gate_set(tmp_path, DOCUMENTS, {}, GateSetConfig(held_out_every=3, n_questions=5))
     assert frozen.holds_document(DOCUMENTS["d0"])
     asked = frozen.questions[0].question
     rows = [
@@ -361,9 +370,9 @@ def test_what_is_frozen_is_never_learned(tmp_path: Path) -> None:
         row("b", said(True), document_id="d1", question=asked),
         row("c", said(answer="blue steel"), document_id="d0"),
     ]
-    found = learnable(rows, DOCUMENTS, frozen)
-    assert found.lessons == ()
-    assert found.left_out == {"on a frozen document": 2, "a frozen question": 1}
+    found = examples_from_log(rows, DOCUMENTS, frozen)
+    assert found.examples == ()
+    assert found.left_out == {"on a document of the gate set": 2, "a question of the gate set": 1}
 
 
 @pytest.mark.parametrize(
@@ -372,4 +381,4 @@ def test_what_is_frozen_is_never_learned(tmp_path: Path) -> None:
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        LessonConfig(**wrong)
+        FeedbackConfig(**wrong)

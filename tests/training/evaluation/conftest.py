@@ -7,7 +7,7 @@ import pytest
 from prep.document import Document, Span
 from prep.model.encoder import Encoder
 from training.data.dataset import LabelledSet, Question
-from training.evaluation.splitters import FrozenPreparer
+from training.evaluation.splitters import FrozenEncoderSystem
 
 TEXTS = {
     "bees": "Bees make honey from nectar. Honey keeps for years because it holds little water.",
@@ -47,5 +47,5 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def by_sentence(encoder: Encoder) -> FrozenPreparer:
-    return FrozenPreparer(sentences, encoder, name="sentences")
+def by_sentence(encoder: Encoder) -> FrozenEncoderSystem:
+    return FrozenEncoderSystem(sentences, encoder, name="sentences")

@@ -13,7 +13,7 @@ from retrieve.report.data import Finding, Quote, Report, Source, Usage
 from training.data.dataset import LabelledSet, Question
 from training.evaluation.answers_suite import evaluate_answers, judge_report
 from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
-from training.evaluation.splitters import FrozenPreparer
+from training.evaluation.splitters import FrozenEncoderSystem
 from training.metrics.results import format_table
 from training.runs.resumable_rows import KeptRows
 
@@ -115,7 +115,7 @@ def test_a_quote_that_is_not_in_the_document_supports_nothing(labelled: Labelled
     assert row.citation_precision == row.citation_recall == 0.0
 
 
-def test_results_are_json_and_tables(labelled: LabelledSet, by_sentence: FrozenPreparer) -> None:
+def test_results_are_json_and_tables(labelled: LabelledSet, by_sentence: FrozenEncoderSystem) -> None:
     chunking = evaluate_chunking(labelled, by_sentence, label="a|b")
     retrieval = evaluate_retrieval(labelled, by_sentence)
     answers = evaluate_answers(labelled, Reader(labelled, lambda _: None))

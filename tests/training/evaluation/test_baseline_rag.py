@@ -15,10 +15,10 @@ from prep.errors import ConfigError, DataError
 from prep.model.encoder import Encoder
 from training.evaluation.baseline_rag import (
     PROMPTS,
+    BaselineConfig,
+    BaselineRAG,
     Completion,
     GreedyCompleter,
-    UsualWorkflow,
-    WorkflowSettings,
     parse_answer,
 )
 
@@ -47,9 +47,9 @@ class Script:
         return [Completion(self.lines.pop(0), 100, 5) for _ in prompts]
 
 
-def workflow(encoder: Encoder, script: Script, **settings: object) -> UsualWorkflow:
-    chosen = WorkflowSettings(**{"min_score": -1.0, "best_last": False} | settings)  # type: ignore[arg-type]
-    return UsualWorkflow(DOCUMENTS, script, encoder, settings=chosen)
+def workflow(encoder: Encoder, script: Script, **settings: object) -> BaselineRAG:
+    chosen = BaselineConfig(**{"min_score": -1.0, "best_last": False} | settings)  # type: ignore[arg-type]
+    return BaselineRAG(DOCUMENTS, script, encoder, settings=chosen)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_a_question_unlike_every_chunk_can_be_refused_without_the_model(encoder:
 def test_refused_questions_do_not_reach_a_real_language_model(
     encoder: Encoder, tiny_lm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
 ) -> None:
-    settings = WorkflowSettings(min_score=0.5, batch_size=1)
-    flow = UsualWorkflow(DOCUMENTS, GreedyCompleter(*tiny_lm, max_tokens=4), encoder, settings=settings)
+    settings = BaselineConfig(min_score=0.5, batch_size=1)
+    flow = BaselineRAG(DOCUMENTS, GreedyCompleter(*tiny_lm, max_tokens=4), encoder, settings=settings)
     unlike, like = flow.ask_many(["Zebra tax of 1653?", QUESTION])
     assert unlike.abstained
     assert unlike.usage.prompt_tokens == 0
@@ -156,11 +156,11 @@ def test_refused_questions_do_not_reach_a_real_language_model(
 
 def test_bad_settings_and_empty_corpora_are_refused(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match="prompt='poem'"):
-        WorkflowSettings(prompt="poem")
+        BaselineConfig(prompt="poem")
     with pytest.raises(ConfigError, match="k=0"):
-        WorkflowSettings(k=0)
+        BaselineConfig(k=0)
     with pytest.raises(DataError, match="no document has any text"):
-        UsualWorkflow([Document("d", "", " ")], Script(), encoder)
+        BaselineRAG([Document("d", "", " ")], Script(), encoder)
     with pytest.raises(DataError, match="1 rows for 2 questions"):
         workflow(encoder, Script()).ask_many(["a?", "b?"], withheld=[[]])
 
@@ -201,8 +201,8 @@ def test_a_real_language_model_gives_valid_reports(
     encoder: Encoder, tiny_lm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
 ) -> None:
     completer = GreedyCompleter(*tiny_lm, max_tokens=8)
-    flow = UsualWorkflow(
-        DOCUMENTS, completer, encoder, settings=WorkflowSettings(k=1, min_score=-1.0, batch_size=2)
+    flow = BaselineRAG(
+        DOCUMENTS, completer, encoder, settings=BaselineConfig(k=1, min_score=-1.0, batch_size=2)
     )
     reports = flow.ask_many([QUESTION, "Where does the kestrel nest?"])
     texts = {document.id: document.text for document in DOCUMENTS}

@@ -13,7 +13,7 @@ from prep.errors import ConfigError, DataError
 from prep.model.encoder import Encoder
 from training.data.dataset import LabelledSet
 from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
-from training.evaluation.splitters import FrozenPreparer, peer_chunker
+from training.evaluation.splitters import FrozenEncoderSystem, make_splitter
 
 
 class ReversedPreparer:
@@ -21,7 +21,7 @@ class ReversedPreparer:
 
     version = "reversed"
 
-    def __init__(self, inner: FrozenPreparer) -> None:
+    def __init__(self, inner: FrozenEncoderSystem) -> None:
         self._inner = inner
 
     def prepare_many(self, documents: Iterable[Document], /) -> Iterator[tuple[Document, list[Chunk]]]:
@@ -34,7 +34,7 @@ class ReversedPreparer:
 
 
 def test_chunking_finds_the_sentence_that_holds_the_excerpt(
-    labelled: LabelledSet, by_sentence: FrozenPreparer
+    labelled: LabelledSet, by_sentence: FrozenEncoderSystem
 ) -> None:
     result = evaluate_chunking(labelled, by_sentence, k=1)
     assert [row.question_id for row in result.rows] == ["q1", "q2", "q3"]
@@ -51,7 +51,7 @@ def test_chunking_finds_the_sentence_that_holds_the_excerpt(
 
 
 def test_more_chunks_cost_precision_of_the_whole_pool(
-    labelled: LabelledSet, by_sentence: FrozenPreparer
+    labelled: LabelledSet, by_sentence: FrozenEncoderSystem
 ) -> None:
     result = evaluate_chunking(labelled, by_sentence, k=99)
     characters = sum(len(document.text) for document in labelled.documents.values())
@@ -60,7 +60,7 @@ def test_more_chunks_cost_precision_of_the_whole_pool(
 
 
 def test_neither_document_order_nor_boilerplate_changes_the_figures(
-    labelled: LabelledSet, by_sentence: FrozenPreparer
+    labelled: LabelledSet, by_sentence: FrozenEncoderSystem
 ) -> None:
     other = ReversedPreparer(by_sentence)
     assert evaluate_chunking(labelled, other, k=2).rows == evaluate_chunking(labelled, by_sentence, k=2).rows
@@ -68,7 +68,7 @@ def test_neither_document_order_nor_boilerplate_changes_the_figures(
 
 
 def test_retrieval_ranks_documents_by_their_best_chunk(
-    labelled: LabelledSet, by_sentence: FrozenPreparer
+    labelled: LabelledSet, by_sentence: FrozenEncoderSystem
 ) -> None:
     result = evaluate_retrieval(labelled, by_sentence, k=1, evidence_k=1, budget_tokens=6)
     for metric in ("ndcg_at_10", "recall", "reciprocal_rank", "evidence_recall", "evidence_hit"):
@@ -77,14 +77,14 @@ def test_retrieval_ranks_documents_by_their_best_chunk(
     assert [row.evidence_recall_in_budget for row in result.rows] == [1.0, 0.0, 11 / 14]
 
 
-def test_a_limit_keeps_the_pool_whole(labelled: LabelledSet, by_sentence: FrozenPreparer) -> None:
+def test_a_limit_keeps_the_pool_whole(labelled: LabelledSet, by_sentence: FrozenEncoderSystem) -> None:
     result = evaluate_chunking(labelled, by_sentence, limit=1)
     assert len(result.rows) == 1
     assert result.n_chunks == 6
 
 
 def test_sets_without_anything_to_measure_are_refused(
-    labelled: LabelledSet, by_sentence: FrozenPreparer
+    labelled: LabelledSet, by_sentence: FrozenEncoderSystem
 ) -> None:
     with pytest.raises(DataError, match="no questions"):
         evaluate_chunking(replace(labelled, questions=[]), by_sentence)
@@ -97,6 +97,6 @@ def test_sets_without_anything_to_measure_are_refused(
 
 
 def test_the_default_peer_runs_through_both_suites(labelled: LabelledSet, encoder: Encoder) -> None:
-    peer = FrozenPreparer(peer_chunker("plain-recursive", encoder, 16), encoder, name="plain-recursive")
+    peer = FrozenEncoderSystem(make_splitter("plain-recursive", encoder, 16), encoder, name="plain-recursive")
     assert evaluate_chunking(labelled, peer).label == "plain-recursive"
     assert evaluate_retrieval(labelled, peer).mean("ndcg_at_10") == 1.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prep.document import Document
 from prep.errors import ConfigError, DataError, DependencyError
 from prep.model.encoder import Encoder
-from training.evaluation.splitters import PEERS, FrozenPreparer, locate, peer_chunker
+from training.evaluation.splitters import SPLITTERS, FrozenEncoderSystem, locate, make_splitter
 
 TEXT = "First line.\n\nSecond  paragraph, with\ttabs. 中文句子。还有一句。 👩‍👩‍👧 family!\n" * 12
 
@@ -24,14 +24,14 @@ def encoder() -> Encoder:
 @given(text=st.text(max_size=300))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_plain_recursive_tiles_any_text_within_its_limit(encoder: Encoder, text: str) -> None:
-    spans = peer_chunker("plain-recursive", encoder, 8)(text)
+    spans = make_splitter("plain-recursive", encoder, 8)(text)
     assert "".join(text[start:end] for start, end in spans) == text
     assert all(start < end for start, end in spans)
     assert all(len(encoder.tokenize([text[start:end]])[0]) <= 9 for start, end in spans)
 
 
 def test_plain_recursive_prefers_blank_lines_then_lines_then_sentences(encoder: Encoder) -> None:
-    chunk = peer_chunker("plain-recursive", encoder, 8)
+    chunk = make_splitter("plain-recursive", encoder, 8)
     text = "One two three four five six.\n\nSeven eight nine.\nTen eleven. "
     text += "Twelve thirteen fourteen fifteen sixteen."
     assert [text[start:end] for start, end in chunk(text)] == [
@@ -41,7 +41,7 @@ def test_plain_recursive_prefers_blank_lines_then_lines_then_sentences(encoder: 
     ]
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", SPLITTERS)
 def test_every_splitter_gives_exact_ordered_spans_or_says_what_to_install(
     encoder: Encoder, name: str
 ) -> None:
@@ -49,9 +49,9 @@ def test_every_splitter_gives_exact_ordered_spans_or_says_what_to_install(
     needed = library.get(name.split("-")[0])
     if needed is not None and importlib.util.find_spec(needed) is None:
         with pytest.raises(DependencyError, match=r"pip install 'diptych\[bench\]'"):
-            peer_chunker(name, encoder)
+            make_splitter(name, encoder)
         return
-    spans = peer_chunker(name, encoder, 40)(TEXT)
+    spans = make_splitter(name, encoder, 40)(TEXT)
     assert spans == sorted(spans)
     assert all(0 <= start < end <= len(TEXT) for start, end in spans)
     assert {c for c in TEXT if not c.isspace()} == {c for s, e in spans for c in TEXT[s:e] if not c.isspace()}
@@ -59,9 +59,9 @@ def test_every_splitter_gives_exact_ordered_spans_or_says_what_to_install(
 
 def test_unknown_splitters_and_sizes_are_refused(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match="no splitter 'magic'"):
-        peer_chunker("magic", encoder)
+        make_splitter("magic", encoder)
     with pytest.raises(ConfigError, match="chunk_tokens=0"):
-        peer_chunker("plain-recursive", encoder, 0)
+        make_splitter("plain-recursive", encoder, 0)
 
 
 def test_pieces_are_located_in_order_even_when_they_repeat() -> None:
@@ -79,7 +79,7 @@ def test_rewritten_pieces_have_no_offsets() -> None:
 
 
 def test_frozen_chunks_quote_their_document_and_have_unit_vectors(encoder: Encoder) -> None:
-    preparer = FrozenPreparer(peer_chunker("plain-recursive", encoder, 40), encoder, name="plain")
+    preparer = FrozenEncoderSystem(make_splitter("plain-recursive", encoder, 40), encoder, name="plain")
     documents = [Document(str(i), "", TEXT[i:]) for i in range(3)] + [Document("blank", "", " \n")]
     prepared = {d.id: (d, chunks) for d, chunks in preparer.prepare_many(documents)}
     assert prepared["blank"][1] == []

@@ -20,19 +20,25 @@ from retrieve.episode.question_writing import Asked
 from retrieve.model import RetrieveModel
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
-from training.questions.generated_questions import AskConfig, AskedQuestions, DraftHere, ask_corpus, places_of
-from training.questions.question_generator import AskWriter, Place
+from training.questions.generated_questions import (
+    GeneratedQuestions,
+    LocalGenerator,
+    QuestionGenerationConfig,
+    generate_questions,
+    target_sentences,
+)
+from training.questions.question_generator import ModelQuestionGenerator, TargetSentence
 from training.questions.questions_page import render_asked
 from training.questions.round_trip import (
     DUPLICATE,
-    Reader,
-    Repeats,
+    AnsweringModel,
+    DuplicateFilter,
     RoundTrip,
     RoundTripConfig,
     form_problem,
     kind_of,
 )
-from training.traces.question_traces import ask_traces
+from training.traces.question_traces import question_traces
 
 YEARS = {"Barlin": "1893", "Tolgate": "1712", "Mermot": "1544", "Sudlin": "1231"}
 TEXTS = {
@@ -79,11 +85,11 @@ class AsksForYears:
     def __init__(self) -> None:
         self.n_batches = 0
 
-    def write(self, places: Sequence[Place], seed: int) -> list[Asked | None]:
+    def write(self, places: Sequence[TargetSentence], seed: int) -> list[Asked | None]:
         self.n_batches += 1
         return [self._asked(place) for place in places]
 
-    def _asked(self, place: Place) -> Asked | None:
+    def _asked(self, place: TargetSentence) -> Asked | None:
         name = place.passage.document_id
         evidence = place.prompt.locate(place.number, YEARS[name])
         if evidence is None:
@@ -134,18 +140,18 @@ def test_the_first_asking_word_is_the_kind(question: str, kind: str) -> None:
 
 
 def ask_for_years(
-    pool: PassagePool, config: AskConfig, notes: Path | None = None
-) -> tuple[AskedQuestions, int]:
+    pool: PassagePool, config: QuestionGenerationConfig, notes: Path | None = None
+) -> tuple[GeneratedQuestions, int]:
     """Ask and judge by the two above; returns what came of it and how many batches were written."""
     writer = AsksForYears()
-    drafting = DraftHere(writer, RoundTrip(pool, ReadsYears()))
+    drafting = LocalGenerator(writer, RoundTrip(pool, ReadsYears()))
     apart = replace(config, duplicate=0.99)  # these questions differ in a name alone
-    return ask_corpus(pool, drafting, apart, notes=notes, progress=False), writer.n_batches
+    return generate_questions(pool, drafting, apart, notes=notes, progress=False), writer.n_batches
 
 
 def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
     check = RoundTrip(pool, ReadsYears(), RoundTripConfig(depth=1))
-    reasons = check.judge(
+    reasons = check.reject_reasons(
         [
             asked("When was the old bridge of Barlin opened?"),
             asked("When was the old bridge of Tolgate opened?"),  # about another town than its passage
@@ -164,24 +170,24 @@ def test_each_check_leaves_out_what_it_is_for(pool: PassagePool) -> None:
 
 
 def test_what_is_nearly_asked_before_is_a_repeat(pool: PassagePool) -> None:
-    repeats = Repeats(pool.encoder.encode_queries, 0.99)
+    duplicates = DuplicateFilter(pool.encoder.encode_queries, 0.99)
     barlin, tolgate = (f"When was the old bridge of {name} opened?" for name in ("Barlin", "Tolgate"))
-    assert repeats.among([]) == []
-    assert repeats.among([barlin, tolgate, barlin]) == [False, False, True]
-    assert repeats.among(["Who opened the market hall?", tolgate]) == [False, True]
+    assert duplicates.are_duplicates([]) == []
+    assert duplicates.are_duplicates([barlin, tolgate, barlin]) == [False, False, True]
+    assert duplicates.are_duplicates(["Who opened the market hall?", tolgate]) == [False, True]
 
 
 def test_of_two_that_are_nearly_the_same_the_first_is_kept(pool: PassagePool) -> None:
-    drafting = DraftHere(AsksForYears(), RoundTrip(pool, ReadsYears()))
-    config = AskConfig(n=4, batch=2, kind_share=1, duplicate=0.0)
-    found = ask_corpus(pool, drafting, config, progress=False)
+    drafting = LocalGenerator(AsksForYears(), RoundTrip(pool, ReadsYears()))
+    config = QuestionGenerationConfig(n=4, batch=2, kind_share=1, duplicate=0.0)
+    found = generate_questions(pool, drafting, config, progress=False)
     assert len(found.questions) == 1
     assert found.refused[DUPLICATE] == 3
 
 
 def test_the_real_reader_reports_what_stands_in_the_passage(model: RetrieveModel, pool: PassagePool) -> None:
     passages = pool.passages[:3]
-    read = Reader(model).read(["When was it opened?"] * 3, passages)
+    read = AnsweringModel(model).read(["When was it opened?"] * 3, passages)
     assert len(read) == 3
     for (statement, spans), passage in zip(read, passages, strict=True):
         assert bool(statement) == bool(spans)
@@ -189,17 +195,17 @@ def test_the_real_reader_reports_what_stands_in_the_passage(model: RetrieveModel
 
 
 def test_documents_take_turns_and_the_seed_decides(pool: PassagePool) -> None:
-    config = AskConfig(seed=3)
-    places = list(places_of(pool, config))
+    config = QuestionGenerationConfig(seed=3)
+    places = list(target_sentences(pool, config))
     assert {place.passage.document_id for place in places[:4]} == set(YEARS)
     assert len(places) == 8
-    assert places == list(places_of(pool, config))
-    assert places != list(places_of(pool, replace(config, seed=4)))
-    assert len(list(places_of(pool, replace(config, shortest_sentence=65)))) < 8
+    assert places == list(target_sentences(pool, config))
+    assert places != list(target_sentences(pool, replace(config, seed=4)))
+    assert len(list(target_sentences(pool, replace(config, shortest_sentence=65)))) < 8
 
 
 def test_what_is_kept_is_a_question_with_its_evidence(pool: PassagePool) -> None:
-    found, _ = ask_for_years(pool, AskConfig(n=5, kind_share=1))
+    found, _ = ask_for_years(pool, QuestionGenerationConfig(n=5, kind_share=1))
     assert {question.answers for question in found.questions} == {(year,) for year in YEARS.values()}
     for question in found.questions:
         (span,) = question.evidence
@@ -214,13 +220,13 @@ def test_what_is_kept_is_a_question_with_its_evidence(pool: PassagePool) -> None
 
 
 def test_of_no_kind_there_are_more_than_its_share(pool: PassagePool) -> None:
-    found, _ = ask_for_years(pool, AskConfig(n=4, kind_share=0.5))
+    found, _ = ask_for_years(pool, QuestionGenerationConfig(n=4, kind_share=0.5))
     assert len(found.questions) == 2
     assert found.refused["enough of its kind"] == 2
 
 
 def test_a_run_goes_on_behind_what_it_noted_and_comes_to_the_same(pool: PassagePool, tmp_path: Path) -> None:
-    config = AskConfig(n=4, batch=2, kind_share=1)
+    config = QuestionGenerationConfig(n=4, batch=2, kind_share=1)
     whole, n_batches = ask_for_years(pool, config)
     notes = tmp_path / "notes.jsonl"
     ask_for_years(pool, config, notes)
@@ -236,7 +242,7 @@ def test_a_run_goes_on_behind_what_it_noted_and_comes_to_the_same(pool: PassageP
 
 
 def test_notes_of_another_run_are_not_gone_on_with(pool: PassagePool, tmp_path: Path) -> None:
-    config = AskConfig(n=4, batch=2, kind_share=1)
+    config = QuestionGenerationConfig(n=4, batch=2, kind_share=1)
     notes = tmp_path / "notes.jsonl"
     ask_for_years(pool, config, notes)
     other = replace(config, seed=9)
@@ -246,8 +252,8 @@ def test_notes_of_another_run_are_not_gone_on_with(pool: PassagePool, tmp_path: 
 
 
 def test_the_real_writer_asks_about_the_sentence_it_is_given(model: RetrieveModel, pool: PassagePool) -> None:
-    writer = AskWriter(model, temperature=1.0)
-    places = list(places_of(pool, AskConfig()))
+    writer = ModelQuestionGenerator(model, temperature=1.0)
+    places = list(target_sentences(pool, QuestionGenerationConfig()))
     written = writer.write(places, seed=5)
     assert written == writer.write(places, seed=5)
     assert written != writer.write(places, seed=6)
@@ -258,8 +264,8 @@ def test_the_real_writer_asks_about_the_sentence_it_is_given(model: RetrieveMode
         assert sentence.start <= one.evidence.start < one.evidence.end <= sentence.end
         text = TEXTS[place.passage.document_id]
         assert " ".join(text[one.evidence.start : one.evidence.end].split()) == one.answer
-    drafting = DraftHere(writer, RoundTrip(pool, Reader(model)))
-    found = ask_corpus(pool, drafting, AskConfig(n=2), progress=False)
+    drafting = LocalGenerator(writer, RoundTrip(pool, AnsweringModel(model)))
+    found = generate_questions(pool, drafting, QuestionGenerationConfig(n=2), progress=False)
     assert found.n_written == len(found.questions) + found.refused.total() > 0
 
 
@@ -274,7 +280,7 @@ def test_traces_teach_what_people_asked(model: RetrieveModel, pool: PassagePool)
         replace(right, id="q4", answerable=False),
         replace(right, id="q5", evidence=(Span("Barlin", 60, 80),)),
     ]
-    traces, refused = ask_traces(questions, pool, grammar)
+    traces, refused = question_traces(questions, pool, grammar)
     assert [trace.question_id for trace in traces] == ["q1"]
     (prompt, of_prompt), (target, of_target) = traces[0].segments
     assert (of_prompt, of_target) == (False, True)
@@ -291,7 +297,7 @@ def test_traces_teach_what_people_asked(model: RetrieveModel, pool: PassagePool)
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"kind_share": 0.0}, {"batch": 0}, {"duplicate": 1.5}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        AskConfig(**wrong)
+        QuestionGenerationConfig(**wrong)
 
 
 def test_checks_out_of_range_are_refused() -> None:

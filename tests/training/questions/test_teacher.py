@@ -23,8 +23,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from prep.document import Document, Span
 from prep.errors import ConfigError, TeacherError
 from training.data.passage_pool import PassagePool
-from training.questions.generated_questions import AskConfig, places_of
-from training.questions.question_generator import Place
+from training.questions.generated_questions import QuestionGenerationConfig, target_sentences
+from training.questions.question_generator import TargetSentence
 from training.questions.teacher import Teacher, TeacherConfig
 
 pytest.importorskip("openai", reason="the server of transformers needs it")
@@ -36,9 +36,9 @@ TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}>"
 
 
 @pytest.fixture(scope="module")
-def places() -> list[Place]:
+def places() -> list[TargetSentence]:
     pool = PassagePool.build([Document("Barlin", "Barlin", TEXT)], [LinePrep()])
-    return sorted(places_of(pool, AskConfig()), key=lambda place: place.passage.start)
+    return sorted(target_sentences(pool, QuestionGenerationConfig()), key=lambda place: place.passage.start)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def config(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_reply_becomes_a_question_where_its_answer_stands_in_the_sentence(
-    config: TeacherConfig, places: list[Place]
+    config: TeacherConfig, places: list[TargetSentence]
 ) -> None:
     written = Teacher(config).write(places, seed=1)
     assert len(written) == len(places) == 2
@@ -107,7 +107,7 @@ def test_a_reply_becomes_a_question_where_its_answer_stands_in_the_sentence(
 
 
 def test_a_server_that_refuses_or_is_not_there_is_named(
-    config: TeacherConfig, places: list[Place], monkeypatch: pytest.MonkeyPatch
+    config: TeacherConfig, places: list[TargetSentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = replace(config, url="http://127.0.0.1:9/v1", retries=0)
     with pytest.raises(TeacherError, match=r"127\.0\.0\.1:9/v1/chat/completions did not answer 1 times"):
@@ -132,7 +132,7 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
 
 
 def test_a_key_is_sent_without_the_line_break_of_its_file_and_never_shown(
-    places: list[Place], monkeypatch: pytest.MonkeyPatch
+    places: list[TargetSentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
 
