@@ -47,7 +47,7 @@ SUITES = ("chunking", "retrieval", "answers")
 #: What the serving models are called in results.
 SERVING = "diptych"
 #: What the usual workflow's label begins with.
-USUAL = "usual workflow"
+USUAL = "baseline RAG"
 #: The figure by which a candidate is compared with what serves, for each suite.
 HEADLINE = {"chunking": "iou", "retrieval": "evidence_recall", "answers": "f1"}
 #: The figures on which what serves is compared with the usual workflow.

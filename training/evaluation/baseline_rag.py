@@ -1,16 +1,16 @@
-"""The usual RAG workflow, to be measured beside ours: splitter, frozen vectors, top k in a prompt, a base LM.
+"""Baseline RAG, measured beside our models: splitter, frozen vectors, top k in a prompt, a base LM.
 
 A recursive splitter cuts the documents, a frozen encoder embeds chunks and questions, the k nearest chunks go
 numbered into a prompt with worked examples, and the language model answers greedily on one line, citing "[2]"
-or saying "unanswerable". The same base models as ours, the same reports. Where judgement is needed the
-workflow is given the better of it:
+or saying "unanswerable". Base models and reports are the same as ours. Where its output can be read in two ways, the
+baseline gets the better one:
 
 - a cited chunk becomes the sentence of it that holds the answer's words, where there is one, else the whole
   chunk;
 - an answer that cites nothing, or no chunk that contains it, is credited with the best ranked shown chunk
   that does, where there is one (so small a model often copies from one passage and names another).
 
-The default settings are the best of those tried on training articles by `tests/bench/choose_workflow.py`.
+The default settings are the best of those tried on training articles (LOG.md).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CITATION = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineConfig:
-    """How the workflow is set.
+    """Settings of the baseline.
 
     prompt: a key of PROMPTS. best_last: the nearest chunk stands last, next to the question. min_score:
     abstain without asking the model where the nearest chunk is less similar than this; a base LM of this size
@@ -180,7 +180,7 @@ class BaselineRAG:
     @property
     def name(self) -> str:
         """What it consists of, for tables."""
-        return f"usual workflow ({self.chunker_name} {self.settings.chunk_tokens}, {self.encoder.name})"
+        return f"baseline RAG ({self.chunker_name} {self.settings.chunk_tokens}, {self.encoder.name})"
 
     def ask(self, question: str, **options: Any) -> Report:
         """Answer one question; options as in `ask_many`."""
@@ -226,7 +226,7 @@ class BaselineRAG:
     def _encode(self, questions: Sequence[str]) -> Floats:
         return self.encoder.encode_queries(questions)
 
-    def _search(self, question: str, withheld: Sequence[Span], vector: Floats) -> _Asked:
+    def _search(self, question: str, withheld: Sequence[Span], vector: Floats) -> _Prompted:
         scores = self._vectors @ vector
         rows: list[int] = []
         for row in np.argsort(-scores, kind="stable"):
@@ -239,18 +239,18 @@ class BaselineRAG:
         order = range(len(passages))[::-1] if self.settings.best_last else range(len(passages))
         prompt = PROMPTS[self.settings.prompt](question, [passages[i] for i in order]) if asks else ""
         # Numbers in the prompt count what is shown: rows are kept in that order.
-        return _Asked(question, [rows[i] for i in order], [float(scores[rows[i]]) for i in order], prompt)
+        return _Prompted(question, [rows[i] for i in order], [float(scores[rows[i]]) for i in order], prompt)
 
     def _title(self, row: int) -> str:
         return self.documents[self.chunks[row].document_id].title if self.settings.show_titles else ""
 
-    def _report(self, asked: _Asked, completion: Completion, seconds: float) -> Report:
-        answer, cited = parse_answer(completion.text, len(asked.rows))
+    def _report(self, prompted: _Prompted, completion: Completion, seconds: float) -> Report:
+        answer, cited = parse_answer(completion.text, len(prompted.rows))
         quotes: list[Quote] = []
         used: set[int] = set()
         if answer is not None:
-            for number in self._credited(answer, cited, asked):
-                chunk = self.chunks[asked.rows[number - 1]]
+            for number in self._credited(answer, cited, prompted):
+                chunk = self.chunks[prompted.rows[number - 1]]
                 quotes.append(_quote(chunk, answer))
                 used.add(number)
         sources = [
@@ -263,27 +263,27 @@ class BaselineRAG:
                 score=score,
                 used=number in used,
             )
-            for number, (row, score) in enumerate(zip(asked.rows, asked.scores, strict=True), start=1)
+            for number, (row, score) in enumerate(zip(prompted.rows, prompted.scores, strict=True), start=1)
         ]
         sources.sort(key=lambda source: -source.score)
         return Report(
-            id=f"workflow-{uuid.uuid4().hex[:12]}",
-            question=asked.question,
+            id=f"baseline-{uuid.uuid4().hex[:12]}",
+            question=prompted.question,
             answer=answer,
             abstained=answer is None,
             findings=[Finding(answer, quotes)] if answer is not None else [],
-            searches=[asked.question],
+            searches=[prompted.question],
             sources=sources,
             usage=Usage(completion.prompt_tokens, completion.completion_tokens, 1, seconds),
-            models={"workflow": self.name},
+            models={"baseline": self.name},
         )
 
-    def _credited(self, answer: str, cited: list[int], asked: _Asked) -> list[int]:
+    def _credited(self, answer: str, cited: list[int], prompted: _Prompted) -> list[int]:
         """Return the cited numbers that contain the answer, else the best that does, else those cited."""
-        numbers = range(1, len(asked.rows) + 1)
-        containing = [n for n in numbers if _find(self.chunks[asked.rows[n - 1]].text, answer) is not None]
+        numbers = range(1, len(prompted.rows) + 1)
+        containing = [n for n in numbers if _find(self.chunks[prompted.rows[n - 1]].text, answer) is not None]
         rightly = [n for n in cited if n in containing]
-        best = sorted(containing, key=lambda n: -asked.scores[n - 1])[:1]
+        best = sorted(containing, key=lambda n: -prompted.scores[n - 1])[:1]
         return rightly or best or cited
 
 
@@ -311,7 +311,7 @@ def parse_answer(line: str, n_passages: int) -> tuple[str | None, list[int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Prompted:
     """A question, the chunks shown for it in the order of their numbers, and the prompt ('': abstain)."""
 
     question: str

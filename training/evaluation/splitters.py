@@ -1,10 +1,9 @@
-"""Splitters of other libraries, to be measured beside the prep model: chonkie, langchain, llama-index.
+"""Splitters of other libraries, measured beside the prep model: chonkie, langchain, llama-index.
 
-Each is used as its documentation shows, sizes counted by the frozen encoder's own tokenizer, nothing
-overlapping, and each chunk is given the frozen encoder's own vector (`FrozenEncoderSystem`). What a splitter
-returns is traced back to exact offsets of the text it was given; where it has changed the text so that it
-cannot be found again, that is a DataError and not a guess. The libraries are the `bench` extra, imported when
-asked for.
+Each is used as its documentation shows, without overlap; sizes are counted by the frozen encoder's own tokenizer, and
+each chunk has the frozen encoder's vector (`FrozenEncoderSystem`). The pieces that a splitter returns are traced back to
+exact offsets of the text; a piece that is not in the text is a DataError. The libraries are the `bench` extra, imported
+when a splitter is made.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class FrozenEncoderSystem:
     def __init__(
         self, chunker: Chunker, encoder: Encoder, *, name: str, title_in_vector: bool = False
     ) -> None:
-        """title_in_vector: encode the document's title before each chunk, as some workflows do."""
+        """title_in_vector: encode the document's title before each chunk, as some pipelines do."""
         self.chunker = chunker
         self.encoder = encoder
         self.version = name

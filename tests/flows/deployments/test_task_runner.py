@@ -131,7 +131,7 @@ class Counts:
     def about(self) -> dict[str, Any]:
         return {}
 
-    def draft(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
+    def generate(self, batches: Iterable[QuestionBatch]) -> Iterator[GeneratedBatch]:
         for batch in batches:
             self.seeds.append(batch.seed)
             yield {"outcomes": [{"question": str(batch.seed), "reason": "none"}], "seconds": 0.0}

@@ -1,4 +1,4 @@
-"""The usual workflow: what it shows, how it reads an answer, and that its reports hold what they say."""
+"""Baseline RAG: what it shows, how it reads an answer, and that its reports hold what they say."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Script:
         return [Completion(self.lines.pop(0), 100, 5) for _ in prompts]
 
 
-def workflow(encoder: Encoder, script: Script, **settings: object) -> BaselineRAG:
+def baseline(encoder: Encoder, script: Script, **settings: object) -> BaselineRAG:
     chosen = BaselineConfig(**{"min_score": -1.0, "best_last": False} | settings)  # type: ignore[arg-type]
     return BaselineRAG(DOCUMENTS, script, encoder, settings=chosen)
 
@@ -73,7 +73,7 @@ def test_answers_and_citations_are_read_from_one_line(
 
 
 def test_a_cited_chunk_becomes_the_sentence_that_holds_the_answer(encoder: Encoder) -> None:
-    report = workflow(encoder, Script("NECTAR [1]")).ask(QUESTION)
+    report = baseline(encoder, Script("NECTAR [1]")).ask(QUESTION)
     assert report.answer == "NECTAR"
     assert [q.text for q in report.quotes] == ["Bees make honey from nectar."]
     assert [s.used for s in report.sources] == [True, False, False]
@@ -85,25 +85,25 @@ def test_a_cited_chunk_becomes_the_sentence_that_holds_the_answer(encoder: Encod
 
 
 def test_a_cited_chunk_without_the_answer_is_quoted_whole(encoder: Encoder) -> None:
-    report = workflow(encoder, Script("pollen [1]")).ask(QUESTION)
+    report = baseline(encoder, Script("pollen [1]")).ask(QUESTION)
     assert [q.text for q in report.quotes] == [DOCUMENTS[0].text]
 
 
 def test_an_uncited_answer_is_credited_with_the_chunk_that_contains_it(encoder: Encoder) -> None:
-    assert [q.document_id for q in workflow(encoder, Script("nectar")).ask(QUESTION).quotes] == ["bees"]
-    report = workflow(encoder, Script("concrete")).ask(QUESTION)
+    assert [q.document_id for q in baseline(encoder, Script("nectar")).ask(QUESTION).quotes] == ["bees"]
+    report = baseline(encoder, Script("concrete")).ask(QUESTION)
     assert (report.answer, report.quotes, report.findings[0].supported) == ("concrete", [], False)
 
 
 def test_a_wrong_citation_gives_way_to_a_chunk_that_contains_the_answer(encoder: Encoder) -> None:
-    report = workflow(encoder, Script("nectar [2]")).ask(QUESTION)
+    report = baseline(encoder, Script("nectar [2]")).ask(QUESTION)
     assert [q.text for q in report.quotes] == ["Bees make honey from nectar."]
-    both = workflow(encoder, Script("nectar [2] [1]")).ask(QUESTION)
+    both = baseline(encoder, Script("nectar [2] [1]")).ask(QUESTION)
     assert [q.document_id for q in both.quotes] == ["bees"]
 
 
 def test_unanswerable_is_an_abstention(encoder: Encoder) -> None:
-    report = workflow(encoder, Script("unanswerable")).ask(QUESTION)
+    report = baseline(encoder, Script("unanswerable")).ask(QUESTION)
     assert report.abstained
     assert report.findings == []
     assert len(report.sources) == 3
@@ -112,7 +112,7 @@ def test_unanswerable_is_an_abstention(encoder: Encoder) -> None:
 def test_withheld_spans_are_never_shown(encoder: Encoder) -> None:
     script = Script("unanswerable", "nectar [1]")
     bees = Span("bees", 21, 27)
-    reports = workflow(encoder, script).ask_many([QUESTION, QUESTION], withheld=[[bees], []])
+    reports = baseline(encoder, script).ask_many([QUESTION, QUESTION], withheld=[[bees], []])
     shown = [{source.document_id for source in report.sources} for report in reports]
     assert shown == [{"glass", "kestrel"}, {"bees", "glass", "kestrel"}]
     assert sum("from nectar. Honey keeps for years, as it holds" in prompt for prompt in script.prompts) == 1
@@ -120,7 +120,7 @@ def test_withheld_spans_are_never_shown(encoder: Encoder) -> None:
 
 def test_reports_come_in_the_order_of_the_questions(encoder: Encoder) -> None:
     questions = ["Where does the kestrel nest, and why there and nowhere else at all?", QUESTION, "Glass?"]
-    reports = workflow(encoder, Script(*["unanswerable"] * 3), batch_size=2).ask_many(questions)
+    reports = baseline(encoder, Script(*["unanswerable"] * 3), batch_size=2).ask_many(questions)
     assert [report.question for report in reports] == questions
 
 
@@ -129,7 +129,7 @@ def test_reports_come_in_the_order_of_the_questions(encoder: Encoder) -> None:
 def test_numbers_in_the_prompt_are_the_numbers_cited(encoder: Encoder, prompt: str, best_last: bool) -> None:
     number = 3 if best_last else 1
     script = Script(f"x [{number}]")
-    report = workflow(encoder, script, prompt=prompt, best_last=best_last).ask(QUESTION)
+    report = baseline(encoder, script, prompt=prompt, best_last=best_last).ask(QUESTION)
     assert f"[{number}] Bees: {DOCUMENTS[0].text}" in script.prompts[0]
     assert [q.document_id for q in report.quotes] == ["bees"]
     assert [s.score for s in report.sources] == sorted((s.score for s in report.sources), reverse=True)
@@ -137,7 +137,7 @@ def test_numbers_in_the_prompt_are_the_numbers_cited(encoder: Encoder, prompt: s
 
 def test_a_question_unlike_every_chunk_can_be_refused_without_the_model(encoder: Encoder) -> None:
     script = Script()
-    report = workflow(encoder, script, min_score=2.0).ask(QUESTION)
+    report = baseline(encoder, script, min_score=2.0).ask(QUESTION)
     assert report.abstained
     assert report.usage.prompt_tokens == 0
     assert script.prompts == []
@@ -162,7 +162,7 @@ def test_bad_settings_and_empty_corpora_are_refused(encoder: Encoder) -> None:
     with pytest.raises(DataError, match="no document has any text"):
         BaselineRAG([Document("d", "", " ")], Script(), encoder)
     with pytest.raises(DataError, match="1 rows for 2 questions"):
-        workflow(encoder, Script()).ask_many(["a?", "b?"], withheld=[[]])
+        baseline(encoder, Script()).ask_many(["a?", "b?"], withheld=[[]])
 
 
 @pytest.fixture(scope="module")
