@@ -79,5 +79,7 @@ def test_ingest_passes_every_kill_point(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown kill point"):
         reached("somewhere-else")
     root = Path(__file__).parents[2] / "prep"
-    code = "".join((root / name).read_text() for name in ("ingest.py", "store/generation.py", "store/workspace.py"))
+    code = "".join(
+        (root / name).read_text() for name in ("ingest.py", "store/generation.py", "store/workspace.py")
+    )
     assert all(f'reached("{point}")' in code for point in KILL_POINTS)

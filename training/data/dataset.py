@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,24 @@ class LabelledSet:
     name: str
     topics: dict[str, tuple[Topic, ...]] = field(default_factory=dict)
 
+    def read_questions(self, path: Path | Traversable) -> list[Question]:
+        """Return the questions of a file on these documents. Raises DataError as `load_set` does."""
+        questions: list[Question] = []
+        seen: set[str] = set()
+        n_blank = 0
+        for where, row in _rows(path):
+            question = _question(row, self.documents, where)
+            if not question.question.strip():
+                n_blank += 1
+                continue
+            if question.id in seen:
+                raise DataError(f"{where}: the question id {question.id!r} is used twice")
+            seen.add(question.id)
+            questions.append(question)
+        if n_blank:
+            _LOG.warning("%s: %d blank questions are left out", path, n_blank)
+        return questions
+
     def joined(self, other: LabelledSet) -> LabelledSet:
         """Return the documents and questions of both, under this one's name. Ids must differ."""
         return LabelledSet(
@@ -89,8 +108,8 @@ class LabelledSet:
         )
 
 
-def load_set(folder: str | Path) -> LabelledSet:
-    """Read a labelled set from a folder; a missing `questions.jsonl` gives a set without questions.
+def load_set(folder: str | Path, *, questions: bool = True) -> LabelledSet:
+    """Read a labelled set from a folder; a missing `questions.jsonl`, or questions=False, gives one without questions.
 
     Raises DataError, naming file and line, where the schema is not followed: bad JSON or encoding, missing or
     wrongly typed fields, an id used twice, evidence outside its document or in one that is not there. Blank
@@ -119,22 +138,11 @@ def load_set(folder: str | Path) -> LabelledSet:
         if "topics" in row:
             topics[document.id] = tuple(_topics(row, document, where))
 
-    questions: list[Question] = []
-    seen: set[str] = set()
     path = root / "questions.jsonl"
-    n_blank = 0
-    for where, row in _rows(path) if path.is_file() else ():
-        question = _question(row, documents, where)
-        if not question.question.strip():
-            n_blank += 1
-            continue
-        if question.id in seen:
-            raise DataError(f"{where}: the question id {question.id!r} is used twice")
-        seen.add(question.id)
-        questions.append(question)
-    if n_blank:
-        _LOG.warning("%s: %d blank questions are left out", path, n_blank)
-    return LabelledSet(documents, formats, questions, root.resolve().name, topics)
+    labelled = LabelledSet(documents, formats, [], root.resolve().name, topics)
+    if not questions or not path.is_file():
+        return labelled
+    return replace(labelled, questions=labelled.read_questions(path))
 
 
 def save_set(labelled: LabelledSet, folder: str | Path) -> None:
@@ -198,10 +206,10 @@ def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
     return frozenset(sorted(dataset.documents)[::every])
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(path: Path | Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
     # newline="\n": a JSON string may hold U+2028 and the like, which are no line ends here.
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open("r", encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
