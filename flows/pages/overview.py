@@ -159,6 +159,6 @@ def _detail(history: GateHistory) -> str:
     counts = f"{n_promoted} of {counted(n, 'candidate')} promoted since {history.decisions[0].created[:10]}"
     if history.gained is None:
         return f"{history.kind}: {counts}; the gate did not measure the serving version"
-    rolled_back = "; the last promotion was rolled back" if history.is_rolled_back else ""
+    rolled_back = "; the last promoted version is not serving" if history.is_rolled_back else ""
     figure = (history.headline or "").replace("_", " ")
     return f"{history.kind}: {figure} {history.gained:+.3f}, {counts}{rolled_back}"

@@ -230,7 +230,7 @@ def test_the_gains_that_led_to_what_serves_are_added_up(place: Workspace) -> Non
     verdict = read_overview(place).verdict
     assert verdict.word == "better"
     assert verdict.details[0].startswith("retrieve: reward +0.100,")
-    assert verdict.details[0].endswith("the last promotion was rolled back")
+    assert verdict.details[0].endswith("the last promoted version is not serving")
     place.swap(retrieve=None)
     verdict = read_overview(place).verdict
     assert (verdict.word, "rolled back" in verdict.sentence) == ("same", True)
