@@ -266,14 +266,14 @@ def _write_dataset(
     asked: GeneratedQuestions | None,
 ) -> None:
     """Write a data set under another name, its manifest last, and give it its own."""
-    from training.questions.questions_page import write_asked_page
+    from training.questions.questions_page import write_questions_page
 
     temporary = folder.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         for name, part in parts.items():
             save_set(replace(whole, questions=part, name=name), temporary / name)
         if asked:
-            write_asked_page(temporary / ASKED_PAGE, asked, whole.documents)
+            write_questions_page(temporary / ASKED_PAGE, asked, whole.documents)
         write_manifest(temporary, about)
         os.rename(temporary, folder)
         sync_folder(folder.parent)

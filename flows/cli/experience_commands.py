@@ -150,7 +150,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _deleted(arguments: argparse.Namespace, n_deleted: int) -> int:
     """Let the training data forget it, too, and say what came of it."""
     from flows.candidates.deletion import forget_deleted
-    from flows.pages.report_page import PAGE
+    from flows.pages.workspace_page import PAGE
     from flows.retraining.cycle import alone
     from prep.store.workspace import Workspace
 

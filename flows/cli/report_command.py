@@ -23,10 +23,10 @@ def add_report(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from flows.pages.report_page import write_report_page
+    from flows.pages.workspace_page import write_workspace_page
     from prep.store.workspace import Workspace
 
-    written = write_report_page(Workspace(arguments.workspace), arguments.out)
+    written = write_workspace_page(Workspace(arguments.workspace), arguments.out)
     if arguments.json:
         from flows.cli.app import print_json
 

@@ -1,4 +1,4 @@
-"""How the corpus of a workspace stands: what the current generation holds, what was rejected, how it was cut."""
+"""The health of a workspace's corpus: sizes and roles of the chunks in the current generation, and rejected files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["CorpusHealth", "read_health"]
 
 @dataclass(frozen=True, slots=True)
 class CorpusHealth:
-    """The current generation; empty fields where there is none, `problem` says why.
+    """The current generation; where there is none, empty fields, and `problem` says why.
 
-    lengths: (role, tokens with the header) → how many chunks. max_tokens: the limit of the prep version that cut
-    them, None where that version is not here any more. rejected: None where it was not noted.
+    lengths: (role, tokens with the header) → number of chunks. max_tokens: the limit of the prep version that cut
+    them, None where that version was deleted. rejected: None where it was not noted.
     """
 
     generation: str | None = None
@@ -37,28 +37,32 @@ class CorpusHealth:
 
     @property
     def roles(self) -> Counter[str]:
-        """How many chunks there are of each role."""
+        """The number of chunks of each role."""
         found: Counter[str] = Counter()
         for (role, _), n_chunks in self.lengths.items():
             found[role] += n_chunks
         return found
 
+    def roles_by_count(self) -> list[tuple[str, int]]:
+        """Return the roles with their numbers of chunks, the most frequent first."""
+        return sorted(self.roles.items(), key=lambda item: (-item[1], item[0]))
+
     @property
     def boilerplate_share(self) -> float:
-        """The share of all tokens that are in chunks of boilerplate, which are not searched."""
+        """The share of all tokens in chunks of boilerplate, which are not searched."""
         total = sum(tokens * n_chunks for (_, tokens), n_chunks in self.lengths.items())
         boilerplate = sum(tokens * n for (role, tokens), n in self.lengths.items() if role == "boilerplate")
         return boilerplate / total if total else 0.0
 
     @property
     def n_over(self) -> int | None:
-        """How many chunks are over the limit; None where it is not known."""
+        """The number of chunks over the limit; None where the limit is not known."""
         if self.max_tokens is None:
             return None
         return sum(n_chunks for (_, tokens), n_chunks in self.lengths.items() if tokens > self.max_tokens)
 
     def searched_lengths(self) -> Counter[int]:
-        """Return tokens → how many of the chunks that are searched have so many."""
+        """Return tokens → number of searched chunks of that size."""
         found: Counter[int] = Counter()
         for (role, tokens), n_chunks in self.lengths.items():
             if role != "boilerplate":
@@ -67,7 +71,7 @@ class CorpusHealth:
 
 
 def read_health(workspace: Workspace) -> CorpusHealth:
-    """Return how the current generation stands. What cannot be read is told as the problem, not raised."""
+    """Return the health of the current generation. An error while reading becomes its `problem`."""
     try:
         with workspace.open_generation() as generation:
             manifest = generation.manifest
@@ -88,7 +92,7 @@ def read_health(workspace: Workspace) -> CorpusHealth:
 
 
 def _limit(workspace: Workspace, prep_version: str) -> int | None:
-    """Return the most tokens that a chunk of this prep version may have; None where the version is not known."""
+    """Return the most tokens that a chunk of this prep version may have; None where the version was deleted."""
     folder = version_folder(workspace, "prep", prep_version)
     if folder is None:
         return None

@@ -1,8 +1,8 @@
-"""What the experience log says of a workspace's use: how many asked, how quickly answered, and what failed.
+"""The usage of a workspace, from its experience log: questions, seconds an answer, and failed questions.
 
-A question fails where a person says so: marked as not helpful, answered otherwise, a quote marked as wrong. Asked
-again soon after, as the log notes it, counts too, but less: the first answer may not have served. Equal questions,
-apart from case, articles and punctuation, are one.
+A question failed where a person says so: the answer was marked as not helpful or corrected, or a quote was marked as
+wrong. The same question again soon after, as the log notes it, counts too, but less: the first answer may not have
+helped. Questions that are equal apart from case, articles and punctuation are one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from prep.store.workspace import Workspace
 from retrieve.experience.log import ASKED_AGAIN, LOG_NAME, Experience, ExperienceLog
 from training.metrics.answer_metrics import normalise_answer
 
-__all__ = ["CORRECTED", "UNHELPFUL", "WRONG_QUOTE", "Day", "Failure", "Usage", "measure_usage", "read_usage"]
+__all__ = [
+    "CORRECTED",
+    "UNHELPFUL",
+    "WRONG_QUOTE",
+    "DayUsage",
+    "FailedQuestion",
+    "UsageSummary",
+    "measure_usage",
+    "read_usage",
+]
 
 UNHELPFUL, CORRECTED, WRONG_QUOTE = "marked as not helpful", "corrected", "a quote marked as wrong"
 #: What each sign of failure weighs.
@@ -26,7 +35,7 @@ WEIGHTS = {UNHELPFUL: 1.0, CORRECTED: 1.0, WRONG_QUOTE: 1.0, ASKED_AGAIN: 0.3}
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DayUsage:
     """One day, in UTC. seconds_p50, seconds_p95: of an answer; None on a day without any."""
 
     day: date
@@ -39,10 +48,10 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A question that failed. signs: how often each; last: the newest episode that was marked, else asked again.
+class FailedQuestion:
+    """A question that failed. signs: how often each; last: the newest marked episode, else the newest repeated one.
 
-    is_mended: a later answer to it was marked as helpful, and it did not fail since.
+    is_mended: a later answer was marked as helpful, and the question did not fail since.
     """
 
     question: str
@@ -53,15 +62,15 @@ class Failure:
 
     @property
     def weight(self) -> float:
-        """How much it failed."""
+        """The sum of its signs, each with its weight."""
         return sum(WEIGHTS[sign] * count for sign, count in self.signs.items())
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What a log holds. days: every day from the first to the last; failures: those that weigh most first.
+class UsageSummary:
+    """The content of a log. days: every day from the first to the last; failures: the largest weight first.
 
-    problem: why the log could be read no further, else empty.
+    problem: why the log could not be read to its end, else empty.
     """
 
     n_asked: int = 0
@@ -70,18 +79,18 @@ class Usage:
     n_helpful: int = 0
     seconds_p50: float | None = None
     seconds_p95: float | None = None
-    days: tuple[Day, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    days: tuple[DayUsage, ...] = ()
+    failures: tuple[FailedQuestion, ...] = ()
     problem: str = ""
 
 
-def read_usage(workspace: Workspace) -> Usage:
-    """Return what the workspace's log says; what comes before a row that cannot be read, with the problem named."""
+def read_usage(workspace: Workspace) -> UsageSummary:
+    """Return the usage in the workspace's log; up to a row that cannot be read, with the problem named."""
     return measure_usage(ExperienceLog(workspace.path / LOG_NAME).rows())
 
 
-def measure_usage(rows: Iterable[Experience]) -> Usage:
-    """Return what the rows, oldest first, say. One pass: of those that did not fail only numbers are kept."""
+def measure_usage(rows: Iterable[Experience]) -> UsageSummary:
+    """Return the usage in the rows, oldest first. One pass; only failed questions stay in memory, and counts."""
     tally = _Tally()
     problem = ""
     try:
@@ -94,17 +103,17 @@ def measure_usage(rows: Iterable[Experience]) -> Usage:
 
 @dataclass(slots=True)
 class _Question:
-    """What was seen so far of one question. is_told: `last` is an episode that somebody said is wrong."""
+    """One question so far. is_marked: a person marked the episode `last` as wrong."""
 
     n_asked: int = 0
     signs: Counter[str] = field(default_factory=Counter)
     last: Experience | None = None
-    is_told: bool = False
+    is_marked: bool = False
     is_mended: bool = False
 
 
 class _Tally:
-    """A pass over the log."""
+    """The counts of one pass over the log."""
 
     def __init__(self) -> None:
         self.days: dict[date, list[tuple[float, bool, bool | None]]] = defaultdict(list)
@@ -112,8 +121,8 @@ class _Tally:
 
     def add(self, row: Experience) -> None:
         asked = _moment(row.report.created)
-        said = row.helpful if row.corrected_answer is None else False
-        self.days[asked.date()].append((row.report.usage.seconds, row.report.abstained, said))
+        mark = row.helpful if row.corrected_answer is None else False
+        self.days[asked.date()].append((row.report.usage.seconds, row.report.abstained, mark))
         name = normalise_answer(row.report.question) or row.report.question
         question = self.questions.setdefault(name, _Question())
         signs = [
@@ -126,28 +135,30 @@ class _Tally:
             )
             if holds
         ]
-        is_told = said is False or WRONG_QUOTE in signs
+        is_marked = mark is False or WRONG_QUOTE in signs
         question.n_asked += 1
         question.signs.update(signs)
-        if is_told or (signs and not question.is_told):
+        if is_marked or (signs and not question.is_marked):
             question.last = row
-        question.is_told = question.is_told or is_told
-        question.is_mended = (said is True and not is_told) or (question.is_mended and not signs)
+        question.is_marked = question.is_marked or is_marked
+        question.is_mended = (mark is True and not is_marked) or (question.is_mended and not signs)
 
-    def result(self, problem: str) -> Usage:
+    def result(self, problem: str) -> UsageSummary:
         answers = [answer for day in self.days.values() for answer in day]
         failures = [
-            Failure(found.last.report.question, found.n_asked, dict(found.signs), found.last, found.is_mended)
+            FailedQuestion(
+                found.last.report.question, found.n_asked, dict(found.signs), found.last, found.is_mended
+            )
             for found in self.questions.values()
             if found.last is not None
         ]
         failures.sort(key=lambda one: one.last.report.created, reverse=True)
         failures.sort(key=lambda one: (one.is_mended, -one.weight))
-        return Usage(
+        return UsageSummary(
             n_asked=len(answers),
             n_abstained=sum(abstained for _, abstained, _ in answers),
-            n_rated=sum(said is not None for _, _, said in answers),
-            n_helpful=sum(said is True for _, _, said in answers),
+            n_rated=sum(mark is not None for _, _, mark in answers),
+            n_helpful=sum(mark is True for _, _, mark in answers),
             seconds_p50=_percentile([seconds for seconds, _, _ in answers], 50),
             seconds_p95=_percentile([seconds for seconds, _, _ in answers], 95),
             days=tuple(self._days()),
@@ -155,7 +166,7 @@ class _Tally:
             problem=problem,
         )
 
-    def _days(self) -> Iterable[Day]:
+    def _days(self) -> Iterable[DayUsage]:
         if not self.days:
             return
         first, last = min(self.days), max(self.days)
@@ -163,23 +174,23 @@ class _Tally:
             day = first + timedelta(days=number)
             answers = self.days.get(day, [])
             seconds = [answer[0] for answer in answers]
-            yield Day(
+            yield DayUsage(
                 day=day,
                 n_asked=len(answers),
                 n_abstained=sum(abstained for _, abstained, _ in answers),
-                n_helpful=sum(said is True for _, _, said in answers),
-                n_rated=sum(said is not None for _, _, said in answers),
+                n_helpful=sum(mark is True for _, _, mark in answers),
+                n_rated=sum(mark is not None for _, _, mark in answers),
                 seconds_p50=_percentile(seconds, 50),
                 seconds_p95=_percentile(seconds, 95),
             )
 
 
 def _moment(created: str) -> datetime:
-    """Return the time in UTC; one without a zone is taken to be in it."""
+    """Return the time in UTC; a time without a zone is in UTC already."""
     moment = datetime.fromisoformat(created)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _percentile(values: Sequence[float], percent: int) -> float | None:
-    """Return the smallest value that so many in a hundred do not exceed."""
+    """Return the smallest value that so many percent of the values do not exceed; None without values."""
     return sorted(values)[math.ceil(percent * len(values) / 100) - 1] if values else None

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.pages.run_page import render_page
+from flows.pages.run_page import render_run
 from prep.document import Chunk, Document, Rejected
 from retrieve.report.data import Finding, Quote, Report, Source, Usage
 
@@ -206,7 +206,7 @@ def page_of(words: str, other: str) -> str:
         Chunk("c1", "d", 0, 1 + len(words), "a" + words, ("h" + words, other), "text", 3, vector),
         Chunk("c2", "d", 1 + len(words), len(text), other, (), "boilerplate", 3, vector),
     ]
-    return render_page(
+    return render_run(
         title=words,
         reports=[report_of(words, other)],
         documents=[(Document("d" + words, other, text, "s" + words), chunks)],

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from flows.pages.curve_svg import MIN_POINTS_TO_SMOOTH, draw_curve, number
+from flows.pages.chart_frame import format_number
+from flows.pages.charts import MIN_POINTS_TO_SMOOTH, draw_curve
 from flows.pages.run_page import MAX_CHARACTERS_PER_DOCUMENT, write_page
 from prep.document import Chunk, Document, Rejected
 from prep.errors import StoreError
@@ -249,4 +250,4 @@ def test_smoothing_keeps_length_and_mean_of_a_straight_line() -> None:
     ("value", "shown"), [(0, "0"), (0.5, "0.5"), (1234.5, "1,234"), (0.00031, "3e-04"), (-2.0, "-2")]
 )
 def test_numbers_on_an_axis_are_short(value: float, shown: str) -> None:
-    assert number(value) == shown
+    assert format_number(value) == shown

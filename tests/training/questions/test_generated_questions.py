@@ -28,7 +28,7 @@ from training.questions.generated_questions import (
     target_sentences,
 )
 from training.questions.question_generator import ModelQuestionGenerator, TargetSentence
-from training.questions.questions_page import render_asked
+from training.questions.questions_page import render_questions
 from training.questions.round_trip import (
     DUPLICATE,
     AnsweringModel,
@@ -214,7 +214,7 @@ def test_what_is_kept_is_a_question_with_its_evidence(pool: PassagePool) -> None
     about = found.describe()
     assert about["written"] == about["kept"] + sum(about["refused"].values())
     assert about["kinds"] == {"when": 4}
-    page = render_asked(found, DOCUMENTS)
+    page = render_questions(found, DOCUMENTS)
     assert "<b>1893</b>" in page
     assert "not finished" in page
 

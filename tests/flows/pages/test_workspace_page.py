@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 
 from flows.cli.app import main
 from flows.models.registry import find_version
-from flows.pages.charts import HEIGHT, WIDTH, Bar, draw_bars, draw_decisions, draw_lines
+from flows.pages.chart_frame import LARGE
+from flows.pages.charts import Bar, draw_bars, draw_decisions, draw_lines
 from flows.pages.corpus_health import read_health
-from flows.pages.overview import Progress, helpful_trend, read_overview
-from flows.pages.report_page import MAX_FAILURES, MAX_TRACE_CHARACTERS, render_overview, write_report_page
-from flows.pages.usage import CORRECTED, UNHELPFUL, WRONG_QUOTE, Day, measure_usage, read_usage
+from flows.pages.overview import GateHistory, helpful_trend, read_overview
+from flows.pages.usage import CORRECTED, UNHELPFUL, WRONG_QUOTE, DayUsage, measure_usage, read_usage
+from flows.pages.workspace_page import (
+    MAX_FAILURES,
+    MAX_TRACE_CHARACTERS,
+    render_workspace,
+    write_workspace_page,
+)
 from flows.retraining.gate_decisions import Gain, GateDecision
 from prep.document import Document, Rejected
 from prep.errors import StoreError
@@ -152,11 +158,11 @@ def fill(place: Workspace, log: ExperienceLog, words: str = "abc", other: str = 
 
 
 def test_an_empty_workspace_gives_a_page_that_says_what_is_missing(place: Workspace) -> None:
-    written = write_report_page(place)
+    written = write_workspace_page(place)
     assert (written.word, Path(written.path)) == ("unknown", place.path / "reports" / "index.html")
     page = Path(written.path).read_text(encoding="utf-8")
     for words in (
-        "Not known yet: no candidate was put before the gate.",
+        "Not known yet: the gate has decided on no candidate.",
         "No question was logged yet.",
         "Nothing has been ingested yet.",
         "nobody marked, corrected or repeated a question",
@@ -173,7 +179,7 @@ def test_a_workspace_without_a_log_shows_its_corpus_and_decisions(
     log.path.unlink()
     overview = read_overview(place)
     assert (overview.usage.n_asked, overview.usage.problem) == (0, "")
-    page = render_overview(overview)
+    page = render_workspace(overview)
     assert "No question was logged yet." in page
     assert "Lengths of chunks that are searched" in page
     assert '<circle class="in"' in page
@@ -183,10 +189,10 @@ def test_the_page_is_the_same_for_the_same_workspace(
     place: Workspace, log: ExperienceLog, tmp_path: Path
 ) -> None:
     fill(place, log)
-    first = Path(write_report_page(place, tmp_path / "a.html").path).read_bytes()
-    assert Path(write_report_page(place, tmp_path / "b.html").path).read_bytes() == first
+    first = Path(write_workspace_page(place, tmp_path / "a.html").path).read_bytes()
+    assert Path(write_workspace_page(place, tmp_path / "b.html").path).read_bytes() == first
     copy = Workspace(shutil.copytree(place.path, tmp_path / "copy" / "handbook"))
-    assert render_overview(read_overview(copy)).encode() == first
+    assert render_workspace(read_overview(copy)).encode() == first
 
 
 def test_nothing_that_documents_questions_or_versions_say_becomes_markup(tmp_path: Path) -> None:
@@ -199,7 +205,7 @@ def test_nothing_that_documents_questions_or_versions_say_becomes_markup(tmp_pat
             words,
             words[::-1] if name == "harmless" else words,
         )
-        pages.append(render_overview(read_overview(place)))
+        pages.append(render_workspace(read_overview(place)))
     harmless, hostile = map(Markup, pages)
     assert hostile.tags == harmless.tags
     assert not {"script", "img", "iframe", "link"} & {tag for tag, _ in hostile.tags}
@@ -224,13 +230,16 @@ def test_the_gains_that_led_to_what_serves_are_added_up(place: Workspace) -> Non
     verdict = read_overview(place).verdict
     assert verdict.word == "better"
     assert verdict.details[0].startswith("retrieve: reward +0.100,")
-    assert verdict.details[0].endswith("the one promoted last does not serve")
+    assert verdict.details[0].endswith("the last promoted version is not serving")
     place.swap(retrieve=None)
     verdict = read_overview(place).verdict
-    assert (verdict.word, "taken back" in verdict.sentence) == ("same", True)
+    assert (verdict.word, "rolled back" in verdict.sentence) == ("same", True)
     serve(place, "retrieve", "by-hand")
     verdict = read_overview(place).verdict
-    assert (verdict.word, verdict.sentence) == ("unknown", "Not known: the gate never measured what serves.")
+    assert (verdict.word, verdict.sentence) == (
+        "unknown",
+        "Not known: the gate never measured the serving model.",
+    )
 
 
 def test_refused_candidates_leave_it_as_it_is_and_a_promoted_loss_is_called_one(place: Workspace) -> None:
@@ -245,7 +254,7 @@ def test_refused_candidates_leave_it_as_it_is_and_a_promoted_loss_is_called_one(
 def test_a_decision_that_cannot_be_read_is_named(place: Workspace, log: ExperienceLog) -> None:
     fill(place, log)
     (place.path / "reports" / "gate" / "02-retrieve" / "decision.json").write_text("{")
-    page = render_overview(read_overview(place))
+    page = render_workspace(read_overview(place))
     assert "1 decision could not be read: 02-retrieve." in page
     assert "2 decisions, and why" in page
 
@@ -303,7 +312,7 @@ def test_questions_that_failed_most_come_first_and_those_mended_last(
     assert failures[0].signs == {UNHELPFUL: 1, CORRECTED: 1, ASKED_AGAIN: 1}
     assert failures[1].signs == {WRONG_QUOTE: 1}
     assert [one.last.report.id for one in failures] == ["r1", "r9", "r2", "r4"]
-    page = render_overview(read_overview(place))
+    page = render_workspace(read_overview(place))
     assert page.index("the vault") < page.index("Only repeated?") < page.index("Mended?")
     assert "with ten turns" in page
     assert "<b>&lt;report&gt; answer 1&lt;/report&gt;</b>" in page
@@ -331,9 +340,9 @@ def test_what_comes_before_a_damaged_row_is_shown_and_the_damage_named(
     usage = read_usage(place)
     assert usage.n_asked == 2
     assert "'r2'" in usage.problem
-    assert "cannot be read" in Markup(render_overview(read_overview(place))).words
+    assert "cannot be read" in Markup(render_workspace(read_overview(place))).words
     log.path.write_bytes(b"no database" * 100)
-    assert "2026-03-02" not in render_overview(read_overview(place))
+    assert "2026-03-02" not in render_workspace(read_overview(place))
 
 
 def test_a_page_stays_small_however_much_failed(log: ExperienceLog, place: Workspace) -> None:
@@ -343,7 +352,7 @@ def test_a_page_stays_small_however_much_failed(log: ExperienceLog, place: Works
             [["word " * 20_000, False]],
         )
         log.feedback(f"r{number}", helpful=False)
-    page = render_overview(read_overview(place))
+    page = render_workspace(read_overview(place))
     assert page.count('class="document failure"') == MAX_FAILURES
     assert "48 more questions failed" in page
     assert "The beginning is left out." in page
@@ -364,13 +373,13 @@ def test_the_corpus_is_told_by_numbers_that_add_up(place: Workspace) -> None:
     assert health.boilerplate_share == pytest.approx(2 / (2 + 4 + 2 + 1 + 2))
     assert health.searched_lengths() == {1: 1, 2: 2, 4: 1}
     assert health.rejected == (Rejected("scan.pdf", "no text"),)
-    page = render_overview(read_overview(place))
+    page = render_workspace(read_overview(place))
     assert page.count('<rect class="over"') == 1
     assert "limit 3" in page
     assert "scan.pdf" in page
     shutil.rmtree(place.model_path("prep", "p1"))
     assert read_health(place).n_over is None
-    assert "not known, its prep version is not here" in render_overview(read_overview(place))
+    assert "not known, its prep version is not here" in render_workspace(read_overview(place))
 
 
 def test_a_damaged_generation_is_told_and_the_rest_is_shown(place: Workspace, log: ExperienceLog) -> None:
@@ -378,13 +387,13 @@ def test_a_damaged_generation_is_told_and_the_rest_is_shown(place: Workspace, lo
     generation = place.current().generation
     with (place.generations_path / str(generation) / "chunks.sqlite").open("ab") as file:
         file.write(b"x")
-    page = render_overview(read_overview(place))
+    page = render_workspace(read_overview(place))
     assert "chunks.sqlite is damaged" in page
     assert "Questions a day" in page
 
 
-def day(number: int, n_helpful: int, n_rated: int) -> Day:
-    return Day(date(2026, 1, 1) + timedelta(days=number), n_rated, 0, n_helpful, n_rated, 1.0, 1.0)
+def day(number: int, n_helpful: int, n_rated: int) -> DayUsage:
+    return DayUsage(date(2026, 1, 1) + timedelta(days=number), n_rated, 0, n_helpful, n_rated, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +412,7 @@ def test_people_s_marks_count_as_a_change_only_where_they_are_sure(before, recen
 def test_there_is_no_trend_without_days() -> None:
     assert helpful_trend([]) is None
     assert measure_usage([]).days == ()
-    assert Progress("prep", (), None).gained is None
+    assert GateHistory("prep", (), None).gained is None
 
 
 def decision(
@@ -444,7 +453,7 @@ def test_the_line_of_what_served_goes_through_promoted_candidates_only_and_break
     assert lines[0][1] == f"{circles[0].get('cx')},{circles[0].get('cy')}"
     assert lines[0][2].split(",")[1] == circles[0].get("cy")  # the refused one does not move it
     assert lines[1][1] == f"{circles[2].get('cx')},{circles[2].get('cy')}"
-    assert draw_decisions(rows, "f1", "f1") == ""
+    assert draw_decisions(rows, "f1", "f1") is None
 
 
 @given(
@@ -457,8 +466,8 @@ def test_the_line_of_what_served_goes_through_promoted_candidates_only_and_break
 def test_any_decisions_stay_inside_their_frame(values):
     rows = [decision(n % 28, *value[:3], promoted=value[3]) for n, value in enumerate(values)]
     for circle in drawing(draw_decisions(rows, "reward", "reward")).iter("circle"):
-        assert 0 <= float(circle.get("cx", "")) <= WIDTH
-        assert 0 <= float(circle.get("cy", "")) <= HEIGHT
+        assert 0 <= float(circle.get("cx", "")) <= LARGE.width
+        assert 0 <= float(circle.get("cy", "")) <= LARGE.height
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), min_size=1, max_size=50))
@@ -468,18 +477,18 @@ def test_any_bars_and_lines_stay_inside_their_frame(parts):
     figure = drawing(draw_bars([Bar("x", part) for part in parts], "bars", ""))
     for rect in figure.iter("rect"):
         top, height = float(rect.get("y", "")), float(rect.get("height", ""))
-        assert 0 <= top <= top + height <= HEIGHT
-        assert 0 <= float(rect.get("x", "")) <= WIDTH
+        assert 0 <= top <= top + height <= LARGE.height
+        assert 0 <= float(rect.get("x", "")) <= LARGE.width
     lines = drawing(
         draw_lines(["x"] * len(parts), [("one", [a for a, _ in parts]), ("two", [None] * len(parts))], "", "")
     )
     (points,) = [line.get("points", "").split() for line in lines.iter("polyline")]
-    assert all(0 <= float(part) <= WIDTH for point in points for part in point.split(","))
+    assert all(0 <= float(part) <= LARGE.width for point in points for part in point.split(","))
 
 
 def test_charts_without_values_are_left_out() -> None:
-    assert draw_bars([], "bars", "") == ""
-    assert draw_lines(["x"], [("one", [None])], "", "") == ""
+    assert draw_bars([], "bars", "") is None
+    assert draw_lines(["x"], [("one", [None])], "", "") is None
 
 
 def test_the_command_writes_the_page_and_says_what_it_says_first(
@@ -498,4 +507,4 @@ def test_the_command_writes_the_page_and_says_what_it_says_first(
     assert main(["report", *where]) == 2
     assert "CURRENT.json is damaged" in capsys.readouterr().err
     with pytest.raises(StoreError, match="cannot be written"):
-        write_report_page(Workspace(tmp_path / "other"), tmp_path / "page.html" / "x")
+        write_workspace_page(Workspace(tmp_path / "other"), tmp_path / "page.html" / "x")
