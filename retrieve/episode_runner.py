@@ -1,7 +1,7 @@
 """Run episodes: give them passages and actions until they are done or the deadline has come.
 
-The one loop around the state machine. Serving runs it greedily; training samples with it, several episodes of the
-same question at a time. An episode that is run by itself is read on from where its last action ended.
+Serving and training share this loop. Serving runs it greedily; training samples several episodes of a question at a
+time. An episode that runs alone keeps its prefix cache between actions.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from prep.document import Span
-from retrieve.decoding.decoder import Action, Decoder, Reading
-from retrieve.decoding.reranking import Told
+from retrieve.decoding.decoder import Action, Decoder
+from retrieve.decoding.generator import PrefixCache
 from retrieve.episode.episode import Episode, EpisodeLimits, Passage
 from retrieve.episode.grammar import ActionLimits, Grammar, GrammarState
 
@@ -24,13 +24,13 @@ DEADLINE_NOTE = "the deadline ran out before the model had read the sources"
 _FIRST_GUESS_TOKENS_PER_S = 700.0
 _CHARACTERS_PER_TOKEN = 3.5
 
-# Called with queries, the spans kept from each, and how many passages are wanted; passages best first.
+# Takes queries, the spans withheld from each, and how many passages are wanted; returns passages, best first.
 Search = Callable[[Sequence[str], Sequence[Sequence[Span]], int], list[list[Passage]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What an action began with: sentences to point at, whether it might search, searches so far."""
+    """The beginning of an action: the number of sentences shown, whether a search is allowed, searches so far."""
 
     n_sentences: int
     may_search: bool
@@ -38,45 +38,42 @@ class Start:
 
     @classmethod
     def of(cls, episode: Episode) -> Start:
-        """Return what the next action of an episode begins with."""
+        """Return the beginning of an episode's next action."""
         return cls(len(episode.sentences), episode.may_search, len(episode.queries))
 
     def state(self, grammar: Grammar, limits: ActionLimits) -> GrammarState:
-        """Return the place in the grammar."""
+        """Return its place in the grammar."""
         return grammar.start(
-            self.n_sentences,
-            may_search=self.may_search,
-            limits=limits,
-            n_searches=self.n_searches,
+            self.n_sentences, may_search=self.may_search, limits=limits, n_searches=self.n_searches
         )
 
 
 @dataclass(slots=True)
 class Run:
-    """One episode as it was run. `note` says why it ended early, if it did.
+    """One episode and the actions that were taken in it. `note` says why it ended early, if it did.
 
-    reading: what the model has read, kept while the episode is run by itself.
+    starts: one for each action. prefix: of the prompt, kept while the episode runs alone.
     """
 
     episode: Episode
     actions: list[Action] = field(default_factory=list)
     note: str = ""
-    starts: list[Start] = field(default_factory=list)  # one for each action
-    reading: Reading = field(default_factory=Reading, repr=False)
+    starts: list[Start] = field(default_factory=list)
+    prefix: PrefixCache = field(default_factory=PrefixCache, repr=False)
 
     @property
     def n_prompt_tokens(self) -> int:
-        """Tokens read. A second search reads only what was added: the rest is the same prompt."""
+        """Tokens read. The prompt after a second search contains the first one, which counts once."""
         return max((action.n_prompt_tokens for action in self.actions), default=0)
 
     @property
     def n_completion_tokens(self) -> int:
-        """Tokens written, in all actions, and what was written and read to compare reports."""
-        return sum(len(action.token_ids) + action.n_compared for action in self.actions)
+        """Tokens written in all actions, and those written and read for reranking."""
+        return sum(len(action.token_ids) + action.n_reranking_tokens for action in self.actions)
 
 
 class EpisodeRunner:
-    """A decoder and a search, with the limits that episodes run under."""
+    """A decoder and a search, with the limits of episodes and actions."""
 
     def __init__(
         self, decoder: Decoder, search: Search, episode: EpisodeLimits, action: ActionLimits | None = None
@@ -118,7 +115,7 @@ class EpisodeRunner:
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> list[Run]:
-        """Run episodes from where they are to their end, together. They keep their own limits; otherwise as `run`."""
+        """Run episodes from their present state to their end, together, under their own limits; otherwise as `run`."""
         runs = [Run(episode) for episode in episodes]
         kept_away = withheld if withheld is not None else [()] * len(runs)
         while waiting := [
@@ -145,16 +142,15 @@ class EpisodeRunner:
         temperature: float,
         generator: torch.Generator | None,
     ) -> None:
-        """Let the model take one action in each episode, as far as the deadline allows."""
+        """Let the model take one action in each episode, if the deadline leaves time to read the prompts."""
         prompts = [run.episode.prompt for run in runs]
-        reading = runs[0].reading if len(runs) == 1 else None
-        n_read = 0 if reading is None else reading.n_characters_of(prompts[0])
-        n_tokens = (sum(map(len, prompts)) - n_read) / _CHARACTERS_PER_TOKEN
-        begun = time.monotonic()
-        if deadline is not None and begun + n_tokens / self._tokens_per_s > deadline:
+        prefix = runs[0].prefix if len(runs) == 1 else None
+        n_cached = 0 if prefix is None else prefix.n_cached_characters(prompts[0])
+        n_tokens = (sum(map(len, prompts)) - n_cached) / _CHARACTERS_PER_TOKEN
+        if deadline is not None and time.monotonic() + n_tokens / self._tokens_per_s > deadline:
             for run in runs:
-                run.note, run.reading = DEADLINE_NOTE, Reading()
-            # Nothing was measured: without this, one slow moment would refuse every later question.
+                run.note, run.prefix = DEADLINE_NOTE, PrefixCache()
+            # No new speed was measured: without this, one slow moment would refuse every later question.
             hoped = min(_FIRST_GUESS_TOKENS_PER_S, 1.5 * self._tokens_per_s)
             self._tokens_per_s = max(self._tokens_per_s, hoped)
             return
@@ -164,14 +160,14 @@ class EpisodeRunner:
             prompts,
             states,
             temperature=temperature,
-            generator=generator,
+            rng=generator,
             deadline=deadline,
-            reading=reading,
-            told=[_told(run.episode) for run in runs],
+            prefix=prefix,
+            parts=[run.episode.first_prompt for run in runs],
         )
-        if n_read == 0:  # else it was writing that took the time
-            took = max(1e-3, self.decoder.answered_s)
-            self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / took
+        if n_cached == 0:  # with a cached prefix writing takes most of the time
+            seconds = max(1e-3, actions[0].seconds)
+            self._tokens_per_s = 0.5 * self._tokens_per_s + 0.5 * n_tokens / seconds
         for run, start, action in zip(runs, starts, actions, strict=True):
             run.starts.append(start)
             run.actions.append(action)
@@ -182,11 +178,4 @@ class EpisodeRunner:
             else:
                 run.note = DEADLINE_NOTE
             if run.note or run.episode.state == "done":
-                run.reading = Reading()
-
-
-def _told(episode: Episode) -> Told | None:
-    """Return an episode's two parts before its first action; None after another search."""
-    if len(episode.segments) != 2:
-        return None
-    return Told(episode.segments[0][0], episode.segments[1][0])
+                run.prefix = PrefixCache()

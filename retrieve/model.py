@@ -1,8 +1,8 @@
-"""A version of the retrieve model: the base, an adapter, and how to serve it.
+"""A version of the retrieve model: the base, an adapter, and the serving settings.
 
-A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics); with
-`backwards.safetensors`, too, where it tells its episodes backwards (`retrieve.decoding.channel_model`).
-The base alone can be served too, for comparison (`RetrieveModel.untrained`).
+A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics), and
+with `backwards.safetensors` where it has a noisy-channel model (`retrieve.decoding.noisy_channel`). The base alone can
+be served for comparison (`RetrieveModel.untrained`).
 """
 
 from __future__ import annotations
@@ -16,56 +16,64 @@ from typing import Any
 from prep.errors import WeightsError
 from prep.manifest import file_digest
 from retrieve.decoding.decoder import Decoder
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.generator import Generator
+from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.base import EMBEDDED_SHA256, compute_dtype, load_base
+from retrieve.old_settings import current_settings
 
 __all__ = [
+    "ADAPTER",
+    "CHANNEL_ADAPTER",
+    "MANIFEST",
     "RetrieveModel",
     "ServingConfig",
     "read_retrieve_manifest",
     "save_retrieve_version",
-    "shipped_ask",
+    "shipped_question_generator",
     "shipped_retrieve",
 ]
 
 ADAPTER = "adapter.safetensors"
-BACKWARDS = "backwards.safetensors"
+CHANNEL_ADAPTER = "backwards.safetensors"
 MANIFEST = "manifest.json"
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """What a version is served with. Offsets: see `retrieve.decoding.decoder.Decoder`; they are tuned, see the card.
+    """How a version is served. Biases are added to logits (`retrieve.decoding.generator.Generator`); they are tuned.
 
-    none_offset_again: where given, none is reported only after another search, where one is allowed and there is time.
-    comparing: whether unsure reports are compared with others; for their questions to count a version needs what
-    tells episodes backwards.
+    abstention_bias_after_search: replaces abstention_bias after a second search; unless it is None, the model searches
+    again before it abstains, where a search is allowed and there is time. reranking: of unsure reports; channel scores
+    need a noisy-channel model.
     """
 
-    none_offset: float = 0.0
-    none_offset_again: float | None = None
-    search_offset: float = 0.0
-    comparing: Comparing = field(default_factory=Comparing)
+    abstention_bias: float = 0.0
+    abstention_bias_after_search: float | None = None
+    search_bias: float = 0.0
+    reranking: RerankingConfig = field(default_factory=RerankingConfig)
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> ServingConfig:
-        """Read what `dataclasses.asdict` gives. Raises WeightsError for unknown keys, and for modes that are gone."""
-        content = _without_gone_modes(content)
+        """Read what `dataclasses.asdict` gives, or a manifest of diptych 0.1.
+
+        Raises WeightsError for unknown keys and for modes that are no longer served.
+        """
+        content = current_settings(content)
         known = {item.name for item in fields(cls)}
-        again = content.get("none_offset_again")
+        after_search = content.get("abstention_bias_after_search")
         try:
             if unknown := set(content) - known:
                 raise TypeError(f"unknown settings {sorted(unknown)}")
             return cls(
-                none_offset=float(content.get("none_offset", 0.0)),
-                none_offset_again=None if again is None else float(again),
-                search_offset=float(content.get("search_offset", 0.0)),
-                comparing=Comparing(**content.get("comparing", {})),
+                abstention_bias=float(content.get("abstention_bias", 0.0)),
+                abstention_bias_after_search=None if after_search is None else float(after_search),
+                search_bias=float(content.get("search_bias", 0.0)),
+                reranking=RerankingConfig(**content.get("reranking", {})),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
             )
@@ -75,32 +83,18 @@ class ServingConfig:
             ) from error
 
 
-def _without_gone_modes(content: dict[str, Any]) -> dict[str, Any]:
-    """Drop settings of modes that version 0.1 still had, where they are off. Raises WeightsError where one is on."""
-    rest, episode = dict(content), dict(content.get("episode", {}))
-    on = [name for name in ("two_way", "unsaid_offset") if rest.pop(name, 0)]
-    if not episode.pop("question_last", True):
-        on.append("question_last=False")
-    if on:
-        raise WeightsError(
-            f"this retrieve version needs {' and '.join(on)}, which is no longer served: "
-            "serve it with diptych 0.1, or train it again"
-        )
-    return {**rest, **({"episode": episode} if episode else {})}
-
-
 @dataclass(slots=True)
 class RetrieveModel:
     """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings.
 
-    teller: its twin that tells episodes backwards (`retrieve.decoding.channel_model`), where the version has one.
+    channel_model: scores candidate reports (`retrieve.decoding.noisy_channel`), where the version has one.
     """
 
     version: str
     model: Any
     tokenizer: Any
     serving: ServingConfig
-    teller: Any = None
+    channel_model: Any = None
 
     @classmethod
     def load(
@@ -113,12 +107,12 @@ class RetrieveModel:
     ) -> RetrieveModel:
         """Load a version's folder, or the shipped one. Raises WeightsError, BaseModelError.
 
-        base: another causal LM by path or name; only for versions trained on it. device: default CUDA where there
+        base: another causal LM by path or name; only for versions trained on it. device: by default CUDA where there
         is any, else the CPU. serving: instead of the version's own settings.
         """
         import torch
 
-        from retrieve.decoding.channel_model import load_teller
+        from retrieve.decoding.noisy_channel import load_channel_model
         from retrieve.lm.adapter import apply_adapter
 
         folder = shipped_retrieve() if path is None else Path(path)
@@ -137,25 +131,25 @@ class RetrieveModel:
             apply_adapter(model, tokenizer, adapter)
         model.to(compute_dtype(device)).eval()
         settings = serving or ServingConfig.from_json(manifest["serving"])
-        teller = load_teller(model, folder / BACKWARDS) if BACKWARDS in manifest["files"] else None
-        return cls(manifest["version"], model, tokenizer, settings, teller)
+        has_channel = CHANNEL_ADAPTER in manifest["files"]
+        channel_model = load_channel_model(model, folder / CHANNEL_ADAPTER) if has_channel else None
+        return cls(manifest["version"], model, tokenizer, settings, channel_model)
 
     def decoder(self) -> Decoder:
-        """Return what writes this version's actions, with its offsets."""
+        """Return a decoder with this version's settings."""
         serving = self.serving
-        return Decoder(
+        generator = Generator(
             self.model,
             self.tokenizer,
-            none_offset=serving.none_offset,
-            none_offset_again=serving.none_offset_again,
-            search_offset=serving.search_offset,
-            comparing=serving.comparing,
-            teller=self.teller,
+            abstention_bias=serving.abstention_bias,
+            abstention_bias_after_search=serving.abstention_bias_after_search,
+            search_bias=serving.search_bias,
         )
+        return Decoder(generator, reranking=serving.reranking, channel_model=self.channel_model)
 
     @classmethod
     def untrained(cls, base: str | Path | None = None, *, device: str = "cpu") -> RetrieveModel:
-        """Return the base alone, under the same grammar: what training starts from."""
+        """Return the base alone, under the same grammar; training starts from it."""
         model, tokenizer = load_base(base, device=device)
         return cls("untrained", model, tokenizer, ServingConfig())
 
@@ -165,7 +159,7 @@ def save_retrieve_version(
     adapter: Path,
     *,
     serving: ServingConfig,
-    backwards: Path | None = None,
+    channel_adapter: Path | None = None,
     name: str = "retrieve",
     source: str | None = None,
     card: str = "",
@@ -174,11 +168,11 @@ def save_retrieve_version(
 ) -> str:
     """Write a version into `folder`, the manifest last, and return its version string.
 
-    backwards: the adapter of what tells its episodes backwards (`retrieve.decoding.channel_model`), where it has one.
-    source: the base's path or hub name; None for the embedded base.
+    channel_adapter: of the noisy-channel model (`retrieve.decoding.noisy_channel`), where there is one. source: the
+    base's path or hub name; None for the embedded base.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {ADAPTER: adapter, **({} if backwards is None else {BACKWARDS: backwards})}
+    weights = {ADAPTER: adapter, **({} if channel_adapter is None else {CHANNEL_ADAPTER: channel_adapter})}
     for file, origin in weights.items():
         if origin.resolve() != (folder / file).resolve():
             (folder / file).write_bytes(origin.read_bytes())
@@ -209,8 +203,8 @@ def shipped_retrieve() -> Path:
     return _current(_WEIGHTS)
 
 
-def shipped_ask() -> Path:
-    """Return the folder of the version that writes questions, likewise."""
+def shipped_question_generator() -> Path:
+    """Return the folder of the shipped version that generates questions. Raises WeightsError where there is none."""
     return _current(_WEIGHTS / "ask")
 
 
@@ -222,7 +216,7 @@ def _current(root: Path) -> Path:
 
 
 def read_retrieve_manifest(folder: Path) -> dict[str, Any]:
-    """Return a version's manifest, the files' checksums verified. Raises WeightsError."""
+    """Return a version's manifest after verifying the checksums of its files. Raises WeightsError."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["kind"] != "retrieve":

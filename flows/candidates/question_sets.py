@@ -24,9 +24,13 @@ def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
 
     Both come with the package, so that nothing that was learned from use decides what is trained on.
     """
-    from retrieve.model import shipped_ask, shipped_retrieve
+    from retrieve.model import shipped_question_generator, shipped_retrieve
 
-    writer = read_manifest(shipped_ask())["version"] if teacher is None else f"{teacher.url} {teacher.model}"
+    writer = (
+        read_manifest(shipped_question_generator())["version"]
+        if teacher is None
+        else f"{teacher.url} {teacher.model}"
+    )
     return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
 
 

@@ -78,14 +78,16 @@ class Begun:
             self.told(min(seconds, self.allowed_s), self.allowed_s)
 
     def save(self, adapter: Path, serving: ServingConfig, n_steps: int) -> str:
-        """Write the version into `draft`, with what tells the one it went on from backwards; returns its name."""
-        from retrieve.model import BACKWARDS, save_retrieve_version
+        """Write the version into `draft`, with the noisy-channel model of the one it went on from; returns its name."""
+        from retrieve.model import CHANNEL_ADAPTER, save_retrieve_version
 
         return save_retrieve_version(
             self.draft,
             adapter,
             serving=serving,
-            backwards=self.start / BACKWARDS if BACKWARDS in self.manifest["files"] else None,
+            channel_adapter=self.start / CHANNEL_ADAPTER
+            if CHANNEL_ADAPTER in self.manifest["files"]
+            else None,
             source=self.manifest["base"].get("source"),
             card=candidate_card("retrieve", self.dataset, self.settings),
             training={**self.about, "steps": n_steps},

@@ -63,7 +63,7 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
 def train(begun: Begun, config: Any) -> Trained:
     """Train, and write the version. Raises DataError where no trace could be built."""
     from flows.candidates.retrieve_candidates import Trained
-    from retrieve.lm.adapter_stack import stack_adapters
+    from retrieve.lm.adapter import stack_adapters
     from retrieve.model import ADAPTER, RetrieveModel
     from training.retrieve_model.supervised import train_supervised
 
@@ -87,7 +87,9 @@ def train(begun: Begun, config: Any) -> Trained:
         report=lambda row: begun.tell(row["seconds"]),
     )
     fresh_folder(begun.draft)
-    stack_adapters(begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, share=begun.settings.share)
+    stack_adapters(
+        begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, interpolation=begun.settings.share
+    )
     begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
     # Gaps last: nobody asks like that.
     made = sorted([*load_set(begun.dataset.held_out).questions, *taught], key=lambda one: one.kind == "cloze")
@@ -127,11 +129,11 @@ def as_ready(
 
     prompts = shown(questions, pool, serving.episode, seed=seed)
     before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
-    matched = matched_offset(before, serving.none_offset, after)
-    again = serving.none_offset_again
+    matched = matched_offset(before, serving.abstention_bias, after)
+    again = serving.abstention_bias_after_search
     if again is not None:
-        again += matched - serving.none_offset
-    return replace(serving, none_offset=matched, none_offset_again=again)
+        again += matched - serving.abstention_bias
+    return replace(serving, abstention_bias=matched, abstention_bias_after_search=again)
 
 
 def traces_of(

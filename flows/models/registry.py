@@ -17,6 +17,7 @@ from flows.retraining.gate_decisions import GateDecision, read_decisions
 from prep.errors import StoreError
 from prep.manifest import file_digest, read_manifest, verify_folder
 from prep.store.workspace import ModelKind, Workspace
+from retrieve.old_settings import current_names
 
 __all__ = [
     "SHIPPED",
@@ -88,8 +89,10 @@ class ModelVersion:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What it serves with and what it was trained with, by dotted names."""
+        """What it serves with and what it was trained with, by dotted names; settings under today's names."""
         serving = self.manifest.get("config" if self.kind == "prep" else "serving") or {}
+        if self.kind == "retrieve":
+            serving = current_names(serving)
         return flatten({"serving": serving, "training": self.lineage.get("config") or {}})
 
     @property

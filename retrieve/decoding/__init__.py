@@ -1,1 +1,1 @@
-"""Decoding: the next action of a batch of episodes, under the grammar."""
+"""Decoding: generation under the grammar, and above it second retrieval, beam search and reranking."""

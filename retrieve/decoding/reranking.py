@@ -1,8 +1,8 @@
-"""Which of several reports is given: one that is likely, that its question follows from, and that others agree with.
+"""Reranking: which of several candidate reports is given, and which one beside it.
 
-The likeliest report is often one of several wordings or places that share little, while those less likely share most
-(minimum Bayes risk: Kumar and Byrne 2004), and it need not be the one its question is about
-(`retrieve.decoding.channel_format`).
+The likeliest report is often one of several wordings or places that share little, while less likely ones share most
+(minimum Bayes risk: Kumar and Byrne 2004), and it need not be the one that explains its question
+(`retrieve.decoding.noisy_channel`).
 """
 
 from __future__ import annotations
@@ -19,111 +19,101 @@ from prep.errors import ConfigError
 from prep.store.bm25 import searchable_words
 from retrieve.lm.special_tokens import MARKERS, POINTER, TAGS
 
-__all__ = ["Compared", "Comparing", "Told", "agreement", "alternative", "best_of"]
+__all__ = ["Candidate", "RerankingConfig", "agreement", "alternative", "best_candidate"]
 
-_NO_WORDS = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
+_MARKUP = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparing:
-    """How reports are compared. Weights are of log-probabilities in nats, beside an agreement in 0..1.
+class RerankingConfig:
+    """How candidate reports are reranked. Weights are of log-probabilities in nats, beside an agreement in 0..1.
 
-    n: reports that are compared, the likeliest there are; 1: none are. sure: a report of at least this probability is
-    given without comparing. within: in nats, how much less likely than the greedy report a rival may be. longest: in
-    tokens, of reports that are compared; longer ones say several things. likely: weight of the report's own
-    log-probability. backwards: of its question's, behind it. also: a rival that points elsewhere is given beside the
-    best report where those that do so have at least this share of the probability; 1: none is.
+    n_candidates: reports that are compared; 1 switches reranking off. sure_probability: a greedy report of at least
+    this probability is given as it is. max_logprob_gap: in nats, how much less likely than the greedy report a
+    candidate may be. max_tokens: of a report that is reranked; longer ones say several things. report_weight: of the
+    report's log-probability. channel_weight: of the channel score. alternative_share: a candidate that points elsewhere
+    is given beside the best one where such candidates have at least this share of the probability; 1 gives none.
     """
 
-    n: int = 1
-    sure: float = 1.0
-    within: float = 5.0
-    longest: int = 32
-    likely: float = 0.2
-    backwards: float = 0.2
-    also: float = 1.0
+    n_candidates: int = 1
+    sure_probability: float = 1.0
+    max_logprob_gap: float = 5.0
+    max_tokens: int = 32
+    report_weight: float = 0.2
+    channel_weight: float = 0.2
+    alternative_share: float = 1.0
 
     def __post_init__(self) -> None:
-        check_counts(self, "n", "longest")
-        for name in ("sure", "also"):
+        check_counts(self, "n_candidates", "max_tokens")
+        for name in ("sure_probability", "alternative_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must lie in 0..1, above 0")
-        if min(self.within, self.likely, self.backwards) < 0:
-            raise ConfigError(
-                f"within={self.within!r}, likely={self.likely!r} and backwards={self.backwards!r} "
-                "must not be negative"
-            )
+        for name in ("max_logprob_gap", "report_weight", "channel_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must not be negative")
 
-    def unsure(self, logprob: float, n_tokens: int) -> bool:
-        """Whether a report so likely, of so many tokens, is compared."""
-        return self.n > 1 and n_tokens <= self.longest and logprob < math.log(self.sure)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An episode before its first report, in its two parts: the results, and the question behind them."""
-
-    results: str
-    asked: str
+    def reranks(self, logprob: float, n_tokens: int) -> bool:
+        """Whether a greedy report of this log-probability and length is reranked."""
+        unsure = logprob < math.log(self.sure_probability)
+        return self.n_candidates > 1 and n_tokens <= self.max_tokens and unsure
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A report as the model writes it, its log-probability, and that of its question behind it, in nats.
-
-    n_tokens: how long it is.
-    """
+class Candidate:
+    """A report as the model writes it, its log-probability and its question's behind it, in nats, and its length."""
 
     text: str
     logprob: float
-    backwards: float = 0.0
+    channel_score: float = 0.0
     n_tokens: int = 0
 
 
 @lru_cache(maxsize=2**16)
 def agreement(one: str, other: str) -> float:
-    """Return in 0..1 how far two reports say the same: F1 of their words. Pointers count for nothing."""
+    """Return in 0..1 how far two reports say the same: F1 of their words, pointers aside."""
     words, others = (
-        Counter(_WORD.findall(searchable_words(_NO_WORDS.sub(" ", text)))) for text in (one, other)
+        Counter(_WORD.findall(searchable_words(_MARKUP.sub(" ", text)))) for text in (one, other)
     )
     shared = (words & others).total()
     return 2 * shared / max(words.total() + others.total(), 1)
 
 
-def best_of(reports: Sequence[Compared], config: Comparing) -> int:
-    """Return the number of the report to give; of equals the first.
+def best_candidate(candidates: Sequence[Candidate], config: RerankingConfig) -> int:
+    """Return the number of the candidate to give; of equals the first.
 
-    Agreement is with all reports, itself among them, each weighed by how likely it is among them.
+    A candidate's agreement is the mean over all candidates, itself included, weighted by how likely they are.
     """
-    most = max(report.logprob for report in reports)
-    voices = [math.exp(report.logprob - most) for report in reports]
+    most = max(candidate.logprob for candidate in candidates)
+    weights = [math.exp(candidate.logprob - most) for candidate in candidates]
 
-    def worth(report: Compared) -> float:
+    def worth(candidate: Candidate) -> float:
         agreed = sum(
-            voice * agreement(report.text, other.text) for voice, other in zip(voices, reports, strict=True)
+            weight * agreement(candidate.text, other.text)
+            for weight, other in zip(weights, candidates, strict=True)
         )
-        return agreed / sum(voices) + config.likely * report.logprob + config.backwards * report.backwards
+        scores = config.report_weight * candidate.logprob + config.channel_weight * candidate.channel_score
+        return agreed / sum(weights) + scores
 
-    return max(range(len(reports)), key=lambda number: worth(reports[number]))
+    return max(range(len(candidates)), key=lambda number: worth(candidates[number]))
 
 
-def alternative(reports: Sequence[Compared], best: int, config: Comparing) -> int | None:
-    """Return the number of the report to give beside the best one: the likeliest place that it does not point at.
+def alternative(candidates: Sequence[Candidate], best: int, config: RerankingConfig) -> int | None:
+    """Return the number of the candidate to give beside the best one: the likeliest that points elsewhere.
 
-    How likely one is, is how likely it is before its question and its question behind it; all reports that point at the
-    same place speak for it. None where none is likely enough.
+    A candidate is as likely as the report and its question together; all candidates that point at the same place add
+    up. None where no place is likely enough.
     """
-    if config.also == 1:
+    if config.alternative_share == 1:
         return None
-    likely = [report.logprob + report.backwards for report in reports]
-    voices = [math.exp(one - max(likely)) for one in likely]
-    places = [frozenset(POINTER.findall(report.text)) for report in reports]
+    joint = [candidate.logprob + candidate.channel_score for candidate in candidates]
+    weights = [math.exp(one - max(joint)) for one in joint]
+    places = [frozenset(POINTER.findall(candidate.text)) for candidate in candidates]
     elsewhere = [number for number, place in enumerate(places) if not place & places[best]]
 
     def share(number: int) -> float:
         same = (other for other in elsewhere if places[other] & places[number])
-        return sum(voices[other] for other in same) / sum(voices)
+        return sum(weights[other] for other in same) / sum(weights)
 
-    found = max(elsewhere, key=lambda number: (share(number), voices[number]), default=None)
-    return found if found is not None and share(found) >= config.also else None
+    found = max(elsewhere, key=lambda number: (share(number), weights[number]), default=None)
+    return found if found is not None and share(found) >= config.alternative_share else None

@@ -1,54 +1,63 @@
-"""No report of none before another search: what the first results do not say may stand further down.
+"""Second retrieval: a search instead of an abstention, while one is allowed and there is time for it.
 
-In the place of a greedy report of none the model writes a search, where one is allowed and there is time for it
-(`ServingConfig.none_offset_again`). It reads on from where the prompt was read.
+The model abstains only after a second search (`ServingConfig.abstention_bias_after_search`): passages that the first
+search ranks low may hold the answer.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from retrieve.decoding.kv_cache import Rows, Written
+from retrieve.decoding.generator import Generation, Generator
+from retrieve.decoding.kv_cache import KVCacheBatch
+from retrieve.episode.grammar import Constraint
 
-if TYPE_CHECKING:
-    from retrieve.decoding.decoder import Decoder
-    from retrieve.episode.grammar import Constraint
-
-__all__ = ["search_instead"]
+__all__ = ["SecondSearches", "search_before_abstaining"]
 
 _TIMES_AS_LONG = 1.5  # as the action took: its search, reading new results, and writing a report
 
 
-def search_instead(
-    decoder: Decoder,
-    written: list[Written],
-    states: list[Constraint],
-    before: Rows,
-    begun: Sequence[Constraint],
-    deadline: float | None,
-) -> Rows | None:
-    """Put searches in the place of reports of none, in `written` and `states`.
+@dataclass(frozen=True, slots=True)
+class SecondSearches:
+    """Searches by the row whose abstention they replace, their states at the end, and the batch they extend."""
 
-    before: the prompts as they were read. begun: the states then. Returns the rows that the searches were written
-    behind, None where there are none: no report is none, no search is allowed, or there is no time for one.
+    generations: dict[int, Generation]
+    states: dict[int, Constraint]
+    batch: KVCacheBatch
+
+
+def search_before_abstaining(
+    generator: Generator,
+    generations: Sequence[Generation],
+    batch: KVCacheBatch,
+    states: Sequence[Constraint],
+    *,
+    seconds: float,
+    deadline: float | None = None,
+) -> SecondSearches | None:
+    """Return searches for the generations that abstain; None where none does, none may search, or time is out.
+
+    batch: the prefilled prompts, used up. states: with which the generations began. seconds: that the generations took.
+    A search keeps the margins of the abstention it replaces.
     """
-    again = {
-        row: searching
-        for row, one in enumerate(written)
-        if decoder.grammar.refuses(one.tokens) and (searching := begun[row].searching()) is not None
+    searching = {
+        row: state
+        for row, generation in enumerate(generations)
+        if generator.grammar.abstains(generation.tokens) and (state := states[row].searching()) is not None
     }
-    late = deadline is not None and time.monotonic() + _TIMES_AS_LONG * decoder.answered_s > deadline
-    if not again or late:
+    is_late = deadline is not None and time.monotonic() + _TIMES_AS_LONG * seconds > deadline
+    if not searching or is_late:
         return None
-    rows = before.copied().taken(list(again))
-    searches = decoder.write(rows, list(again.values()), 0.0, None, deadline)
-    if not all(state.done for state in again.values()):  # the deadline has come, and none is still a report
+    chosen = batch.select(list(searching))
+    searches = generator.generate(chosen, list(searching.values()), deadline=deadline)
+    if not all(
+        state.done for state in searching.values()
+    ):  # the deadline has come; an abstention is still a report
         return None
-    for (row, state), search in zip(again.items(), searches, strict=True):
-        refusal = written[row]
-        written[row] = replace(search, margins=refusal.margins, n_compared=len(refusal.tokens))
-        states[row] = state
-    return rows
+    replacing = {
+        row: Generation(search.tokens, search.logprob, generations[row].margins)
+        for row, search in zip(searching, searches, strict=True)
+    }
+    return SecondSearches(replacing, searching, chosen)

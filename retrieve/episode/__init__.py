@@ -1,1 +1,1 @@
-"""One episode: its state machine, the grammar of its actions, and what a question asks for."""
+"""Episodes: the state machine of one question, the grammar of its actions, query terms, and question generation."""

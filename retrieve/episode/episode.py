@@ -9,12 +9,12 @@
     <results>…only what was not shown before, numbered on…</results>
     <report> short answer⟦2⟧⟦7⟧</report>        or <report> none</report>
 
-A blank before every word makes a copied word the same token as its source; none before a marker saves one. The first
-results stand before the question, so that several questions on the same passages share their reading.
+A blank before every word makes a copied word the same token as its source; no blank before a marker saves a token. The
+first results stand before the question, so that several questions on the same passages share a prefix.
 
-The first search is the question itself, and free. An episode never runs a model or a search: it says what it waits
-for, and whoever runs it gives passages (`give`) or the model's words (`act`). Pointers are sentence numbers; code
-turns them into exact spans, so a quote cannot be invented.
+The first search is the question itself, and free. An episode runs neither a model nor a search: its state says what it
+waits for, and the caller gives passages (`give`) or the model's action (`act`). Pointers are sentence numbers; code
+turns them into exact spans, so no quote can be invented.
 """
 
 from __future__ import annotations
@@ -30,7 +30,20 @@ from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from retrieve.lm.special_tokens import MAX_SENTENCES, POINTER, escape, marker
 
-__all__ = ["NONE", "Claim", "Episode", "EpisodeLimits", "MalformedAction", "Passage", "parse_report"]
+__all__ = [
+    "NONE",
+    "Claim",
+    "Episode",
+    "EpisodeLimits",
+    "MalformedAction",
+    "Passage",
+    "PromptParts",
+    "one_line",
+    "parse_report",
+    "sentence_spans",
+    "show_passage",
+    "show_sentence",
+]
 
 NONE = "none"
 _SEARCH = re.compile(r"\s*<search>(.*?)</search>", re.DOTALL)
@@ -40,7 +53,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes half a characte
 
 
 class MalformedAction(ValueError):
-    """The model's words are neither a search nor a report. Constrained decoding cannot produce one."""
+    """An action that is neither a search nor a report. Constrained decoding cannot produce one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +80,7 @@ class EpisodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk as the model sees it: where it stands, how well it matched, and its document's title."""
+    """A chunk as an episode shows it: its place, its search score, and its document's title."""
 
     document_id: str
     title: str
@@ -87,7 +100,7 @@ class Passage:
 class Claim:
     """One finding of a report as the model wrote it: a statement and the numbers of its sentences.
 
-    alternative: it is less likely than the others, and not part of the answer.
+    alternative: less likely than the others, and not part of the answer.
     """
 
     statement: str
@@ -95,9 +108,17 @@ class Claim:
     alternative: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PromptParts:
+    """A prompt of one search in two parts: the results, which other questions may share, and the question."""
+
+    results: str
+    question: str
+
+
 @dataclass(slots=True)
 class Episode:
-    """The state of one question. `state` is what it waits for: passages ("search"), words ("act"), nothing ("done")."""
+    """One question. `state` is what it waits for: passages ("search"), an action ("act"), or nothing ("done")."""
 
     question: str
     limits: EpisodeLimits = field(default_factory=EpisodeLimits)
@@ -122,8 +143,16 @@ class Episode:
         return "".join(text for text, _ in self.segments)
 
     @property
+    def first_prompt(self) -> PromptParts | None:
+        """The prompt of the first action; None before the first results and after a second search."""
+        if len(self.queries) > 1 or len(self.segments) < 2:
+            return None
+        (results, _), (question, _) = self.segments[:2]
+        return PromptParts(results, question)
+
+    @property
     def query(self) -> str:
-        """The search it waits for. Meaningful in state "search"."""
+        """The pending search. Meaningful in state "search"."""
         return self.queries[-1]
 
     @property
@@ -132,10 +161,7 @@ class Episode:
         return len(self.queries) < self.limits.max_searches and len(self.sentences) < MAX_SENTENCES
 
     def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
-        """Return the passages that overlap none already shown, order kept, as many as `limits` allows.
-
-        passages: best first.
-        """
+        """Return the passages that overlap none shown before, at most as many as `limits` allows. Best first."""
         chosen: list[Passage] = []
         for passage in passages:
             if len(chosen) == self.limits.passages_per_search:
@@ -148,7 +174,7 @@ class Episode:
         return chosen
 
     def give(self, passages: Sequence[Passage]) -> None:
-        """Show the results of the pending search, best first; those already shown are left out."""
+        """Show the results of the pending search, best first; passages shown before are left out."""
         if self.state != "search":
             raise RuntimeError(f"passages were given in state {self.state!r}")
         blocks: list[str] = []
@@ -162,47 +188,46 @@ class Episode:
             self.segments.append((f"<question>{escape(self.queries[0])}</question>\n", False))
         self.state = "act"
 
-    def act(self, words: str) -> None:
+    def act(self, action: str) -> None:
         """Take the model's action. Raises MalformedAction; pointers to sentences not shown are malformed."""
         if self.state != "act":
             raise RuntimeError(f"an action was taken in state {self.state!r}")
-        if match := _SEARCH.fullmatch(words):
+        if match := _SEARCH.fullmatch(action):
             query = one_line(match.group(1))
             if not query or not self.may_search:
-                raise MalformedAction(f"no such search is allowed here: {words!r}")
+                raise MalformedAction(f"no such search is allowed here: {action!r}")
             self.queries.append(query)
-            words = f"<search> {escape(query)}</search>"
-            self.segments += [(words, True), ("\n", False)]
+            action = f"<search> {escape(query)}</search>"
+            self.segments += [(action, True), ("\n", False)]
             self.state = "search"
-        elif match := _REPORT.fullmatch(words):
+        elif match := _REPORT.fullmatch(action):
             self.claims = parse_report(match.group(1), len(self.sentences))
             self.abstained = not self.claims
-            words = words.strip()
-            self.segments.append((words, True))
+            action = action.strip()
+            self.segments.append((action, True))
             self.state = "done"
         else:
-            raise MalformedAction(f"neither a search nor a report: {words!r}")
-        self.actions.append(words)
+            raise MalformedAction(f"neither a search nor a report: {action!r}")
+        self.actions.append(action)
 
-    def add_alternative(self, words: str) -> None:
-        """Take a report that is less likely than the one it ended with; what was written stays as it is.
+    def add_alternative(self, report: str) -> None:
+        """Add the claims of a less likely report to those the episode ended with; the prompt stays as it is.
 
-        What it states as the other does is no alternative: the same finding points there, too. Raises MalformedAction
-        as `act` does.
+        A claim with the same statement as an earlier one adds its pointers to it. Raises MalformedAction as `act` does.
         """
-        match = _REPORT.fullmatch(words)
+        match = _REPORT.fullmatch(report)
         if self.state != "done" or not self.claims or match is None:
-            raise MalformedAction(f"no alternative to a report: {words!r}")
+            raise MalformedAction(f"no alternative to a report: {report!r}")
         others = parse_report(match.group(1), len(self.sentences))
         claims: dict[str, Claim] = {}
         for claim in (*self.claims, *(replace(other, alternative=True) for other in others)):
-            said = one_line(claim.statement).lower()
-            first = claims.get(said, claim)
-            claims[said] = replace(first, pointers=tuple(dict.fromkeys((*first.pointers, *claim.pointers))))
+            key = one_line(claim.statement).lower()
+            first = claims.get(key, claim)
+            claims[key] = replace(first, pointers=tuple(dict.fromkeys((*first.pointers, *claim.pointers))))
         self.claims = tuple(claims.values())
 
     def _render(self, passage: Passage) -> str | None:
-        """Number the passage's sentences and return its block; None where it has none or no number is left."""
+        """Number the passage's sentences and return its block; None without a sentence or a free number."""
         limits = self.limits
         spans = sentence_spans(passage, limits)
         spans = spans[: MAX_SENTENCES - len(self.sentences)]
@@ -216,7 +241,7 @@ class Episode:
 
 
 def show_passage(passage: Passage, spans: Sequence[Span], first: int, limits: EpisodeLimits) -> str:
-    """Return a passage as the model reads it: its headings' line, then the sentences numbered from `first`."""
+    """Return a passage as the model reads it: a line of headings, then the sentences numbered from `first`."""
     heading = " › ".join(part for part in (passage.title, *passage.headings) if part.strip())
     heading = escape(one_line(heading))[: limits.max_heading_characters]
     parts = [
@@ -232,7 +257,7 @@ def show_sentence(passage: Passage, span: Span) -> str:
 
 
 def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
-    """Return the spans of the passage's sentences in its document, long ones cut at a blank, up to the size limit."""
+    """Return the spans of the passage's sentences in its document up to the size limit, long ones cut at a blank."""
     spans: list[Span] = []
     stop = min(len(passage.text), limits.max_passage_characters)
     for left, right in split_sentences(passage.text):

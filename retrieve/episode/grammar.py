@@ -24,32 +24,32 @@ from retrieve.lm.special_tokens import MARKERS, TAGS, escape
 
 __all__ = ["ActionLimits", "Constraint", "Decision", "Grammar", "GrammarState"]
 
-Decision = Literal["search", "none"]
+Decision = Literal["search", "abstain"]
 
 
 class Constraint(Protocol):
-    """A place in a grammar: what may come next, until it is done."""
+    """A place in a grammar: which tokens may come next, until it is done."""
 
     @property
     def done(self) -> bool: ...
 
     @property
     def decides(self) -> Decision | None:
-        """What the next token decides, if anything that has an offset."""
+        """The decision that the next token makes, if it makes one with a bias."""
 
     @property
     def n_searches(self) -> int:
-        """Made so far."""
+        """Searches made so far."""
 
     def allowed(self) -> torch.Tensor: ...
 
     def advance(self, token: int, /) -> None: ...
 
     def fork(self) -> Constraint:
-        """Return a copy that goes its own way."""
+        """Return an independent copy."""
 
     def searching(self) -> Constraint | None:
-        """Return a copy that must be a search; None where none is allowed."""
+        """Return a copy that allows only a search; None where no search is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +104,13 @@ class Grammar:
                 words[token] = False
             solid[token] = _is_solid(text, byte_level=byte_level)
         self.words = words
-        self.solid = words & solid  # what says something by itself; blanks and bytes may not
+        self.solid = words & solid  # tokens that show something by themselves; blanks and bytes may not
         self._tokenizer = tokenizer
         own = [self.search, self.end_search, self.report, self.end_report, *self.markers]
         self._literal = dict(zip(own, [*TAGS[4:8], *MARKERS], strict=True)) | {self.newline: "\n"}
 
     def deciding(self, decision: Decision) -> int:
-        """Return the token that decides for it."""
+        """Return the token that makes this decision."""
         return self.search if decision == "search" else self.none[0]
 
     def start(
@@ -123,26 +123,26 @@ class Grammar:
     ) -> GrammarState:
         """Return the state at the beginning of an action, with `n_sentences` sentences to point at.
 
-        n_searches: made so far; it decides the offset of a refusal, and no mask.
+        n_searches: made so far; the bias of abstaining depends on it, the mask does not.
         """
         return GrammarState(self, n_sentences, may_search, limits or ActionLimits(), n_searches)
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of text that comes after other text; control tokens in it are text."""
+        """Return the tokens of text that follows other text; the text of control tokens is text."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return tokens
 
-    def refuses(self, action: Sequence[int]) -> bool:
+    def abstains(self, action: Sequence[int]) -> bool:
         """Whether an action's tokens are a report of none."""
         return list(action[1:]) == [*self.none, self.end_report]
 
     def begins_word(self, token: int) -> bool:
-        """Whether a word, a mark or a character of a script without blanks begins with the token."""
+        """Whether the token begins a word, a mark or a character of a script without blanks."""
         text: str = self._tokenizer.convert_ids_to_tokens(token)
         return not (text[:1].isascii() and text[:1].isalnum())
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return an action's tokens as text. Words spell no tag or marker, whatever pieces they are made of."""
+        """Return an action's tokens as text. Words cannot spell a tag or marker: they are escaped."""
         parts: list[str] = []
         run: list[int] = []
         for token in tokens:
@@ -162,7 +162,7 @@ class Grammar:
 
 
 def _is_solid(text: str, *, byte_level: bool) -> bool:
-    """Whether a token shows something by itself: no blank, and no byte that may be a part of one."""
+    """Whether a token shows something by itself: neither a blank nor a byte that may be part of one."""
     if byte_level:
         return any("!" <= character <= "~" for character in text)
     if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
@@ -172,7 +172,7 @@ def _is_solid(text: str, *, byte_level: bool) -> bool:
 
 @dataclass(slots=True)
 class GrammarState:
-    """One action's place in the grammar. `advance` with each token; `done` once the action is complete.
+    """The place of one action in the grammar. `advance` with each token; `done` once the action is complete.
 
     must_search: no report is allowed.
     """
@@ -185,24 +185,24 @@ class GrammarState:
     must_search: bool = False
     place: str = "start"
     done: bool = False
-    written: list[int] = field(default_factory=list)  # tokens of the query or statement at hand
-    pointers: list[int] = field(default_factory=list)  # of the finding at hand
-    quoted: list[int] = field(default_factory=list)  # pointers of the findings before
+    written: list[int] = field(default_factory=list)  # tokens of the current query or statement
+    pointers: list[int] = field(default_factory=list)  # of the current finding
+    quoted: list[int] = field(default_factory=list)  # pointers of earlier findings
     n_findings: int = 0
 
     @property
     def decides(self) -> Decision | None:
-        """What the next token decides: whether to search once more, or, first in a report, whether it is none."""
+        """The next token decides whether to search once more, or, first in a report, whether to abstain."""
         if self.place == "start" and self.may_search and not self.must_search:
             return "search"
-        return "none" if self.place == "statement" and not self.written and self.n_findings == 0 else None
+        return "abstain" if self.place == "statement" and not self.written and self.n_findings == 0 else None
 
     def fork(self) -> GrammarState:
-        """Return a copy that goes its own way."""
+        """Return an independent copy."""
         return replace(self, written=[*self.written], pointers=[*self.pointers], quoted=[*self.quoted])
 
     def searching(self) -> GrammarState | None:
-        """Return a copy of the beginning of an action that must be a search; None where none is allowed."""
+        """Return a copy of an action's beginning that allows only a search; None where no search is allowed."""
         return replace(self.fork(), must_search=True) if self.may_search else None
 
     def allowed(self) -> torch.Tensor:
@@ -214,7 +214,7 @@ class GrammarState:
             mask[grammar.search] = self.may_search
         elif self.place == "search":
             self._allow_words(mask, limits.query_tokens)
-            mask[grammar.end_search] = self._says_something()
+            mask[grammar.end_search] = self._shows_something()
         elif self.place == "statement":
             self._allow_statement(mask)
         else:
@@ -250,7 +250,7 @@ class GrammarState:
         grammar = self.grammar
         none_so_far = self.n_findings == 0 and self.written == grammar.none[: len(self.written)]
         if self.n_sentences == 0:
-            # Nothing to point at: the only report is "none".
+            # No sentence to point at: the only report is "none".
             if self.written == grammar.none:
                 mask[grammar.end_report] = True
             else:
@@ -259,12 +259,12 @@ class GrammarState:
         self._allow_words(mask, self.limits.statement_tokens)
         if none_so_far and self.written == grammar.none:
             mask[grammar.end_report] = True
-        if self._says_something():
+        if self._shows_something():
             self._allow_markers(mask)
 
     def _allow_words(self, mask: torch.Tensor, most: int) -> None:
-        """Allow words up to `most` tokens; the last of them must say something if none before did."""
-        if len(self.written) < most - 1 or (len(self.written) < most and self._says_something()):
+        """Allow words up to `most` tokens; the last must be solid if none before it is."""
+        if len(self.written) < most - 1 or (len(self.written) < most and self._shows_something()):
             mask |= self.grammar.words
         elif len(self.written) < most:
             mask |= self.grammar.solid
@@ -274,7 +274,7 @@ class GrammarState:
         for token in (*self.quoted, *self.pointers):
             mask[token] = False
 
-    def _says_something(self) -> bool:
+    def _shows_something(self) -> bool:
         if any(bool(self.grammar.solid[token]) for token in self.written):
             return True
         return bool(self.grammar.words_text(self.written).strip())

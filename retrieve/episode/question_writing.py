@@ -1,4 +1,4 @@
-"""The model's other mode: it reads one passage and writes a question on it, with its answer and where that stands.
+"""Question generation, the model's other mode: from one passage a question, its answer and the answer's place.
 
     <ask>
     Title › Heading
@@ -7,8 +7,8 @@
     ⟦2⟧ answer
     <question> question</question>
 
-The answer is a run of tokens of the sentence pointed at, and the grammar allows nothing else, so it always stands
-there. Which sentence is asked about is the caller's to say, so that questions spread over the documents.
+The grammar allows only a run of the sentence's tokens as the answer, so the sentence always holds it. The caller names
+the sentence, so that questions spread over the documents.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from retrieve.episode.episode import (
 from retrieve.episode.grammar import Decision, Grammar
 from retrieve.lm.special_tokens import MAX_SENTENCES, escape, marker
 
-__all__ = ["AskLimits", "AskPrompt", "AskState", "Asked"]
+__all__ = ["GeneratedQuestion", "QuestionLimits", "QuestionPrompt", "QuestionState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskLimits:
+class QuestionLimits:
     """Longest parts, in tokens."""
 
     answer_tokens: int = 24
@@ -48,8 +48,8 @@ class AskLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as the model wrote it, the answer as the document has it, and the span of that answer."""
+class GeneratedQuestion:
+    """A question as the model wrote it, the answer in the document's words, and its span."""
 
     question: str
     answer: str
@@ -57,20 +57,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class AskPrompt:
-    """A passage to ask about. sentences: their spans in the document, in order; none where nothing can be asked."""
+class QuestionPrompt:
+    """A passage to ask about. sentences: their spans in the document, in order; none in a blank passage."""
 
     passage: Passage
     sentences: tuple[Span, ...]
 
     @classmethod
-    def of(cls, passage: Passage) -> AskPrompt:
-        """Return the prompt of a passage, which is cut off where an episode would cut it off."""
+    def of(cls, passage: Passage) -> QuestionPrompt:
+        """Return the prompt of a passage, cut off where an episode cuts it off."""
         return cls(passage, tuple(sentence_spans(passage, EpisodeLimits())[:MAX_SENTENCES]))
 
     @property
     def text(self) -> str:
-        """What the model reads."""
+        """The prompt as the model reads it."""
         block = show_passage(self.passage, self.sentences, 1, EpisodeLimits())
         return f"<ask>\n{block}\n</ask>\n"
 
@@ -79,7 +79,7 @@ class AskPrompt:
         return show_sentence(self.passage, self.sentences[number - 1])
 
     def locate(self, number: int, answer: str) -> Span | None:
-        """Return where the answer stands in the sentence, blanks aside; None where it does not."""
+        """Return the answer's span in the sentence, blanks aside; None where the sentence does not hold it."""
         words = answer.split()
         if not words:
             return None
@@ -90,8 +90,8 @@ class AskPrompt:
             return None
         return Span(span.document_id, span.start + found.start(), span.start + found.end())
 
-    def asked(self, state: AskState) -> Asked | None:
-        """Return what was written; None where it is not whole, or where escaping changed the answer."""
+    def generated(self, state: QuestionState) -> GeneratedQuestion | None:
+        """Return the question of a finished state; None for an unfinished one, or where escaping changed the answer."""
         if not (state.done and state.answer_may_end):
             return None
         evidence = self.locate(state.number, state.grammar.words_text(state.answer))
@@ -99,60 +99,60 @@ class AskPrompt:
         if evidence is None or not question:
             return None
         start, end = evidence.start - self.passage.start, evidence.end - self.passage.start
-        return Asked(question, one_line(self.passage.text[start:end]), evidence)
+        return GeneratedQuestion(question, one_line(self.passage.text[start:end]), evidence)
 
     @staticmethod
     def target(number: int, answer: str, question: str) -> str:
-        """Return what the model is trained to write. answer: with the blank before it, where it has one."""
+        """Return the completion to train on. answer: with the blank before it, where it has one."""
         words = escape(one_line(question))
         return f"{marker(number)}{answer}\n<question> {words}</question>"
 
 
 @dataclass(slots=True)
-class AskState:
-    """The place in the grammar of one question. `advance` with each token; `done` once it is complete.
+class QuestionState:
+    """The place of one generated question in its grammar. `advance` with each token; `done` once it is complete.
 
-    sentence: the tokens of the sentence asked about, `number`, as they stand in the prompt.
+    sentence: the tokens of sentence `number` as they stand in the prompt.
     """
 
     grammar: Grammar
     number: int
     sentence: Sequence[int]
-    limits: AskLimits = field(default_factory=AskLimits)
+    limits: QuestionLimits = field(default_factory=QuestionLimits)
     place: str = "pointer"
     done: bool = False
     answer: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)  # the question's tokens
-    _next: list[int] = field(init=False)  # where in the sentence the answer's next token may stand
-    _begins: list[bool] = field(init=False)  # whether a word begins with that token
+    _next: list[int] = field(init=False)  # places of the sentence that the answer may go on with
+    _begins: list[bool] = field(init=False)  # for each place, whether it begins a word
 
     def __post_init__(self) -> None:
         self._begins = [self.grammar.begins_word(token) for token in self.sentence]
         words = self.grammar.words
         self._next = [at for at, token in enumerate(self.sentence) if self._begins[at] and bool(words[token])]
 
-    def fork(self) -> AskState:
-        """Return a copy that goes its own way."""
+    def fork(self) -> QuestionState:
+        """Return an independent copy."""
         other = copy.copy(self)
         other.answer, other.written = [*self.answer], [*self.written]
         return other
 
     @property
     def decides(self) -> Decision | None:
-        """Nothing: a question is always written."""
+        """None: a question is always written."""
         return None
 
     @property
     def n_searches(self) -> int:
-        """None: nothing is searched for."""
+        """Zero: nothing is searched for."""
         return 0
 
     def searching(self) -> None:
-        """None: no search is ever allowed."""
+        """Return None: no search is ever allowed."""
 
     @property
     def answer_may_end(self) -> bool:
-        """Whether the answer may end as it is: it says something, and no word is cut in two."""
+        """Whether the answer may end here: it shows something, and cuts no word in two."""
         if not any(bool(self.grammar.solid[token]) for token in self.answer):
             return False
         return any(at == len(self.sentence) or self._begins[at] for at in self._next)

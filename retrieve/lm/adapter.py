@@ -1,7 +1,7 @@
-"""A trained adapter on disk: low-rank updates of the base's linear layers, and the rows of our own tokens.
+"""Adapter files: low-rank updates of the base's linear layers, and the embedding rows of our own tokens.
 
-One safetensors file as `prep.model.lora` has it; beside the updates, `token_rows` (n, hidden) replace the embeddings of
-`tokens`, and their rows of an output head that is not tied to them.
+One safetensors file in the format of `prep.model.lora`. Its `token_rows` (n, hidden) replace the embeddings of `tokens`,
+and their rows in an output head that is not tied to the embeddings.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from prep.errors import WeightsError
-from prep.model.lora import merge_updates, read_updates, save_updates
+from prep.model.lora import merge_updates, read_updates, save_updates, stack_updates
 
-__all__ = ["Adapter", "apply_adapter", "apply_rows", "read_adapter", "save_adapter"]
+__all__ = ["Adapter", "apply_adapter", "apply_rows", "read_adapter", "save_adapter", "stack_adapters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,21 @@ def apply_rows(model: Any, tokenizer: Any, adapter: Adapter) -> None:
     rows = torch.stack(list(adapter.rows.values())).to(embedding)
     embedding[ids.to(embedding.device)] = rows
     head = model.get_output_embeddings()
-    if head is not None and head.weight is not embedding:  # rows are trained as both at once
+    if head is not None and head.weight is not embedding:  # training uses the rows as both
         head.weight[ids.to(head.weight.device)] = rows.to(head.weight)
+
+
+def stack_adapters(below: Path, above: Path, target: Path, *, interpolation: float = 1.0) -> None:
+    """Write to `target` the one adapter that does what merging `below` and then `above` does.
+
+    `above` was trained on the base with `below` merged, as in training that goes on from a version. Its token rows win;
+    those of `below` remain for tokens it does not have. interpolation: the point between `below` (0) and both (1) that
+    is written; 0.5 is the mean of start and end. Raises WeightsError for a file that is no adapter.
+    """
+    first, second = read_adapter(below), read_adapter(above)
+    above_updates = {name: (a, interpolation * b) for name, (a, b) in second.updates.items()}
+    updates = stack_updates(first.updates, above_updates)
+    rows = {**first.rows, **second.rows}
+    for token in first.rows.keys() & second.rows.keys():
+        rows[token] = torch.lerp(first.rows[token], second.rows[token], interpolation)
+    save_adapter(target, updates, list(rows), torch.stack(list(rows.values())), scale=1.0)

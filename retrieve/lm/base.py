@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
 from importlib.resources import files
@@ -142,22 +142,21 @@ def _convert(target: Path, limits: VocabularyLimits) -> None:
             f"converting the base model needs {_BYTES_NEEDED >> 20} MiB in {target.parent}, "
             f"and {free >> 20} MiB are free; free some space or point DIPTYCH_CACHE to another disk"
         )
-    say = _teller()
     work = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
     try:
-        say("assembling and verifying the embedded language model (once)")
+        _print_progress("assembling and verifying the embedded language model (once)")
         with _assembled(work) as gguf_path:
-            say("reading its vocabulary and weights")
+            _print_progress("reading its vocabulary and weights")
             _write_model(gguf_path, work, limits)
         (work / "complete").write_text("")
         os.replace(work, target)
-        say("converted and cached")
+        _print_progress("converted and cached")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _teller() -> Callable[[str], None]:
-    return lambda message: print(f"diptych: {message}", file=sys.stderr, flush=True)
+def _print_progress(message: str) -> None:
+    print(f"diptych: {message}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

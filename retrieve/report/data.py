@@ -21,7 +21,7 @@ from typing import Any
 
 from prep.document import Span
 from prep.errors import DataError
-from retrieve.episode.query_terms import unsaid_words
+from retrieve.episode.query_terms import uncovered_terms
 
 __all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "answer_statements", "dump_json"]
 
@@ -186,15 +186,12 @@ class Report:
         return [quote for finding in self.findings if not finding.alternative for quote in finding.quotes]
 
     @property
-    def open_words(self) -> list[str]:
-        """Words of the question that no quote has, nor the headings it stands under: what may have stayed open.
-
-        Empty where nothing is quoted, for then all of it did.
-        """
+    def uncovered_terms(self) -> list[str]:
+        """Terms of the question that neither a quote nor the headings above it cover; none where nothing is quoted."""
         if not self.quotes:
             return []
         under = (" ".join(source.path) for source in self.sources if source.used)
-        return unsaid_words(self.question, [*(quote.text for quote in self.quotes), *under])
+        return uncovered_terms(self.question, [*(quote.text for quote in self.quotes), *under])
 
     def source_of(self, quote: Quote) -> Source | None:
         """Return the best ranked source that `quote` was taken from; None for a quote of another report."""

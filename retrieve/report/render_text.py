@@ -88,7 +88,7 @@ def render_text(report: Report, *, width: int = 96) -> str:
         lines += ["", "searched for"]
         for query in report.searches:
             lines += _wrap(plain_text(query), width, first="  • ", rest="    ")
-    if words := report.open_words:
+    if words := report.uncovered_terms:
         lines += ["", *_wrap(f"{OPEN}: {plain_text(', '.join(words))}", width)]
     if report.sources:
         lines += ["", _sources_summary(report.sources)]
@@ -127,7 +127,7 @@ def render_markdown(report: Report) -> str:
     if report.searches:
         blocks.append("Searched for:")
         blocks.append("\n".join(f"- {markdown_text(query)}" for query in report.searches))
-    if words := report.open_words:
+    if words := report.uncovered_terms:
         blocks.append(f"{OPEN}: {markdown_text(', '.join(words))}")
     blocks.append(_sources_summary(report.sources))
     if report.sources:

@@ -31,7 +31,7 @@ NO_HURRY_S = 600.0
 def model(tmp_path_factory: pytest.TempPathFactory) -> RetrieveModel:
     loaded, tokenizer = load_base(make_gemma(tmp_path_factory.mktemp("base")), dtype=torch.float32)
     action = ActionLimits(query_tokens=4, statement_tokens=6, max_findings=2, max_pointers=2)
-    return RetrieveModel("tiny-1", loaded, tokenizer, ServingConfig(none_offset=-1_000.0, action=action))
+    return RetrieveModel("tiny-1", loaded, tokenizer, ServingConfig(abstention_bias=-1_000.0, action=action))
 
 
 @pytest.fixture

@@ -53,12 +53,12 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def model(
-    base: Path, *, none_offset: float = NEVER, search_bias: float = 0.0, end_bias: float = 0.0
+    base: Path, *, abstention_bias: float = NEVER, search_bias: float = 0.0, end_bias: float = 0.0
 ) -> RetrieveModel:
     """A tiny model that never refuses, or always does; with biases, one that likes to search or to end."""
     loaded, tokenizer = load_base(base, dtype=torch.float32)
     serving = ServingConfig(
-        none_offset=none_offset,
+        abstention_bias=abstention_bias,
         action=ActionLimits(query_tokens=4, statement_tokens=6, max_findings=2, max_pointers=2),
     )
     if search_bias or end_bias:
@@ -123,7 +123,7 @@ def test_many_are_answered_as_one_by_one_and_in_order(researcher: Researcher) ->
 
 
 def test_a_model_that_reports_none_abstains(workspace: Path, base: Path) -> None:
-    refusing = model(base, none_offset=ALWAYS, search_bias=-ALWAYS, end_bias=ALWAYS)
+    refusing = model(base, abstention_bias=ALWAYS, search_bias=-ALWAYS, end_bias=ALWAYS)
     with Researcher.open(workspace, prep=LinePrep(), model=refusing) as researcher:
         report = researcher.ask(QUESTIONS[0], deadline_s=NO_HURRY_S)
     check(report)
@@ -190,7 +190,7 @@ def test_searching_again_by_itself_leaves_the_guess_of_the_speed_of_reading(
         runs = runner.run([QUESTIONS[0]], max_searches=3)
     assert len(runs[0].actions) == len(guesses) == 3
     assert guesses[0] != guesses[1] == guesses[2] == runner._tokens_per_s
-    assert runs[0].reading.cache is None
+    assert runs[0].prefix.cache is None
 
 
 def test_a_deadline_that_comes_while_the_model_writes_cuts_it_off(workspace: Path, base: Path) -> None:
@@ -240,7 +240,8 @@ def test_questions_traces_and_feedback_are_kept(researcher: Researcher, workspac
     (row,) = ExperienceLog(workspace / "experience.sqlite").rows()
     assert (row.report, row.helpful, row.corrected_answer) == (report, True, "honey")
     text = "".join(part for part, _ in row.trace)
-    assert text.startswith(f"<question>{QUESTIONS[0]}</question>\n<results>\nBees › Food\n⟦1⟧ ")
+    assert text.startswith("<results>\nBees › Food\n⟦1⟧ ")
+    assert f"\n</results>\n<question>{QUESTIONS[0]}</question>\n" in text
     assert text.endswith("</report>")
     with pytest.raises(StoreError):
         researcher.feedback("unheard", helpful=False)

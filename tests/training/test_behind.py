@@ -11,10 +11,9 @@ from tiny_models import make_gemma
 
 from prep.errors import ConfigError
 from prep.model.lora import read_updates
-from retrieve.decoding.candidates import backwards_logprobs
-from retrieve.decoding.channel_model import load_teller
-from retrieve.decoding.decoder import Decoder
-from retrieve.decoding.reranking import Told
+from retrieve.decoding.generator import Generator
+from retrieve.decoding.noisy_channel import channel_scores, load_channel_model
+from retrieve.episode.episode import PromptParts
 from retrieve.lm.base import load_base
 from training.retrieve_model.supervised import train_supervised
 from training.retrieve_model.supervised_config import SupervisedConfig
@@ -66,10 +65,11 @@ def test_it_learns_to_tell_questions_and_serves_as_it_trained(base: Path, tmp_pa
     assert updates
     assert all(".layers.1." in name for name in updates)  # the lowest layer is frozen
 
-    decoder = Decoder(model, tokenizer, teller=load_teller(model, result.adapter))
+    generator = Generator(model, tokenizer)
+    channel_model = load_channel_model(model, result.adapter)
     with torch.inference_mode():
         served = sum(
-            backwards_logprobs(decoder, Told(results, asked), [report])[0][0]
+            channel_scores(generator, channel_model, PromptParts(results, asked), [report])[0][0]
             for (results, _), (asked, _), (report, _) in (trace.segments for trace in TRACES)
         )
     examples = encode_traces(tokenizer, backwards(TRACES))

@@ -24,7 +24,7 @@ from prep.checks import check_counts
 from prep.document import Span
 from prep.errors import ConfigError
 from prep.manifest import json_digest
-from retrieve.episode.question_writing import AskPrompt
+from retrieve.episode.question_writing import QuestionPrompt
 from training.data.cloze_questions import is_prose
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
@@ -211,7 +211,7 @@ def target_sentences(pool: PassagePool, config: QuestionGenerationConfig) -> Ite
     rng = random.Random(config.seed)
     per_document: dict[str, list[TargetSentence]] = {}
     for passage in pool.passages:
-        prompt = AskPrompt.of(passage)
+        prompt = QuestionPrompt.of(passage)
         for number, span in enumerate(prompt.sentences, start=1):
             if span.end - span.start >= config.shortest_sentence and is_prose(
                 prompt.sentence(number), _LETTERS

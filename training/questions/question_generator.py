@@ -11,9 +11,10 @@ import torch
 
 from prep.errors import ConfigError
 from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.generator import Generator
 from retrieve.episode.episode import Passage
-from retrieve.episode.question_writing import Asked, AskLimits, AskPrompt, AskState
-from retrieve.model import RetrieveModel, shipped_ask
+from retrieve.episode.question_writing import GeneratedQuestion, QuestionLimits, QuestionPrompt, QuestionState
+from retrieve.model import RetrieveModel, ServingConfig, shipped_question_generator
 
 __all__ = ["ModelQuestionGenerator", "QuestionGenerator", "TargetSentence"]
 
@@ -22,7 +23,7 @@ __all__ = ["ModelQuestionGenerator", "QuestionGenerator", "TargetSentence"]
 class TargetSentence:
     """The sentence of a passage that is to answer a question. number: from 1."""
 
-    prompt: AskPrompt
+    prompt: QuestionPrompt
     number: int
 
     @property
@@ -37,7 +38,7 @@ class QuestionGenerator(Protocol):
     def name(self) -> str:
         """The generator with its version and settings: other names write other questions."""
 
-    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[Asked | None]:
+    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[GeneratedQuestion | None]:
         """Return a question for each sentence, None where none was finished. Deterministic where it can be."""
 
 
@@ -45,31 +46,32 @@ class ModelQuestionGenerator:
     """A version trained for question generation, sampled at a temperature under the grammar."""
 
     def __init__(
-        self, model: RetrieveModel, *, temperature: float = 0.3, limits: AskLimits | None = None
+        self, model: RetrieveModel, *, temperature: float = 0.3, limits: QuestionLimits | None = None
     ) -> None:
         """temperature: 0 decodes greedily. Raises ConfigError where it is negative."""
         if temperature < 0:
             raise ConfigError(f"temperature={temperature!r} must not be negative")
         self.version = model.version
         self.temperature = temperature
-        self.limits = limits or AskLimits()
-        self.decoder = Decoder(model.model, model.tokenizer)
+        self.limits = limits or QuestionLimits()
+        self.decoder = Decoder(Generator(model.model, model.tokenizer))
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, temperature: float = 0.3) -> ModelQuestionGenerator:
         """Load a version's folder, or the one that comes with the package. Raises WeightsError, BaseModelError."""
-        return cls(RetrieveModel.load(shipped_ask() if path is None else Path(path)), temperature=temperature)
+        folder = shipped_question_generator() if path is None else Path(path)
+        return cls(RetrieveModel.load(folder, serving=ServingConfig()), temperature=temperature)
 
     @property
     def name(self) -> str:
         """The version and how it is sampled."""
         return f"{self.version} at {self.temperature:g}"
 
-    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[Asked | None]:
+    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[GeneratedQuestion | None]:
         """Return a question for each sentence, None where none was finished. Deterministic by seed."""
         grammar = self.decoder.grammar
         states = [
-            AskState(
+            QuestionState(
                 grammar, target.number, grammar.encode(target.prompt.sentence(target.number)), self.limits
             )
             for target in targets
@@ -79,6 +81,6 @@ class ModelQuestionGenerator:
             [target.prompt.text for target in targets],
             states,
             temperature=self.temperature,
-            generator=generator,
+            rng=generator,
         )
-        return [target.prompt.asked(state) for target, state in zip(targets, states, strict=True)]
+        return [target.prompt.generated(state) for target, state in zip(targets, states, strict=True)]

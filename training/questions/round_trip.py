@@ -19,8 +19,9 @@ from prep.checks import check_counts
 from prep.document import Floats, Span
 from prep.errors import ConfigError
 from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.generator import Generator
 from retrieve.episode.episode import Episode, Passage
-from retrieve.episode.question_writing import Asked
+from retrieve.episode.question_writing import GeneratedQuestion
 from retrieve.model import RetrieveModel
 from training.data.passage_pool import PassagePool
 from training.metrics.answer_metrics import f1, has_cjk, normalise_answer
@@ -81,7 +82,7 @@ class RoundTripConfig:
             raise ConfigError(f"least_f1={self.least_f1!r} must lie in 0..1")
 
 
-_Questions: TypeAlias = Sequence[tuple[Asked, Passage]]
+_Questions: TypeAlias = Sequence[tuple[GeneratedQuestion, Passage]]
 
 
 class AnsweringModel:
@@ -89,7 +90,7 @@ class AnsweringModel:
 
     def __init__(self, model: RetrieveModel) -> None:
         self.version = model.version
-        self._decoder = Decoder(model.model, model.tokenizer)
+        self._decoder = Decoder(Generator(model.model, model.tokenizer))
         self._action = model.serving.action
         self._limits = replace(model.serving.episode, max_searches=1)
 
@@ -156,7 +157,7 @@ class RoundTrip:
             for (one, _), (statement, spans) in zip(asked, read, strict=True)
         ]
 
-    def _difference(self, one: Asked, statement: str, spans: Sequence[Span]) -> str:
+    def _difference(self, one: GeneratedQuestion, statement: str, spans: Sequence[Span]) -> str:
         if not statement:
             return "the model finds no answer"
         if f1(statement, [one.answer]) < self.config.least_f1:
@@ -193,7 +194,7 @@ class DuplicateFilter:
         return duplicates
 
 
-def form_problem(one: Asked, config: RoundTripConfig) -> str:
+def form_problem(one: GeneratedQuestion, config: RoundTripConfig) -> str:
     """Return what is wrong with a question by its words alone, "" where nothing is."""
     question = one.question
     plain = normalise_answer(question)

@@ -20,7 +20,7 @@ from typing import Any
 
 from prep.errors import ConfigError, TeacherError
 from retrieve.episode.episode import one_line
-from retrieve.episode.question_writing import Asked
+from retrieve.episode.question_writing import GeneratedQuestion
 from training.questions.question_generator import TargetSentence
 
 __all__ = ["Teacher", "TeacherConfig"]
@@ -83,7 +83,7 @@ class Teacher:
         """The model and how it is sampled."""
         return f"{self.config.model} at {self.config.temperature:g}"
 
-    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[Asked | None]:
+    def write(self, targets: Sequence[TargetSentence], seed: int) -> list[GeneratedQuestion | None]:
         """Return a question for each sentence, None where the reply has none. Raises TeacherError.
 
         seed: sent along; whether the same seed gives the same reply is the server's affair.
@@ -98,7 +98,7 @@ class Teacher:
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(self, target: TargetSentence, seed: int) -> Asked | None:
+    def _asked(self, target: TargetSentence, seed: int) -> GeneratedQuestion | None:
         passage = one_line(target.passage.text)
         sentence = target.prompt.sentence(target.number).strip()
         heading = " › ".join(part for part in (target.passage.title, *target.passage.headings) if part)
@@ -107,7 +107,7 @@ class Teacher:
         evidence = target.prompt.locate(target.number, answer)
         if not question or evidence is None:
             return None
-        return Asked(question, one_line(answer), evidence)
+        return GeneratedQuestion(question, one_line(answer), evidence)
 
     def _reply(self, prompt: str, seed: int) -> str:
         config = self.config

@@ -49,14 +49,14 @@ def shown(
 
 
 def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size: int = 8) -> list[float]:
-    """Return each prompt's margin of the refusal, `none_offset` not added."""
+    """Return each prompt's margin of the refusal, `abstention_bias` not added."""
     decoder = model.decoder()
     scores: list[float] = []
     for at in range(0, len(prompts), batch_size):
         some = prompts[at : at + batch_size]
         states = [start.state(decoder.grammar, model.serving.action) for _, start in some]
         actions = decoder.decode([prompt for prompt, _ in some], states)
-        scores += [action.none_margin for action in actions]
+        scores += [action.abstention_margin for action in actions]
     return scores
 
 

@@ -25,9 +25,9 @@ from tqdm.auto import tqdm
 
 from prep.errors import DataError
 from prep.model.prep_model import PrepModel
-from retrieve.decoding.channel_format import told_backwards
-from retrieve.decoding.reranking import Compared, Comparing, Told, alternative, best_of
-from retrieve.episode.episode import Episode
+from retrieve.decoding.noisy_channel import channel_format
+from retrieve.decoding.reranking import Candidate, RerankingConfig, alternative, best_candidate
+from retrieve.episode.episode import Episode, PromptParts
 from retrieve.episode.grammar import Grammar
 from retrieve.episode_runner import Run
 from retrieve.model import RetrieveModel
@@ -41,41 +41,41 @@ from training.traces.packed_environment import SheetPractice, Sheets
 
 __all__ = ["RivalSet", "looking_for_rivals", "of_sheets", "of_store", "read_rival_sets", "rival_sets"]
 
-_MOST = Comparing(n=8, within=8.0)  # what is looked for
+_MOST = RerankingConfig(n_candidates=8, max_logprob_gap=8.0)  # what is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class RivalSet:
     """A question's rival reports, the greedy one first, each with how it is judged.
 
-    told: the episode before its report. n_asked: tokens that the question has, with its closing tag.
+    prompt: before the report. n_asked: tokens that the question has, with its closing tag.
     """
 
-    told: Told
-    rivals: tuple[Compared, ...]
+    prompt: PromptParts
+    rivals: tuple[Candidate, ...]
     rows: tuple[AnswerRow, ...]
     n_asked: int
 
-    def with_(self, config: Comparing) -> tuple[AnswerRow, int]:
+    def with_(self, config: RerankingConfig) -> tuple[AnswerRow, int]:
         """Return the row of the report that is given, and about how many tokens it takes to find out."""
         first = self.rivals[0]
-        if len(self.rivals) == 1 or not config.unsure(first.logprob, first.n_tokens):
+        if len(self.rivals) == 1 or not config.reranks(first.logprob, first.n_tokens):
             return self.rows[0], 0
         others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
-        likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n]
+        likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n_candidates]
         kept = [0, *(at for at in likeliest if at != 0)]
         n_written = sum(self.rivals[at].n_tokens for at in kept)
         if len(kept) == 1:
             return self.rows[0], n_written
         n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
         compared = [self.rivals[at] for at in kept]
-        best = best_of(compared, config)
+        best = best_candidate(compared, config)
         other = alternative(compared, best, config)
         row = self.rows[kept[best]]
         return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
 
-    def _near(self, at: int, config: Comparing) -> bool:
-        return self.rivals[at].logprob >= self.rivals[0].logprob - config.within
+    def _near(self, at: int, config: RerankingConfig) -> bool:
+        return self.rivals[at].logprob >= self.rivals[0].logprob - config.max_logprob_gap
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for `from_json`."""
@@ -84,9 +84,9 @@ class RivalSet:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> RivalSet:
         """Read what `as_json` gave."""
-        rivals = tuple(Compared(**one) for one in content["rivals"])
+        rivals = tuple(Candidate(**one) for one in content["rivals"])
         rows = tuple(AnswerRow.from_json(one) for one in content["rows"])
-        return cls(Told(**content["told"]), rivals, rows, content["n_asked"])
+        return cls(PromptParts(**content["prompt"]), rivals, rows, content["n_asked"])
 
 
 def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
@@ -109,7 +109,7 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
 def looking_for_rivals(version: str | Path | None) -> RetrieveModel:
     """Return a version that looks for many rivals."""
     model = RetrieveModel.load(version)
-    model.serving = replace(model.serving, comparing=_MOST)
+    model.serving = replace(model.serving, reranking=_MOST)
     return model
 
 
@@ -122,10 +122,11 @@ def rival_sets(
     """
     for question, run, row in asked:
         (action,) = run.actions
-        told = Told(run.episode.segments[0][0], run.episode.segments[1][0])
-        _, measured = told_backwards(told.asked, action.text)
-        alone = Compared(action.text, action.logprob, n_tokens=len(action.token_ids))
-        rivals = action.rivals or (alone,)
+        prompt = run.episode.first_prompt
+        assert prompt is not None
+        _, measured = channel_format(prompt.question, action.text)
+        alone = Candidate(action.text, action.logprob, n_tokens=len(action.token_ids))
+        rivals = action.candidates or (alone,)
         rows = []
         for rival in rivals:
             if rival.text == action.text:
@@ -140,7 +141,7 @@ def rival_sets(
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )
-        yield RivalSet(told, rivals, tuple(rows), len(grammar.encode(measured)))
+        yield RivalSet(prompt, rivals, tuple(rows), len(grammar.encode(measured)))
 
 
 def of_sheets(practice: SheetPractice, first: int, last: int) -> Iterator[list[RivalSet]]:

@@ -61,8 +61,8 @@ def main() -> None:
     for number, folder in enumerate((options.first, options.second)):
         model = RetrieveModel.load(folder, base=options.base)
         if options.offsets:
-            model.serving = replace(model.serving, none_offset=options.offsets[number])
-        name = f"{model.version}-{model.serving.none_offset:g}-{model.serving.search_offset:g}-{options.searches}"
+            model.serving = replace(model.serving, abstention_bias=options.offsets[number])
+        name = f"{model.version}-{model.serving.abstention_bias:g}-{model.serving.search_bias:g}-{options.searches}"
         with Practice.open(held_out, options.out / "store", model, prep, limit=options.questions) as practice:
             measured = f"{name}-{prep.version}-{practice.digest[:8]}"
             results.append(

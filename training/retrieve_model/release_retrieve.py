@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from prep.errors import DataError
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.model import (
     ADAPTER,
-    BACKWARDS,
+    CHANNEL_ADAPTER,
     MANIFEST,
     ServingConfig,
     read_retrieve_manifest,
     save_retrieve_version,
 )
+from retrieve.old_settings import current_reranking
 from training.retrieve_model.tune_serving import NEVER, worth
 
 __all__ = ["chosen_serving", "release_retrieve"]
@@ -48,9 +49,9 @@ def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[st
         max_searches=1 if searching is None and again is None else 2,  # what was tuned
     )
     serving = ServingConfig(
-        none_offset=best["best"]["offset"],
-        search_offset=searching if searching is not None else 0.0 if again is None else NEVER,
-        none_offset_again=again,
+        abstention_bias=best["best"]["offset"],
+        search_bias=searching if searching is not None else 0.0 if again is None else NEVER,
+        abstention_bias_after_search=again,
         episode=limits,
     )
     return serving, {"passages": best["passages"], **best["best"]}
@@ -62,7 +63,7 @@ def release_retrieve(
     name: str,
     card: str,
     weights: Path,
-    comparing: Comparing | None = None,
+    comparing: RerankingConfig | None = None,
     backwards: Path | None = None,
 ) -> str:
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
@@ -76,23 +77,23 @@ def release_retrieve(
     if (run / MANIFEST).exists():
         manifest = read_retrieve_manifest(run)
         config, source = manifest["training"], manifest["base"].get("source")
-        told = run / BACKWARDS if BACKWARDS in manifest["files"] else None
+        told = run / CHANNEL_ADAPTER if CHANNEL_ADAPTER in manifest["files"] else None
     else:
         manifest, config, source, told = {}, _config(run), None, None
     if backwards is not None and (backwards / MANIFEST).exists():
-        config, told = _with_teller_of(backwards, config, run), backwards / BACKWARDS
+        config, told = _with_teller_of(backwards, config, run), backwards / CHANNEL_ADAPTER
     elif backwards is not None:
         trained = _config(backwards)
         behind = trained["config"].get("behind") or "nobody"
         if behind != manifest.get("version"):
             raise DataError(f"{backwards} tells the episodes of {behind} backwards, not those of {run}")
         config, told = {**config, "backwards": trained}, backwards / ADAPTER
-    serving = replace(serving, comparing=comparing or serving.comparing)
+    serving = replace(serving, reranking=comparing or serving.reranking)
     version = save_retrieve_version(
         weights / name,
         run / ADAPTER,
         serving=serving,
-        backwards=told,
+        channel_adapter=told,
         name=f"retrieve-{name}",
         source=source,
         card=card,
@@ -106,7 +107,7 @@ def release_retrieve(
 def _with_teller_of(version: Path, config: dict[str, Any], run: Path) -> dict[str, Any]:
     """Return what a run is of, with what tells the episodes of a version backwards. Raises DataError."""
     manifest = read_retrieve_manifest(version)
-    if BACKWARDS not in manifest["files"]:
+    if CHANNEL_ADAPTER not in manifest["files"]:
         raise DataError(f"{version} has nothing that tells its episodes backwards")
     if manifest["files"][ADAPTER] not in (config.get("start"), *config.get("adapters", ())):
         raise DataError(f"{run} did not go on from {version}")
@@ -157,16 +158,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = chosen_serving(json.loads(arguments.tuning.read_text(encoding="utf-8")))
     if arguments.offsets is not None:
         none, search = arguments.offsets
-        chosen = replace(chosen[0], none_offset=none, search_offset=search), {}
+        chosen = replace(chosen[0], abstention_bias=none, search_bias=search), {}
     if arguments.offset_again is not None:
-        chosen = replace(chosen[0], none_offset_again=arguments.offset_again), chosen[1]
+        chosen = replace(chosen[0], abstention_bias_after_search=arguments.offset_again), chosen[1]
     if arguments.score_margin is not None:
         episode = replace(chosen[0].episode, score_margin=arguments.score_margin)
         chosen = replace(chosen[0], episode=episode), chosen[1]
     card = arguments.card.read_text(encoding="utf-8")
     comparing = None
     if arguments.comparing is not None:
-        comparing = Comparing(**json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"])
+        chosen_reranking = json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"]
+        comparing = RerankingConfig(**current_reranking(chosen_reranking))
     print(
         release_retrieve(
             arguments.run, chosen, arguments.name, card, arguments.out, comparing, arguments.backwards

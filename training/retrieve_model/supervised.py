@@ -268,7 +268,7 @@ def main() -> None:
         "--behind",
         type=Path,
         metavar="VERSION",
-        help="train what tells its episodes backwards, on traces told so (retrieve.decoding.channel_model)",
+        help="train what tells its episodes backwards, on traces told so (retrieve.decoding.noisy_channel)",
     )
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()

@@ -33,7 +33,7 @@ class SupervisedConfig:
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
     behind: str = (
-        ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.channel_model`)
+        ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.noisy_channel`)
     )
     frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
     seed: int = 0

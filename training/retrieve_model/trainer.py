@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prep.errors import ConfigError
-from retrieve.decoding.channel_model import lay_behind, twin
+from retrieve.decoding.noisy_channel import lay_out_suffixes, sharing_copy
 from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.lm.special_tokens import MARKERS, TAGS
 from training.retrieve_model.peft_lora import decoder_of, freeze_layers, start_values, updates_of, wrap
@@ -30,9 +30,11 @@ class AdapterTrainer:
     """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
-        # Behind the results a twin is trained; they are read by the model as it is.
+        # The noisy-channel model is trained behind the results, which the model itself reads.
         self.reader: Any = model.get_decoder() if config.behind else None
-        self.wrapped = wrap(twin(model) if config.behind else model, rank=config.rank, alpha=config.alpha)
+        self.wrapped = wrap(
+            sharing_copy(model) if config.behind else model, rank=config.rank, alpha=config.alpha
+        )
         self.model = cast(Any, self.wrapped.get_base_model())
         self.body = decoder_of(self.wrapped)
         self.embedding: Any = self.model.get_input_embeddings()
@@ -126,9 +128,9 @@ class AdapterTrainer:
         with torch.no_grad():
             prompt = torch.tensor([pack.prompt], device=device)
             self.reader(input_ids=prompt, past_key_values=cache, use_cache=True)
-        laid = lay_behind(self.model, len(pack.prompt), [part.ids for part in pack.parts])
+        laid = lay_out_suffixes(self.model, len(pack.prompt), [part.ids for part in pack.parts])
         embedded = self._embed(laid.ids)
-        hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.given).last_hidden_state[0]
+        hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.inputs).last_hidden_state[0]
         labelled = torch.tensor([label for part in pack.parts for label in part.labelled], device=device)
         # No part begins with a label: what predicts one stands in the same part.
         logits = self._logits(hidden[:-1][labelled[1:]])

@@ -8,7 +8,7 @@ HELD is a folder of `python -m training.traces.packed_environment --held-out`, o
 report, so its weights are searched for directly, one at a time until none can be bettered. Shown are, of the settings
 with the best mean reward for so many rivals on every second document, the gains on the greedy reports of the other
 documents' questions, paired by question and resampled by document, and about how many tokens more a question costs.
-Comparing nothing is among what is tried. What serving finds with fewer rivals than were looked for here can differ a
+Reranking nothing is among what is tried. What serving finds with fewer rivals than were looked for here can differ a
 little.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from prep.errors import DataError
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.reranking import RerankingConfig
 from training.evaluation.gains import figures_of, gains_of
 from training.metrics.results import AnswerRow, AnswersResult
 from training.retrieve_model.candidate_sets import RivalSet, read_rival_sets
@@ -36,11 +36,11 @@ __all__ = ["Tried", "climb", "judged", "split"]
 _N = (2, 3, 4, 6, 8)
 _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 _TRIED: dict[str, tuple[float, ...]] = {
-    "sure": (0.5, 1.0),
-    "within": (2.5, 4.0, 8.0),
-    "likely": _WEIGHTS,
-    "backwards": _WEIGHTS,
-    "also": (1.0, 0.3, 0.2, 0.15, 0.1),
+    "sure_probability": (0.5, 1.0),
+    "max_logprob_gap": (2.5, 4.0, 8.0),
+    "report_weight": _WEIGHTS,
+    "channel_weight": _WEIGHTS,
+    "alternative_share": (1.0, 0.3, 0.2, 0.15, 0.1),
 }
 
 
@@ -48,7 +48,7 @@ _TRIED: dict[str, tuple[float, ...]] = {
 class Tried:
     """Settings, their mean reward, and the mean of the tokens more."""
 
-    config: Comparing
+    config: RerankingConfig
     reward: float
     tokens: float
 
@@ -67,17 +67,17 @@ def _document(one: RivalSet) -> str:
     return one.rows[0].document_id
 
 
-def judged(found: Sequence[RivalSet], config: Comparing) -> tuple[tuple[AnswerRow, ...], float]:
+def judged(found: Sequence[RivalSet], config: RerankingConfig) -> tuple[tuple[AnswerRow, ...], float]:
     """Return the rows of the reports that are given, and the mean of the tokens more."""
     pairs = [one.with_(config) for one in found]
     return tuple(row for row, _ in pairs), fmean(n for _, n in pairs)
 
 
-def climb(found: Sequence[RivalSet], start: Comparing) -> Iterator[Tried]:
+def climb(found: Sequence[RivalSet], start: RerankingConfig) -> Iterator[Tried]:
     """Yield every setting that is tried on the way from one to one that no other value of a single field betters."""
     prices = Prices(token=0.0)
 
-    def tried(config: Comparing) -> Tried:
+    def tried(config: RerankingConfig) -> Tried:
         rows, tokens = judged(found, config)
         return Tried(config, fmean(reward(row, prices) for row in rows), tokens)
 
@@ -97,7 +97,7 @@ def climb(found: Sequence[RivalSet], start: Comparing) -> Iterator[Tried]:
         bettered = best is not before
 
 
-def _with(config: Comparing, name: str, value: float) -> Comparing:
+def _with(config: RerankingConfig, name: str, value: float) -> RerankingConfig:
     changed: dict[str, Any] = {name: value}
     return replace(config, **changed)
 
@@ -123,11 +123,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{arguments.sets} hold questions on one document at most: two are needed, one to choose on, one to measure"
         )
     prices, name = Prices(token=0.0), "rival sets"
-    tried = [next(climb(halves[0], Comparing()))]  # nothing is compared
-    for n in tqdm(_N, desc="tune comparing", disable=None):
-        tried += climb(halves[0], Comparing(n=n))
+    tried = [next(climb(halves[0], RerankingConfig()))]  # nothing is compared
+    for n in tqdm(_N, desc="tune reranking", disable=None):
+        tried += climb(halves[0], RerankingConfig(n_candidates=n))
     chosen = max((one for one in tried if one.tokens <= arguments.most_tokens), key=lambda one: one.reward)
-    best_of_n = [max((one for one in tried if one.config.n == n), key=lambda one: one.reward) for n in _N]
+    best_of_n = [
+        max((one for one in tried if one.config.n_candidates == n), key=lambda one: one.reward) for n in _N
+    ]
     found = halves[1]
     greedy = AnswersResult(name, "greedy", 0, tuple(one.rows[0] for one in found))
     print(f"{len(found)} questions: greedy", _written(figures_of(greedy, prices)))

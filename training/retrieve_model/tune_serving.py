@@ -91,7 +91,7 @@ def judge(
 ) -> dict[str, float | None]:
     """Return what offsets would give: F1 on answerable questions, abstention precision, recall and F1, searches.
 
-    search_offset: None for one search. again_offset: `retrieve.decoding.decoder.Decoder.none_offset_again`.
+    search_offset: None for one search. again_offset: `retrieve.model.ServingConfig.abstention_bias_after_search`.
     """
     taken, refused = [], []
     for row in rows:
@@ -150,17 +150,17 @@ def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) ->
     rows: list[tuple[Run, Judged]] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
         for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
-            rows.append((run, Judged(run.actions[-1].none_margin, row.f1, row.expects_answer)))
+            rows.append((run, Judged(run.actions[-1].abstention_margin, row.f1, row.expects_answer)))
     return rows
 
 
 def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
     """Return what never refuses: with one search and, where asked for, with two, by choice or in the place of none."""
-    once = replace(serving, none_offset=NEVER, none_offset_again=None, search_offset=NEVER)
+    once = replace(serving, abstention_bias=NEVER, abstention_bias_after_search=None, search_bias=NEVER)
     twice = {
         None: [],
-        CHOSEN: [replace(once, search_offset=_ALWAYS)],
-        BEFORE_NONE: [replace(once, none_offset=_ALWAYS, none_offset_again=NEVER)],
+        CHOSEN: [replace(once, search_bias=_ALWAYS)],
+        BEFORE_NONE: [replace(once, abstention_bias=_ALWAYS, abstention_bias_after_search=NEVER)],
     }
     return [once, *twice[again]]
 

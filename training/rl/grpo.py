@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from retrieve.decoding.decoder import Decoder
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.grammar import ActionLimits, GrammarState
 from retrieve.lm.adapter import apply_rows, read_adapter, save_adapter
 from retrieve.lm.base import compute_dtype, load_base
@@ -59,8 +59,8 @@ class Policy:
         Raises ConfigError for another rank, WeightsError, BaseModelError.
         """
         manifest = read_retrieve_manifest(start)
-        # What is reinforced is what is written: nothing is compared.
-        self.serving = replace(ServingConfig.from_json(manifest["serving"]), comparing=Comparing())
+        # The reward is of what the policy itself writes: nothing is reranked.
+        self.serving = replace(ServingConfig.from_json(manifest["serving"]), reranking=RerankingConfig())
         adapter = read_adapter(start / ADAPTER)
         source = base if base is not None else manifest["base"].get("source")
         # On CUDA too in float32: episodes are few and short, and what is scored must be what has written them.
@@ -271,7 +271,7 @@ class Rollouts:
                 ):
                     segments = run.episode.segments
                     first = next(i for i, (_, trained) in enumerate(segments) if trained)
-                    prompt = decoder.encode(segments[0][0])
+                    prompt = decoder.generator.encode(segments[0][0])
                     stem = decoder.grammar.encode("".join(text for text, _ in segments[1:first]))
                     ids, mask = _tokens_written(run, decoder)
                     biases = partial(_biases, run, decoder, mask, serving.action)
@@ -340,7 +340,7 @@ def _places(state: GrammarState, tokens: Sequence[int], decoder: Decoder) -> Ite
         bias = torch.zeros(decoder.grammar.size, dtype=torch.float16)
         bias.masked_fill_(~state.allowed(), float("-inf"))
         if state.decides is not None:
-            bias[decoder.grammar.deciding(state.decides)] += decoder.offset(state.decides, state)
+            bias[decoder.grammar.deciding(state.decides)] += decoder.generator.bias(state.decides, state)
         yield bias
         state.advance(token)
 

@@ -2,7 +2,7 @@
 
 vLLM knows neither our grammar nor a search in the middle of an episode. So the episode stays where it is
 (`retrieve.episode_runner`), and asks for one action at a time: trl's engine writes it, held to the grammar and given
-the offsets by a logits processor, which replays the tokens written so far. Nothing of what vLLM has written is
+the biases by a logits processor, which replays the tokens written so far. Nothing of what vLLM has written is
 believed:
 every action is replayed here once more. What each token's log-probability was goes to trl, which corrects for what
 vLLM computes otherwise than the policy. Questions that measure a run are answered by our own decoder.
@@ -23,13 +23,14 @@ import torch
 
 from prep.errors import DependencyError
 from retrieve.decoding.decoder import Action, Decoder
+from retrieve.decoding.generator import Generator
 from retrieve.episode.grammar import ActionLimits, Constraint, Decision, Grammar, GrammarState
 
 __all__ = ["EngineAction", "EngineDecoder", "HeldToGrammar", "check_engine", "grammar_in_engine"]
 
 #: Under which a request carries what holds its prompts to the grammar: digest of the prompt → `_described`.
 ARGUMENT = "diptych"
-_DECISIONS: tuple[Decision, ...] = ("none", "search")
+_DECISIONS: tuple[Decision, ...] = ("abstain", "search")
 _UNKNOWN = float("nan")
 
 
@@ -88,10 +89,11 @@ class EngineAction(Action):
 class EngineDecoder(Decoder):
     """Writes sampled actions by trl's engine, and everything else itself."""
 
-    def __init__(self, own: Decoder, generation: Any) -> None:
-        """own: what serves. generation: trl's `VLLMGeneration`."""
-        vars(self).update(vars(own))
-        self.generation = generation
+    def __init__(self, own: Decoder, engine: Any) -> None:
+        """own: the decoder that serves. engine: trl's `VLLMGeneration`."""
+        reranker = own.reranker
+        super().__init__(own.generator, reranking=reranker.config, channel_model=reranker.channel_model)
+        self.engine = engine
 
     def decode(
         self,
@@ -99,7 +101,7 @@ class EngineDecoder(Decoder):
         states: Sequence[Constraint],
         *,
         temperature: float = 0.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         **greedy: Any,
     ) -> list[Action]:
         """Return one action per prompt; a sampled one has no margins, and is written to its end whatever the time.
@@ -108,28 +110,36 @@ class EngineDecoder(Decoder):
         grammar does not allow.
         """
         if temperature == 0 or not prompts:
-            return super().decode(prompts, states, temperature=temperature, generator=generator, **greedy)
-        begun = time.monotonic()
-        encoded = [self.encode(prompt) for prompt in prompts]
-        held = {_digest(ids): _described(self, state) for ids, state in zip(encoded, states, strict=True)}
-        self.generation.temperature = temperature
-        self.generation.generation_kwargs = {
+            return super().decode(prompts, states, temperature=temperature, rng=rng, **greedy)
+        started = time.monotonic()
+        encoded = [self.generator.encode(prompt) for prompt in prompts]
+        held = {
+            _digest(ids): _described(self.generator, state)
+            for ids, state in zip(encoded, states, strict=True)
+        }
+        self.engine.temperature = temperature
+        self.engine.generation_kwargs = {
             "extra_args": {ARGUMENT: held},
             "stop_token_ids": [self.grammar.end_search, self.grammar.end_report],
             "detokenize": False,
         }
-        seed = int(torch.randint(2**62, (), generator=generator))
+        seed = int(torch.randint(2**62, (), generator=rng))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            _, written, logprobs, _ = self.generation.generate(encoded, None, 1)
-        self.answered_s = time.monotonic() - begun
+            _, written, logprobs, _ = self.engine.generate(encoded, None, 1)
+        seconds = time.monotonic() - started
         return [
-            self._action(ids, state, list(tokens), [one[0] for one in chances])
+            self._action(ids, state, list(tokens), [one[0] for one in chances], seconds)
             for ids, state, tokens, chances in zip(encoded, states, written, logprobs, strict=True)
         ]
 
     def _action(
-        self, prompt: Sequence[int], state: Constraint, tokens: Sequence[int], logprobs: Sequence[float]
+        self,
+        prompt: Sequence[int],
+        state: Constraint,
+        tokens: Sequence[int],
+        logprobs: Sequence[float],
+        seconds: float,
     ) -> EngineAction:
         for token in tokens:
             state.advance(token)
@@ -137,10 +147,11 @@ class EngineDecoder(Decoder):
             text=self.grammar.text(tokens),
             token_ids=tuple(tokens),
             logprob=sum(logprobs),
-            none_margin=_UNKNOWN,
+            abstention_margin=_UNKNOWN,
             search_margin=_UNKNOWN,
             n_prompt_tokens=len(prompt),
             complete=state.done,
+            seconds=seconds,
             logprobs=tuple(logprobs),
         )
 
@@ -152,14 +163,14 @@ class HeldToGrammar:
         """held: digest of the prompt → `_described`."""
         self.grammar, self.held = grammar, held
         self.state: GrammarState | None = None
-        self.offsets: Mapping[str, float] = {}
+        self.biases: Mapping[str, float] = {}
         self.n_written = 0
 
     def __call__(self, prompt: Sequence[int], written: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
         """logits: (vocabulary,)."""
         if self.state is None:
             described = self.held[_digest(prompt)]
-            self.offsets = described["offsets"]
+            self.biases = described["biases"]
             self.state = self.grammar.start(
                 described["n_sentences"],
                 may_search=described["may_search"],
@@ -172,7 +183,7 @@ class HeldToGrammar:
             return logits
         decision = self.state.decides
         if decision is not None:
-            logits[self.grammar.deciding(decision)] += self.offsets[decision]
+            logits[self.grammar.deciding(decision)] += self.biases[decision]
         return logits.masked_fill_(~self.state.allowed().to(logits.device), float("-inf"))
 
 
@@ -199,14 +210,14 @@ def _processor() -> type:
     return EpisodeGrammar
 
 
-def _described(decoder: Decoder, state: Constraint) -> dict[str, Any]:
+def _described(generator: Generator, state: Constraint) -> dict[str, Any]:
     """Return the beginning of an action as JSON values, from which the engine makes its own state."""
     assert isinstance(state, GrammarState)
     return {
         "n_sentences": state.n_sentences,
         "may_search": state.may_search,
         "limits": asdict(state.limits),
-        "offsets": {decision: decoder.offset(decision, state) for decision in _DECISIONS},
+        "biases": {decision: generator.bias(decision, state) for decision in _DECISIONS},
     }
 
 

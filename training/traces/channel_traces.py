@@ -1,6 +1,6 @@
-"""Traces told backwards, from which a version's twin learns how well an answer explains its question.
+"""Traces in channel order, from which the noisy-channel model learns how well an answer explains its question.
 
-Only the question is to be written; it stands behind the report (`retrieve.decoding.channel_format`). Traces of the
+Only the question is to be written; it stands behind the report (`retrieve.decoding.noisy_channel`). Traces of the
 same passages share their reading (`training.traces.packing`). Refusals are told backwards, too: what is asked where
 nothing answers it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrieve.decoding.channel_format import told_backwards
+from retrieve.decoding.noisy_channel import channel_format
 from training.traces.traces import Trace
 
 __all__ = ["backwards", "told"]
@@ -22,7 +22,7 @@ def told(trace: Trace) -> Trace | None:
     (results, _), (asked, is_written), (report, _) = trace.segments
     if is_written or not asked.startswith("<question>") or not report.startswith("<report>"):
         return None
-    given, question = told_backwards(asked, report)
+    given, question = channel_format(asked, report)
     return Trace(trace.question_id, "backwards", ((results, False), (given, False), (question, True)))
 
 

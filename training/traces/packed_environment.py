@@ -288,7 +288,7 @@ class SheetPractice:
         rows = answer_blocks(
             asked,
             lambda some: [row for _, row in self._run([(sheet_of[one.id], one) for one in some], 0.0, None)],
-            size=_AT_ONCE.get(self.decoder.model.device.type, 1) * self.drawn.n_questions,
+            size=_AT_ONCE.get(self.decoder.generator.model.device.type, 1) * self.drawn.n_questions,
             label=label or "answers",
             progress=progress,
             kept=None if kept is None else KeptRows(kept),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prep.model.prep_model import PrepModel
 from retrieve.episode.grammar import Grammar
-from retrieve.episode.question_writing import AskLimits, AskPrompt, AskState
+from retrieve.episode.question_writing import QuestionLimits, QuestionPrompt, QuestionState
 from retrieve.lm.base import load_base
 from training.data.dataset import Question, load_set
 from training.data.passage_pool import PassagePool
@@ -31,13 +31,13 @@ N_HELD_OUT = 150
 
 
 def question_traces(
-    questions: Sequence[Question], pool: PassagePool, grammar: Grammar, limits: AskLimits | None = None
+    questions: Sequence[Question], pool: PassagePool, grammar: Grammar, limits: QuestionLimits | None = None
 ) -> tuple[list[Trace], Counter[str]]:
     """Return a trace for each question that the grammar can write, in order; why others cannot be, counted.
 
     No two are on the same answer of a sentence.
     """
-    limits = limits or AskLimits()
+    limits = limits or QuestionLimits()
     traces: list[Trace] = []
     refused: Counter[str] = Counter()
     seen: set[tuple[object, ...]] = set()
@@ -51,7 +51,11 @@ def question_traces(
 
 
 def _trace(
-    question: Question, pool: PassagePool, grammar: Grammar, limits: AskLimits, seen: set[tuple[object, ...]]
+    question: Question,
+    pool: PassagePool,
+    grammar: Grammar,
+    limits: QuestionLimits,
+    seen: set[tuple[object, ...]],
 ) -> Trace | str:
     answer = " ".join(preferred_answer(question).split())
     if not question.expects_answer or not answer:
@@ -66,27 +70,27 @@ def _trace(
         return "asked already"
     tokens = grammar.encode(prompt.sentence(number))
     for words in (f" {answer}", answer):  # a script without blanks has none before its answer
-        if _can_write(grammar.encode(words), AskState(grammar, number, tokens, limits)):
+        if _can_write(grammar.encode(words), QuestionState(grammar, number, tokens, limits)):
             seen.add(key)
-            text = AskPrompt.target(number, words, question.question)
+            text = QuestionPrompt.target(number, words, question.question)
             return Trace(question.id, "ask", ((prompt.text, False), (text, True)))
     return "the answer is no run of whole tokens"
 
 
-def _places(question: Question, answer: str, pool: PassagePool) -> Iterator[tuple[AskPrompt, int]]:
+def _places(question: Question, answer: str, pool: PassagePool) -> Iterator[tuple[QuestionPrompt, int]]:
     """Yield the passages and the sentences' numbers in which evidence lies whole and the answer stands."""
     for span in question.evidence:
         for passage in pool.passages_of(span.document_id):
             if not (passage.start <= span.start and span.end <= passage.end):
                 continue
-            prompt = AskPrompt.of(passage)
+            prompt = QuestionPrompt.of(passage)
             for number, sentence in enumerate(prompt.sentences, start=1):
                 inside = sentence.start <= span.start and span.end <= sentence.end
                 if inside and prompt.locate(number, answer) is not None:
                     yield prompt, number
 
 
-def _can_write(answer: Sequence[int], state: AskState) -> bool:
+def _can_write(answer: Sequence[int], state: QuestionState) -> bool:
     """Whether the grammar lets the answer be written and end there."""
     try:
         for token in (state.grammar.markers[state.number - 1], *answer, state.grammar.newline):

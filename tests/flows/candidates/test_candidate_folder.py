@@ -232,16 +232,18 @@ def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset
         pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
     prompts = shown(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
     refused = [
-        sum(score + model.serving.none_offset > 0 for score in refusal_scores(model, prompts))
+        sum(score + model.serving.abstention_bias > 0 for score in refusal_scores(model, prompts))
         for model in (serving, trained)
     ]
     assert len(prompts) == len(questions) < 64
     assert refused[0] == refused[1]
-    settings = replace(serving.serving, none_offset_again=4.0)
+    settings = replace(serving.serving, abstention_bias_after_search=4.0)
     folders = serving_retrieve_path(workspace), workspace.model_path("retrieve", retrieve.version)
     ready = as_ready(*folders, questions, pool, settings, SETTINGS.seed)
-    assert ready.none_offset == trained.serving.none_offset
-    assert ready.none_offset_again - 4.0 == ready.none_offset - settings.none_offset  # moved as far
+    assert ready.abstention_bias == trained.serving.abstention_bias
+    assert (
+        ready.abstention_bias_after_search - 4.0 == ready.abstention_bias - settings.abstention_bias
+    )  # moved as far
 
 
 def test_an_answers_run_that_was_cut_short_asks_only_what_is_left(workspace, dataset, retrieve, monkeypatch):

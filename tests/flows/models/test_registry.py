@@ -53,7 +53,7 @@ def keep(
     version = save_retrieve_version(
         folder,
         folder / ADAPTER,
-        serving=ServingConfig(none_offset=factor),
+        serving=ServingConfig(abstention_bias=factor),
         source=str(base),
         metrics={"development": {"f1": factor / 10}},
     )
@@ -155,7 +155,7 @@ def test_versions_that_were_kept_before_lineages_were_noted_still_load_and_show(
     about = describe_version(place, find_version(place, "retrieve"))
     assert (about["dataset"], about["code"], about["ancestors"]) == (None, None, [])
     assert about["metrics"] == {"development.f1": 0.1}
-    assert about["configuration"]["serving.none_offset"] == 1.0
+    assert about["configuration"]["serving.abstention_bias"] == 1.0
 
 
 def test_a_version_that_starts_from_itself_has_an_end(tmp_path: Path, base: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_difference_names_settings_data_figures_and_how_far_the_weights_moved(
     versions = [find_version(place, "retrieve", name) for name in (first, second)]
     found = compare_versions(*versions)
     settings = {change.name: (change.before, change.after) for change in found.configuration}
-    assert settings == {"serving.none_offset": (1.0, 1.25)}
+    assert settings == {"serving.abstention_bias": (1.0, 1.25)}
     origin = {change.name: (change.before, change.after) for change in found.origin}
     assert origin["dataset.digest"] == ("aaaa", "bbbb")
     assert origin["start"] == ("elsewhere", first)
@@ -292,7 +292,7 @@ def test_show_and_diff_tell_on_the_command_line_what_they_know(
     assert main(["models", "diff", "retrieve", first, *where]) == 0
     told = capsys.readouterr().out
     assert f"retrieve {first} → {second}" in told
-    assert "serving.none_offset   1 → 2" in told
+    assert "serving.abstention_bias   1 → 2" in told
     assert "adapter.safetensors   layer 0" in told
     assert main(["models", "diff", "retrieve", first, second, "--json", *where]) == 0
     rows = json.loads(capsys.readouterr().out)

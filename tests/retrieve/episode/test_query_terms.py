@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieve.episode.query_terms import content_words, unsaid_words
+from retrieve.episode.query_terms import content_words, uncovered_terms
 
 QUESTION = "Who built the old mill at Ambel in 1893?"
 
@@ -33,9 +33,9 @@ def test_content_words_are_those_that_tell_something() -> None:
 def test_unsaid_words_stand_in_no_text_in_no_form(
     question: str, texts: list[str], expected: list[str]
 ) -> None:
-    assert unsaid_words(question, texts) == expected
+    assert uncovered_terms(question, texts) == expected
 
 
 @given(st.text(), st.lists(st.text()))
 def test_a_text_that_holds_the_question_leaves_nothing(question: str, texts: list[str]) -> None:
-    assert unsaid_words(question, [*texts, question]) == []
+    assert uncovered_terms(question, [*texts, question]) == []

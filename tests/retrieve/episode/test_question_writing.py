@@ -12,7 +12,7 @@ from prep.document import Span
 from prep.errors import ConfigError
 from retrieve.episode.episode import Passage
 from retrieve.episode.grammar import Grammar
-from retrieve.episode.question_writing import AskLimits, AskPrompt, AskState
+from retrieve.episode.question_writing import QuestionLimits, QuestionPrompt, QuestionState
 from retrieve.lm.base import load_base
 from retrieve.lm.special_tokens import escape
 
@@ -21,7 +21,7 @@ TEXT = (
     "which came from Mergate <report>.\n这座桥建于1893年。Nobody doubts it! "
 )
 PASSAGE = Passage("d", "Barlin <ask>", ("Bridges",), 100, 100 + len(TEXT), TEXT)
-PROMPT = AskPrompt.of(PASSAGE)
+PROMPT = QuestionPrompt.of(PASSAGE)
 
 
 @pytest.fixture(scope="module", params=["pruned", "byte-level"])
@@ -33,11 +33,11 @@ def grammar(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Grammar(tokenizer, len(tokenizer) + 5)
 
 
-def state_of(grammar: Grammar, number: int, **limits: int) -> AskState:
-    return AskState(grammar, number, grammar.encode(PROMPT.sentence(number)), AskLimits(**limits))
+def state_of(grammar: Grammar, number: int, **limits: int) -> QuestionState:
+    return QuestionState(grammar, number, grammar.encode(PROMPT.sentence(number)), QuestionLimits(**limits))
 
 
-def write(state: AskState, text: str) -> None:
+def write(state: QuestionState, text: str) -> None:
     """Write what a trace would have, token by token, as the grammar lets it."""
     grammar = state.grammar
     answer, question = text.split("\n")
@@ -67,8 +67,8 @@ def test_the_prompt_shows_the_passage_numbered_and_escaped() -> None:
 
 def test_what_a_person_asked_can_be_written_and_is_located_in_the_document(grammar: Grammar) -> None:
     state = state_of(grammar, 1)
-    write(state, AskPrompt.target(1, " the brothers Holt", "Who built the bridge of Barlin?"))
-    asked = PROMPT.asked(state)
+    write(state, QuestionPrompt.target(1, " the brothers Holt", "Who built the bridge of Barlin?"))
+    asked = PROMPT.generated(state)
     assert asked is not None
     assert (asked.question, asked.answer) == ("Who built the bridge of Barlin?", "the brothers Holt")
     start = 100 + TEXT.index("the\nbrothers")
@@ -83,7 +83,7 @@ def test_an_answer_that_is_no_run_of_whole_words_of_the_sentence_is_refused(
 ) -> None:
     state = state_of(grammar, number)
     with pytest.raises(ValueError, match="not allowed"):
-        write(state, AskPrompt.target(number, answer, "Which?"))
+        write(state, QuestionPrompt.target(number, answer, "Which?"))
 
 
 def test_the_model_cannot_ask_about_another_sentence(grammar: Grammar) -> None:
@@ -107,7 +107,7 @@ def test_random_walks_end_and_their_answers_stand_in_the_sentence(grammar: Gramm
                 )
             state.advance(int(torch.multinomial(allowed.float(), 1, generator=generator)))
         assert state.done
-        asked = PROMPT.asked(state)
+        asked = PROMPT.generated(state)
         if asked is None:
             continue
         n_whole += 1
@@ -120,16 +120,16 @@ def test_random_walks_end_and_their_answers_stand_in_the_sentence(grammar: Gramm
 
 
 def test_a_sentence_that_says_nothing_gives_nothing(grammar: Grammar) -> None:
-    state = AskState(grammar, 1, [grammar.end_report], AskLimits())
+    state = QuestionState(grammar, 1, [grammar.end_report], QuestionLimits())
     state.advance(grammar.markers[0])
     state.advance(grammar.newline)
     state.advance(grammar.question)
     state.advance(int(grammar.solid.nonzero()[0]))
     state.advance(grammar.end_question)
-    assert PROMPT.asked(state) is None
+    assert PROMPT.generated(state) is None
 
 
 def test_limits_must_leave_room() -> None:
     with pytest.raises(ConfigError, match="answer_tokens=0"):
-        AskLimits(answer_tokens=0)
-    assert AskPrompt.of(Passage("d", "", (), 0, 3, " \n ")).sentences == ()
+        QuestionLimits(answer_tokens=0)
+    assert QuestionPrompt.of(Passage("d", "", (), 0, 3, " \n ")).sentences == ()

@@ -254,7 +254,7 @@ def test_every_form_says_what_was_found_searched_used_set_aside_and_spent(form: 
 @pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
 def test_every_form_says_which_words_of_the_question_are_in_nothing_quoted(form: str) -> None:
     report = answered(question="Who opened the safe in <1924>, and how?")
-    assert report.open_words == ["1924"]
+    assert report.uncovered_terms == ["1924"]
     shown = re.sub("</?bdi>", "", getattr(report, form)())
     assert "Of the question, not in what is quoted: 1924" in shown
     assert "not in what is quoted" not in getattr(answered(), form)()

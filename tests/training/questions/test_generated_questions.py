@@ -16,7 +16,7 @@ from prep.document import Document, Span
 from prep.errors import ConfigError
 from retrieve.episode.episode import Passage
 from retrieve.episode.grammar import Grammar
-from retrieve.episode.question_writing import Asked
+from retrieve.episode.question_writing import GeneratedQuestion
 from retrieve.model import RetrieveModel
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
@@ -85,25 +85,27 @@ class AsksForYears:
     def __init__(self) -> None:
         self.n_batches = 0
 
-    def write(self, places: Sequence[TargetSentence], seed: int) -> list[Asked | None]:
+    def write(self, places: Sequence[TargetSentence], seed: int) -> list[GeneratedQuestion | None]:
         self.n_batches += 1
         return [self._asked(place) for place in places]
 
-    def _asked(self, place: TargetSentence) -> Asked | None:
+    def _asked(self, place: TargetSentence) -> GeneratedQuestion | None:
         name = place.passage.document_id
         evidence = place.prompt.locate(place.number, YEARS[name])
         if evidence is None:
             return None
-        return Asked(f"When was the old bridge of {name} opened?", YEARS[name], evidence)
+        return GeneratedQuestion(f"When was the old bridge of {name} opened?", YEARS[name], evidence)
 
 
-def asked(question: str, name: str = "Barlin", answer: str | None = None) -> tuple[Asked, Passage]:
+def asked(
+    question: str, name: str = "Barlin", answer: str | None = None
+) -> tuple[GeneratedQuestion, Passage]:
     answer = answer or YEARS[name]
     start = TEXTS[name].index(answer)
     line_end = TEXTS[name].index("\n", start) + 1
     line_start = TEXTS[name].rfind("\n", 0, start) + 1
     passage = Passage(name, name, (), line_start, line_end, TEXTS[name][line_start:line_end])
-    return Asked(question, answer, Span(name, start, start + len(answer))), passage
+    return GeneratedQuestion(question, answer, Span(name, start, start + len(answer))), passage
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,16 @@ import torch
 
 from prep.errors import DataError
 from prep.manifest import file_digest
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.lm.adapter import save_adapter
-from retrieve.model import ADAPTER, BACKWARDS, ServingConfig, read_retrieve_manifest, save_retrieve_version
+from retrieve.model import (
+    ADAPTER,
+    CHANNEL_ADAPTER,
+    ServingConfig,
+    read_retrieve_manifest,
+    save_retrieve_version,
+)
 from training.retrieve_model.release_retrieve import main, release_retrieve
 
 
@@ -28,7 +34,7 @@ def adapter(folder: Path, value: float) -> Path:
 def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tmp_path: Path) -> None:
     one = adapter(tmp_path / "run", 1.0)
     (tmp_path / "run" / "config.json").write_text('{"config": {}}', encoding="utf-8")
-    serving = ServingConfig(none_offset=2.0, search_offset=3.0, episode=EpisodeLimits(max_searches=2))
+    serving = ServingConfig(abstention_bias=2.0, search_bias=3.0, episode=EpisodeLimits(max_searches=2))
     save_retrieve_version(tmp_path / "other", one, serving=serving)
     (tmp_path / "card.md").write_text("card", encoding="utf-8")
     compared = {"chosen": {"n": 3, "sure": 0.5}, "tokens": 9.0, "tried": []}
@@ -55,14 +61,16 @@ def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tm
         for name in "12"
     )
     assert first == serving
-    wanted = replace(serving, none_offset=-1.0, search_offset=-2.0)
+    wanted = replace(serving, abstention_bias=-1.0, search_bias=-2.0)
     limits = replace(serving.episode, score_margin=0.25)
-    assert second == replace(wanted, episode=limits, comparing=Comparing(n=3, sure=0.5))
+    assert second == replace(
+        wanted, episode=limits, reranking=RerankingConfig(n_candidates=3, sure_probability=0.5)
+    )
     assert (tmp_path / "weights" / "CURRENT").read_text(encoding="utf-8") == "2\n"
 
 
 def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_path: Path) -> None:
-    serving = ServingConfig(none_offset=2.0, episode=EpisodeLimits(max_searches=2))
+    serving = ServingConfig(abstention_bias=2.0, episode=EpisodeLimits(max_searches=2))
     first = save_retrieve_version(
         tmp_path / "first", adapter(tmp_path / "one", 1.0), serving=serving, training={"stage": "supervised"}
     )
@@ -73,14 +81,22 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
     weights = tmp_path / "weights"
     chosen = (serving, {})
     release_retrieve(
-        tmp_path / "first", chosen, "2", "card", weights, Comparing(n=4), backwards=tmp_path / "told"
+        tmp_path / "first",
+        chosen,
+        "2",
+        "card",
+        weights,
+        RerankingConfig(n_candidates=4),
+        backwards=tmp_path / "told",
     )
     manifest = read_retrieve_manifest(weights / "2")
     assert (weights / "2" / ADAPTER).read_bytes() == (tmp_path / "one" / ADAPTER).read_bytes()
-    assert (weights / "2" / BACKWARDS).read_bytes() == told.read_bytes()
-    assert set(manifest["files"]) == {ADAPTER, BACKWARDS}
+    assert (weights / "2" / CHANNEL_ADAPTER).read_bytes() == told.read_bytes()
+    assert set(manifest["files"]) == {ADAPTER, CHANNEL_ADAPTER}
     assert manifest["training"] == {"stage": "supervised", "backwards": {"config": {"behind": first}}}
-    assert ServingConfig.from_json(manifest["serving"]) == replace(serving, comparing=Comparing(n=4))
+    assert ServingConfig.from_json(manifest["serving"]) == replace(
+        serving, reranking=RerankingConfig(n_candidates=4)
+    )
     release_retrieve(
         weights / "2", (ServingConfig.from_json(manifest["serving"]), {}), "again", "card", weights
     )
@@ -102,10 +118,14 @@ def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_
         release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1")
     told = adapter(tmp_path / "told", 3.0)
     save_retrieve_version(
-        weights / "1b", start, serving=ServingConfig(), backwards=told, training={"backwards": {"seed": 3}}
+        weights / "1b",
+        start,
+        serving=ServingConfig(),
+        channel_adapter=told,
+        training={"backwards": {"seed": 3}},
     )
     release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1b")
-    assert (weights / "2" / BACKWARDS).read_bytes() == told.read_bytes()
+    assert (weights / "2" / CHANNEL_ADAPTER).read_bytes() == told.read_bytes()
     manifest = read_retrieve_manifest(weights / "2")
     assert manifest["training"] == {**went_on, "backwards": {"seed": 3}}
     (tmp_path / "run" / "config.json").write_text('{"config": {}, "start": "another"}', encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What settings of comparing come to, from rivals that were judged once."""
+"""What settings of reranking come to, from rivals that were judged once."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ import pytest
 from fixture_rows import answer_row
 
 from prep.errors import DataError
-from retrieve.decoding.reranking import Compared, Comparing, Told
+from retrieve.decoding.reranking import Candidate, RerankingConfig
+from retrieve.episode.episode import PromptParts
 from training.retrieve_model.candidate_sets import RivalSet, read_rival_sets
 from training.retrieve_model.tune_reranking import climb, judged, main, split
 from training.rewards import Prices, reward
 
 RIVALS = (
-    Compared("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
-    Compared("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
-    Compared("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
+    Candidate("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
+    Candidate("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
+    Candidate("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
 )
 ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
-TOLD = Told("<results>\n</results>\n", "<question>When?</question>\n")
-UNSURE = RivalSet(TOLD, RIVALS, ROWS, n_asked=10)
-SETTINGS = Comparing(n=8, within=8.0, likely=0.2, backwards=0.2)
+PROMPT = PromptParts("<results>\n</results>\n", "<question>When?</question>\n")
+UNSURE = RivalSet(PROMPT, RIVALS, ROWS, n_asked=10)
+SETTINGS = RerankingConfig(n_candidates=8, max_logprob_gap=8.0, report_weight=0.2, channel_weight=0.2)
 
 
 @pytest.mark.parametrize(
     ("settings", "wanted", "tokens"),
     [
         (SETTINGS, 2, 3 * 6 + 3 * (6 + 2 + 10)),  # the question is likeliest behind it
-        (replace(SETTINGS, within=4.0), 1, 2 * 6 + 2 * (6 + 2 + 10)),
-        (replace(SETTINGS, n=2), 1, 2 * 6 + 2 * (6 + 2 + 10)),
-        (replace(SETTINGS, backwards=0.0), 0, 3 * 6 + 3 * (6 + 2 + 10)),
-        (replace(SETTINGS, within=0.5), 0, 6),  # nobody to compare with
-        (replace(SETTINGS, sure=0.3), 0, 0),  # sure enough
-        (replace(SETTINGS, longest=5), 0, 0),
+        (replace(SETTINGS, max_logprob_gap=4.0), 1, 2 * 6 + 2 * (6 + 2 + 10)),
+        (replace(SETTINGS, n_candidates=2), 1, 2 * 6 + 2 * (6 + 2 + 10)),
+        (replace(SETTINGS, channel_weight=0.0), 0, 3 * 6 + 3 * (6 + 2 + 10)),
+        (replace(SETTINGS, max_logprob_gap=0.5), 0, 6),  # nobody to compare with
+        (replace(SETTINGS, sure_probability=0.3), 0, 0),  # sure enough
+        (replace(SETTINGS, max_tokens=5), 0, 0),
     ],
 )
-def test_a_setting_gives_the_report_that_serving_would(settings: Comparing, wanted: int, tokens: int) -> None:
+def test_a_setting_gives_the_report_that_serving_would(
+    settings: RerankingConfig, wanted: int, tokens: int
+) -> None:
     assert UNSURE.with_(settings) == (ROWS[wanted], tokens)
 
 
@@ -49,32 +52,32 @@ def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
         ),
         replace(ROWS[1], citation_precision=1.0, citation_recall=1.0, n_quotes=1, quoted_characters=5),
     )
-    rivals = (RIVALS[0], replace(RIVALS[1], backwards=-30.0))
-    found = RivalSet(TOLD, rivals, rows, n_asked=10)
-    alone = replace(SETTINGS, backwards=0.0)
+    rivals = (RIVALS[0], replace(RIVALS[1], channel_score=-30.0))
+    found = RivalSet(PROMPT, rivals, rows, n_asked=10)
+    alone = replace(SETTINGS, channel_weight=0.0)
     assert found.with_(alone)[0] == rows[0]
-    row, _ = found.with_(replace(alone, also=0.2))
+    row, _ = found.with_(replace(alone, alternative_share=0.2))
     assert (row.prediction, row.f1) == ("1883", 0.8)
     assert (row.n_quotes, row.quoted_characters) == (3, 14)
     assert row.citation_precision == pytest.approx(2 / 3)
     assert row.citation_recall == 1.0
-    assert found.with_(replace(alone, also=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
+    assert found.with_(replace(alone, alternative_share=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
 
 
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
-    alone = RivalSet(TOLD, RIVALS[:1], ROWS[:1], n_asked=10)
+    alone = RivalSet(PROMPT, RIVALS[:1], ROWS[:1], n_asked=10)
     rows, tokens = judged([alone, UNSURE], SETTINGS)
     assert rows == (ROWS[0], ROWS[2])
     assert tokens == (0 + 72) / 2
 
 
 def test_one_setting_after_another_is_bettered_until_none_can_be() -> None:
-    start = Comparing(n=3, within=2.5, likely=0.8, backwards=0.0)
+    start = RerankingConfig(n_candidates=3, max_logprob_gap=2.5, report_weight=0.8, channel_weight=0.0)
     tried = list(climb([UNSURE], start))
     assert (tried[0].config, tried[0].reward) == (start, reward(ROWS[0], Prices(token=0.0)))
     best = max(tried, key=lambda one: one.reward)
     assert best.reward == reward(ROWS[1], Prices(token=0.0))
-    assert best.config.backwards > 0
+    assert best.config.channel_weight > 0
     assert len({one.config for one in tried}) == len(tried)
 
 
@@ -83,7 +86,7 @@ def kept(path: Path, n_sheets: int) -> Path:
     sets = [
         replace(
             UNSURE,
-            told=replace(TOLD, results=f"<results>{sheet}</results>"),
+            prompt=replace(PROMPT, results=f"<results>{sheet}</results>"),
             rows=tuple(replace(row, question_id=f"{sheet}/{number}", document_id=str(sheet)) for row in ROWS),
         )
         for sheet in range(n_sheets)
@@ -103,17 +106,17 @@ def test_settings_are_chosen_on_one_half_of_the_documents_and_measured_on_the_ot
     assert [len(half) for half in halves] == [6, 4]
     assert not documents[0] & documents[1]
     monkeypatch.setattr("training.retrieve_model.tune_reranking._N", (4,))
-    monkeypatch.setattr("training.retrieve_model.tune_reranking._TRIED", {"backwards": (0.0, 0.2)})
+    monkeypatch.setattr("training.retrieve_model.tune_reranking._TRIED", {"channel_weight": (0.0, 0.2)})
     main(["--sets", str(path), "--json", str(tmp_path / "chosen.json"), "--most-tokens", "100"])
     told = capsys.readouterr().out
     assert "4 questions: greedy" in told
     assert "f1 +0.500" in told
     chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))["chosen"]
-    assert Comparing(**chosen) == Comparing(n=4)
+    assert RerankingConfig(**chosen) == RerankingConfig(n_candidates=4)
 
 
 def test_a_line_that_is_no_rival_set_is_named(tmp_path: Path) -> None:
     path = kept(tmp_path / "sets.jsonl", 1)
-    path.write_text(path.read_text(encoding="utf-8") + '{"told": 1}\n', encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8") + '{"prompt": 1}\n', encoding="utf-8")
     with pytest.raises(DataError, match="line 3: no rival set"):
         read_rival_sets(path)

@@ -84,26 +84,26 @@ def test_none_is_looked_for_again_where_that_pays() -> None:
     assert 1.0 < best["again_offset"] < 3.0
     assert judge(0.0, rows)["f1"] == pytest.approx(0.5)
     served = chosen_serving([{"passages": 3, "best": best}])[0]
-    assert served.none_offset_again == best["again_offset"]
+    assert served.abstention_bias_after_search == best["again_offset"]
     assert served.episode.max_searches == 2
-    assert served.search_offset < -1e3  # no search is made for another reason, as was tuned
+    assert served.search_bias < -1e3  # no search is made for another reason, as was tuned
 
 
 def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
     """What a decoder makes of the offsets: margins of trained models are far below these."""
-    served = ServingConfig(none_offset=1.0, none_offset_again=4.0, search_offset=0.5)
+    served = ServingConfig(abstention_bias=1.0, abstention_bias_after_search=4.0, search_bias=0.5)
     (once,) = forced(served, None)
-    assert once.none_offset < -1e3
-    assert once.search_offset < -1e3
-    assert once.none_offset_again is None
+    assert once.abstention_bias < -1e3
+    assert once.search_bias < -1e3
+    assert once.abstention_bias_after_search is None
     first, chosen = forced(served, CHOSEN)
     assert first == once
-    assert chosen == replace(once, search_offset=-once.search_offset)
+    assert chosen == replace(once, search_bias=-once.search_bias)
     first, before_none = forced(served, BEFORE_NONE)
     assert first == once
-    assert before_none.none_offset > 1e3
-    assert before_none.none_offset_again == once.none_offset
-    assert before_none.search_offset == once.search_offset
+    assert before_none.abstention_bias > 1e3
+    assert before_none.abstention_bias_after_search == once.abstention_bias
+    assert before_none.search_bias == once.search_bias
 
 
 def test_what_was_tuned_is_what_is_served() -> None:
@@ -114,9 +114,9 @@ def test_what_was_tuned_is_what_is_served() -> None:
         {"passages": 3, "best": judged},
     ]
     serving, kept = chosen_serving(tuning)
-    assert (serving.none_offset, serving.search_offset) == (-1.5, 2.0)
+    assert (serving.abstention_bias, serving.search_bias) == (-1.5, 2.0)
     assert serving.episode.passages_per_search == 3
     assert serving.episode.max_searches == 2
     assert kept["f1"] == 0.6
     once = chosen_serving(tuning[:1])[0]
-    assert (once.search_offset, once.episode.max_searches) == (0.0, 1)
+    assert (once.search_bias, once.episode.max_searches) == (0.0, 1)

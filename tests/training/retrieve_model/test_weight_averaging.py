@@ -60,5 +60,5 @@ def test_an_average_is_released_like_a_run(tmp_path: Path) -> None:
     tuning = [{"passages": 3, "best": best}]
     release_retrieve(tmp_path / "run", chosen_serving(tuning), "9.9", "card", tmp_path / "weights")
     manifest = json.loads((tmp_path / "weights" / "9.9" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["serving"]["none_offset"] == 0.5
+    assert manifest["serving"]["abstention_bias"] == 0.5
     assert len(manifest["training"]["adapters"]) == 2

@@ -20,7 +20,7 @@ from fixture_stages import log_rows
 from fixture_words import words_set
 
 from prep.errors import ConfigError, DataError
-from retrieve.decoding.reranking import Comparing
+from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.adapter import read_adapter
@@ -256,7 +256,7 @@ def test_episodes_become_token_ids_and_what_the_model_wrote_is_marked(opened: Op
 def test_refusing_is_given_in_scoring_what_it_was_given_in_writing(
     opened: Opened, start: Path, base: Path, tmp_path: Path
 ) -> None:
-    serving = ServingConfig(action=TERSE, none_offset=0.5, none_offset_again=2.25)
+    serving = ServingConfig(action=TERSE, abstention_bias=0.5, abstention_bias_after_search=2.25)
     save_retrieve_version(tmp_path / "v", start / ADAPTER, serving=serving, source=str(base))
     with opened(0, tmp_path / "v") as (policy, practice):
         rollouts = Rollouts(policy, practice, searches=1, temperature=1.0, seed=0)
@@ -402,8 +402,8 @@ def test_a_step_without_spread_moves_nothing(
 
 def comparing_version(last: Path, base: Path) -> RetrieveModel:
     serving = ServingConfig(
-        none_offset=-50.0,
-        comparing=Comparing(n=3, within=50.0),
+        abstention_bias=-50.0,
+        reranking=RerankingConfig(n_candidates=3, max_logprob_gap=50.0),
         action=TERSE,
         episode=EpisodeLimits(),
     )
@@ -435,12 +435,12 @@ def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_sh
     assert [one.rows[0].question_id for one in found] == [one.id for one in questions]
     assert {one.withheld for one in questions} == {True, False}
     for one, question in zip(found, questions, strict=True):
-        assert (f"{question.id} is old." in one.told.results) is not question.withheld
+        assert (f"{question.id} is old." in one.prompt.results) is not question.withheld
         assert len(one.rivals) == len(one.rows) > 1
         assert all(row.expects_answer is not question.withheld for row in one.rows)
         if question.withheld:
             continue
-        there = re.search(rf"(⟦\d+⟧) ?{question.id} is old", one.told.results)
+        there = re.search(rf"(⟦\d+⟧) ?{question.id} is old", one.prompt.results)
         assert there is not None
         for rival, row in zip(one.rivals, one.rows, strict=True):
             assert (row.citation_recall == 1.0) is (there[1] in rival.text)

@@ -64,7 +64,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start") / "version"
     make_retrieve_version(folder, base)
-    serving = ServingConfig(action=TERSE, none_offset=0.5, none_offset_again=1.5, search_offset=-0.25)
+    serving = ServingConfig(
+        action=TERSE, abstention_bias=0.5, abstention_bias_after_search=1.5, search_bias=-0.25
+    )
     save_retrieve_version(folder, folder / ADAPTER, serving=serving, source=str(base))
     return folder
 
@@ -122,13 +124,13 @@ def test_the_engine_is_held_to_what_the_decoder_is(start: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     for n in range(30):
         begun = decoder.grammar.start(n % 5, may_search=n % 2 == 0, limits=TERSE, n_searches=1 + n % 3)
-        described = json.loads(json.dumps(training.rl.vllm_rollouts._described(decoder, begun)))
+        described = json.loads(json.dumps(training.rl.vllm_rollouts._described(decoder.generator, begun)))
         prompt = list(range(n))
         held = HeldToGrammar(decoder.grammar, {training.rl.vllm_rollouts._digest(prompt): described})
         state, written = begun.fork(), []
         while not state.done:
             logits = torch.randn(decoder.grammar.size, generator=generator)
-            expected = decoder.scored(logits.unsqueeze(0), [state])[0][0]
+            expected = decoder.generator.score(logits.unsqueeze(0), [state])[0][0]
             assert torch.allclose(
                 torch.log_softmax(held(prompt, written, logits.clone()), dim=-1), expected, atol=1e-6
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrieve.decoding.channel_format import told_backwards
+from retrieve.decoding.noisy_channel import channel_format
 from training.traces.channel_traces import backwards, told
 from training.traces.traces import Trace
 
@@ -46,4 +46,4 @@ def test_what_cannot_be_told_backwards_is_left_out(segments: tuple[tuple[str, bo
 
 def test_what_is_no_question_of_an_episode_is_refused() -> None:
     with pytest.raises(ValueError, match="no question"):
-        told_backwards("How far?", "<report> far⟦1⟧</report>")
+        channel_format("How far?", "<report> far⟦1⟧</report>")

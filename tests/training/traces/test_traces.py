@@ -303,7 +303,7 @@ def test_evidence_kept_out_of_the_first_results_is_searched_for_again(pool: Pass
     for trace in traces:
         episode = replayed(trace, pool)
         evidence = BY_ID[trace.question_id].evidence
-        n_first = sum(block(passage) in NUMBER.sub("", trace.segments[1][0]) for passage in episode.passages)
+        n_first = sum(block(passage) in NUMBER.sub("", trace.segments[0][0]) for passage in episode.passages)
         assert n_first > 0
         assert not any(span.overlaps(p) for p in episode.passages[:n_first] for span in evidence)
         holds = any(span.overlaps(p) for p in episode.passages[n_first:] for span in evidence)
