@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retrieve.experience.log import ExperienceLog
     from retrieve.model import RetrieveModel
-    from retrieve.report.data import Finding, Quote, Report, Source, Usage
+    from retrieve.report.data import Finding, Quote, Source, Usage
+    from retrieve.report.report import Report
     from retrieve.researcher import Researcher
 
 __all__ = ["ExperienceLog", "Finding", "Quote", "Report", "Researcher", "RetrieveModel", "Source", "Usage"]
@@ -16,7 +17,7 @@ _LAZY = {
     "ExperienceLog": "retrieve.experience.log",
     "Finding": "retrieve.report.data",
     "Quote": "retrieve.report.data",
-    "Report": "retrieve.report.data",
+    "Report": "retrieve.report.report",
     "Researcher": "retrieve.researcher",
     "RetrieveModel": "retrieve.model",
     "Source": "retrieve.report.data",

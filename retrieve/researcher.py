@@ -23,7 +23,7 @@ from retrieve.episode_runner import EpisodeRunner, Run
 from retrieve.experience.log import ExperienceLog
 from retrieve.model import RetrieveModel
 from retrieve.report.build import report_of
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel

@@ -11,7 +11,8 @@ from flows.retraining.cycle_config import CycleSettings
 from flows.retraining.gate_trial import TrialSettings
 from prep.store.workspace import Workspace
 from retrieve.experience.log import LOG_NAME, ExperienceLog
-from retrieve.report.data import Report, Usage
+from retrieve.report.data import Usage
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 from training.data.gate_set import GateSetConfig
 from training.evaluation.promotion_gate import GateConfig

@@ -33,7 +33,7 @@ from flows.pages.run_page import write_page
 from prep.document import Chunk, Document, Rejected
 from prep.manifest import json_digest, write_json
 from prep.store.workspace import Workspace
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 
 __all__ = ["QUESTIONS", "run_demo"]

@@ -15,7 +15,7 @@ from flows.pages.charts import draw_curve
 from flows.pages.metrics_table import Metrics, metrics_tables
 from flows.pages.rendering import counted, render_html, write_html
 from prep.document import Chunk, Document, Rejected
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 
 __all__ = ["Curves", "Metrics", "render_run", "write_page"]
 

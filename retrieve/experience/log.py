@@ -30,7 +30,8 @@ from prep.errors import ConfigError, DataError, StoreError
 from retrieve.experience.log_config import MASK, ExperienceConfig, Redactor
 from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.experience.schema import SCHEMA, check_tables
-from retrieve.report.data import Report, dump_json
+from retrieve.report.data import dump_json
+from retrieve.report.report import Report
 
 __all__ = [
     "ASKED_AGAIN",

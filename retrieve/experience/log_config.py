@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError, DataError
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 
 __all__ = ["CONFIG_NAME", "MASK", "ExperienceConfig", "Redactor"]
 

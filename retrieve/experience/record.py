@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieve.experience.schema import SCHEMA
-from retrieve.report.data import Quote, Report
+from retrieve.report.data import Quote
+from retrieve.report.report import Report
 
 __all__ = ["ASKED_AGAIN", "FOLLOWED_UP", "Experience", "Feedback", "Signal"]
 

@@ -1,7 +1,7 @@
 """Adapter files: low-rank updates of the base's linear layers, and the embedding rows of our own tokens.
 
-One safetensors file in the format of `prep.model.lora`. Its `token_rows` (n, hidden) replace the embeddings of `tokens`,
-and their rows in an output head that is not tied to the embeddings.
+One safetensors file in the format of `prep.model.lora`. Its `token_rows` (n, hidden) replace the embeddings of
+`tokens`, and their rows in an output head that is not tied to the embeddings.
 """
 
 from __future__ import annotations

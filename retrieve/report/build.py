@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from prep.document import Span
 from retrieve.episode.episode import Claim, Episode
 from retrieve.episode_runner import Run
-from retrieve.report.data import Finding, Quote, Report, Source, Usage, answer_statements
+from retrieve.report.data import Finding, Quote, Source, Usage, answer_statements
+from retrieve.report.report import Report
 
 __all__ = ["expand_quotes", "report_of"]
 

@@ -1,13 +1,8 @@
-"""What a question is answered with: `Report`, and the quotes, findings, sources and usage it holds.
+"""The content of a report: quotes, findings, sources, usage, and their JSON form.
 
 A report says what it claims, which words of which document support each claim, what was searched for, which sources
-were read and set aside, and what it cost. It is data: nothing here reads a store or a model. How it looks is left to
-`retrieve.report.render_text` (terminal, Markdown) and `retrieve.report.render_html`; the experience log keeps the
+were read and set aside, and what it cost. `retrieve.report.report` adds how it looks; the experience log keeps the
 JSON.
-
-Questions, titles, headings and quotes come from users and documents. They are shown as text and nothing else:
-no markup, script, terminal sequence or table cell that they spell takes effect
-(`tests/promises/test_escaping.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +12,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from prep.document import Span
 from prep.errors import DataError
 from retrieve.episode.query_terms import uncovered_terms
 
-__all__ = ["SCHEMA", "Finding", "Quote", "Report", "Source", "Usage", "answer_statements", "dump_json"]
+__all__ = ["SCHEMA", "Finding", "Quote", "ReportData", "Source", "Usage", "answer_statements", "dump_json"]
 
 #: The version of the JSON form. It changes when a reader of the old form would misread the new one.
 SCHEMA = 1
@@ -115,7 +110,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportData:
     """The answer to one question, with its evidence.
 
     Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and
@@ -197,24 +192,6 @@ class Report:
         """Return the best ranked source that `quote` was taken from; None for a quote of another report."""
         return next((source for source in self.sources if source.used and _overlap(quote, source)), None)
 
-    def to_text(self) -> str:
-        """Return the report as plain text for a terminal, terminal sequences in the content disarmed."""
-        from retrieve.report.render_text import render_text
-
-        return render_text(self)
-
-    def to_markdown(self) -> str:
-        """Return the report as CommonMark. Blank space in quotes is folded; the fields keep it exactly."""
-        from retrieve.report.render_text import render_markdown
-
-        return render_markdown(self)
-
-    def to_html(self, *, heading_level: int = 2) -> str:
-        """Return one `<article>` with its style: no script, nothing fetched, readable in light and dark."""
-        from retrieve.report.render_html import render_report
-
-        return render_report(self, heading_level=heading_level)
-
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, with the schema version."""
         return {"schema": SCHEMA, **asdict(self)}
@@ -224,7 +201,7 @@ class Report:
         return dump_json(self.to_dict(), indent=indent)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Report:
+    def from_json(cls, text: str | bytes) -> Self:
         """Read what `to_json` wrote. Raises DataError for anything else, another schema version included."""
         try:
             values = json.loads(text)
@@ -233,7 +210,7 @@ class Report:
         return cls.from_dict(values)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gave. Raises DataError."""
         if not isinstance(values, Mapping) or values.get("schema") != SCHEMA:
             found = values.get("schema") if isinstance(values, Mapping) else type(values).__name__
@@ -257,12 +234,6 @@ class Report:
             return cls(**parts)
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"the report does not follow schema {SCHEMA}: {error!r}") from error
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
 
 
 def answer_statements(findings: Iterable[Finding]) -> tuple[str, ...]:

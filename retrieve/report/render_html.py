@@ -15,7 +15,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from retrieve.report.data import Report
+from retrieve.report.data import ReportData
 from retrieve.report.render_text import ABSTAINED, ALTERNATIVE, OPEN, usage_line
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def replace_forbidden(page: str) -> str:
     return _FORBIDDEN.sub("\ufffd", _LINE_END.sub("\n", page))
 
 
-def render_report(report: Report, *, heading_level: int = 2) -> str:
+def render_report(report: ReportData, *, heading_level: int = 2) -> str:
     """Return `report` as one `<article>`; its headings start at `heading_level` (1 to 5)."""
     article: Any = html_environment().get_template("report/article.html.jinja").module
     return replace_forbidden(str(article.article(report, min(max(heading_level, 1), 5))))

@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from retrieve.report.data import Finding, Report, Source, Usage
+from retrieve.report.data import Finding, ReportData, Source, Usage
 
 __all__ = [
     "ABSTAINED",
@@ -68,7 +68,7 @@ def usage_line(usage: Usage) -> str:
     )
 
 
-def render_text(report: Report, *, width: int = 96) -> str:
+def render_text(report: ReportData, *, width: int = 96) -> str:
     """Return the report as plain text of lines up to `width` columns, unless a single word is longer."""
     lines = [*_wrap(plain_text(report.question), width), ""]
     answer = ABSTAINED if report.answer is None else plain_text(report.answer)
@@ -104,7 +104,7 @@ def render_text(report: Report, *, width: int = 96) -> str:
     return "\n".join([*lines, "", usage_line(report.usage), ""])
 
 
-def render_markdown(report: Report) -> str:
+def render_markdown(report: ReportData) -> str:
     """Return the report as CommonMark: answer, findings with their quotes, source analysis, cost."""
     blocks = [f"## {markdown_text(report.question)}"]
     blocks.append(f"**{ABSTAINED if report.answer is None else markdown_text(report.answer)}**")

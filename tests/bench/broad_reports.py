@@ -25,7 +25,7 @@ from prep.model.encoder import Encoder
 from prep.model.prep_model import PrepModel
 from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question, load_set, sample
 from training.evaluation.baseline_rag import BaselineRAG, GreedyCompleter

@@ -21,7 +21,7 @@ from prep.document import Document
 from prep.ingest import ingest
 from prep.model.prep_model import PrepModel
 from retrieve.model import RetrieveModel
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question, load_set
 from training.metrics.answer_metrics import f1

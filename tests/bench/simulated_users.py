@@ -15,7 +15,7 @@ from typing import Any
 
 from prep.document import Document, Span
 from retrieve.episode.query_terms import content_words
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question
 from training.evaluation.answers_suite import judge_report

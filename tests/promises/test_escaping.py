@@ -17,7 +17,8 @@ from markdown_it import MarkdownIt
 
 from flows.pages.run_page import render_run
 from prep.document import Chunk, Document, Rejected
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 
 ATTACKS = [
     "<script>alert(1)</script>",

@@ -21,7 +21,7 @@ from retrieve.episode_runner import DEADLINE_NOTE
 from retrieve.experience.log import ExperienceLog
 from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel, ServingConfig
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 
 DOCUMENTS = [

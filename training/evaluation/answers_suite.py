@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from prep.document import Span
 from prep.errors import DataError
-from retrieve.report.data import Report
+from retrieve.report.report import Report
 from training.data.dataset import LabelledSet, Question, sample
 from training.data.dataset import withhold_every as mark_withheld
 from training.metrics.answer_metrics import (

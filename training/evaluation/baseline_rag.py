@@ -29,7 +29,8 @@ from prep.checks import check_counts
 from prep.document import Chunk, Document, Floats, Span
 from prep.errors import ConfigError, DataError, DependencyError
 from prep.text import split_sentences, strip_span
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 from training.evaluation.splitters import Chunker, FrozenEncoderSystem, make_splitter
 from training.metrics.answer_metrics import normalise_answer
 

@@ -10,7 +10,8 @@ import pytest
 
 from flows.cli.app import main
 from retrieve.experience.log import ExperienceLog
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 
 
 @pytest.fixture

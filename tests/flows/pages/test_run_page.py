@@ -16,7 +16,8 @@ from flows.pages.charts import MIN_POINTS_TO_SMOOTH, draw_curve
 from flows.pages.run_page import MAX_CHARACTERS_PER_DOCUMENT, write_page
 from prep.document import Chunk, Document, Rejected
 from prep.errors import StoreError
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 from training.runs.loss_curves import smooth
 
 VECTOR = np.zeros(2, dtype=np.float32)

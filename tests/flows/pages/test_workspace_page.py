@@ -34,7 +34,8 @@ from prep.errors import StoreError
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
 from retrieve.experience.log import ASKED_AGAIN, ExperienceLog
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 
 HOSTILE = '</pre></style></title><script>alert("x")</script><img src=x onerror=alert(1)>'
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -14,7 +14,8 @@ import pytest
 from prep.errors import ConfigError, DataError, StoreError
 from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, LOG_NAME, SCHEMA, ExperienceLog, Signal
 from retrieve.experience.log_config import MASK, ExperienceConfig, Redactor
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 
 SECRET = "The vault opens with nine turns."
 

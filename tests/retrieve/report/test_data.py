@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prep.errors import DataError
-from retrieve.report.data import SCHEMA, Finding, Quote, Report, Source, Usage
+from retrieve.report.data import SCHEMA, Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 
 TEXT = "Turn the dial nine times. Then wait."
 QUOTE = Quote("safe.md", 100, 100 + len(TEXT), TEXT)

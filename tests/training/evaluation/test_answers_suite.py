@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prep.document import Span
-from retrieve.report.data import Finding, Quote, Report, Source, Usage
+from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.report import Report
 from training.data.dataset import LabelledSet, Question
 from training.evaluation.answers_suite import evaluate_answers, judge_report
 from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
