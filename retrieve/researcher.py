@@ -1,8 +1,8 @@
 """Ask questions of a workspace: search, let the model act, and turn its report into verified quotes.
 
-The episode says what it waits for; this module gives it passages from the current generation and actions from
-the model, for many questions at a time. `CURRENT.json` is read once per call, so that a swap never mixes two
-versions in one answer.
+`Researcher` opens the generation and the models that `CURRENT.json` names, gives `retrieve.episode_runner` a search
+over that generation, and writes reports to the experience log. It reads `CURRENT.json` once per call, so that no answer
+mixes two versions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BATCH = 8
 
 
 class Researcher:
-    """The two models over a workspace's current generation. Not for several threads at once: open one each."""
+    """The two models over a workspace's current generation. Not thread-safe: open one for each thread."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Researcher:
         log: ExperienceLog | None = None,
         n_threads: int | None = None,
     ) -> None:
-        """Prefer `open`. prep, model, generation: fixed ones instead of those that `CURRENT.json` names."""
+        """Prefer `open`. prep, model, generation: fixed, instead of those that `CURRENT.json` names."""
         self.workspace = workspace
         self.log = log
         self._fixed_generation = generation
@@ -70,15 +70,14 @@ class Researcher:
     ) -> Researcher:
         """Open a workspace with its promoted models, or the shipped ones.
 
-        Raises EmptyStore, StoreError, WeightsError, VersionMismatch.
-
-        generation: the id of one to search whatever becomes current meanwhile; the current one by default.
-        log: keep every question and report in the workspace's experience log. n_threads: of the search.
+        generation: the id of a fixed one; by default the current one, also after a swap. log: keep every question and
+        report in the workspace's experience log. n_threads: of the search. Raises EmptyStore, StoreError, WeightsError,
+        VersionMismatch.
         """
-        place = Workspace(workspace)
-        experience = ExperienceLog.of(place.path, enabled=log)
+        opened = Workspace(workspace)
+        experience = ExperienceLog.of(opened.path, enabled=log)
         researcher = cls(
-            place, prep=prep, model=model, generation=generation, log=experience, n_threads=n_threads
+            opened, prep=prep, model=model, generation=generation, log=experience, n_threads=n_threads
         )
         researcher._refresh()
         return researcher
@@ -86,10 +85,10 @@ class Researcher:
     def ask(
         self, question: str, *, max_searches: int = 3, deadline_s: float = 5.0, user: str | None = None
     ) -> Report:
-        """Answer one question. Raises ConfigError for an empty question or limits below what makes sense.
+        """Answer one question. Raises ConfigError for an empty question, or limits out of range.
 
-        deadline_s: seconds after which the report says what is known by then (at worst the sources alone).
-        user: who asks, for the experience log alone; no model sees it.
+        deadline_s: seconds after which the report holds what is known by then, at least the sources. user: who asks;
+        only the experience log sees it.
         """
         return self.ask_many([question], max_searches=max_searches, deadline_s=deadline_s, user=user)[0]
 
@@ -106,7 +105,7 @@ class Researcher:
     ) -> list[Report]:
         """Answer several questions, in order, `batch_size` at a time. deadline_s: per question, on average.
 
-        withheld[i]: spans of documents; chunks that overlap one are never shown for question i. user: as for `ask`.
+        withheld[i]: spans of documents; no chunk that overlaps one is shown for question i. user: as for `ask`.
         """
         if max_searches < 1 or deadline_s <= 0 or batch_size < 1:
             raise ConfigError(
@@ -122,17 +121,17 @@ class Researcher:
         reports: list[Report] = []
         with tqdm(total=len(questions), desc="answer", unit="question", disable=not progress) as bar:
             for at in range(0, len(questions), batch_size):
-                some = list(questions[at : at + batch_size])
-                kept_away = withheld[at : at + batch_size] if withheld is not None else [()] * len(some)
+                batch = list(questions[at : at + batch_size])
+                spans = withheld[at : at + batch_size] if withheld is not None else [()] * len(batch)
                 reports += self._answer(
-                    some, kept_away, max_searches, deadline_s, user=user, alone=len(questions) == 1
+                    batch, spans, max_searches, deadline_s, user=user, is_single=len(questions) == 1
                 )
-                bar.update(len(some))
+                bar.update(len(batch))
         return reports
 
     @property
     def runner(self) -> EpisodeRunner:
-        """What runs this researcher's episodes: for training and tuning, which need more than reports."""
+        """The runner of this researcher's episodes, for training and tuning."""
         self._refresh()
         assert self._model is not None
         return self._model[2]
@@ -159,16 +158,16 @@ class Researcher:
         quote: int | None = None,
         quote_right: bool | None = None,
     ) -> None:
-        """Say whether a report helped, what the answer is, or whether a quote (counted from 1) is right.
+        """Keep feedback: whether a report helped, the right answer, or whether a quote (counted from 1) is right.
 
-        Raises StoreError for an unknown report, DataError where nothing is said or there is no such quote.
+        Raises StoreError for an unknown report, DataError for empty feedback or a quote that the report does not have.
         """
         if self.log is None:
             raise ConfigError("this researcher keeps no experience log: open it with log=True")
         self.log.feedback(report_id, helpful, answer, quote=quote, quote_right=quote_right)
 
     def close(self) -> None:
-        """Let go of the generation."""
+        """Close the generation."""
         if self._generation is not None:
             self._generation.close()
             self._generation = None
@@ -182,7 +181,7 @@ class Researcher:
         self.close()
 
     def _refresh(self) -> None:
-        """Load what `CURRENT.json` names now, where it changed."""
+        """Load the models and open the generation that `CURRENT.json` names, where it has changed."""
         current = self.workspace.current()
         wanted = self._fixed_generation or current.generation
         if wanted is None:
@@ -197,12 +196,12 @@ class Researcher:
             decoder = model.decoder()
             runner = EpisodeRunner(decoder, self._search, model.serving.episode, model.serving.action)
             self._model = (current.retrieve, model, runner)
-        open_one = self._generation
+        opened = self._generation
         prep_version = self._prep[1].version
         if (
-            open_one is None
-            or open_one.id != wanted
-            or open_one.prep_version != prep_version  # opening it again says which versions differ
+            opened is None
+            or opened.id != wanted
+            or opened.prep_version != prep_version  # opening it again raises, and names both versions
         ):
             self.close()
             self._generation = self.workspace.open_generation(
@@ -225,7 +224,7 @@ class Researcher:
         deadline_s: float,
         *,
         user: str | None,
-        alone: bool,
+        is_single: bool,
     ) -> list[Report]:
         assert self._model is not None
         started = time.monotonic()
@@ -242,27 +241,27 @@ class Researcher:
         if self.log is not None:
             for report, run in zip(reports, runs, strict=True):
                 trace = [list(segment) for segment in run.episode.segments]
-                self.log.record(report, trace, user=user, alone=alone)
+                self.log.record(report, trace, user=user, is_single=is_single)
         return reports
 
     def _search(
         self, queries: Sequence[str], withheld: Sequence[Sequence[Span]], wanted: int
     ) -> list[list[Passage]]:
-        """Search the current generation, deep enough that what was shown or is withheld can be left out."""
+        """Search the current generation, deep enough to leave out passages that were shown or are withheld."""
         assert self._prep is not None
         assert self._generation is not None
         vectors = self._prep[1].encode_queries(list(queries))
         scores, rows = self._generation.search_hybrid(queries, vectors, 4 * wanted + 8)
         results = []
-        for score_row, row_row, spans in zip(scores, rows, withheld, strict=True):
-            kept = [
-                (float(score), int(row)) for score, row in zip(score_row, row_row, strict=True) if row >= 0
+        for of_scores, of_rows, spans in zip(scores, rows, withheld, strict=True):
+            found = [
+                (float(score), int(row)) for score, row in zip(of_scores, of_rows, strict=True) if row >= 0
             ]
-            chunks = self._generation.chunks([row for _, row in kept])
+            chunks = self._generation.chunks([row for _, row in found])
             results.append(
                 [
                     Passage.of(chunk, self._generation.title(chunk.document_id), score)
-                    for (score, _), chunk in zip(kept, chunks, strict=True)
+                    for (score, _), chunk in zip(found, chunks, strict=True)
                     if not any(span.overlaps(chunk) for span in spans)
                 ]
             )

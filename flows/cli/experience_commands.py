@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from prep.errors import ConfigError, WorkspaceLocked
 
 if TYPE_CHECKING:
-    from retrieve.experience.log import Experience, ExperienceLog
+    from retrieve.experience.log import ExperienceLog
+    from retrieve.experience.record import Experience
 
 __all__ = ["add_experience"]
 

@@ -15,7 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from prep.errors import StoreError
 from prep.store.workspace import Workspace
-from retrieve.experience.log import ASKED_AGAIN, LOG_NAME, Experience, ExperienceLog
+from retrieve.experience.log import LOG_NAME, ExperienceLog
+from retrieve.experience.record import ASKED_AGAIN, Experience
 from training.metrics.answer_metrics import normalise_answer
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Beam search under the grammar, for several prompts at once, with what beams share in the cache once.
 
 A plain beam search copies the cache of a prompt for every beam, at every token. Here the beams of a prompt form a tree
-behind it: a prompt is a row, every token of a beam a column, and a token sees the prompt, its own beam and itself.
+after it: a prompt is a row, every token of a beam a column, and a token sees the prompt, its own beam and itself.
 """
 
 from __future__ import annotations
@@ -125,12 +125,12 @@ class _Search:
 
 
 class _BeamTree:
-    """Prompts, one a row, with the beams behind them."""
+    """Prompts, one a row, with the beams after them."""
 
     def __init__(self, model: Any, batch: KVCacheBatch) -> None:
         """The batch is used up."""
         self.model, self.cache = model, batch.cache
-        # A sliding layer would drop a prompt's places as if all beams stood one behind another.
+        # A sliding layer would drop a prompt's places as if all beams stood one after another.
         self.cache.layers = [_without_window(layer) for layer in batch.cache.layers]
         self.prompts = batch.mask > 0  # (rows, places)
         self.positions = (batch.mask.cumsum(dim=1) - 1).clamp(min=0)  # (rows, columns)

@@ -20,7 +20,7 @@ from retrieve.episode.grammar import Constraint
 
 __all__ = ["Reranked", "Reranker"]
 
-_MAX_CHANNEL_TOKENS = 2048  # read in one pass behind the results; each needs a row of logits
+_MAX_CHANNEL_TOKENS = 2048  # read in one pass after the results; each needs a row of logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Reranker:
         return reranked
 
     def _reranks(self, greedy: Generation, parts: PromptParts) -> bool:
-        """Whether a generation is an unsure report, and its question short enough to be read behind each candidate."""
+        """Whether a generation is an unsure report, and its question short enough to be read after each candidate."""
         grammar, config = self.generator.grammar, self.config
         is_report = greedy.tokens[0] == grammar.report and not grammar.abstains(greedy.tokens)
         if not is_report or not config.reranks(greedy.logprob, len(greedy.tokens)):

@@ -43,7 +43,7 @@ class Generation:
 class PrefixCache:
     """The prompt of one episode as far as the model has read it, so that its next action starts from there.
 
-    ids: of the prompt and of the action behind it; the cache holds all but the last. text: the same as text.
+    ids: of the prompt and the action after it; the cache holds all but the last. text: of the same.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Generator:
         *,
         keep_results: bool = False,
     ) -> Prefill:
-        """Prefill different prompts.
+        """Prefill distinct prompts.
 
         prefix: of a single prompt; its cache is used up. parts: the two parts of each prompt, None after a second
         search. keep_results: return caches of the results alone, where all parts are known.
@@ -139,7 +139,7 @@ class Generator:
         return cache
 
     def _prefill_by_results(self, prompts: Sequence[str], parts: Sequence[PromptParts]) -> Prefill:
-        """Prefill different results once each, and behind a copy of that the rest of each prompt."""
+        """Prefill distinct results once each, and on a copy of their cache the rest of each prompt."""
         known: dict[str, tuple[int, Any]] = {}
         for part in parts:
             if part.results not in known:
@@ -197,7 +197,7 @@ class Generator:
         rng: torch.Generator | None = None,
         deadline: float | None = None,
     ) -> list[Generation]:
-        """Generate behind a batch, each row under its state, until all are done or the deadline has come.
+        """Generate after a batch, each row under its state, until all are done or the deadline has come.
 
         The batch is used up and the states advance. deadline: `time.monotonic()` value.
         """
@@ -228,7 +228,7 @@ class Generator:
             batch = replace(batch, mask=mask, positions=positions, logits=logits)
 
     def forward(self, cache: Any, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
-        """Run ids, (rows, n), behind a cache; return the logits (rows, vocabulary) of the next token."""
+        """Run ids, (rows, n), after a cache; return the logits (rows, vocabulary) of the next token."""
         output = self.model(
             input_ids=ids,
             attention_mask=mask,

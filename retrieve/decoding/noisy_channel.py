@@ -9,7 +9,7 @@
 
 A report of the wrong kind, or from a sentence about something else, makes its question unlikely (Shannon 1948; for
 answering, Lewis and Fan 2019, https://openreview.net/forum?id=Bkx0RjA9tX). The model is the serving model with a second
-adapter that acts only behind the results, so that the results are prefilled once for both; every tensor that the
+adapter that acts only after the results, so that the results are prefilled once for both; every tensor that the
 adapter leaves alone is shared (activated LoRA, https://arxiv.org/abs/2504.12397). All reports on one prompt are scored
 in one pass: each sees the results and itself.
 """
@@ -78,14 +78,14 @@ def load_channel_model(model: nn.Module, path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SuffixLayout:
-    """Several texts behind a cached prefix, in one row. ids: (1, n). inputs: the masks and positions of a model."""
+    """Several texts after a cached prefix, in one row. ids: (1, n). inputs: the masks and positions of a model."""
 
     ids: torch.Tensor
     inputs: dict[str, Any]
 
 
 def lay_out_suffixes(model: Any, n_prefix: int, suffixes: Sequence[Sequence[int]]) -> SuffixLayout:
-    """Lay texts out behind a prefix of n_prefix tokens so that each sees the prefix and itself."""
+    """Lay texts out after a prefix of n_prefix tokens so that each sees the prefix and itself."""
     device = model.device
     owner = [0] * n_prefix + [number for number, suffix in enumerate(suffixes, start=1) for _ in suffix]
     places = [*range(n_prefix), *(n_prefix + at for suffix in suffixes for at in range(len(suffix)))]
@@ -99,7 +99,7 @@ def lay_out_suffixes(model: Any, n_prefix: int, suffixes: Sequence[Sequence[int]
 def channel_scores(
     generator: Generator, channel_model: Any, parts: PromptParts, reports: Sequence[str], cache: Any = None
 ) -> tuple[list[float], int]:
-    """Return the log-probability of the question behind each report, in nats, and how many tokens were read for it.
+    """Return the log-probability of the question after each report, in nats, and how many tokens were read for it.
 
     cache: of the results alone, used up; None prefills them.
     """

@@ -1,4 +1,4 @@
-"""Reranking: which of several candidate reports is given, and which one beside it.
+"""Reranking: which of several candidate reports is given, and which one as its alternative.
 
 The likeliest report is often one of several wordings or places that share little, while less likely ones share most
 (minimum Bayes risk: Kumar and Byrne 2004), and it need not be the one that explains its question
@@ -27,7 +27,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankingConfig:
-    """How candidate reports are reranked. Weights are of log-probabilities in nats, beside an agreement in 0..1.
+    """How candidate reports are reranked. Weights multiply log-probabilities in nats and add to an agreement in 0..1.
 
     n_candidates: reports that are compared; 1 switches reranking off. sure_probability: a greedy report of at least
     this probability is given as it is. max_logprob_gap: in nats, how much less likely than the greedy report a
@@ -61,7 +61,7 @@ class RerankingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A report as the model writes it, its log-probability and its question's behind it, in nats, and its length."""
+    """A report as the model writes it, its log-probability and its channel score, in nats, and its length."""
 
     text: str
     logprob: float
@@ -99,7 +99,7 @@ def best_candidate(candidates: Sequence[Candidate], config: RerankingConfig) -> 
 
 
 def alternative(candidates: Sequence[Candidate], best: int, config: RerankingConfig) -> int | None:
-    """Return the number of the candidate to give beside the best one: the likeliest that points elsewhere.
+    """Return the number of the best one's alternative: the likeliest candidate that points elsewhere.
 
     A candidate is as likely as the report and its question together; all candidates that point at the same place add
     up. None where no place is likely enough.

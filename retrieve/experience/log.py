@@ -1,15 +1,13 @@
-"""What was asked, what was answered and what people made of it: `ExperienceLog`, one SQLite file.
+"""The experience log: questions, reports, feedback and signals in one SQLite file.
 
-One row per report (question, trace of the episode, the report itself, models, generation, seconds, who asked) and any
-number of feedback rows for it. Beside what people said stand signals of what they did: that the question was asked
-again soon after, or followed up by another on the same documents. It is what the next training run learns from;
-choosing and weighing rows is left to `training.data.feedback_examples`. Many processes may write at once (write-ahead
-log, short transactions, a connection per call).
+One row per report (question, trace of the episode, the report itself, models, generation, seconds, user), any number of
+feedback rows for it, and signals of what people did afterwards (`retrieve.experience.signals`). The next training run
+learns from the log; `training.data.feedback_examples` chooses and weighs its rows. Many processes may write at once
+(write-ahead log, short transactions, a connection per call).
 
-What is to be blacked out is so before anything is written (`retrieve.experience.log_config`). The log never stands in
-the way of an answer: `record` says once, through `logging`, that it cannot write, and goes on. Reading, feedback and
-deletion raise, because someone is waiting for their effect. What is deleted is overwritten in the file, not only
-unlinked.
+Redaction comes before writing (`retrieve.experience.log_config`). The log never stands in the way of an answer:
+`record` reports a failure once, through `logging`, and goes on. Reading, feedback and deletion raise, because their
+caller waits for the effect. Deleted rows are overwritten in the file, not only unlinked.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,32 +25,22 @@ from typing import Any
 
 from prep.errors import ConfigError, DataError, StoreError
 from retrieve.experience.log_config import MASK, ExperienceConfig, Redactor
-from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
-from retrieve.experience.schema import SCHEMA, check_tables
+from retrieve.experience.record import Experience, Feedback, Signal
+from retrieve.experience.schema import check_tables
+from retrieve.experience.signals import note_signal
 from retrieve.report.data import dump_json
 from retrieve.report.report import Report
 
-__all__ = [
-    "ASKED_AGAIN",
-    "FOLLOWED_UP",
-    "LOG_NAME",
-    "SCHEMA",
-    "Experience",
-    "ExperienceLog",
-    "Feedback",
-    "Signal",
-]
+__all__ = ["LOG_NAME", "ExperienceLog"]
 
 #: The file in a workspace.
 LOG_NAME = "experience.sqlite"
 _LOGGER = logging.getLogger(__name__)
-_SAME_SHARE = 0.8  # of the words of two questions that say the same
 _PRUNE_EVERY = 64  # records of one process
-_WORD = re.compile(r"\w+")
 
 
 class ExperienceLog:
-    """The experience log at `path`, made by the first record. `enabled=False` keeps nothing, whatever the settings."""
+    """The experience log at `path`, created by the first record. `enabled=False` overrides the settings."""
 
     def __init__(
         self,
@@ -80,18 +67,18 @@ class ExperienceLog:
         return f"ExperienceLog({str(self.path)!r}, enabled={self.enabled})"
 
     def record(
-        self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None, alone: bool = True
+        self, report: Report, trace: Sequence[Any] = (), *, user: str | None = None, is_single: bool = True
     ) -> bool:
-        """Keep `report` and the steps that led to it, and return whether they were kept. Never raises.
+        """Keep a report and its trace, and return whether they were kept. Never raises.
 
-        `trace` is a list of JSON values, the steps of the state machine. user: who asked, kept with the row and
-        never shown to a model. alone: it was asked by itself; of questions that are asked in one go none says
-        anything of an answer before, which nobody had seen. A report kept before stays as it is.
+        trace: JSON values, the steps of the state machine. user: who asked; no model sees it. is_single: the question
+        came alone; questions of one batch give no signals about each other, because nobody had seen an answer yet. A
+        report that is in the log stays as it is.
         """
         if not self.enabled:
             return False
         try:
-            self._record(self._redactor.report(report), trace, user, alone)
+            self._record(self._redactor.report(report), trace, user, is_single)
         except (
             sqlite3.Error,
             OSError,
@@ -112,7 +99,7 @@ class ExperienceLog:
             return False
         return True
 
-    def _record(self, report: Report, trace: Sequence[Any], user: str | None, alone: bool) -> None:
+    def _record(self, report: Report, trace: Sequence[Any], user: str | None, is_single: bool) -> None:
         who = None if user is None else _storable(self._redactor.user(user))
         row = (
             report.id,
@@ -135,37 +122,10 @@ class ExperienceLog:
                 database.executemany(
                     "INSERT INTO shown VALUES (?, ?)", [(document_id, report.id) for document_id in shown]
                 )
-                if alone and MASK not in report.question:  # what was blacked out need not be the same
-                    self._note_signal(database, report, who)
+                if is_single and MASK not in report.question:  # equal masks may hide different words
+                    note_signal(database, report, who, within_s=self.config.again_within_s)
             if self._n_recorded % _PRUNE_EVERY == 1:
                 self._drop_old(database)
-
-    def _note_signal(self, database: sqlite3.Connection, report: Report, who: str | None) -> None:
-        """Note what this report says of the newest one that it asks again, or else of the newest it follows up."""
-        asked = _moment(report.created)
-        since = (asked - timedelta(seconds=self.config.again_within_s)).isoformat(timespec="seconds")
-        before = database.execute(
-            "SELECT report_id, question FROM reports WHERE created BETWEEN ? AND ? AND user IS ? AND report_id != ? "
-            "ORDER BY created DESC, rowid DESC LIMIT 20",
-            (since, report.created, who, report.id),
-        ).fetchall()
-        words = _words(report.question)
-        again = (one for one, question in before if _is_same(words, _words(question)))
-        followed = (
-            one for one, _ in before if who is not None and self._share_documents(database, one, report.id)
-        )
-        for kind, found in ((ASKED_AGAIN, again), (FOLLOWED_UP, followed)):
-            if (report_id := next(found, None)) is not None:
-                database.execute("INSERT INTO signals VALUES (?, ?, ?)", (report_id, report.id, kind))
-                return
-
-    @staticmethod
-    def _share_documents(database: sqlite3.Connection, one: str, other: str) -> bool:
-        shared = database.execute(
-            "SELECT 1 FROM shown AS a JOIN shown AS b USING (document_id) WHERE a.report_id = ? AND b.report_id = ?",
-            (one, other),
-        )
-        return shared.fetchone() is not None
 
     def feedback(
         self,
@@ -176,11 +136,11 @@ class ExperienceLog:
         quote: int | None = None,
         quote_right: bool | None = None,
     ) -> None:
-        """Keep what a person said of a report: whether it helped, the right answer, whether a quote is right.
+        """Keep a person's feedback on a report: whether it helped, the right answer, whether a quote is right.
 
-        quote: its place among the report's quotes, counted from 1; it goes with quote_right.
-        Raises DataError if nothing is said, the answer is blank or the report has no such quote, StoreError if the
-        report was never kept.
+        quote: its place among the report's quotes, from 1; it goes with quote_right. Raises DataError for empty
+        feedback, a blank answer or a quote that the report does not have, StoreError for a report that is not in the
+        log.
         """
         if not self.enabled:
             raise StoreError(f"the experience log {self.path} is switched off: nothing is kept of feedback")
@@ -217,10 +177,10 @@ class ExperienceLog:
             )
 
     def rows(self, *, document_id: str | None = None, user: str | None = None) -> Iterator[Experience]:
-        """Yield what was kept, oldest first, as it stood when the first was read. Nothing if there is no log.
+        """Yield the rows as of the first read, oldest first; none where there is no log.
 
-        document_id: only reports that a passage of it was shown for. user: only what that user asked.
-        Raises StoreError if the file is no experience log, is damaged, or holds a row that cannot be read.
+        document_id: only reports that were shown a passage of it. user: only that user's questions. Raises StoreError
+        for a file that is no experience log or is damaged, and for a row that cannot be read.
         """
         if not self.path.exists():
             return
@@ -254,32 +214,32 @@ class ExperienceLog:
                     ) from error
 
     def count(self) -> int:
-        """Return how many reports are kept."""
+        """Return the number of reports."""
         if not self.path.exists():
             return 0
         with self._answering("be read"), self._connection() as database:
             return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
 
     def find(self, prefix: str) -> str:
-        """Return the id of the only report whose id begins so, `prefix` itself where none does. Raises StoreError."""
+        """Return the only report id with this prefix, or `prefix` itself where there is none. Raises StoreError."""
         found = sorted(one for one in self.report_ids() if prefix and one.startswith(prefix))
         if prefix in found:
             return prefix
         if len(found) > 1:
             raise StoreError(f"{len(found)} reports of {self.path} have an id that begins with {prefix!r}")
-        return found[0] if found else prefix  # what is not there is said by who looks it up
+        return found[0] if found else prefix  # the caller's own look-up reports what is missing
 
     def report_ids(self) -> frozenset[str]:
-        """Return the ids of all reports that are kept. Raises StoreError."""
+        """Return the ids of all reports. Raises StoreError."""
         if not self.path.exists():
             return frozenset()
         with self._answering("be read"), self._connection() as database:
             return frozenset(one for (one,) in database.execute("SELECT report_id FROM reports"))
 
     def export(self, path: str | Path, *, document_id: str | None = None, user: str | None = None) -> int:
-        """Write rows as one line of JSON each to `path` (`Experience.to_dict`) and return how many there are.
+        """Write rows to `path`, one line of JSON each (`Experience.to_dict`), and return their number.
 
-        document_id, user: only those, as for `rows`. The file appears whole or not at all. Raises StoreError.
+        document_id, user: as for `rows`. The file appears whole or not at all. Raises StoreError.
         """
         target = Path(path)
         if target.exists() and not target.is_file():
@@ -301,20 +261,20 @@ class ExperienceLog:
         return n_rows
 
     def delete_report(self, report_id: str) -> None:
-        """Remove one report and its feedback for good. Raises StoreError if it was never kept."""
+        """Remove one report and its feedback for good. Raises StoreError for a report that is not in the log."""
         if not self._delete("report_id = ?", (_storable(report_id),)):
             raise StoreError(self._unknown(report_id))
 
     def delete_document(self, document_id: str) -> int:
-        """Remove every report for which a passage of this document was shown; return how many there were."""
+        """Remove every report that was shown a passage of this document; return their number."""
         return self._delete(*self._chosen(document_id, None))
 
     def delete_user(self, user: str) -> int:
-        """Remove everything that this user asked, with its feedback; return how many reports there were."""
+        """Remove every report of this user, with its feedback; return their number."""
         return self._delete(*self._chosen(None, user))
 
     def prune(self) -> int:
-        """Remove what is older or more than the settings keep, for good; return how many reports there were."""
+        """Remove the reports that the settings do not keep, for good; return their number."""
         if not self.path.exists():
             return 0
         with self._answering("be pruned"):
@@ -359,7 +319,7 @@ class ExperienceLog:
         return n_deleted
 
     def _forget(self) -> None:
-        """Empty the write-ahead log, or deleted words would stay in it; say so where a reader is in the way."""
+        """Empty the write-ahead log, where deleted words would stay; warn where a reader prevents it."""
         with self._connection() as database:
             if database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 _LOGGER.warning(
@@ -374,7 +334,7 @@ class ExperienceLog:
 
     @contextmanager
     def _answering(self, deed: str) -> Iterator[None]:
-        """Turn what SQLite and the file system raise into StoreError."""
+        """Turn errors of SQLite and the file system into StoreError."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -414,31 +374,14 @@ class ExperienceLog:
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that its owner alone can read: it holds questions and passages."""
+    """Open a file that only its owner can read: it holds questions and passages."""
     return os.open(path, flags, 0o600)
 
 
 def _storable(text: str) -> str:
-    """Return `text` as SQLite can hold it; the report's JSON keeps a lone surrogate, a column cannot."""
+    """Return `text` as a column can hold it. The report's JSON keeps a lone surrogate, which SQLite cannot."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _bool(value: int | None) -> bool | None:
     return None if value is None else bool(value)
-
-
-def _moment(created: str) -> datetime:
-    """Return the time, in UTC where it has no zone."""
-    moment = datetime.fromisoformat(created)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _words(question: str) -> frozenset[str]:
-    """Return the words of a question; the characters of one written without blanks."""
-    words = _WORD.findall(question.lower())
-    return frozenset(part for word in words for part in ([word] if word.isascii() else word))
-
-
-def _is_same(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether two questions say nearly the same: most of their words are shared."""
-    return bool(words) and len(words & others) >= _SAME_SHARE * len(words | others)

@@ -1,4 +1,4 @@
-"""How the experience log is kept: whether at all, for how long, and what is blacked out before it is written."""
+"""Settings of the experience log: whether it is kept, for how long, and what is redacted before writing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from retrieve.report.report import Report
 
 __all__ = ["CONFIG_NAME", "MASK", "ExperienceConfig", "Redactor"]
 
-#: The file in a workspace that settings are read from, where there is one.
+#: The optional file of settings in a workspace.
 CONFIG_NAME = "experience.toml"
-#: What stands for each character that is blacked out.
+#: Replaces each redacted character.
 MASK = "█"
 MAX_RETENTION_DAYS = 36_500
 MAX_AGAIN_S = 7 * 86_400
-# Not words: what rows are found by, and what offsets count in.
+# Never redacted: rows are found by these, and offsets count in them.
 _KEPT = frozenset({"id", "document_id", "created", "generation", "models", "schema"})
 _ESCAPED_OR_BLANK = re.compile(r"\\.| ", re.DOTALL)
 _KINDS = (
@@ -36,12 +36,12 @@ _KINDS = (
 class ExperienceConfig:
     """Settings of the log.
 
-    enabled: the one switch. redact: regular expressions; what they match is blacked out in everything that is written,
-    within one text at a time (a sentence quoted, a statement, a passage of the trace). Ids of documents stay, and so
-    does the beginning of a match where the model was shown a text cut short: a question of more than 600 characters.
-    retention_days, max_rows: what is older or more goes, oldest first; None keeps it.
-    again_within_s: a question that says the same as one before, so soon after, was asked again; one on the same
-    documents by the same user follows it up.
+    enabled: the one switch. redact: regular expressions; their matches are redacted in everything that is written,
+    within one text at a time (a quoted sentence, a statement, a passage of the trace). Ids of documents stay, and so
+    does the beginning of a match in a text that the model saw cut short: a question of more than 600 characters.
+    retention_days, max_rows: older or further reports are removed, oldest first; None keeps them. again_within_s: a
+    question with the same words as an earlier one within this time asks it again; one on the same documents by the same
+    user follows it up.
     """
 
     enabled: bool = True
@@ -52,11 +52,11 @@ class ExperienceConfig:
 
     def __post_init__(self) -> None:
         Redactor(self.redact)
-        # A text for a switch ("off") would be taken as true, and what should not be kept would be.
+        # Without this check a text for a switch ("off") would count as true.
         for name, kinds, wanted in _KINDS:
             if type(value := getattr(self, name)) not in kinds:
                 raise ConfigError(f"{name}={value!r} is of the wrong type: it must be {wanted}")
-        # What no calendar holds would fail at every record.
+        # A time that no calendar holds would fail at every record.
         if self.retention_days is not None and not 0 < self.retention_days <= MAX_RETENTION_DAYS:
             raise ConfigError(
                 f"retention_days={self.retention_days!r} must lie above 0 and not above {MAX_RETENTION_DAYS}, "
@@ -69,7 +69,7 @@ class ExperienceConfig:
 
     @classmethod
     def of(cls, workspace: str | Path) -> ExperienceConfig:
-        """Return the settings in the workspace's experience.toml, else those that are usual. Raises ConfigError."""
+        """Return the settings in the workspace's experience.toml, or the defaults. Raises ConfigError."""
         path = Path(workspace) / CONFIG_NAME
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -89,10 +89,10 @@ class ExperienceConfig:
 
 
 class Redactor:
-    """Blacks out what patterns match, character by character, so that offsets stay right."""
+    """Redacts the matches of patterns, character by character, so that offsets stay right."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Raises ConfigError for a pattern that is no regular expression, or matches nothing at all."""
+        """Raises ConfigError for a pattern that is no regular expression, or that matches the empty text."""
         if not isinstance(patterns, list | tuple):
             raise ConfigError(f"redact={patterns!r} must be a list of patterns")
         self._patterns = []
@@ -112,13 +112,13 @@ class Redactor:
                 self._patterns.append(re.compile(wrapped))
 
     def text(self, text: str) -> str:
-        """Return the text with matches blacked out, as long as before. For a blank a line break will do."""
+        """Return the text with matches redacted, as long as before. A blank in a pattern matches a line break, too."""
         for pattern in self._patterns:
             text = pattern.sub(lambda match: MASK * len(match.group()), text)
         return text
 
     def values(self, values: Any) -> Any:
-        """Return JSON values with every text in them blacked out; names of fields stay."""
+        """Return JSON values with every text in them redacted; names of fields stay."""
         if not self._patterns:
             return values
         if isinstance(values, str):
@@ -130,26 +130,26 @@ class Redactor:
         return values
 
     def report(self, report: Report) -> Report:
-        """Return the report with its words blacked out; its offsets and versions stay."""
+        """Return the report with its words redacted; its offsets and versions stay."""
         if not self._patterns:
             return report
         try:
             return Report.from_dict(self.values(report.to_dict()))
-        except DataError as error:  # blacked out titles may be equal; nothing else can differ
+        except DataError as error:
             raise ConfigError(f"report {report.id!r} cannot be blacked out: {error}") from error
 
     def user(self, user: str) -> str:
-        """Return the name a user's rows are kept under: a digest of it, where a pattern matches it."""
+        """Return the name that a user's rows are kept under: a digest where a pattern matches the name."""
         return user if self.text(user) == user else _digest(user)
 
     @staticmethod
     def names(user: str) -> tuple[str, str]:
-        """Return all names that a user's rows may be kept under, whatever the patterns were as they were written."""
+        """Return both names that a user's rows may be kept under, whatever the patterns were at the time."""
         return user, _digest(user)
 
 
 def _over_lines(pattern: str) -> str:
-    """Return a pattern that takes any white space where this one has a blank: documents are wrapped."""
+    """Return a pattern that takes any white space where this one has a blank: documents wrap lines."""
     return _ESCAPED_OR_BLANK.sub(lambda part: r"\s" if part[0].endswith(" ") else part[0], pattern)
 
 

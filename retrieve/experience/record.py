@@ -1,4 +1,4 @@
-"""One row of the experience log: a report, what was said of it, and what was done after it."""
+"""One row of the experience log: a report, its feedback, and signals from later questions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from retrieve.report.report import Report
 
 __all__ = ["ASKED_AGAIN", "FOLLOWED_UP", "Experience", "Feedback", "Signal"]
 
-#: What a later question says of an earlier report.
+#: Kinds of signals.
 ASKED_AGAIN, FOLLOWED_UP = "asked again", "followed up"
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person said of a report: whether it helped (None: not said), the right answer, whether a quote is right.
+    """A person's feedback on a report: whether it helped, the right answer, whether a quote is right; None: not said.
 
-    quote: its place among the report's quotes, counted from 1.
+    quote: its place among the report's quotes, from 1.
     """
 
     created: str
@@ -31,7 +31,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What somebody did after a report: the kind, and the report that came of it."""
+    """A later question as a signal about an earlier report: its kind, and the later report."""
 
     kind: str
     by_report: str
@@ -39,7 +39,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """One logged question: the trace of its episode, the report, feedback in the order it came, and signals."""
+    """One logged question: the trace of its episode, the report, feedback, oldest first, and signals."""
 
     trace: list[Any]
     report: Report
@@ -58,14 +58,14 @@ class Experience:
         return next((item.answer for item in reversed(self.feedback) if item.answer is not None), None)
 
     def quotes(self, *, right: bool) -> list[Quote]:
-        """Return the quotes that were last said to be right, or wrong."""
+        """Return the quotes whose last feedback says that they are right, or wrong."""
         said = {item.quote: item.quote_right for item in self.feedback if item.quote is not None}
         return [
             quote for number, quote in enumerate(self.report.quotes, start=1) if said.get(number) is right
         ]
 
     def has_quote(self, *, right: bool) -> bool:
-        """Whether a quote that the answer rests on was last said to be right, or wrong."""
+        """Whether the last feedback says of a quote of the answer that it is right, or wrong."""
         return any(quote in self.report.answer_quotes for quote in self.quotes(right=right))
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tables of the experience log's file, and how an older file is brought up to them."""
+"""The tables of the experience log, and the migration of an older file."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ _FROM_1 = (
 
 
 def check_tables(database: sqlite3.Connection, path: object, timeout_s: float) -> None:
-    """Make the tables where there are none, and bring those of an older schema up. Raises StoreError, sqlite3.Error."""
+    """Create the tables where there are none, and migrate those of schema 1. Raises StoreError, sqlite3.Error."""
     version, application, n_tables = _about(database)
     if n_tables == 0:
         _make_tables(database, timeout_s)
     elif application == APPLICATION_ID and version == 1:
-        _bring_up(database)
+        _migrate(database)
     elif version != SCHEMA or application != APPLICATION_ID:
         raise StoreError(
             f"{path} is no experience log of schema {SCHEMA} (it says {version}); move it away, "
@@ -75,7 +75,7 @@ def check_tables(database: sqlite3.Connection, path: object, timeout_s: float) -
 
 
 def _make_tables(database: sqlite3.Connection, timeout_s: float) -> None:
-    """Make the tables of an empty file, which others may do at the same time."""
+    """Create the tables of an empty file; other processes may do so at the same time."""
     give_up = time.monotonic() + timeout_s
     while True:  # the switch to a write-ahead log does not wait for a lock by itself
         try:
@@ -99,11 +99,11 @@ def _about(database: sqlite3.Connection) -> tuple[int, int, int]:
     return found
 
 
-def _bring_up(database: sqlite3.Connection) -> None:
-    """Add what schema 2 has beside schema 1, all or nothing."""
+def _migrate(database: sqlite3.Connection) -> None:
+    """Add the columns and tables of schema 2 to schema 1, all or nothing."""
     database.execute("BEGIN IMMEDIATE")
     try:
-        if _about(database)[0] == 1:  # nobody did it while we waited
+        if _about(database)[0] == 1:  # no other process has done so meanwhile
             for statement in (*_FROM_1, *filter(str.strip, _LATER.split(";"))):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -172,7 +172,7 @@ class ReportData:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """What the answer states, one for each finding, each once: all but what alternatives state."""
+        """The answer's statements, one for each finding that is no alternative, each once."""
         return answer_statements(self.findings)
 
     @property
@@ -242,7 +242,7 @@ def answer_statements(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def dump_json(value: Any, *, indent: int | None = None, allow_nan: bool = False) -> str:
-    """Return JSON that can be written as UTF-8, whatever strings are inside; refuse NaN and infinities unless told."""
+    """Return JSON that can be written as UTF-8, whatever strings it holds. allow_nan: NaN and infinities, too."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=indent)
     try:
         text.encode()

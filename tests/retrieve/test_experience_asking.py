@@ -13,8 +13,9 @@ from prep.document import Document
 from prep.errors import ConfigError, DataError
 from prep.ingest import ingest
 from retrieve.episode.grammar import ActionLimits
-from retrieve.experience.log import ASKED_AGAIN, ExperienceLog
+from retrieve.experience.log import ExperienceLog
 from retrieve.experience.log_config import MASK
+from retrieve.experience.record import ASKED_AGAIN
 from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel, ServingConfig
 from retrieve.researcher import Researcher

@@ -26,8 +26,8 @@ from itertools import combinations
 from prep.document import Document, Span
 from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
-from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, Experience
 from retrieve.experience.log_config import MASK
+from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience
 from training.data.dataset import Question
 from training.data.gate_set import GateSet
 from training.metrics.answer_metrics import normalise_answer, says

@@ -33,7 +33,8 @@ from prep.document import Document, Rejected
 from prep.errors import StoreError
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
-from retrieve.experience.log import ASKED_AGAIN, ExperienceLog
+from retrieve.experience.log import ExperienceLog
+from retrieve.experience.record import ASKED_AGAIN
 from retrieve.report.data import Finding, Quote, Source, Usage
 from retrieve.report.report import Report
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from prep.errors import ConfigError, DataError, StoreError
-from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, LOG_NAME, SCHEMA, ExperienceLog, Signal
+from retrieve.experience.log import LOG_NAME, ExperienceLog
 from retrieve.experience.log_config import MASK, ExperienceConfig, Redactor
+from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Signal
+from retrieve.experience.schema import SCHEMA
 from retrieve.report.data import Finding, Quote, Source, Usage
 from retrieve.report.report import Report
 
@@ -359,8 +361,8 @@ def test_that_it_was_asked_again_is_seen_past_a_question_that_was_asked_between(
 
 def test_questions_asked_in_one_go_or_blacked_out_are_no_signals(tmp_path: Path) -> None:
     log = ExperienceLog(tmp_path / LOG_NAME, config=ExperienceConfig(redact=(r"of \w+",)))
-    log.record(report("r1", created=at(0)), user="ada", alone=False)
-    log.record(report("r2", created=at(0), question="Who made it?"), user="ada", alone=False)
+    log.record(report("r1", created=at(0)), user="ada", is_single=False)
+    log.record(report("r2", created=at(0), question="Who made it?"), user="ada", is_single=False)
     log.record(report("r3", created=at(9), question="What is the salary of Ada?"), user="ben")
     log.record(report("r4", created=at(9), question="What is the salary of Bob?"), user="ben")
     assert not any(row.signals for row in log.rows())

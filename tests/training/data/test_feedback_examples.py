@@ -12,8 +12,8 @@ import pytest
 
 from prep.document import Document, Span
 from prep.errors import ConfigError
-from retrieve.experience.log import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.experience.log_config import MASK
+from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience, Feedback, Signal
 from retrieve.report.data import Finding, Quote, Source, Usage
 from retrieve.report.report import Report
 from training.data.feedback_examples import FeedbackConfig, draw_examples, examples_from_log
