@@ -1,8 +1,8 @@
 """Prune a byte-fallback BPE vocabulary to the part worth its embedding rows.
 
-Gemma's 262k tokens are two thirds of the small model's parameters. Kept are control tokens, all bytes, all ASCII tokens,
-the commoner other tokens, single characters first, and the merges that build them. Dropped tokens fall back to smaller
-ones and in the end to bytes, so every text still round-trips.
+Gemma's 262k tokens are two thirds of the small model's parameters. Kept are control tokens, all bytes, all ASCII
+tokens, the commoner other tokens, single characters first, and the merges that build them. Dropped tokens fall back to
+smaller ones and in the end to bytes, so every text still round-trips.
 """
 
 from __future__ import annotations

@@ -12,17 +12,10 @@ import torch
 from tiny_models import make_llama
 
 from prep.errors import BaseModelError, WeightsError
-from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.adapter import save_adapter
-from retrieve.model import (
-    RetrieveModel,
-    ServingConfig,
-    save_retrieve_version,
-    shipped_question_generator,
-    shipped_retrieve,
-)
+from retrieve.model import RetrieveModel, ServingConfig, save_retrieve_version
 
 SERVING = ServingConfig(
     abstention_bias=0.5,
@@ -77,44 +70,6 @@ def test_serving_settings_round_trip_and_unknown_ones_are_refused() -> None:
     for content in ({"nonsense": 1}, {"episode": {"nonsense": 1}}, {"action": {"nonsense": 1}}):
         with pytest.raises(WeightsError, match="nonsense"):
             ServingConfig.from_json(content)
-
-
-def test_settings_of_a_shipped_manifest_are_read_under_todays_names() -> None:
-    manifest = json.loads((shipped_retrieve() / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["serving"]["none_offset_again"] == 4.0
-    assert ServingConfig.from_json(manifest["serving"]) == ServingConfig(
-        abstention_bias=1.0,
-        abstention_bias_after_search=4.0,
-        search_bias=0.5,
-        reranking=RerankingConfig(
-            n_candidates=6,
-            sure_probability=1.0,
-            max_logprob_gap=4.0,
-            max_tokens=32,
-            report_weight=0.05,
-            channel_weight=0.4,
-            alternative_share=0.2,
-        ),
-        episode=EpisodeLimits(max_searches=2, passages_per_search=3, score_margin=0.2),
-    )
-
-
-def test_the_question_generator_needs_none_of_its_settings() -> None:
-    """Its manifest is of a time when questions stood first in an episode; generated questions have no episode."""
-    serving = json.loads((shipped_question_generator() / "manifest.json").read_text(encoding="utf-8"))[
-        "serving"
-    ]
-    with pytest.raises(WeightsError, match="question_last=False"):
-        ServingConfig.from_json(serving)
-
-
-def test_modes_that_are_gone_are_read_where_they_are_off_and_refused_where_they_are_on() -> None:
-    off = {"two_way": False, "unsaid_offset": 0.0, "episode": {"question_last": True, "max_searches": 2}}
-    assert ServingConfig.from_json(off) == ServingConfig(episode=EpisodeLimits(max_searches=2))
-    first = {"episode": {"question_last": False}}
-    for on in ({"two_way": True}, {"unsaid_offset": 2.0}, first, {"episode": {"max_searches": 2}}):
-        with pytest.raises(WeightsError, match=r"serve it with diptych 0\.1"):
-            ServingConfig.from_json({**off, **on})
 
 
 def test_a_flipped_bit_is_found_before_loading(version: Path) -> None:
