@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from flows.candidates.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
-    from training.rl.grpo import Policy
-    from training.rl.reinforce import ReinforceConfig
-    from training.traces.packed_environment import SheetPractice, Sheets
+    from training.evaluation.packed_environment import PackedEnvironment
+    from training.rl.policy import Policy
+    from training.rl.reinforce_config import ReinforceConfig
+    from training.traces.packed_example_set import PackedExampleSet
 
 __all__ = ["configure", "train"]
 
@@ -41,7 +42,7 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
     del dataset
     from retrieve.lm.adapter import read_adapter
     from retrieve.model import ADAPTER
-    from training.rl.reinforce import ReinforceConfig
+    from training.rl.reinforce_config import ReinforceConfig
 
     adapter = read_adapter(start / ADAPTER)
     n_layers = len(
@@ -71,13 +72,13 @@ def train(begun: Begun, config: Any) -> Trained:
 
     from flows.candidates.retrieve_candidates import Trained
     from training.evaluation.gains import figures_of
-    from training.rl.grpo import Policy
+    from training.evaluation.packed_environment import PackedEnvironment
+    from training.rl.policy import Policy
     from training.rl.reinforce import reinforce
-    from training.traces.packed_environment import SheetPractice
 
     practised = replace(begun.training, questions=few_gaps(begun.training.questions))
     drawn = _practice(practised, begun)
-    config = replace(config, sheet_questions=drawn.n_questions)
+    config = replace(config, questions_per_context=drawn.n_questions)
     held_out = load_set(begun.dataset.held_out)
     where, measured = "held out", _measured(held_out, begun) if held_out.questions else None
     if measured is None:
@@ -92,17 +93,17 @@ def train(begun: Begun, config: Any) -> Trained:
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
     started = time.monotonic()
-    practice = _unsettled(SheetPractice(drawn, policy.model), policy, config, begun)
+    practice = _unsettled(PackedEnvironment(drawn, policy.model), policy, config, begun)
     looked_s = time.monotonic() - started
     result = reinforce(
         policy,
         practice,
-        SheetPractice(measured, policy.model),
+        PackedEnvironment(measured, policy.model),
         begun.run,
         config,
         start=begun.start,
         stop_after_s=max(begun.allowed_s - looked_s, 1.0),
-        report=lambda row: begun.tell(looked_s + row["seconds"]),
+        on_progress=lambda row: begun.tell(looked_s + row["seconds"]),
     )
     fresh_folder(begun.draft)
     version = begun.save(result.adapter, begun.serving, result.n_steps)
@@ -114,8 +115,8 @@ def train(begun: Begun, config: Any) -> Trained:
 
 
 def _unsettled(
-    practice: SheetPractice, policy: Policy, config: ReinforceConfig, begun: Begun
-) -> SheetPractice:
+    practice: PackedEnvironment, policy: Policy, config: ReinforceConfig, begun: Begun
+) -> PackedEnvironment:
     """Return the sheets that are not answered rightly each time; all of them where these are too few for a step.
 
     Most of what is made of documents is too easy: it would be practised in vain (LOG.md, 2026-11-29). Which sheets
@@ -125,44 +126,46 @@ def _unsettled(
     wanted = practice.digest
     found = read_json(kept) if kept.exists() else {}
     if found.get("of") != wanted:
-        with policy.writing():
-            numbers = practice.unsettled(
+        with policy.generating():
+            numbers = practice.unsolved(
                 _SAMPLED, temperature=config.temperature, seed=config.seed, progress=True
             )
         found = {"of": wanted, "sheets": numbers}
         begun.run.mkdir(parents=True, exist_ok=True)
         os.replace(write_json(kept, found), kept)
-    enough = len(found["sheets"]) * config.sheet_questions >= _PRACTISED
-    return practice.of(found["sheets"]) if enough else practice
+    enough = len(found["sheets"]) * config.questions_per_context >= _PRACTISED
+    return practice.select(found["sheets"]) if enough else practice
 
 
-def _practice(questions: LabelledSet, begun: Begun) -> Sheets:
+def _practice(questions: LabelledSet, begun: Begun) -> PackedExampleSet:
     """Return sheets with as many questions each as there are enough sheets for a step with. Raises DataError."""
-    from training.traces.packed_environment import Sheets
+    from training.traces.packed_example_set import PackedExampleSet
 
     for n in _ON_A_SHEET:
         try:
-            drawn = Sheets.draw(questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed)
+            drawn = PackedExampleSet.draw(
+                questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed
+            )
         except DataError:
             continue
-        if len(drawn.sheets) * n >= _PRACTISED:
+        if len(drawn.examples) * n >= _PRACTISED:
             return drawn
     raise DataError(f"fewer than {_PRACTISED} questions can be practised on: ask or synthesise more")
 
 
-def _measured(questions: LabelledSet, begun: Begun) -> Sheets | None:
+def _measured(questions: LabelledSet, begun: Begun) -> PackedExampleSet | None:
     """Return sheets of one question, which is asked once, to measure on; None where none of them is answered."""
-    from training.traces.packed_environment import Sheets
+    from training.traces.packed_example_set import PackedExampleSet
 
     try:
-        drawn = Sheets.draw(
+        drawn = PackedExampleSet.draw(
             questions, begun.pool, 1, n_passages=_shown(begun), often=1, seed=begun.settings.seed
         )
     except DataError:
         return None
-    measured = drawn.sheets[:_MEASURED]
+    measured = drawn.examples[:_MEASURED]
     answered = any(not question.withheld for sheet in measured for question in sheet.questions)
-    return replace(drawn, sheets=measured) if answered else None
+    return replace(drawn, examples=measured) if answered else None
 
 
 def _shown(begun: Begun) -> int:

@@ -84,7 +84,7 @@ def train(begun: Begun, config: Any) -> Trained:
         begun.run,
         config,
         stop_after_s=begun.allowed_s,
-        report=lambda row: begun.tell(row["seconds"]),
+        on_progress=lambda row: begun.tell(row["seconds"]),
     )
     fresh_folder(begun.draft)
     stack_adapters(
@@ -125,11 +125,15 @@ def as_ready(
     offsets move alike.
     """
     from retrieve.model import RetrieveModel
-    from training.retrieve_model.abstention_calibration import matched_offset, refusal_scores, shown
+    from training.retrieve_model.abstention_calibration import (
+        abstention_margins,
+        matched_bias,
+        withheld_prompts,
+    )
 
-    prompts = shown(questions, pool, serving.episode, seed=seed)
-    before, after = (refusal_scores(RetrieveModel.load(folder), prompts) for folder in (start, draft))
-    matched = matched_offset(before, serving.abstention_bias, after)
+    prompts = withheld_prompts(questions, pool, serving.episode, seed=seed)
+    before, after = (abstention_margins(RetrieveModel.load(folder), prompts) for folder in (start, draft))
+    matched = matched_bias(before, serving.abstention_bias, after)
     again = serving.abstention_bias_after_search
     if again is not None:
         again += matched - serving.abstention_bias
@@ -145,7 +149,7 @@ def traces_of(
     sheet as well, twice each on average. Not shown is what the data set lacks: frozen documents, and those that changed
     since it was made. Raises DataError.
     """
-    from training.traces.packed_examples import SheetConfig, build_sheets
+    from training.traces.packed_examples import PackedExampleConfig, build_packed_traces
     from training.traces.traces import TraceConfig, build_traces
 
     withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_lessons else (0.0, 0.0)
@@ -159,8 +163,8 @@ def traces_of(
         refused += counts.refused
         traces += alone
         if alone:
-            sheets = SheetConfig(traces=replace(shown, most_passages=4), none_share=none_share)
-            traces += build_sheets(some, pool, sheets, n=2 * len(some))[0]
+            sheets = PackedExampleConfig(traces=replace(shown, most_passages=4), none_share=none_share)
+            traces += build_packed_traces(some, pool, sheets, n=2 * len(some))[0]
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(refused)}")
     return traces
@@ -171,12 +175,12 @@ def is_broad(question: Question, config: TraceConfig) -> bool:
 
     So where a report of several findings helped, or where the answer is too long to be copied.
     """
-    from training.traces.traces import taught_answer
+    from training.traces.traces import target_answer
 
     if not question.answerable:
         return False
     several = len(question.evidence) > 1 and len(question.statements) > 1
-    return several or not taught_answer(question, config)
+    return several or not target_answer(question, config)
 
 
 def few_gaps(questions: Sequence[Question]) -> list[Question]:

@@ -3,7 +3,7 @@
     python tests/bench/adaptation.py --data DIR --out OUT [--asked 240] [--examples 480] [--minutes 20] [--json FILE]
 
 The corpus is the eight held-out new_wiki articles, without their questions: no supervised stage was trained on them
-(on the questions of four of them retrieve 0.6 was reinforced: `training.traces.packed_environment.unseen_part`).
+(on the questions of four of them retrieve 0.6 was reinforced: `training.traces.packed_example_set.unseen_part`).
 Questions are made from them, a prep candidate (vectors) and a retrieve candidate are trained on those, and people's
 questions on the articles are answered by each combination of shipped and trained models; so are xquad_en's,
 which must not fall. Gains are paired by question and resampled by document.

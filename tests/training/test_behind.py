@@ -19,7 +19,7 @@ from training.retrieve_model.supervised import train_supervised
 from training.retrieve_model.supervised_config import SupervisedConfig
 from training.retrieve_model.trainer import AdapterTrainer
 from training.traces.channel_traces import backwards
-from training.traces.packing import encode_traces, make_packs
+from training.traces.packing import encode_traces, pack_traces
 from training.traces.traces import Trace
 
 RESULTS = "<results>\nHoney\n⟦1⟧ bees make honey.⟦2⟧ kestrel in the nest.\n</results>\n"
@@ -88,8 +88,8 @@ def test_losses_behind_one_reading_are_those_of_the_traces_alone(base: Path) -> 
     trainer.scatter_masters()
     examples = encode_traces(tokenizer, backwards(TRACES))
     n_labels = [sum(example.labelled) for example in examples]
-    together = float(sum(trainer.packed_losses(make_packs(examples, 200))).detach())
-    alone = [float(sum(trainer.packed_losses(make_packs([one], 200))).detach()) for one in examples]
+    together = float(sum(trainer.packed_losses(pack_traces(examples, 200))).detach())
+    alone = [float(sum(trainer.packed_losses(pack_traces([one], 200))).detach()) for one in examples]
     mean = sum(n * loss for n, loss in zip(n_labels, alone, strict=True)) / sum(n_labels)
     assert together == pytest.approx(mean, rel=1e-4)
 

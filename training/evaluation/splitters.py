@@ -1,9 +1,9 @@
 """Splitters of other libraries, measured beside the prep model: chonkie, langchain, llama-index.
 
 Each is used as its documentation shows, without overlap; sizes are counted by the frozen encoder's own tokenizer, and
-each chunk has the frozen encoder's vector (`FrozenEncoderSystem`). Pieces that a splitter returns are traced back to
-exact offsets of the text; a piece that is not in the text is a DataError. The libraries are the `bench` extra, imported
-when a splitter is made.
+each chunk has the frozen encoder's vector (`FrozenEncoderSystem`). The pieces that a splitter returns are traced back
+to exact offsets of the text; a piece that is not in the text is a DataError. The libraries are the `bench` extra,
+imported when a splitter is made.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ from retrieve.episode_runner import Start
 from retrieve.model import RetrieveModel
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
-from training.traces.traces import with_twins, without
+from training.traces.evidence_checks import with_duplicates, without_evidence
 
-__all__ = ["Shown", "matched_offset", "refusal_scores", "shown"]
+__all__ = ["WithheldPrompt", "abstention_margins", "matched_bias", "withheld_prompts"]
 
 #: A prompt that ends where a report may begin, and what the report begins with.
-Shown = tuple[str, Start]
+WithheldPrompt = tuple[str, Start]
 
 _DEPTH = 20
 
@@ -33,22 +33,22 @@ _DEPTH = 20
 _ONE_SPARED_IN = 8
 
 
-def shown(
+def withheld_prompts(
     questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, seed: int = 0
-) -> list[Shown]:
+) -> list[WithheldPrompt]:
     """Return the questions, shuffled, with their first results, but for what holds their evidence. Deterministic."""
-    pairs = list(zip(questions, with_twins(questions), strict=True))
+    pairs = list(zip(questions, with_duplicates(questions), strict=True))
     asked = random.Random(f"{seed}/refusals").sample(pairs, len(pairs))
     ranked = pool.search([question.question for question, _ in asked], _DEPTH)
-    found: list[Shown] = []
-    for (question, twin), passages in zip(asked, ranked, strict=True):
+    found: list[WithheldPrompt] = []
+    for (question, merged), passages in zip(asked, ranked, strict=True):
         episode = Episode(question.question, limits)
-        episode.give(without(passages, twin.evidence))
+        episode.give(without_evidence(passages, merged.evidence))
         found.append((episode.prompt, Start(len(episode.sentences), may_search=False)))
     return found
 
 
-def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size: int = 8) -> list[float]:
+def abstention_margins(model: RetrieveModel, prompts: Sequence[WithheldPrompt], *, batch_size: int = 8) -> list[float]:
     """Return each prompt's margin of the refusal, `abstention_bias` not added."""
     decoder = model.decoder()
     scores: list[float] = []
@@ -60,7 +60,7 @@ def refusal_scores(model: RetrieveModel, prompts: Sequence[Shown], *, batch_size
     return scores
 
 
-def matched_offset(before: Sequence[float], offset: float, after: Sequence[float]) -> float:
+def matched_bias(before: Sequence[float], offset: float, after: Sequence[float]) -> float:
     """Return the offset at which scores `after` refuse as many as scores `before` do at theirs, in steps of 1/64.
 
     But one in eight (of fewer than eight, none) need not be refused. Where those refuse none, or all of fewer than

@@ -1,10 +1,10 @@
 """Questions with their rival reports, each judged: what a choice among them is tuned on, measured on, learned from.
 
-    python -m training.retrieve_model.candidate_sets --sheets SHEETS --version V --out FILE [--questions 1000]
+    python -m training.retrieve_model.candidate_sets --packed FOLDER --version V --out FILE [--questions 1000]
     python -m training.retrieve_model.candidate_sets --data DATA/new_wiki --store STORE --version V \
         --out FILE [--held-out]
 
-SHEETS is a folder of `python -m training.traces.packed_environment`: several questions on the same passages. With
+FOLDER is one of `python -m training.traces.packed_example_set`: several questions on the same passages. With
 --data each is asked over a store of its documents as it is served, with one search, and the evidence of some is
 withheld: what is found then is near the question, as it is where people ask for what is not there. Each question is
 answered once with many rivals, and every one of them is judged. Resumable: what FILE holds is not asked again, so it
@@ -34,18 +34,26 @@ from retrieve.model import RetrieveModel
 from retrieve.report.build import report_of
 from training.data.dataset import LabelledSet, Question, load_set
 from training.evaluation.answers_suite import judge_report
-from training.evaluation.served_episodes import Practice
+from training.evaluation.packed_environment import PackedEnvironment
+from training.evaluation.store_environment import StoreEnvironment
 from training.metrics.results import AnswerRow
 from training.traces.mixture import part_of
-from training.traces.packed_environment import SheetPractice, Sheets
+from training.traces.packed_example_set import PackedExampleSet
 
-__all__ = ["RivalSet", "looking_for_rivals", "of_sheets", "of_store", "read_rival_sets", "rival_sets"]
+__all__ = [
+    "CandidateSet",
+    "build_candidate_sets",
+    "packed_candidate_sets",
+    "read_candidate_sets",
+    "store_candidate_sets",
+    "with_wide_search",
+]
 
 _MOST = RerankingConfig(n_candidates=8, max_logprob_gap=8.0)  # what is looked for
 
 
 @dataclass(frozen=True, slots=True)
-class RivalSet:
+class CandidateSet:
     """A question's rival reports, the greedy one first, each with how it is judged.
 
     prompt: before the report. n_asked: tokens that the question has, with its closing tag.
@@ -82,7 +90,7 @@ class RivalSet:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> RivalSet:
+    def from_json(cls, content: dict[str, Any]) -> CandidateSet:
         """Read what `as_json` gave."""
         rivals = tuple(Candidate(**one) for one in content["rivals"])
         rows = tuple(AnswerRow.from_json(one) for one in content["rows"])
@@ -106,16 +114,16 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
     )
 
 
-def looking_for_rivals(version: str | Path | None) -> RetrieveModel:
+def with_wide_search(version: str | Path | None) -> RetrieveModel:
     """Return a version that looks for many rivals."""
     model = RetrieveModel.load(version)
     model.serving = replace(model.serving, reranking=_MOST)
     return model
 
 
-def rival_sets(
+def build_candidate_sets(
     asked: Iterable[tuple[Question, Run, AnswerRow]], dataset: LabelledSet, grammar: Grammar
-) -> Iterator[RivalSet]:
+) -> Iterator[CandidateSet]:
     """Yield what comes of each question, with the episode that answered it and how that is judged.
 
     Episodes must have one search, and be greedy, of a model that compares.
@@ -141,39 +149,43 @@ def rival_sets(
             rows.append(
                 replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
             )
-        yield RivalSet(prompt, rivals, tuple(rows), len(grammar.encode(measured)))
+        yield CandidateSet(prompt, rivals, tuple(rows), len(grammar.encode(measured)))
 
 
-def of_sheets(practice: SheetPractice, first: int, last: int) -> Iterator[list[RivalSet]]:
-    """Yield the rival sets of each sheet."""
-    n_questions = practice.drawn.n_questions
+def packed_candidate_sets(
+    environment: PackedEnvironment, first: int, last: int
+) -> Iterator[list[CandidateSet]]:
+    """Yield the candidate sets of each packed example."""
+    n_questions = environment.packed.n_questions
     for number in range(first, last):
-        runs = practice.episodes(
+        runs = environment.episodes(
             [number], n_questions, searches=1, temperature=0.0, generator=torch.Generator()
         )
         asked = [
             (question, *one)
-            for question, one in zip(practice.drawn.sheets[number].questions, runs, strict=True)
+            for question, one in zip(environment.packed.examples[number].questions, runs, strict=True)
         ]
-        yield list(rival_sets(asked, practice.drawn.dataset, practice.decoder.grammar))
+        yield list(build_candidate_sets(asked, environment.packed.dataset, environment.decoder.grammar))
 
 
-def of_store(practice: Practice, first: int, last: int) -> Iterator[list[RivalSet]]:
+def store_candidate_sets(
+    environment: StoreEnvironment, first: int, last: int
+) -> Iterator[list[CandidateSet]]:
     """Yield the rival set of each question, on what is found for it."""
-    for question in practice.questions[first:last]:
-        runs = practice.run([question], max_searches=1)
+    for question in environment.questions[first:last]:
+        runs = environment.run([question], max_searches=1)
         asked = [(question, *one) for one in runs]
-        yield list(rival_sets(asked, practice.dataset, practice.decoder.grammar))
+        yield list(build_candidate_sets(asked, environment.dataset, environment.decoder.grammar))
 
 
-def read_rival_sets(path: Path) -> list[RivalSet]:
+def read_candidate_sets(path: Path) -> list[CandidateSet]:
     """Read the file that this command writes. Raises DataError for a line that is no rival set."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line:
             continue
         try:
-            found.append(RivalSet.from_json(json.loads(line)))
+            found.append(CandidateSet.from_json(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}, line {number}: no rival set ({error!r})") from error
     return found
@@ -185,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--sheets", type=Path, help="a folder of training.traces.packed_environment")
+    asked.add_argument("--packed", type=Path, help="a folder of training.traces.packed_example_set")
     asked.add_argument("--data", type=Path, help="a labelled set, asked over a store of its documents")
     parser.add_argument("--held-out", action="store_true", help="with --data: of the set's held-out part")
     parser.add_argument(
@@ -197,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--version", default=None, help="a retrieve version; the shipped one by default")
     parser.add_argument(
-        "--questions", type=int, default=1000, help="of sheets rounded up to whole ones (1000)"
+        "--questions", type=int, default=1000, help="of packed examples rounded up to whole ones (1000)"
     )
     parser.add_argument(
         "--begin-at",
@@ -210,18 +222,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if arguments.data is not None and arguments.store is None:
         parser.error("--data needs --store, a folder for its documents as they are searched")
-    model = looking_for_rivals(arguments.version)
+    model = with_wide_search(arguments.version)
     begin, end = arguments.begin_at, arguments.end_at or arguments.questions
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    if arguments.sheets is not None:
-        practice = SheetPractice(Sheets.load(arguments.sheets), model)
-        each = practice.drawn.n_questions
+    if arguments.packed is not None:
+        environment = PackedEnvironment(PackedExampleSet.load(arguments.packed), model)
+        each = environment.packed.n_questions
         first = begin // each + _whole(arguments.out, each)
-        last = min(-(-end // each), len(practice))
-        _write(arguments.out, of_sheets(practice, first, last), last - first)
+        last = min(-(-end // each), len(environment))
+        _write(arguments.out, packed_candidate_sets(environment, first, last), last - first)
         return
     part = part_of(load_set(arguments.data), held_out=arguments.held_out)
-    with Practice.open(
+    with StoreEnvironment.open(
         part,
         arguments.store,
         model,
@@ -231,10 +243,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     ) as over_store:
         first = begin + _whole(arguments.out, 1)
         last = min(end, len(over_store))
-        _write(arguments.out, of_store(over_store, first, last), last - first)
+        _write(arguments.out, store_candidate_sets(over_store, first, last), last - first)
 
 
-def _write(path: Path, found: Iterable[list[RivalSet]], n: int) -> None:
+def _write(path: Path, found: Iterable[list[CandidateSet]], n: int) -> None:
     with path.open("a", encoding="utf-8") as file:
         for some in tqdm(found, total=n, desc="rivals", disable=None):
             file.write("".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some))

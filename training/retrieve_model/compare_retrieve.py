@@ -17,11 +17,11 @@ from prep.model.prep_model import PrepModel
 from retrieve.model import RetrieveModel
 from training.data.dataset import load_set
 from training.evaluation.gains import figures_of, gains_of
-from training.evaluation.served_episodes import Practice
+from training.evaluation.store_environment import StoreEnvironment
 from training.metrics.results import AnswersResult
 from training.rewards import Prices
 from training.traces.mixture import DEVELOPMENT, part_of
-from training.traces.packed_environment import unseen_part
+from training.traces.packed_example_set import unseen_part
 
 __all__ = ["main"]
 
@@ -40,7 +40,7 @@ def main() -> None:
     which.add_argument(
         "--unpractised",
         action="store_true",
-        help="questions on those held-out documents alone that training.traces.packed_environment --unseen leaves",
+        help="questions on those held-out documents alone that training.traces.packed_example_set --unseen leaves",
     )
     parser.add_argument("--first", type=Path, required=True, help="a version's folder")
     parser.add_argument("--second", type=Path, required=True, help="another one's")
@@ -63,7 +63,7 @@ def main() -> None:
         if options.offsets:
             model.serving = replace(model.serving, abstention_bias=options.offsets[number])
         name = f"{model.version}-{model.serving.abstention_bias:g}-{model.serving.search_bias:g}-{options.searches}"
-        with Practice.open(held_out, options.out / "store", model, prep, limit=options.questions) as practice:
+        with StoreEnvironment.open(held_out, options.out / "store", model, prep, limit=options.questions) as practice:
             measured = f"{name}-{prep.version}-{practice.digest[:8]}"
             results.append(
                 practice.measure(

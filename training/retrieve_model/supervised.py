@@ -32,7 +32,13 @@ from training.retrieve_model.trainer import AdapterTrainer
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
 from training.traces.channel_traces import backwards
-from training.traces.packing import Pack, TokenizedTrace, encode_traces, make_packs, pack_steps
+from training.traces.packing import (
+    PackedSequence,
+    TokenizedTrace,
+    encode_traces,
+    pack_traces,
+    plan_packed_steps,
+)
 from training.traces.traces import Trace
 
 __all__ = ["TrainResult", "train_supervised"]
@@ -62,7 +68,7 @@ def train_supervised(
     progress: bool = True,
     stop_after_s: float | None = None,
     start_from: Path | None = None,
-    report: Callable[[dict[str, float]], None] | None = None,
+    on_progress: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainResult:
     """Train an adapter for `model` on `traces` and write it to `out`/adapter.safetensors.
 
@@ -108,7 +114,7 @@ def train_supervised(
         lambda step: {"loss": trainer.backward(work.losses(step, trainer))},
         description="train retrieve",
         evaluate=(lambda _: [_evaluate(trainer, work)]) if work.held_out else None,
-        on_log=report,
+        on_log=on_progress,
         beside=lambda folder: trainer.save(folder / "adapter.safetensors"),
         progress=progress,
     )
@@ -136,7 +142,7 @@ class _Work:
     config: SupervisedConfig
     pad: int
     examples: list[TokenizedTrace]
-    packs: list[Pack]
+    packs: list[PackedSequence]
     steps: list[list[int]]
     held_out: list[list[TokenizedTrace]]
     n_too_long: int
@@ -150,9 +156,9 @@ class _Work:
         kept = fitting(examples, config)
         if not kept:
             raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
-        packs = make_packs(examples, config.lengths[-1]) if config.packed else []
+        packs = pack_traces(examples, config.lengths[-1]) if config.packed else []
         if packs:
-            steps = pack_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
+            steps = plan_packed_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
         else:
             steps = plan_steps(kept, config)
         held = fixed_batches(fitting(encode_traces(tokenizer, held_out), config), config)
@@ -233,7 +239,7 @@ def main() -> None:
     parser.add_argument(
         "--leave-out",
         type=Path,
-        help="no traces of this labelled set's questions: kept for reinforcement (training.traces.packed_environment)",
+        help="no traces of this labelled set's questions: kept for reinforcement (training.traces.packed_example_set)",
     )
     parser.add_argument(
         "--base", default=None, help="causal LM by path or hub name (default: the embedded one)"
@@ -300,7 +306,7 @@ def main() -> None:
         held_out=read_traces(arguments.traces / "held_out.jsonl"),
         stop_after_s=arguments.stop_after_s,
         start_from=arguments.start_from,
-        report=lambda row: print(json.dumps(row), flush=True),
+        on_progress=lambda row: print(json.dumps(row), flush=True),
     )
     print(
         f"{result.n_steps} steps over {result.n_examples} traces in {result.seconds:.0f} s: {result.adapter}"

@@ -19,7 +19,7 @@ from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.lm.special_tokens import MARKERS, TAGS
 from training.retrieve_model.peft_lora import decoder_of, freeze_layers, start_values, updates_of, wrap
 from training.retrieve_model.supervised_config import SupervisedConfig
-from training.traces.packing import Pack, in_batches, lay_out_packs
+from training.traces.packing import PackedSequence, batch_packed, lay_out_packed
 
 __all__ = ["AdapterTrainer"]
 
@@ -100,21 +100,21 @@ class AdapterTrainer:
         logits = self._logits(state)
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
-    def packed_losses(self, packs: Sequence[Pack]) -> Iterator[torch.Tensor]:
+    def packed_losses(self, packs: Sequence[PackedSequence]) -> Iterator[torch.Tensor]:
         """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
         n_labels = sum(pack.n_labels for pack in packs)
         if self.reader is not None:
             yield from (-self.logprobs_behind(pack).sum() / n_labels for pack in packs)
             return
-        for batch in in_batches(packs, self.shape):
+        for batch in batch_packed(packs, self.shape):
             shape = self.shape if self.padded else (0, 0)
-            layout, before, target = lay_out_packs(self.model, batch, shape=shape)
+            layout, before, target = lay_out_packed(self.model, batch, shape=shape)
             embedded = self._embed(layout.ids)
             hidden = self.body(inputs_embeds=embedded, use_cache=False, **layout.given).last_hidden_state
             logits = self._logits(hidden.flatten(0, 1)[before])
             yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
 
-    def logprobs_behind(self, pack: Pack) -> torch.Tensor:
+    def logprobs_behind(self, pack: PackedSequence) -> torch.Tensor:
         """Return the log-probability of each of a pack's labels, (n_labels,); its prompt is read without gradients.
 
         For what is trained behind what a version reads. Raises ConfigError for anything else.

@@ -1,9 +1,9 @@
 """How a version's unsure reports are best compared with their rivals: weights, and how many rivals are worth reading.
 
-    python -m training.retrieve_model.candidate_sets --sheets HELD --version V --out SETS
+    python -m training.retrieve_model.candidate_sets --packed HELD --version V --out SETS
     python -m training.retrieve_model.tune_reranking --sets SETS [--json FILE]
 
-HELD is a folder of `python -m training.traces.packed_environment --held-out`, or use `rival_sets --data DATA
+HELD is a folder of `python -m training.traces.packed_example_set --held-out`, or use `build_candidate_sets --data DATA
 --held-out`: choose on what was never trained on. The choice among reports is a policy whose reward is known for every
 report, so its weights are searched for directly, one at a time until none can be bettered. Shown are, of the settings
 with the best mean reward for so many rivals on every second document, the gains on the greedy reports of the other
@@ -28,7 +28,7 @@ from prep.errors import DataError
 from retrieve.decoding.reranking import RerankingConfig
 from training.evaluation.gains import figures_of, gains_of
 from training.metrics.results import AnswerRow, AnswersResult
-from training.retrieve_model.candidate_sets import RivalSet, read_rival_sets
+from training.retrieve_model.candidate_sets import CandidateSet, read_candidate_sets
 from training.rewards import Prices, reward
 
 __all__ = ["Tried", "climb", "judged", "split"]
@@ -53,27 +53,27 @@ class Tried:
     tokens: float
 
 
-def split(sets: Iterable[RivalSet]) -> tuple[list[RivalSet], list[RivalSet]]:
+def split(sets: Iterable[CandidateSet]) -> tuple[list[CandidateSet], list[CandidateSet]]:
     """Return what settings are chosen on and what they are measured on: every second document's questions each."""
     found = list(sets)
     measured = set(sorted({_document(one) for one in found})[1::2])
-    halves: tuple[list[RivalSet], list[RivalSet]] = ([], [])
+    halves: tuple[list[CandidateSet], list[CandidateSet]] = ([], [])
     for one in found:
         halves[_document(one) in measured].append(one)
     return halves
 
 
-def _document(one: RivalSet) -> str:
+def _document(one: CandidateSet) -> str:
     return one.rows[0].document_id
 
 
-def judged(found: Sequence[RivalSet], config: RerankingConfig) -> tuple[tuple[AnswerRow, ...], float]:
+def judged(found: Sequence[CandidateSet], config: RerankingConfig) -> tuple[tuple[AnswerRow, ...], float]:
     """Return the rows of the reports that are given, and the mean of the tokens more."""
     pairs = [one.with_(config) for one in found]
     return tuple(row for row, _ in pairs), fmean(n for _, n in pairs)
 
 
-def climb(found: Sequence[RivalSet], start: RerankingConfig) -> Iterator[Tried]:
+def climb(found: Sequence[CandidateSet], start: RerankingConfig) -> Iterator[Tried]:
     """Yield every setting that is tried on the way from one to one that no other value of a single field betters."""
     prices = Prices(token=0.0)
 
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--json", type=Path, help="write the settings chosen there, and what every other came to"
     )
     arguments = parser.parse_args(argv)
-    halves = split(one for path in arguments.sets for one in read_rival_sets(path))
+    halves = split(one for path in arguments.sets for one in read_candidate_sets(path))
     if not all(halves):
         raise DataError(
             f"{arguments.sets} hold questions on one document at most: two are needed, one to choose on, one to measure"

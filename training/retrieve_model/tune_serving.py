@@ -37,7 +37,7 @@ from retrieve.model import (
     save_retrieve_version,
 )
 from training.data.dataset import LabelledSet, load_set
-from training.evaluation.served_episodes import Practice
+from training.evaluation.store_environment import StoreEnvironment
 from training.rewards import Prices
 from training.traces.mixture import part_of
 
@@ -145,7 +145,9 @@ def worth(row: Mapping[str, float | None]) -> float:
     return f1 + abstention - Prices().search * (searches - 1)
 
 
-def answer_all(practice: Practice, *, searches: int = 1, batch_size: int = 8) -> list[tuple[Run, Judged]]:
+def answer_all(
+    practice: StoreEnvironment, *, searches: int = 1, batch_size: int = 8
+) -> list[tuple[Run, Judged]]:
     """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
     rows: list[tuple[Run, Judged]] = []
     for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
@@ -172,7 +174,7 @@ def _try_all(
     answered = []
     for serving in forced(model.serving, again):
         model.serving = serving
-        with Practice.open(held, store, model, prep, limit=questions) as practice:
+        with StoreEnvironment.open(held, store, model, prep, limit=questions) as practice:
             answered.append(answer_all(practice, searches=1 if again is None else 2))
     first, second = answered[0], answered[-1] if again else None
     return [

@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 
 from prep.errors import ConfigError
 
-__all__ = ["read_config"]
+__all__ = ["RENAMED_SETTINGS", "read_config"]
+
+#: Old names of settings, still read → the names now.
+RENAMED_SETTINGS = {"sheet_questions": "questions_per_context"}
 
 T = TypeVar("T")
 
@@ -20,13 +23,19 @@ def read_config(
 ) -> T:
     """Return the dataclass `kind` with the file's settings; an unknown key or a file that is no TOML is a ConfigError.
 
-    nested: how to read the settings that are tables of their own.
+    nested: how to read the settings that are tables of their own. Old names of settings are read as the new ones.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
-    unknown = set(values) - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    for old, new in RENAMED_SETTINGS.items():
+        if old in values and new in known:
+            if new in values:
+                raise ConfigError(f"{path} has {new} twice: {old} is its old name")
+            values[new] = values.pop(old)
+    unknown = set(values) - known
     if unknown:
         raise ConfigError(f"unknown settings in {path}: {sorted(unknown)}")
     for name, read in (nested or {}).items():

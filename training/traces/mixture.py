@@ -5,7 +5,7 @@
 Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. `traces.html` shows
 counts, what was refused, and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
 development, and of the sets whose questions need several documents every third question with its evidence. Of the
-other sets every sixth document is held out, too; `training.traces.packed_environment --unseen` draws from all of these.
+other sets every sixth document is held out, too; `training.traces.packed_example_set --unseen` draws from all of these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from retrieve.lm.special_tokens import escape
 from training.data.cloze_questions import synthesize_cloze
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
 from training.data.passage_pool import PassagePool
-from training.traces.packed_examples import SheetConfig, build_sheets
+from training.traces.packed_examples import PackedExampleConfig, build_packed_traces
 from training.traces.traces import Trace, TraceConfig, TraceCounts, build_traces
 from training.traces.traces_page import write_traces_page
 
@@ -139,10 +139,12 @@ def build_part(
     if part.n_sheets:
         shown = replace(part.config, fewest_passages=2, most_passages=4)
         share = 0.0 if shown.reading else 0.3
-        sheets = SheetConfig(traces=shown, none_share=share, search_share=part.search_share)
-        more, of_sheets = build_sheets(questions, pool, sheets, n=part.n_sheets)
+        sheets = PackedExampleConfig(traces=shown, none_share=share, search_share=part.search_share)
+        more, packed_candidate_sets = build_packed_traces(questions, pool, sheets, n=part.n_sheets)
         traces += more
-        counts = TraceCounts(counts.built + of_sheets.built, counts.refused + of_sheets.refused)
+        counts = TraceCounts(
+            counts.built + packed_candidate_sets.built, counts.refused + packed_candidate_sets.refused
+        )
     return traces, counts
 
 

@@ -1,11 +1,11 @@
-"""Traces of several questions on the same passages, so that training reads the passages once for all of them.
+"""Packed shared-context examples: several questions on the same passages, which training reads once for all of them.
 
-A sheet is drawn as serving would show it: the first results of one question, with or without its evidence. The other
-questions whose evidence stands in them are asked as well, and so are near misses: questions that have some of them
-among their results, but no evidence there. Of sets whose questions name nothing a sheet shows one document, without
-near misses. A broad question (`TraceConfig.several`) is asked where a part of its evidence stands. The question
-stands behind the passages, so all traces of a sheet begin alike, and `training.traces.packing` reads that part once. Of
-the near misses some are searched for again; what such a search finds is for `training.traces.traces`.
+An example is drawn as serving would show it: the first results of one question, with or without its evidence. It has
+the other questions whose evidence is among these passages, and near misses: questions with some of the passages among
+their results, but no evidence there. For sets whose questions name nothing an example shows one document, and has no
+near misses. A broad question (`TraceConfig.several`) joins where a part of its evidence is shown. The question stands
+after the passages, so all traces of an example share their prefix, which `training.traces.packing` reads once. Some
+near misses end in a second search; the results of such a search are left to `training.traces.traces`.
 """
 
 from __future__ import annotations
@@ -22,33 +22,36 @@ from retrieve.episode.episode import NONE, Episode, EpisodeLimits, Passage
 from retrieve.lm.special_tokens import escape
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
+from training.traces.evidence_checks import evidence_of, may_answer, shows, with_duplicates, without_evidence
 from training.traces.traces import (
     Trace,
     TraceConfig,
     TraceCounts,
-    arranged,
-    evidence_of,
-    finished,
-    may_answer,
-    named,
-    reworded,
-    shows,
-    taught_answer,
-    told_at_length,
-    with_twins,
-    without,
+    arrange,
+    report_findings,
+    report_trace,
+    rewritten_queries,
+    target_answer,
+    with_title,
 )
 
-__all__ = ["Sheet", "SheetConfig", "build_sheets", "draw_second_looks", "draw_sheets"]
+__all__ = [
+    "PackedExample",
+    "PackedExampleConfig",
+    "build_packed_traces",
+    "draw_packed_examples",
+    "draw_second_searches",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SheetConfig:
-    """How sheets are drawn. traces: how many passages are shown, in which order, how often without the evidence.
+class PackedExampleConfig:
+    """How examples are drawn. traces: how many passages are shown, in which order, how often without the evidence.
 
-    most_questions: of a sheet, near misses among them. none_share: of a sheet's questions, near misses, on average.
-    search_share: of these, the trace is another search and ends there. near: a near miss has one of the passages among
-    so many first results, those with its evidence aside. often: on how many sheets a question is asked at most.
+    most_questions: of an example, near misses included. none_share: near misses among an example's questions, on
+    average. search_share: near misses whose trace ends in a second search. near: a near miss has one of the passages
+    among so many first results, not counting those with its evidence. often: in how many examples a question is at
+    most.
     """
 
     traces: TraceConfig = field(default_factory=TraceConfig)
@@ -67,10 +70,10 @@ class SheetConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """Passages, and questions on them; near misses among these are marked as withheld.
+class PackedExample:
+    """Passages and the questions on them; near misses are marked as withheld.
 
-    query: another search after them, for its only question; more: what that found.
+    query: a second search, for an example of one question; more: its results.
     """
 
     passages: tuple[Passage, ...]
@@ -79,7 +82,7 @@ class Sheet:
     more: tuple[Passage, ...] = ()
 
     def begun(self, question: Question, limits: EpisodeLimits) -> Episode:
-        """Return the question's episode up to its report. What stands in it is given: nothing the model has written."""
+        """Return the question's episode up to its report, all of it given: no segment is the model's own."""
         episode = Episode(question.question, replace(limits, max_searches=2 if self.query else 1))
         episode.give(self.passages)
         if self.query:
@@ -89,72 +92,74 @@ class Sheet:
         return episode
 
 
-def draw_sheets(
-    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, depth: int = 20
-) -> Iterator[Sheet]:
-    """Yield sheets, each question's once and again while it may be asked more. Deterministic by seed."""
+def draw_packed_examples(
+    questions: Sequence[Question], pool: PassagePool, config: PackedExampleConfig, *, depth: int = 20
+) -> Iterator[PackedExample]:
+    """Yield examples, one around each question, and again while it may be used more. Deterministic by seed."""
     traces = config.traces
     titles = {passage.document_id: passage.title for passage in pool.passages}
-    asked = [named(question, titles) if traces.title_in_question else question for question in questions]
+    asked = [with_title(question, titles) if traces.title_in_question else question for question in questions]
     asked = [question for question in asked if question.answerable and _fit(question, traces)]
     if traces.reading:
         ranked: list[list[Passage]] = [[] for _ in asked]
     else:
         ranked = pool.search([question.question for question in asked], depth)
-    sheets = _Sheets(asked, ranked, pool, config)
-    for anchor in sheets.anchors():
-        yield sheets.draw(anchor)
+    draws = _ExampleDraws(asked, ranked, pool, config)
+    for anchor in draws.anchors():
+        yield draws.draw(anchor)
 
 
-def draw_second_looks(
+def draw_second_searches(
     questions: Sequence[Question],
     pool: PassagePool,
     config: TraceConfig,
     *,
     none_share: float = 0.5,
     depth: int = 20,
-) -> Iterator[Sheet]:
-    """Yield sheets of one question whose first results do not answer it, and what another search finds.
+) -> Iterator[PackedExample]:
+    """Yield examples of one question whose first results miss the evidence, with a second search and its results.
 
-    In order of the questions, shuffled. Of a share the evidence is kept out of those, too: near misses. Left out are
-    questions without another query, or where none finds the evidence. Deterministic by seed.
+    Questions come shuffled. In a share of the examples the evidence is kept out of the second results, too: near
+    misses. Questions without another query that finds the evidence are left out. Deterministic by seed.
     """
     rng = random.Random(config.seed)
-    fit = [question for question in questions if question.answerable and taught_answer(question, config)]
-    twins = with_twins(fit)
+    fit = [question for question in questions if question.answerable and target_answer(question, config)]
+    with_all_evidence = with_duplicates(fit)
     order = list(range(len(fit)))
     rng.shuffle(order)
     ranked = pool.search([question.question for question in fit], depth)
     for number in order:
-        question, twin = fit[number], twins[number]
-        spans = evidence_of(question, taught_answer(question, config), pool)
+        question, merged = fit[number], with_all_evidence[number]
+        spans = evidence_of(question, target_answer(question, config), pool)
         n_passages = rng.randint(config.fewest_passages, config.most_passages)
-        missed = without(ranked[number], twin.evidence)[:n_passages]
-        missed = arranged(missed, replace(config, noisy_share=0.0), rng)
+        missed = without_evidence(ranked[number], merged.evidence)[:n_passages]
+        missed = arrange(missed, replace(config, noisy_share=0.0), rng)
         withheld = rng.random() < none_share
-        queries = [] if may_answer(missed, twin) else reworded(question.question, missed)
+        queries = [] if may_answer(missed, merged) else rewritten_queries(question.question, missed)
         shown = {_place(passage) for passage in missed}
         for query, found in zip(queries, pool.search(queries, depth), strict=True):
             more = [passage for passage in found if _place(passage) not in shown]
-            more = (without(more, twin.evidence) if withheld else more)[:n_passages]
+            more = (without_evidence(more, merged.evidence) if withheld else more)[:n_passages]
             answered = all(any(shows(passage, [span]) for passage in more) for span in spans)
-            if may_answer(more, twin) is not withheld and answered is not withheld:
-                yield Sheet(tuple(missed), (replace(question, withheld=withheld),), query, tuple(more))
+            if may_answer(more, merged) is not withheld and answered is not withheld:
+                yield PackedExample(
+                    tuple(missed), (replace(question, withheld=withheld),), query, tuple(more)
+                )
                 break
 
 
-def build_sheets(
-    questions: Sequence[Question], pool: PassagePool, config: SheetConfig, *, n: int
+def build_packed_traces(
+    questions: Sequence[Question], pool: PassagePool, config: PackedExampleConfig, *, n: int
 ) -> tuple[list[Trace], TraceCounts]:
-    """Return about n traces, those of a sheet behind one another, with counts. Deterministic by seed."""
+    """Return about n traces, those of an example one after another, with counts. Deterministic by seed."""
     counts = TraceCounts(Counter(), Counter())
     found: list[Trace] = []
     rng = random.Random(config.traces.seed)
-    for sheet in draw_sheets(questions, pool, config):
-        for question in sheet.questions:
+    for example in draw_packed_examples(questions, pool, config):
+        for question in example.questions:
             searches = question.withheld and rng.random() < config.search_share
             build = _search if searches else _trace
-            trace = build(sheet, question, pool, config.traces)
+            trace = build(example, question, pool, config.traces)
             if isinstance(trace, Trace):
                 found.append(trace)
                 counts.built[trace.kind] += 1
@@ -165,17 +170,19 @@ def build_sheets(
     return found, counts
 
 
-def _begun(sheet: Sheet, question: Question) -> Episode:
-    limits = EpisodeLimits(passages_per_search=len(sheet.passages) or 1, max_searches=2)
+def _begun(example: PackedExample, question: Question) -> Episode:
+    limits = EpisodeLimits(passages_per_search=len(example.passages) or 1, max_searches=2)
     episode = Episode(question.question, limits)
-    episode.give(sheet.passages)
+    episode.give(example.passages)
     return episode
 
 
-def _search(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+def _search(
+    example: PackedExample, question: Question, pool: PassagePool, config: TraceConfig
+) -> Trace | str:
     """Search with the first query that finds the evidence, with the content words where none does; the trace ends."""
-    episode = _begun(sheet, question)
-    queries = reworded(question.question, sheet.passages)
+    episode = _begun(example, question)
+    queries = rewritten_queries(question.question, example.passages)
     if not queries or not episode.may_search:
         return "no other query, or no room for its results"
     found = dict(zip(queries, pool.search(queries, 12), strict=True))
@@ -184,49 +191,51 @@ def _search(sheet: Sheet, question: Question, pool: PassagePool, config: TraceCo
     return Trace(question.id, "search", tuple(episode.segments))
 
 
-def _trace(sheet: Sheet, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
-    episode = _begun(sheet, question)
+def _trace(example: PackedExample, question: Question, pool: PassagePool, config: TraceConfig) -> Trace | str:
+    episode = _begun(example, question)
     if question.withheld:
-        return finished(episode, question, "withheld", NONE)
+        return report_trace(episode, question, "withheld", NONE)
     if config.several:
-        return told_at_length(episode, question, "several", config)
-    answer = taught_answer(question, config)
-    return finished(episode, question, "direct", answer, evidence_of(question, answer, pool), config)
+        return report_findings(episode, question, "several", config)
+    answer = target_answer(question, config)
+    return report_trace(episode, question, "direct", answer, evidence_of(question, answer, pool), config)
 
 
-class _Sheets:
-    """What is drawn from, and how often each question was asked so far."""
+class _ExampleDraws:
+    """Draws examples, and counts how often each question was used."""
 
     def __init__(
         self,
         questions: Sequence[Question],
         ranked: Sequence[list[Passage]],
         pool: PassagePool,
-        config: SheetConfig,
+        config: PackedExampleConfig,
     ) -> None:
         self.questions, self.ranked, self.pool = questions, ranked, pool
         self.config, self.rng = config, random.Random(config.traces.seed)
-        self.twins = with_twins(questions)
+        self.with_all_evidence = with_duplicates(questions)
         self.spans = [_evidence(one, pool, config.traces) for one in questions]
         self.used: Counter[int] = Counter()
-        self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(list)  # whose result it is
-        self.nearest: list[set[tuple[str, int]]] = []  # each one's first results, its evidence aside
+        self.by_passage: dict[tuple[str, int], list[int]] = defaultdict(
+            list
+        )  # the questions that have it as a result
+        self.nearest: list[set[tuple[str, int]]] = []  # each question's first results without its evidence
         for number, passages in enumerate(ranked):
             own = pool.passages_of(self.spans[number][0].document_id) if config.traces.reading else passages
             for passage in own:
                 self.by_passage[_place(passage)].append(number)
-            others = without(passages, self.twins[number].evidence)[: config.near]
+            others = without_evidence(passages, self.with_all_evidence[number].evidence)[: config.near]
             self.nearest.append(set(map(_place, others)))
 
     def anchors(self) -> Iterator[int]:
-        """Yield questions to draw a sheet for: all once, then all again as far as they were not asked enough."""
+        """Yield questions to draw an example around: all once, then again those that may be used more."""
         for _ in range(self.config.often):
             order = list(range(len(self.questions)))
             self.rng.shuffle(order)
             yield from (number for number in order if self.used[number] < self.config.often)
 
-    def draw(self, anchor: int) -> Sheet:
-        """Return the sheet that this question's results make."""
+    def draw(self, anchor: int) -> PackedExample:
+        """Return the example around this question's results."""
         config, traces = self.config, self.config.traces
         n_passages = self.rng.randint(traces.fewest_passages, traces.most_passages)
         shown = self._shown(anchor, n_passages)
@@ -241,7 +250,7 @@ class _Sheets:
             enough = any if traces.several else all
             if enough(any(shows(passage, [span]) for passage in shown) for span in self.spans[number]):
                 answered.append(number)
-            elif self.nearest[number] & places and not may_answer(shown, self.twins[number]):
+            elif self.nearest[number] & places and not may_answer(shown, self.with_all_evidence[number]):
                 missed.append(number)
             else:
                 continue
@@ -249,17 +258,19 @@ class _Sheets:
         self.rng.shuffle(missed)
         n_none = self._about(config.none_share * config.most_questions)
         answered = answered[: config.most_questions - n_none]
-        if len(answered) + n_none < config.most_questions:  # few are answered: fewer near misses, but one
+        if (
+            len(answered) + n_none < config.most_questions
+        ):  # few are answered: fewer near misses, at least one
             n_none = min(n_none, max(1, round(config.none_share / (1 - config.none_share) * len(answered))))
         missed = missed[:n_none]
         chosen = [*answered, *missed]
         self.rng.shuffle(chosen)
         self.used.update(chosen)
         asked = [replace(self.questions[number], withheld=number not in answered) for number in chosen]
-        return Sheet(tuple(shown), tuple(asked))
+        return PackedExample(tuple(shown), tuple(asked))
 
     def _about(self, n: float) -> int:
-        """Return a whole number, n on average; nothing is drawn where it is whole."""
+        """Return n rounded up or down at random, n on average; a whole n needs no draw."""
         return int(n) if n == int(n) else int(n + self.rng.random())
 
     def _shown(self, anchor: int, n_passages: int) -> list[Passage]:
@@ -270,8 +281,8 @@ class _Sheets:
             return own[first : first + n_passages]
         ranked = self.ranked[anchor]
         if self.rng.random() < traces.withheld_share:
-            ranked = without(ranked, self.twins[anchor].evidence)
-        return arranged(ranked[:n_passages], replace(traces, noisy_share=0.0), self.rng)
+            ranked = without_evidence(ranked, self.with_all_evidence[anchor].evidence)
+        return arrange(ranked[:n_passages], replace(traces, noisy_share=0.0), self.rng)
 
     def _found_with(self, shown: Sequence[Passage]) -> list[int]:
         """Return the questions that have one of the passages among their results, those with more of them first."""
@@ -284,12 +295,12 @@ class _Sheets:
 def _evidence(question: Question, pool: PassagePool, config: TraceConfig) -> list[Span]:
     if config.several:
         return list(question.evidence)
-    return evidence_of(question, taught_answer(question, config), pool)
+    return evidence_of(question, target_answer(question, config), pool)
 
 
 def _fit(question: Question, config: TraceConfig) -> bool:
-    """Whether an answer can be told right: by its words, or a broad question's by what it quotes."""
-    return bool(question.evidence if config.several else taught_answer(question, config))
+    """Whether a report can be judged: by its answer, or by its quotes for a broad question."""
+    return bool(question.evidence if config.several else target_answer(question, config))
 
 
 def _place(passage: Passage) -> tuple[str, int]:

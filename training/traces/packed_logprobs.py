@@ -1,9 +1,9 @@
 """Log-probabilities of many completions of few prompts, each prompt read once.
 
-The completions of a prompt are laid one behind the other after it, each at the positions it would have alone, and a
-mask lets them see the prompt and themselves. That is one sequence of prompt + all completions instead of as many
-sequences as completions, with the same numbers: several times less work, as completions are short. What some of the
-completions begin with (a question, asked several times) can be laid out once for them, too: their stem.
+The completions of a prompt follow it one after another, each at the positions it would have alone, and the attention
+mask lets each see the prompt and itself. One sequence of prompt and all completions replaces as many sequences as
+completions, with the same numbers and several times less work, as completions are short. A prefix that some of the
+completions share (a question with several answers) is laid out once for them, too.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Prompts, each with its stems and completions behind it, in rows. ids: (rows, n), padded at the right.
+    """Prompts, each followed by its shared prefixes and completions, in rows. ids: (rows, n), padded at the right.
 
-    given: the masks and positions a model needs for it. before: for each token of the completions, in their order,
-    where the state stands that predicts it, the rows' states behind one another.
+    given: masks and positions for the model. before: for each token of the completions, in their order, the index of
+    the state that predicts it, in the states of all rows flattened.
     """
 
     ids: torch.Tensor
@@ -49,28 +49,29 @@ Group = tuple[Sequence[int], Sequence[Sequence[int]]]
 
 @dataclass(slots=True)
 class _Row:
-    """Prompts behind one another. Of each place: the node it belongs to, a prompt, stem or completion, and of that
-    node its prompt and its stem (itself where it has none), which are what it sees beside itself.
+    """Prompts one after another, with their prefixes and completions as nodes.
+
+    node: of each token; prompt, prefix: of that node, itself where it has none. A token sees these three.
     """
 
     ids: list[int] = field(default_factory=list)
     node: list[int] = field(default_factory=list)
     prompt: list[int] = field(default_factory=list)
-    stem: list[int] = field(default_factory=list)
+    prefix: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     before: list[int] = field(default_factory=list)
     n_nodes: int = 0
 
     def put(
-        self, tokens: Sequence[int], first: int, *, prompt: int | None = None, stem: int | None = None
+        self, tokens: Sequence[int], first: int, *, prompt: int | None = None, prefix: int | None = None
     ) -> int:
-        """Put a node behind the others, its first token at position `first`; returns its number."""
+        """Append a node with its first token at position `first`; returns its number."""
         node = self.n_nodes
         self.n_nodes += 1
         self.ids += tokens
         self.node += [node] * len(tokens)
         self.prompt += [node if prompt is None else prompt] * len(tokens)
-        self.stem += [node if stem is None else stem] * len(tokens)
+        self.prefix += [node if prefix is None else prefix] * len(tokens)
         self.positions += range(first, first + len(tokens))
         return node
 
@@ -78,22 +79,22 @@ class _Row:
         self,
         prompt: Sequence[int],
         completions: Sequence[Sequence[int]],
-        stems: Sequence[Sequence[int]] | None = None,
+        prefixes: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        """Put a prompt, and behind it its stems, each with its completions."""
-        of_stem: dict[tuple[int, ...], list[int]] = {}
+        """Append a prompt and its prefixes, each with its completions."""
+        of_prefix: dict[tuple[int, ...], list[int]] = {}
         for number, _ in enumerate(completions):
-            of_stem.setdefault(tuple(stems[number]) if stems is not None else (), []).append(number)
-        place: dict[int, list[int]] = {}  # of each completion: where the states stand that predict it
+            of_prefix.setdefault(tuple(prefixes[number]) if prefixes is not None else (), []).append(number)
+        place: dict[int, list[int]] = {}  # completion → the indices of the states that predict it
         root = self.put(prompt, 0)
         end_of_prompt = len(self.ids) - 1
-        for stem, members in of_stem.items():
-            parent = self.put(stem, len(prompt), prompt=root) if stem else None
-            last = len(self.ids) - 1 if stem else end_of_prompt
+        for prefix, members in of_prefix.items():
+            parent = self.put(prefix, len(prompt), prompt=root) if prefix else None
+            last = len(self.ids) - 1 if prefix else end_of_prompt
             for number in members:
                 tokens = completions[number]
                 place[number] = [last, *range(len(self.ids), len(self.ids) + len(tokens) - 1)]
-                self.put(tokens, len(prompt) + len(stem), prompt=root, stem=parent)
+                self.put(tokens, len(prompt) + len(prefix), prompt=root, prefix=parent)
         self.before += [at for number, _ in enumerate(completions) for at in place[number]]
 
 
@@ -101,14 +102,14 @@ def lay_out(
     model: Any,
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
-    stems: Sequence[Sequence[int]] | None = None,
+    prefixes: Sequence[Sequence[int]] | None = None,
 ) -> Layout:
-    """Lay completions out behind their prompt, and behind their stem where they have one. None may be empty.
+    """Lay completions out after their prompt, and after their prefix where they have one. None may be empty.
 
-    stems: for each completion what stands between the prompt and it, () for nothing; equal ones are one.
+    prefixes: of each completion, between the prompt and it, () for none; equal ones are laid out once.
     """
     row = _Row()
-    row.put_group(prompt, completions, stems)
+    row.put_group(prompt, completions, prefixes)
     return _layout(model, [row])
 
 
@@ -141,7 +142,7 @@ def _layout(model: Any, rows: Sequence[_Row], width: int = 0) -> Layout:
     ids, positions = padded((row.ids for row in rows), 0), padded((row.positions for row in rows), 0)
     node = padded((row.node for row in rows), -1)
     seen = node.unsqueeze(1) == node.unsqueeze(2)
-    for of_node in (padded((row.prompt for row in rows), -1), padded((row.stem for row in rows), -1)):
+    for of_node in (padded((row.prompt for row in rows), -1), padded((row.prefix for row in rows), -1)):
         seen |= node.unsqueeze(1) == of_node.unsqueeze(2)
     masks = added_masks(model, seen, positions)
     given = {"attention_mask": masks, "position_ids": positions}
@@ -154,13 +155,13 @@ def score_completions(
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
     *,
-    stems: Sequence[Sequence[int]] | None = None,
+    prefixes: Sequence[Sequence[int]] | None = None,
     biases: Sequence[Callable[[], torch.Tensor]] | None = None,
     temperature: float = 1.0,
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
-    stems: see `lay_out`; they are not scored. biases: for each completion what gives what is added to the logits,
+    prefixes: see `lay_out`; they are not scored. biases: for each completion what gives what is added to the logits,
     (n_tokens, vocabulary), minus infinity where a token was not allowed; nothing by default. What was drawn under a
     grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced has a
     probability near nothing, and its gradient and distance are noise.
@@ -171,7 +172,7 @@ def score_completions(
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
     """
-    layout = lay_out(model, prompt, completions, stems)
+    layout = lay_out(model, prompt, completions, prefixes)
     output = model.get_decoder()(input_ids=layout.ids, use_cache=False, **layout.given)
     states = output.last_hidden_state[0, layout.before].split([len(one) for one in completions])
     scored: list[Scored] = []

@@ -1,8 +1,7 @@
-"""Traces as token ids: alone, or several behind the one prompt that they begin with, which is then read once.
+"""Packing: traces with the same prompt in one sequence, so that the prompt is read once.
 
-A pack is laid out like the completions of a prompt when episodes are scored (`training.traces.packed_logprobs`):
-every trace sees the prompt and itself, at the positions it would have alone, so that training on a pack is training
-on its traces.
+A packed sequence is laid out like the completions of a prompt (`training.traces.packed_logprobs`): every trace sees the
+prompt and itself, at the positions it would have alone, so that the loss is that of the single traces.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from training.traces.packed_logprobs import Layout, lay_out_rows
 from training.traces.traces import Trace
 
 __all__ = [
-    "Pack",
+    "PackedSequence",
     "TokenizedTrace",
+    "batch_packed",
     "encode_traces",
-    "in_batches",
-    "lay_out_packs",
-    "make_packs",
-    "pack_steps",
+    "lay_out_packed",
+    "pack_traces",
+    "plan_packed_steps",
 ]
 
 
@@ -38,8 +37,8 @@ class TokenizedTrace:
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
-    """A prompt without labels, and what different traces have behind it."""
+class PackedSequence:
+    """A prompt without labels, and the parts of different traces that follow it."""
 
     prompt: tuple[int, ...]
     parts: tuple[TokenizedTrace, ...]
@@ -53,20 +52,20 @@ class Pack:
         return sum(sum(part.labelled) for part in self.parts)
 
 
-def lay_out_packs(
+def lay_out_packed(
     model: Any,
-    rows: Sequence[Sequence[Pack]],
+    rows: Sequence[Sequence[PackedSequence]],
     *,
     shape: tuple[int, int] = (0, 0),
 ) -> tuple[Layout, torch.Tensor, torch.Tensor]:
-    """Return packs in rows of one batch, where the states stand that predict labels, and the labels, both (n_labels,).
+    """Return packed sequences in rows of one batch, the indices of the states that predict labels, and the labels.
 
-    The places are those of the rows' states behind one another. shape: see
+    Indices and labels: (n_labels,); indices count the states of all rows flattened. shape: see
     `training.traces.packed_logprobs.lay_out_rows`.
     """
-    groups = [[(pack.prompt, [part.ids for part in pack.parts]) for pack in row] for row in rows]
+    groups = [[(sequence.prompt, [part.ids for part in sequence.parts]) for sequence in row] for row in rows]
     layout = lay_out_rows(model, groups, shape=shape)
-    parts = [part for row in rows for pack in row for part in pack.parts]
+    parts = [part for row in rows for sequence in row for part in sequence.parts]
     written = [token for part in parts for token in part.ids]
     labelled = [label for part in parts for label in part.labelled]
     before = [at for at, label in zip(layout.before, labelled, strict=True) if label]
@@ -74,21 +73,23 @@ def lay_out_packs(
     return layout, torch.tensor(before, device=model.device), torch.tensor(target, device=model.device)
 
 
-def in_batches(packs: Sequence[Pack], shape: tuple[int, int]) -> list[list[list[Pack]]]:
-    """Return packs in batches of rows: each row filled to a length, long packs first, each batch with so many rows.
+def batch_packed(
+    packed: Sequence[PackedSequence], shape: tuple[int, int]
+) -> list[list[list[PackedSequence]]]:
+    """Return packed sequences in batches of rows, each row filled to a length, long sequences first.
 
-    shape: rows and their length; a pack alone is a batch where there is one row of no length.
+    shape: rows of a batch and their length; (1, 0) gives each sequence a batch of its own.
     """
     n_rows, length = shape
-    rows: list[list[Pack]] = []
+    rows: list[list[PackedSequence]] = []
     filled: list[int] = []
-    for pack in sorted(packs, key=lambda pack: pack.n_tokens, reverse=True):
-        at = next((at for at, n in enumerate(filled) if n + pack.n_tokens <= length), len(rows))
+    for sequence in sorted(packed, key=lambda sequence: sequence.n_tokens, reverse=True):
+        at = next((at for at, n in enumerate(filled) if n + sequence.n_tokens <= length), len(rows))
         if at == len(rows):
             rows.append([])
             filled.append(0)
-        rows[at].append(pack)
-        filled[at] += pack.n_tokens
+        rows[at].append(sequence)
+        filled[at] += sequence.n_tokens
     return [rows[at : at + n_rows] for at in range(0, len(rows), n_rows)]
 
 
@@ -114,16 +115,16 @@ def encode_traces(tokenizer: Any, traces: Sequence[Trace]) -> list[TokenizedTrac
     return examples
 
 
-def make_packs(examples: Sequence[TokenizedTrace], longest: int) -> list[Pack]:
-    """Put traces with the same first segment behind one prompt, packs of at most `longest` tokens, in their order.
+def pack_traces(examples: Sequence[TokenizedTrace], longest: int) -> list[PackedSequence]:
+    """Return traces packed by their first segment, sequences of at most `longest` tokens, in their order.
 
-    examples: the traces' token ids. A trace that is longer alone is left out.
+    A trace that is longer by itself is left out.
     """
     groups: dict[tuple[int, ...], list[TokenizedTrace]] = {}
     for example in examples:
         if len(example.ids) <= longest:
             groups.setdefault(example.ids[: example.n_first], []).append(example)
-    packs: list[Pack] = []
+    packed: list[PackedSequence] = []
     for prompt, members in groups.items():
         n_prompt = len(prompt)
         parts: list[TokenizedTrace] = []
@@ -131,28 +132,30 @@ def make_packs(examples: Sequence[TokenizedTrace], longest: int) -> list[Pack]:
         for member in members:
             part = TokenizedTrace(member.ids[n_prompt:], member.labelled[n_prompt:])
             if parts and n_tokens + len(part.ids) > longest:
-                packs.append(Pack(prompt, tuple(parts)))
+                packed.append(PackedSequence(prompt, tuple(parts)))
                 parts, n_tokens = [], n_prompt
             parts.append(part)
             n_tokens += len(part.ids)
-        packs.append(Pack(prompt, tuple(parts)))
-    return packs
+        packed.append(PackedSequence(prompt, tuple(parts)))
+    return packed
 
 
-def pack_steps(packs: Sequence[Pack], batch_tokens: int, seed: int, n_epochs: float) -> list[list[int]]:
-    """Return the numbers of each step's packs, as many as hold `batch_tokens`; each epoch in an order of its own."""
+def plan_packed_steps(
+    packed: Sequence[PackedSequence], batch_tokens: int, seed: int, n_epochs: float
+) -> list[list[int]]:
+    """Return the numbers of each step's sequences, up to `batch_tokens` in all; every epoch is shuffled anew."""
     rng = random.Random(seed)
     order: list[int] = []
-    while len(order) < n_epochs * len(packs):
-        epoch = list(range(len(packs)))
+    while len(order) < n_epochs * len(packed):
+        epoch = list(range(len(packed)))
         rng.shuffle(epoch)
         order += epoch
     steps: list[list[int]] = [[]]
     filled = 0
-    for number in order[: round(n_epochs * len(packs))]:
-        if steps[-1] and filled + packs[number].n_tokens > batch_tokens:
+    for number in order[: round(n_epochs * len(packed))]:
+        if steps[-1] and filled + packed[number].n_tokens > batch_tokens:
             steps.append([])
             filled = 0
         steps[-1].append(number)
-        filled += packs[number].n_tokens
+        filled += packed[number].n_tokens
     return [step for step in steps if step]

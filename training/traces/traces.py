@@ -1,17 +1,19 @@
 """Supervised traces: whole episodes with the right actions, built by the serving state machine itself.
 
-Kinds of trace
-    direct      the evidence is among the first results: report it several     it asks for more than a short answer: a
-    finding for each piece of evidence, its words as the statement more        the same, once another query has found
-    more of it reading     no search can find it (the question names nothing): its passage is put among others
-    withheld    the evidence is kept away: report none unanswerable  the set says so: report none again       the
-    first results miss it, or it is kept out of them, and another query finds it: search, then report hop         the
-    first results hold a part and name what the rest is about: search for that, then report exhausted   other queries
-    miss it too, or it is kept away from them: search, then report none search      search once more, and no further:
-    one of many traces on the same passages (`training.traces.packed_examples`)
+Kinds of trace:
+    direct        the evidence is among the first results: report
+    several       a broad question: report a finding for each piece of evidence, in its words
+    more          a broad question, after a second search that finds more of its evidence: report
+    reading       no search can find the evidence (the question names nothing): its passage is put among others
+    withheld      the evidence is kept out of the results: report none
+    unanswerable  the set marks the question so: report none
+    again         the first results miss the evidence, or it is kept out of them: search, then report
+    hop           the first results hold a part and name the subject of the rest: search for that, then report
+    exhausted     other queries miss the evidence too, or it is kept out of their results: search, then report none
+    search        search once more, and no further (`training.traces.packed_examples`)
 
-A share of the passages that hold no evidence is damaged, as text from scans is. A trace is refused (and counted) where
-its label would be wrong: nothing to point at, or a withheld answer that stands in another passage all the same.
+Among the passages without evidence a share is damaged, as scanned text is. A trace is refused (and counted) where its
+label would be wrong: no sentence to point at, or a withheld answer that another passage mentions.
 """
 
 from __future__ import annotations
@@ -25,33 +27,36 @@ from dataclasses import dataclass, fields, replace
 
 from prep.document import Span
 from prep.errors import ConfigError
-from retrieve.episode.episode import NONE, Episode, EpisodeLimits, Passage, sentence_spans
+from retrieve.episode.episode import NONE, Episode, EpisodeLimits, Passage
 from retrieve.episode.query_terms import content_words
 from retrieve.lm.special_tokens import escape, marker
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
-from training.metrics.answer_metrics import has_cjk, normalise_answer
+from training.metrics.answer_metrics import normalise_answer
 from training.pages.damage import misread
 from training.traces.broad_findings import findings_shown
+from training.traces.evidence_checks import (
+    evidence_of,
+    may_answer,
+    mentions,
+    shows,
+    touches,
+    with_duplicates,
+    without_evidence,
+)
 
 __all__ = [
     "Trace",
     "TraceConfig",
     "TraceCounts",
-    "arranged",
+    "arrange",
     "build_traces",
-    "evidence_of",
-    "finished",
-    "may_answer",
-    "mentions",
-    "named",
     "preferred_answer",
-    "reworded",
-    "shows",
-    "taught_answer",
-    "told_at_length",
-    "with_twins",
-    "without",
+    "report_findings",
+    "report_trace",
+    "rewritten_queries",
+    "target_answer",
+    "with_title",
 ]
 
 _MULTIHOP = frozenset({"multihop"})  # kinds of question whose answer needs all of the evidence
@@ -72,18 +77,19 @@ class Trace:
 
     @property
     def written(self) -> str:
-        """What the model is to write."""
+        """The text of the segments that the model is to write."""
         return "".join(text for text, is_written in self.segments if is_written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:
-    """Shares of what is built from one set. The rest of the questions become direct traces.
+    """Shares of the kinds of trace that are built from one set. The rest of the questions become direct traces.
 
-    again_share: of the questions whose evidence the first results miss. missed_share: of the others, it is kept out of
-    the first results, for another query to find. persistent_share: of the withheld, another search before none is
-    reported. noisy_share: of the traces, one passage without evidence damaged. several: the set's questions ask for
-    more than a short answer. more_share: of these, another search before the report where that finds more evidence.
+    withheld_share: traces whose evidence is kept out of the results. again_share: a second search, among the questions
+    whose evidence the first results miss. missed_share: among the others, evidence kept out of the first results for
+    another query to find. persistent_share: among the withheld, a second search before none is reported. noisy_share:
+    traces with one damaged passage. several: the set's questions are broad, they ask for more than a short answer.
+    more_share: among these, a second search before the report where it finds more evidence.
     """
 
     withheld_share: float = 0.2
@@ -114,7 +120,7 @@ class TraceConfig:
 
 @dataclass(slots=True)
 class TraceCounts:
-    """How many traces of each kind were built, and why others were refused."""
+    """How many traces of each kind were built, and how many were refused by reason."""
 
     built: Counter[str]
     refused: Counter[str]
@@ -126,13 +132,13 @@ def build_traces(
     """Return a trace for each question that allows a sound one, in order, with counts. Deterministic by seed."""
     rng = random.Random(config.seed)
     titles = {passage.document_id: passage.title for passage in pool.passages}
-    asked = [named(question, titles) if config.title_in_question else question for question in questions]
+    asked = [with_title(question, titles) if config.title_in_question else question for question in questions]
     ranked = pool.search([question.question for question in asked], depth)
     others = _other_results(asked, ranked, pool, config)
     traces: list[Trace] = []
     counts = TraceCounts(Counter(), Counter())
-    for question, twin, passages, other in zip(asked, with_twins(asked), ranked, others, strict=True):
-        outcome = _trace(question, twin, passages, other, pool, config, rng)
+    for question, merged, passages, other in zip(asked, with_duplicates(asked), ranked, others, strict=True):
+        outcome = _trace(question, merged, passages, other, pool, config, rng)
         if isinstance(outcome, Trace):
             traces.append(outcome)
             counts.built[outcome.kind] += 1
@@ -149,14 +155,14 @@ def preferred_answer(question: Question) -> str:
     return min(question.answers, key=lambda answer: (-votes[normalise_answer(answer)], len(answer), answer))
 
 
-def taught_answer(question: Question, config: TraceConfig) -> str:
-    """Return the preferred answer, empty where none is fit to be copied."""
+def target_answer(question: Question, config: TraceConfig) -> str:
+    """Return the preferred answer, empty where it is too long to be copied."""
     answer = preferred_answer(question)
     fit = answer.strip() and len(answer) <= config.max_answer_characters and "\n" not in answer
     return answer if fit else ""
 
 
-def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
+def rewritten_queries(question: str, passages: Sequence[Passage]) -> list[str]:
     """Return other queries for a question: its content words, and those with the best documents' titles."""
     keywords = " ".join(content_words(question))
     titles = list(dict.fromkeys(passage.title for passage in passages[:3] if passage.title))
@@ -164,7 +170,7 @@ def reworded(question: str, passages: Sequence[Passage]) -> list[str]:
     return [query for query in dict.fromkeys(queries) if query and query != question]
 
 
-def named(question: Question, titles: dict[str, str]) -> Question:
+def with_title(question: Question, titles: dict[str, str]) -> Question:
     """Return the question with its document's title in front."""
     title = titles.get(question.evidence[0].document_id, "") if question.evidence else ""
     return replace(question, question=f"{title}: {question.question}") if title else question
@@ -173,7 +179,7 @@ def named(question: Question, titles: dict[str, str]) -> Question:
 def _other_results(
     questions: Sequence[Question], ranked: Sequence[list[Passage]], pool: PassagePool, config: TraceConfig
 ) -> list[dict[str, list[Passage]]]:
-    """Return, for each question whose first results may miss evidence, what other queries find; one search."""
+    """Return the results of other queries for each question whose first results may miss evidence; one search."""
     queries = [
         _other_queries(question, passages[: config.fewest_passages], pool, config)
         for question, passages in zip(questions, ranked, strict=True)
@@ -185,22 +191,22 @@ def _other_results(
 def _other_queries(
     question: Question, shown: Sequence[Passage], pool: PassagePool, config: TraceConfig
 ) -> list[str]:
-    """Return what to search for where the passages shown hold no evidence, or a part of it and name the rest.
+    """Return second queries where the shown passages hold no evidence, or a part of it and name the rest.
 
-    Evidence that they hold may be kept out of them, and of a broad question more may be wanted.
+    Also where evidence may be kept out of the passages, and for more evidence of a broad question.
     """
     hides = config.missed_share > 0 or config.persistent_share > 0
     if config.reading or not question.answerable:
         return []
     if config.several and config.more_share > 0:
-        return reworded(question.question, shown)
+        return rewritten_queries(question.question, shown)
     if not hides and config.again_share == 0:
         return []
     missing = [span for span in question.evidence if not any(span.overlaps(passage) for passage in shown)]
     if len(missing) == len(question.evidence):
-        return reworded(question.question, shown)
+        return rewritten_queries(question.question, shown)
     if hides and question.kind not in _MULTIHOP:
-        return reworded(question.question, without(shown, question.evidence))
+        return rewritten_queries(question.question, without_evidence(shown, question.evidence))
     text = " ".join(passage.text for passage in shown)
     subjects = []
     for span in missing:
@@ -213,7 +219,7 @@ def _other_queries(
 
 def _trace(
     question: Question,
-    twin: Question,
+    merged: Question,
     ranked: list[Passage],
     others: dict[str, list[Passage]],
     pool: PassagePool,
@@ -226,17 +232,17 @@ def _trace(
     if config.reading:
         ranked = _around_evidence(question, ranked, pool, n_passages, rng)
     if not question.answerable:
-        episode.give(arranged(ranked[:n_passages], config, rng))
-        return finished(episode, question, "unanswerable", NONE)
+        episode.give(arrange(ranked[:n_passages], config, rng))
+        return report_trace(episode, question, "unanswerable", NONE)
     if rng.random() < config.withheld_share:
-        shown = arranged(without(ranked, twin.evidence)[:n_passages], config, rng)
+        shown = arrange(without_evidence(ranked, merged.evidence)[:n_passages], config, rng)
         persists = config.persistent_share > 0 and rng.random() < config.persistent_share
-        return _withheld(episode, twin, shown, others if persists else {})
+        return _withheld(episode, merged, shown, others if persists else {})
     if config.several:
-        shown = arranged(ranked[:n_passages], config, rng, question.evidence)
+        shown = arrange(ranked[:n_passages], config, rng, question.evidence)
         more = config.more_share > 0 and rng.random() < config.more_share
         return _several(episode, question, shown, others if more else {}, config)
-    answer = taught_answer(question, config)
+    answer = target_answer(question, config)
     if not answer:
         return "answer missing or too long"
     spans = evidence_of(question, answer, pool)
@@ -244,34 +250,36 @@ def _trace(
     may_miss = config.missed_share > 0 and not config.reading and question.kind not in _MULTIHOP
     misses = may_miss and rng.random() < config.missed_share
     if misses:
-        top = without(ranked, twin.evidence)[:n_passages]
+        top = without_evidence(ranked, merged.evidence)[:n_passages]
     missing = [span for span in spans if not any(shows(passage, [span]) for passage in top)]
     if len(missing) < len(spans):
         if missing and question.kind in _MULTIHOP:
-            return _second_search(episode, twin, answer, spans, missing, top, others, config, kind="hop")
-        episode.give(arranged(top, config, rng, spans))
-        return finished(episode, question, "reading" if config.reading else "direct", answer, spans, config)
-    if any(mentions(passage.text, twin.answers) for passage in top):
+            return _second_search(episode, merged, answer, spans, missing, top, others, config, kind="hop")
+        episode.give(arrange(top, config, rng, spans))
+        return report_trace(
+            episode, question, "reading" if config.reading else "direct", answer, spans, config
+        )
+    if any(mentions(passage.text, merged.answers) for passage in top):
         return "answer stands elsewhere"
     if not misses and rng.random() >= config.again_share:
         return "evidence not found"
-    return _second_search(episode, twin, answer, spans, missing, top, others, config, kind="again")
+    return _second_search(episode, merged, answer, spans, missing, top, others, config, kind="again")
 
 
 def _withheld(
     episode: Episode, question: Question, shown: Sequence[Passage], others: dict[str, list[Passage]]
 ) -> Trace | str:
-    """Report none; after one more search where there are other queries."""
+    """Report none, after a second search where there are other queries."""
     if any(mentions(passage.text, question.answers) for passage in shown):
         return "withheld answer stands elsewhere"
     episode.give(shown)
     for query, found in others.items():
-        fresh = episode.unseen(without(found, question.evidence))
+        fresh = episode.unseen(without_evidence(found, question.evidence))
         if fresh and not any(mentions(passage.text, question.answers) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
-            return finished(episode, question, "exhausted", NONE)
-    return finished(episode, question, "withheld", NONE)
+            return report_trace(episode, question, "exhausted", NONE)
+    return report_trace(episode, question, "withheld", NONE)
 
 
 def _several(
@@ -287,11 +295,11 @@ def _several(
         longer = _with_more(episode, question, others)
         if any(numbers[-1] > n_first for _, numbers in _findings(longer, question, config)):
             kind, episode = "more", longer
-    return told_at_length(episode, question, kind, config)
+    return report_findings(episode, question, kind, config)
 
 
-def told_at_length(episode: Episode, question: Question, kind: str, config: TraceConfig) -> Trace | str:
-    """Report a finding for each piece of evidence shown, in its words; or why that cannot be."""
+def report_findings(episode: Episode, question: Question, kind: str, config: TraceConfig) -> Trace | str:
+    """Report a finding for each piece of evidence shown, in its words; or return why there is none."""
     findings = _findings(episode, question, config)
     if not findings:
         return "evidence not found"
@@ -305,7 +313,7 @@ def _findings(episode: Episode, question: Question, config: TraceConfig) -> list
 
 
 def _with_more(episode: Episode, question: Question, others: dict[str, list[Passage]]) -> Episode:
-    """Return the episode after the search that shows most passages with evidence; as it is where none shows any."""
+    """Return the episode after the search that shows most passages with evidence, unchanged where none does."""
     found = {query: episode.unseen(passages) for query, passages in others.items()}
     shown = {query: sum(shows(one, question.evidence) for one in fresh) for query, fresh in found.items()}
     best = max(shown, key=lambda query: shown[query], default="")  # of equals the first
@@ -334,7 +342,7 @@ def _second_search(
         if any(shows(passage, missing) for passage in fresh):
             episode.act(f"<search> {escape(query)}</search>")
             episode.give(fresh)
-            return finished(episode, question, kind, answer, spans, config)
+            return report_trace(episode, question, kind, answer, spans, config)
     if kind == "hop" or not others:
         return "evidence not found"
     query, found = next(iter(others.items()))
@@ -343,10 +351,10 @@ def _second_search(
         return "answer stands elsewhere"
     episode.act(f"<search> {escape(query)}</search>")
     episode.give(fresh)
-    return finished(episode, question, "exhausted", NONE)
+    return report_trace(episode, question, "exhausted", NONE)
 
 
-def finished(
+def report_trace(
     episode: Episode,
     question: Question,
     kind: str,
@@ -354,7 +362,7 @@ def finished(
     spans: Sequence[Span] = (),
     config: TraceConfig | None = None,
 ) -> Trace | str:
-    """Report the statement with the sentences shown that overlap the spans; or why that cannot be."""
+    """Report the statement with the shown sentences that overlap the spans; or return why there are none."""
     pointers: list[int] = []
     if config is not None:
         pointers = [
@@ -369,18 +377,18 @@ def finished(
     return Trace(question.id, kind, tuple(episode.segments))
 
 
-def arranged(
+def arrange(
     passages: Iterable[Passage],
     config: TraceConfig,
     rng: random.Random,
     evidence: Sequence[Span] = (),
 ) -> list[Passage]:
-    """Return the passages as they are shown: some shuffled, some with one damaged that holds no evidence."""
+    """Return the passages in the order shown, a share of them shuffled, a share with one damaged without evidence."""
     shown = list(passages)
     if rng.random() < config.shuffled_share:
         rng.shuffle(shown)
     if rng.random() < config.noisy_share:
-        others = [i for i, passage in enumerate(shown) if not _holds(passage, evidence)]
+        others = [i for i, passage in enumerate(shown) if not touches(passage, evidence)]
         if others:
             i = rng.choice(others)
             text = misread(shown[i].text, rng.choice((0.02, 0.05, 0.1)), rng)
@@ -400,66 +408,3 @@ def _around_evidence(
     shown = others[: max(0, n_passages - 1)]
     shown.insert(rng.randint(0, len(shown)), own[0]) if own else None
     return shown + others[n_passages:]
-
-
-def evidence_of(question: Question, answer: str, pool: PassagePool) -> list[Span]:
-    """Return the evidence spans whose text is the chosen answer; all of them where none is."""
-    matching = [
-        span
-        for span in question.evidence
-        for passage in pool.passages_of(span.document_id)
-        if passage.start <= span.start
-        and span.end <= passage.end
-        and passage.text[span.start - passage.start : span.end - passage.start].strip() == answer.strip()
-    ]
-    return matching[:1] or list(question.evidence)
-
-
-def may_answer(passages: Iterable[Passage], question: Question) -> bool:
-    """Whether a passage touches the question's evidence or says one of its answers."""
-    return any(
-        _holds(passage, question.evidence) or mentions(passage.text, question.answers) for passage in passages
-    )
-
-
-def without(passages: Iterable[Passage], evidence: Sequence[Span]) -> list[Passage]:
-    """Return the passages that touch none of the evidence."""
-    return [passage for passage in passages if not _holds(passage, evidence)]
-
-
-def _holds(passage: Passage, spans: Iterable[Span]) -> bool:
-    return any(span.overlaps(passage) for span in spans)
-
-
-def shows(passage: Passage, spans: Iterable[Span]) -> bool:
-    """Whether a numbered sentence of the passage overlaps the evidence (a long passage is cut off)."""
-    wanted = list(spans)
-    return any(
-        sentence.overlaps(span) for sentence in sentence_spans(passage, EpisodeLimits()) for span in wanted
-    )
-
-
-def mentions(text: str, answers: Iterable[str]) -> bool:
-    """Whether one of the answers stands in the text: as whole words, or as characters where it has no blanks."""
-    plain = f" {normalise_answer(text)} "
-    keys = [normalise_answer(answer) for answer in answers]
-    return any(len(key) > 1 and (key if has_cjk(key) else f" {key} ") in plain for key in keys)
-
-
-def with_twins(questions: Sequence[Question]) -> list[Question]:
-    """Return each question with the answers and the evidence of all that ask the same in the same words.
-
-    Where none of these may be shown, none is right.
-    """
-    same: dict[str, list[Question]] = {}
-    for question in questions:
-        same.setdefault(normalise_answer(question.question), []).append(question)
-    return [
-        replace(
-            question,
-            answers=tuple(dict.fromkeys(answer for twin in twins for answer in twin.answers)),
-            evidence=tuple(dict.fromkeys(span for twin in twins for span in twin.evidence)),
-        )
-        for question in questions
-        for twins in [same[normalise_answer(question.question)]]
-    ]

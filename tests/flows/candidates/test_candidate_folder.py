@@ -42,7 +42,7 @@ from retrieve.researcher import Researcher
 from training.data.dataset import Question, load_set
 from training.data.gate_set import GateSetConfig, extend_gate_set
 from training.prep_model.vector_pages import read_pages
-from training.retrieve_model.abstention_calibration import refusal_scores, shown
+from training.retrieve_model.abstention_calibration import abstention_margins, withheld_prompts
 from training.traces.traces import TraceConfig
 
 SETTINGS = PassSettings(
@@ -230,9 +230,9 @@ def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset
     questions = [*load_set(dataset.held_out).questions, *dataset.training().questions]
     with workspace.open_generation() as generation:
         pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
-    prompts = shown(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
+    prompts = withheld_prompts(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
     refused = [
-        sum(score + model.serving.abstention_bias > 0 for score in refusal_scores(model, prompts))
+        sum(score + model.serving.abstention_bias > 0 for score in abstention_margins(model, prompts))
         for model in (serving, trained)
     ]
     assert len(prompts) == len(questions) < 64

@@ -18,7 +18,7 @@ from prep.store.workspace import Workspace
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.adapter import read_adapter
 from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
-from training.traces.packed_environment import SheetPractice
+from training.evaluation.packed_environment import PackedEnvironment
 
 SETTINGS = PassSettings(n_examples=60, n_asked=0, held_out_every=4, minutes=1.0)
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
@@ -95,7 +95,7 @@ def test_what_is_answered_rightly_each_time_is_not_practised_and_found_out_once(
         return list(range(0, len(practice), 2))
 
     monkeypatch.setattr(training.rl.reinforce, "reinforce", cut_short_at_first)
-    monkeypatch.setattr(SheetPractice, "unsettled", every_second)
+    monkeypatch.setattr(PackedEnvironment, "unsettled", every_second)
     settings = replace(SETTINGS, seed=2)
     with pytest.raises(KeyboardInterrupt):
         train_retrieve_candidate(last, dataset, settings, "reinforcement")
@@ -103,7 +103,9 @@ def test_what_is_answered_rightly_each_time_is_not_practised_and_found_out_once(
     (whole,) = looked
     assert practised == [whole.of(range(0, len(whole), 2)).digest] * 2
     # Where too few are left for a step, all are practised.
-    monkeypatch.setattr(SheetPractice, "unsettled", lambda practice, n, **_: looked.append(practice) or [0])
+    monkeypatch.setattr(
+        PackedEnvironment, "unsettled", lambda practice, n, **_: looked.append(practice) or [0]
+    )
     train_retrieve_candidate(last, dataset, replace(SETTINGS, seed=3), "reinforcement")
     assert practised[2:] == [looked[1].digest]
 

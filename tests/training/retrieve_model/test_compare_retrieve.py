@@ -16,9 +16,9 @@ from retrieve.episode.grammar import ActionLimits
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 from training.data.dataset import LabelledSet, Question, save_set
 from training.retrieve_model import compare_retrieve
-from training.traces import packed_environment
+from training.traces import packed_example_set
 from training.traces.mixture import DEVELOPMENT, part_of
-from training.traces.packed_environment import BROAD_SETS, Sheets, unseen_part
+from training.traces.packed_example_set import BROAD_SETS, PackedExampleSet, unseen_part
 
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
 WORDS = [
@@ -68,7 +68,8 @@ def test_two_versions_are_asked_the_same_questions_once_and_what_the_second_gain
     folders = {}
     for name, n_passages in (("first", 3), ("second", 1)):
         folders[name] = tmp_path / name
-        serving = ServingConfig(action=TERSE, episode=EpisodeLimits(passages_per_search=n_passages))
+        action = replace(TERSE, statement_tokens=n_passages)
+        serving = ServingConfig(action=action, episode=EpisodeLimits(passages_per_search=n_passages))
         save_retrieve_version(
             folders[name], tmp_path / "made" / ADAPTER, serving=serving, source=str(base), name=name
         )
@@ -102,25 +103,25 @@ def test_broad_sheets_are_drawn_of_documents_that_no_stage_has_seen(
     given = ["--data", tmp_path / "data", "--broad", "--questions", 1, "--passages", 2]
     asked = {}
     for name, more in (("practice", []), ("few", ["--most", 1]), ("held", ["--held-out"])):
-        run(packed_environment, monkeypatch, *given, *more, "--out", tmp_path / name)
-        asked[name] = Sheets.load(tmp_path / name)
+        run(packed_example_set, monkeypatch, *given, *more, "--out", tmp_path / name)
+        asked[name] = PackedExampleSet.load(tmp_path / name)
     documents = {name: set(drawn.dataset.documents) for name, drawn in asked.items()}
     unseen = {id for one in sets.values() for id in part_of(one, held_out=True).documents}
     assert documents["practice"]
     assert documents["practice"] | documents["held"] <= unseen
     assert not documents["practice"] & documents["held"]
-    assert len(asked["few"].sheets) == len(BROAD_SETS)
+    assert len(asked["few"].examples) == len(BROAD_SETS)
     assert {one.kind for one in asked["practice"].dataset.questions} == {"long"}
     assert capsys.readouterr().out.count(" sheets\n") == 3 * len(BROAD_SETS)
-    for sheet in asked["practice"].sheets:
-        for question in sheet.questions:
-            touched = any(span.overlaps(one) for span in question.evidence for one in sheet.passages)
+    for example in asked["practice"].examples:
+        for question in example.questions:
+            touched = any(span.overlaps(one) for span in question.evidence for one in example.passages)
             assert touched is not question.withheld
 
 
 def test_what_is_broad_is_asked_without_answers_and_short_questions_are_not(tmp_path: Path) -> None:
     broad = save(tmp_path, "broad", "long")
-    drawn = Sheets.draw(broad, LinePrep(), 1, n_passages=2, broad=True)
-    assert all(not question.answers for sheet in drawn.sheets for question in sheet.questions)
+    drawn = PackedExampleSet.draw(broad, LinePrep(), 1, n_passages=2, broad=True)
+    assert all(not question.answers for example in drawn.examples for question in example.questions)
     with pytest.raises(Exception, match="no passages have 1 questions"):
-        Sheets.draw(replace(broad, questions=broad.questions[:4]), LinePrep(), 1, n_passages=2)
+        PackedExampleSet.draw(replace(broad, questions=broad.questions[:4]), LinePrep(), 1, n_passages=2)

@@ -60,7 +60,7 @@ def die(row):
 
 model, tokenizer = load_base(sys.argv[1], dtype=torch.float32)
 traces = read_traces(Path(sys.argv[2]))
-train_supervised(model, tokenizer, traces, Path(sys.argv[3]), CONFIG, progress=False, report=die)
+train_supervised(model, tokenizer, traces, Path(sys.argv[3]), CONFIG, progress=False, on_progress=die)
 """
 
 
@@ -182,7 +182,7 @@ def test_a_checkpoint_without_its_marker_is_ignored_and_replaced(
     (newest / "state.safetensors").write_bytes(b"torn")
     (newest / "notes.json").unlink()
     seen: list[dict[str, float]] = []
-    resumed = train(base, run, report=seen.append)
+    resumed = train(base, run, on_progress=seen.append)
     assert curve(resumed) == [pytest.approx(row, rel=1e-4) for row in curve(whole[1])]
     assert 0 < len(seen) < len(resumed.curve)
     assert (newest / "complete").exists()
@@ -192,7 +192,7 @@ def test_a_checkpoint_without_its_marker_is_ignored_and_replaced(
 def test_a_finished_run_is_not_trained_again(base: Path, whole: tuple[Path, Any], tmp_path: Path) -> None:
     shutil.copytree(whole[0], tmp_path / "run")
     seen: list[dict[str, float]] = []
-    again = train(base, tmp_path / "run", report=seen.append)
+    again = train(base, tmp_path / "run", on_progress=seen.append)
     assert seen == []
     assert curve(again) == curve(whole[1])
     assert_same(again.adapter, whole[1].adapter)

@@ -12,7 +12,7 @@ from fixture_rows import answer_row
 from prep.errors import DataError
 from retrieve.decoding.reranking import Candidate, RerankingConfig
 from retrieve.episode.episode import PromptParts
-from training.retrieve_model.candidate_sets import RivalSet, read_rival_sets
+from training.retrieve_model.candidate_sets import CandidateSet, read_candidate_sets
 from training.retrieve_model.tune_reranking import climb, judged, main, split
 from training.rewards import Prices, reward
 
@@ -23,7 +23,7 @@ RIVALS = (
 )
 ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
 PROMPT = PromptParts("<results>\n</results>\n", "<question>When?</question>\n")
-UNSURE = RivalSet(PROMPT, RIVALS, ROWS, n_asked=10)
+UNSURE = CandidateSet(PROMPT, RIVALS, ROWS, n_asked=10)
 SETTINGS = RerankingConfig(n_candidates=8, max_logprob_gap=8.0, report_weight=0.2, channel_weight=0.2)
 
 
@@ -53,7 +53,7 @@ def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
         replace(ROWS[1], citation_precision=1.0, citation_recall=1.0, n_quotes=1, quoted_characters=5),
     )
     rivals = (RIVALS[0], replace(RIVALS[1], channel_score=-30.0))
-    found = RivalSet(PROMPT, rivals, rows, n_asked=10)
+    found = CandidateSet(PROMPT, rivals, rows, n_asked=10)
     alone = replace(SETTINGS, channel_weight=0.0)
     assert found.with_(alone)[0] == rows[0]
     row, _ = found.with_(replace(alone, alternative_share=0.2))
@@ -65,7 +65,7 @@ def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
 
 
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
-    alone = RivalSet(PROMPT, RIVALS[:1], ROWS[:1], n_asked=10)
+    alone = CandidateSet(PROMPT, RIVALS[:1], ROWS[:1], n_asked=10)
     rows, tokens = judged([alone, UNSURE], SETTINGS)
     assert rows == (ROWS[0], ROWS[2])
     assert tokens == (0 + 72) / 2
@@ -93,7 +93,7 @@ def kept(path: Path, n_sheets: int) -> Path:
         for number in range(2)
     ]
     path.write_text("".join(json.dumps(one.as_json()) + "\n" for one in sets), encoding="utf-8")
-    assert read_rival_sets(path) == sets
+    assert read_candidate_sets(path) == sets
     return path
 
 
@@ -101,7 +101,7 @@ def test_settings_are_chosen_on_one_half_of_the_documents_and_measured_on_the_ot
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kept(tmp_path / "sets.jsonl", 5)
-    halves = split(read_rival_sets(path))
+    halves = split(read_candidate_sets(path))
     documents = [{one.rows[0].document_id for one in half} for half in halves]
     assert [len(half) for half in halves] == [6, 4]
     assert not documents[0] & documents[1]
@@ -119,4 +119,4 @@ def test_a_line_that_is_no_rival_set_is_named(tmp_path: Path) -> None:
     path = kept(tmp_path / "sets.jsonl", 1)
     path.write_text(path.read_text(encoding="utf-8") + '{"prompt": 1}\n', encoding="utf-8")
     with pytest.raises(DataError, match="line 3: no rival set"):
-        read_rival_sets(path)
+        read_candidate_sets(path)

@@ -26,13 +26,15 @@ from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.adapter import read_adapter
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
 from training.data.dataset import LabelledSet
-from training.evaluation.served_episodes import Practice
+from training.evaluation.packed_environment import PackedEnvironment
+from training.evaluation.store_environment import StoreEnvironment
 from training.metrics.results import AnswerRow
-from training.retrieve_model.candidate_sets import of_sheets, of_store
-from training.rl.grpo import EpisodeTrainer, Policy, Rewarded, Rollouts
-from training.rl.reinforce import ReinforceConfig, Reinforced, main, read_sheets, reinforce
+from training.retrieve_model.candidate_sets import packed_candidate_sets, store_candidate_sets
+from training.rl.grpo import EpisodeTrainer, Policy, RewardFunction, Rollouts
+from training.rl.reinforce import ReinforcementResult, load_packed_examples, main, reinforce
+from training.rl.reinforce_config import ReinforceConfig
 from training.traces.mixture import held_out_documents
-from training.traces.packed_environment import SheetPractice, Sheets, practice_part, unseen_part
+from training.traces.packed_example_set import PackedExampleSet, environment_part, unseen_part
 
 CONFIG = ReinforceConfig(
     steps=16,
@@ -89,9 +91,11 @@ def opened(base: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
     workspace = tmp_path_factory.mktemp("workspace")
 
     @contextmanager
-    def both(frozen_layers: int = 0, begin: Path = start) -> Iterator[tuple[Policy, Practice]]:
+    def both(frozen_layers: int = 0, begin: Path = start) -> Iterator[tuple[Policy, StoreEnvironment]]:
         policy = Policy(begin, rank=2, alpha=4, frozen_layers=frozen_layers, base=base)
-        with Practice.open(small_set(), workspace, policy.model, LinePrep(), withheld_every=4) as practice:
+        with StoreEnvironment.open(
+            small_set(), workspace, policy.model, LinePrep(), withheld_every=4
+        ) as practice:
             yield policy, practice
 
     return both
@@ -99,20 +103,26 @@ def opened(base: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def train(
     opened: Opened, run: Path, start: Path, config: ReinforceConfig = CONFIG, **more: Any
-) -> Reinforced:
+) -> ReinforcementResult:
     with opened(config.frozen_layers, start) as (policy, practice):
-        n = config.sheet_questions
-        practised = SheetPractice(Sheets.draw(small_set(), LinePrep(), n), policy.model) if n else practice
+        n = config.questions_per_context
+        practised = (
+            PackedEnvironment(PackedExampleSet.draw(small_set(), LinePrep(), n), policy.model)
+            if n
+            else practice
+        )
         return reinforce(policy, practised, practice, run, config, start=start, **more)
 
 
 @pytest.fixture(scope="module")
-def trained(opened: Opened, start: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reinforced]:
+def trained(
+    opened: Opened, start: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ReinforcementResult]:
     run = tmp_path_factory.mktemp("run")
     return run, train(opened, run, start)
 
 
-def test_the_reward_rises_and_the_log_holds_the_curves(trained: tuple[Path, Reinforced]) -> None:
+def test_the_reward_rises_and_the_log_holds_the_curves(trained: tuple[Path, ReinforcementResult]) -> None:
     run, result = trained
     rows = [row for row in log_rows(run) if "reward" in row]
     assert [row["step"] for row in rows] == list(range(1, CONFIG.steps + 1))
@@ -127,7 +137,7 @@ def test_the_reward_rises_and_the_log_holds_the_curves(trained: tuple[Path, Rein
     assert any("held_reward" in row for row in log_rows(run))
 
 
-def test_a_stored_short_run_guards_against_silent_change(trained: tuple[Path, Reinforced]) -> None:
+def test_a_stored_short_run_guards_against_silent_change(trained: tuple[Path, ReinforcementResult]) -> None:
     """Same seed, same losses: a change of these numbers is a change of the recipe, to be explained in the log."""
     stored = json.loads(Path(__file__).with_name("reinforce_run.json").read_text(encoding="utf-8"))
     rows = [row for row in log_rows(trained[0]) if "reward" in row][: len(stored)]
@@ -137,7 +147,7 @@ def test_a_stored_short_run_guards_against_silent_change(trained: tuple[Path, Re
 
 
 def test_the_adapter_loads_and_only_its_pairs_have_moved(
-    trained: tuple[Path, Reinforced], start: Path
+    trained: tuple[Path, ReinforcementResult], start: Path
 ) -> None:
     before, after = read_adapter(start / ADAPTER), read_adapter(trained[1].adapter)
     assert before.updates.keys() == after.updates.keys()
@@ -147,7 +157,7 @@ def test_the_adapter_loads_and_only_its_pairs_have_moved(
 
 
 def test_a_killed_run_goes_on_to_the_same_end_and_another_is_refused(
-    opened: Opened, start: Path, trained: tuple[Path, Reinforced], tmp_path: Path
+    opened: Opened, start: Path, trained: tuple[Path, ReinforcementResult], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     stopped = train(opened, run, start, stop_after_s=0.0)
@@ -204,7 +214,7 @@ def test_pairs_are_merged_for_writing_and_weights_are_put_back_to_the_bit(
         }
 
     before = weights()
-    with policy.writing():
+    with policy.generating():
         assert all(not torch.equal(value, before[name]) for name, value in weights().items())
     assert all(torch.equal(value, before[name]) for name, value in weights().items())
 
@@ -263,67 +273,67 @@ def test_refusing_is_given_in_scoring_what_it_was_given_in_writing(
         trainer = type("Trainer", (), {"state": _State()})()
         rollouts(["0", "0", "3", "3"], trainer)
         none = practice.decoder.grammar.none[0]
-    decided = {float(how.biases()[1, none]) for how in trainer.written.values()}  # behind <report>
+    decided = {float(how.biases()[1, none]) for how in trainer.generated.values()}  # behind <report>
     assert decided == {0.5}
 
 
-def test_episodes_on_a_sheet_share_its_passages_and_have_their_question_before_them(
+def test_episodes_of_a_packed_example_share_its_passages_and_have_their_question_before_them(
     opened: Opened, last: Path
 ) -> None:
     with opened(0, last) as (policy, _):
-        sheets = SheetPractice(Sheets.draw(small_set(), LinePrep(), 4), policy.model)
-        rollouts = Rollouts(policy, sheets, searches=2, temperature=1.0, seed=0)
+        packed = PackedEnvironment(PackedExampleSet.draw(small_set(), LinePrep(), 4), policy.model)
+        rollouts = Rollouts(policy, packed, searches=2, temperature=1.0, seed=0)
         trainer = type("Trainer", (), {"state": _State()})()
         columns = rollouts(["0"] * 8 + ["1"] * 8, trainer)
     decode = policy.model.tokenizer.decode
     assert len({tuple(ids) for ids in columns["prompt_ids"]}) == 2
     for row, number in enumerate([0] * 8 + [1] * 8):
-        sheet = sheets.drawn.sheets[number]
-        question = sheet.questions[row % 8 // 2]
+        example = packed.packed.examples[number]
+        question = example.questions[row % 8 // 2]
         ids, mask = columns["completion_ids"][row], columns["env_mask"][row]
         shown = decode([token for token, own in zip(ids, mask, strict=True) if not own])
         assert f"<question>{question.question}</question>" in shown
         assert mask == sorted(mask)
         prompt = decode(columns["prompt_ids"][row])
-        assert all(passage.text.split(".")[0] in prompt for passage in sheet.passages)
+        assert all(passage.text.split(".")[0] in prompt for passage in example.passages)
         judged = columns["judged"][row]
         assert (judged.question_id, judged.expects_answer) == (question.id, not question.withheld)
         assert judged.n_searches == 1
-    kinds = {question.withheld for sheet in sheets.drawn.sheets for question in sheet.questions}
+    kinds = {question.withheld for example in packed.packed.examples for question in example.questions}
     assert kinds == {False, True}
 
 
 def test_of_a_second_look_only_the_report_is_the_model_s(opened: Opened, last: Path, tmp_path: Path) -> None:
     documents = small_set()
-    drawn = Sheets.draw_second_looks(documents, LinePrep(), n_passages=2)
-    drawn.save(tmp_path / "sheets")
-    assert Sheets.load(tmp_path / "sheets").sheets == drawn.sheets
+    drawn = PackedExampleSet.draw_second_searches(documents, LinePrep(), n_passages=2)
+    drawn.save(tmp_path / "packed")
+    assert PackedExampleSet.load(tmp_path / "packed").examples == drawn.examples
     with opened(0, last) as (policy, _):
-        practice = SheetPractice(drawn, policy.model)
+        practice = PackedEnvironment(drawn, policy.model)
         rollouts = Rollouts(policy, practice, searches=2, temperature=1.0, seed=0)
         columns = rollouts(["0"] * 4, type("Trainer", (), {"state": _State()})())
         measured = practice.measure()
-    sheet, decode = drawn.sheets[0], policy.model.tokenizer.decode
+    example, decode = drawn.examples[0], policy.model.tokenizer.decode
     for ids, mask, judged in zip(
         columns["completion_ids"], columns["env_mask"], columns["judged"], strict=True
     ):
         given = decode([token for token, own in zip(ids, mask, strict=True) if not own])
-        assert f"<search> {sheet.query}</search>" in given
-        assert all(passage.text.split(".")[0] in given for passage in sheet.more)
+        assert f"<search> {example.query}</search>" in given
+        assert all(passage.text.split(".")[0] in given for passage in example.more)
         own = decode([token for token, own in zip(ids, mask, strict=True) if own])
         assert own.startswith("<report>")
         assert mask == sorted(mask)
         assert judged.n_searches == 2
-    assert len(measured.rows) == len(drawn.sheets)
-    plain = SheetPractice(
-        replace(drawn, sheets=[replace(one, query="") for one in drawn.sheets]), policy.model
+    assert len(measured.rows) == len(drawn.examples)
+    plain = PackedEnvironment(
+        replace(drawn, examples=[replace(one, query="") for one in drawn.examples]), policy.model
     )
     assert plain.digest != practice.digest
 
 
-@pytest.mark.parametrize("sheet_questions", [0, 2])
+@pytest.mark.parametrize("questions_per_context", [0, 2])
 def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
-    sheet_questions: int,
+    questions_per_context: int,
     opened: Opened,
     tmp_path: Path,
     start: Path,
@@ -350,9 +360,9 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
             prompt = inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()]
             completion = inputs["completion_ids"][row][inputs["completion_mask"][row].bool()]
             logits = model.get_base_model()(input_ids=torch.cat([prompt, completion]).unsqueeze(0)).logits
-            how = trainer.written[tuple(prompt.tolist()), tuple(completion.tolist())]
-            assert (how.n_stem > 0) == (sheet_questions > 0)
-            bias = torch.nn.functional.pad(how.biases(), (0, 0, how.n_stem, 0))
+            how = trainer.generated[tuple(prompt.tolist()), tuple(completion.tolist())]
+            assert how.n_prefix > 0  # the question, after the results
+            bias = torch.nn.functional.pad(how.biases(), (0, 0, how.n_prefix, 0))
             assert bool(bias[torch.arange(len(completion)), completion].isfinite().all())
             logprobs = torch.log_softmax(logits[0, len(prompt) - 1 : -1].float() + bias, dim=-1)
             chosen = logprobs.gather(1, completion.unsqueeze(1)).squeeze(1)
@@ -362,10 +372,10 @@ def test_the_trainer_s_loss_is_that_of_every_episode_scored_by_itself(
     monkeypatch.setattr(EpisodeTrainer, "_compute_loss", seen)
     # Where the processor is fast in bfloat16, its rounding would hide what is compared.
     monkeypatch.setattr("retrieve.lm.base.cpu_dtype", lambda: torch.float32)
-    if sheet_questions:  # where nothing is searched, all that so small a model says is equally wrong
+    if questions_per_context:  # where nothing is searched, all that so small a model says is equally wrong
         monkeypatch.setattr("training.rl.grpo.reward", lambda row, prices: len(row.prediction) % 3 / 3)
-    config = replace(CONFIG, steps=1, kl_weight=0.0, sheet_questions=sheet_questions)
-    train(opened, tmp_path / "run", last if sheet_questions else start, config)
+    config = replace(CONFIG, steps=1, kl_weight=0.0, questions_per_context=questions_per_context)
+    train(opened, tmp_path / "run", last if questions_per_context else start, config)
     advantages = kept["inputs"]["advantages"]
     assert advantages.abs().max() > 0
     assert advantages.mean() == pytest.approx(0.0, abs=1e-6)
@@ -381,7 +391,7 @@ def test_a_reward_is_measured_against_those_of_its_question_on_its_prompt(
     judged = [answer_row(question_id=name, f1=value) for name, value in with_f1]
     logged: dict[str, float] = {}
     prompts = ["0", "0", "0", "0", "1", "1"]
-    centred = Rewarded(CONFIG.prices)(prompts, judged, logged.__setitem__)
+    centred = RewardFunction(CONFIG.prices)(prompts, judged, logged.__setitem__)
     assert centred == pytest.approx([0.5, -0.5, 0.0, 0.0, 0.2, -0.2])
     assert logged["mean_reward"] == pytest.approx(2.6 / 6)
     assert logged["without_spread"] == pytest.approx(1 / 3)
@@ -410,13 +420,13 @@ def comparing_version(last: Path, base: Path) -> RetrieveModel:
     return RetrieveModel.load(last, base=base, device="cpu", serving=serving)
 
 
-def test_rivals_on_a_sheet_are_judged_as_if_they_had_been_given(last: Path, base: Path) -> None:
-    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
-    practice = SheetPractice(drawn, comparing_version(last, base))
-    (found,) = of_sheets(practice, 0, 1)
+def test_candidates_of_a_packed_example_are_judged_as_if_they_had_been_given(last: Path, base: Path) -> None:
+    drawn = PackedExampleSet.draw(small_set(), LinePrep(), 4, often=1)
+    practice = PackedEnvironment(drawn, comparing_version(last, base))
+    (found,) = packed_candidate_sets(practice, 0, 1)
     given = practice.episodes([0], 4, searches=1, temperature=0.0, generator=torch.Generator())
     assert len(found) == 4
-    for one, question, (run, row) in zip(found, drawn.sheets[0].questions, given, strict=True):
+    for one, question, (run, row) in zip(found, drawn.examples[0].questions, given, strict=True):
         texts = [rival.text for rival in one.rivals]
         assert len(set(texts)) == len(texts) == len(one.rows) > 1
         assert one.rows[texts.index(run.actions[0].text)].prediction == row.prediction
@@ -429,8 +439,10 @@ def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_sh
     last: Path, base: Path, tmp_path: Path
 ) -> None:
     model = comparing_version(last, base)
-    with Practice.open(small_set(), tmp_path / "store", model, LinePrep(), withheld_every=2) as practice:
-        found = [one for some in of_store(practice, 1, 7) for one in some]
+    with StoreEnvironment.open(
+        small_set(), tmp_path / "store", model, LinePrep(), withheld_every=2
+    ) as practice:
+        found = [one for some in store_candidate_sets(practice, 1, 7) for one in some]
         questions = practice.questions[1:7]
     assert [one.rows[0].question_id for one in found] == [one.id for one in questions]
     assert {one.withheld for one in questions} == {True, False}
@@ -446,33 +458,36 @@ def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_sh
             assert (row.citation_recall == 1.0) is (there[1] in rival.text)
 
 
-def test_sheets_are_kept_in_a_folder_and_measured_without_a_store(
+def test_packed_examples_are_kept_in_a_folder_and_measured_without_a_store(
     last: Path, base: Path, tmp_path: Path
 ) -> None:
-    drawn = Sheets.draw(small_set(), LinePrep(), 4, often=1)
-    drawn.save(tmp_path / "sheets")
-    again = Sheets.load(tmp_path / "sheets")
-    assert again.sheets == drawn.sheets
-    asked = {question.id for sheet in drawn.sheets for question in sheet.questions}
+    drawn = PackedExampleSet.draw(small_set(), LinePrep(), 4, often=1)
+    drawn.save(tmp_path / "packed")
+    again = PackedExampleSet.load(tmp_path / "packed")
+    (tmp_path / "packed" / "packed_examples.jsonl").rename(tmp_path / "packed" / "sheets.jsonl")
+    assert PackedExampleSet.load(tmp_path / "packed") == again  # by the file's old name
+    (tmp_path / "packed" / "sheets.jsonl").rename(tmp_path / "packed" / "packed_examples.jsonl")
+    assert again.examples == drawn.examples
+    asked = {question.id for example in drawn.examples for question in example.questions}
     assert {question.id for question in again.dataset.questions} == asked
-    practice = SheetPractice(again, Policy(last, rank=2, alpha=4, base=base).model)
+    practice = PackedEnvironment(again, Policy(last, rank=2, alpha=4, base=base).model)
     first = practice.measure(kept=tmp_path / "rows.jsonl")
-    assert len(first.rows) == 4 * len(drawn.sheets) == len(asked)
+    assert len(first.rows) == 4 * len(drawn.examples) == len(asked)
     assert practice.measure(kept=tmp_path / "rows.jsonl").rows == first.rows
-    several = Sheets(again.dataset, [*again.sheets, again.sheets[0]])
-    with pytest.raises(DataError, match="on several sheets"):
-        SheetPractice(several, Policy(last, rank=2, alpha=4, base=base).model).measure()
-    (tmp_path / "sheets" / "sheets.jsonl").write_text('{"passages": []}\n', encoding="utf-8")
-    with pytest.raises(DataError, match="line 1: not a sheet"):
-        Sheets.load(tmp_path / "sheets")
+    several = PackedExampleSet(again.dataset, [*again.examples, again.examples[0]])
+    with pytest.raises(DataError, match="in several packed examples"):
+        PackedEnvironment(several, Policy(last, rank=2, alpha=4, base=base).model).measure()
+    (tmp_path / "packed" / "packed_examples.jsonl").write_text('{"passages": []}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 1: not a packed example"):
+        PackedExampleSet.load(tmp_path / "packed")
 
 
-def test_sheets_are_practised_on_from_the_command_line(
+def test_packed_examples_are_trained_on_from_the_command_line(
     last: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = small_set()
     for name, some in (("practice", whole.questions[:4]), ("held", whole.questions[4:])):
-        Sheets.draw(replace(whole, questions=some), LinePrep(), 1, often=1).save(tmp_path / name)
+        PackedExampleSet.draw(replace(whole, questions=some), LinePrep(), 1, often=1).save(tmp_path / name)
     settings = tmp_path / "settings.toml"
     settings.write_text(
         "steps = 2\nquestions = 2\nepisodes = 2\nfrozen_layers = 0\nrank = 2\nalpha = 4\nwarmup_steps = 0\n"
@@ -488,53 +503,53 @@ def test_sheets_are_practised_on_from_the_command_line(
         "--config",
         str(settings),
     ]
-    sheets = ["--sheets", str(tmp_path / "practice"), "--held-out-sheets", str(tmp_path / "held")]
-    assert main([*given, *sheets]) == 0
+    folders = ["--packed", str(tmp_path / "practice"), "--held-out-packed", str(tmp_path / "held")]
+    assert main([*given, *folders]) == 0
     assert json.loads((tmp_path / "run" / "result.json").read_text())["held_out_questions"] == len(
-        Sheets.load(tmp_path / "held").sheets
+        PackedExampleSet.load(tmp_path / "held").examples
     )
     assert [row["step"] for row in log_rows(tmp_path / "run") if "reward" in row] == [1, 2]
     with pytest.raises(DataError, match="are in"):
-        main([*given, *sheets[:3], str(tmp_path / "practice")])
+        main([*given, *folders[:3], str(tmp_path / "practice")])
     with pytest.raises(DataError, match="are in"):
-        main([*given, *sheets, str(tmp_path / "practice")])
+        main([*given, *folders, str(tmp_path / "practice")])
     shutil.copytree(tmp_path / "practice", tmp_path / "other")
-    lines = (tmp_path / "other" / "sheets.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "other" / "sheets.jsonl").write_text("".join(lines[1:]))
-    with pytest.raises(ConfigError, match=r"other settings or data \(practice\)"):
-        main([*given, "--sheets", str(tmp_path / "other"), *sheets[2:]])
-    for wrong in (sheets[:2], [*sheets, "--questions", "3"], ["--data", "x", *sheets]):
+    lines = (tmp_path / "other" / "packed_examples.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "other" / "packed_examples.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(ConfigError, match=r"other settings or data \(environment\)"):
+        main([*given, "--packed", str(tmp_path / "other"), *folders[2:]])
+    for wrong in (folders[:2], [*folders, "--questions", "3"], ["--data", "x", *folders]):
         with pytest.raises(SystemExit):
             main([*given, *wrong])
-    assert "held-out-sheets" in capsys.readouterr().err
+    assert "held-out-packed" in capsys.readouterr().err
 
 
-def test_a_version_must_be_shown_all_passages_of_a_sheet(base: Path, tmp_path: Path) -> None:
+def test_a_version_must_be_shown_all_passages_of_a_packed_example(base: Path, tmp_path: Path) -> None:
     make_retrieve_version(tmp_path / "version", base)
     serving = ServingConfig(episode=EpisodeLimits(passages_per_search=2))
     save_retrieve_version(tmp_path / "two", tmp_path / "version" / ADAPTER, serving=serving, source=str(base))
-    with pytest.raises(ConfigError, match="sheets have 3 passages"):
-        SheetPractice(
-            Sheets.draw(small_set(), LinePrep(), 2),
+    with pytest.raises(ConfigError, match="packed examples have 3 passages"):
+        PackedEnvironment(
+            PackedExampleSet.draw(small_set(), LinePrep(), 2),
             Policy(tmp_path / "two", rank=2, alpha=4, base=base).model,
         )
 
 
-def test_sheets_of_two_sets_take_turns() -> None:
-    drawn = Sheets.draw(small_set(), LinePrep(), 2)
-    other = replace(drawn, sheets=drawn.sheets[:2])
+def test_packed_examples_of_two_sets_take_turns() -> None:
+    drawn = PackedExampleSet.draw(small_set(), LinePrep(), 2)
+    other = replace(drawn, examples=drawn.examples[:2])
     joined = drawn.joined(other)
-    assert len(joined.sheets) == len(drawn.sheets) + 2
-    assert joined.sheets[:2] == [drawn.sheets[0], other.sheets[0]]
-    with pytest.raises(DataError, match="of 2 questions and of 1"):
-        drawn.joined(Sheets.draw(small_set(), LinePrep(), 1))
+    assert len(joined.examples) == len(drawn.examples) + 2
+    assert joined.examples[:2] == [drawn.examples[0], other.examples[0]]
+    with pytest.raises(DataError, match="of 2 and of 1 questions"):
+        drawn.joined(PackedExampleSet.draw(small_set(), LinePrep(), 1))
 
 
-def test_sheets_whose_reports_are_not_all_right_are_found(
+def test_packed_examples_whose_reports_are_not_all_right_are_found(
     last: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    practice = SheetPractice(
-        Sheets.draw(small_set(), LinePrep(), 2), Policy(last, rank=2, alpha=4, base=base).model
+    practice = PackedEnvironment(
+        PackedExampleSet.draw(small_set(), LinePrep(), 2), Policy(last, rank=2, alpha=4, base=base).model
     )
     asked: list[str] = []
 
@@ -542,50 +557,61 @@ def test_sheets_whose_reports_are_not_all_right_are_found(
         asked.append(row.question_id)
         return asked.count(row.question_id) < 2 or row.question_id != hard
 
-    hard = practice.drawn.sheets[1].questions[0].id
-    monkeypatch.setattr("training.traces.packed_environment.is_right", right_but_once)
-    found = practice.unsettled(2, temperature=1.0, seed=0)
-    on = [n for n, sheet in enumerate(practice.drawn.sheets) if hard in {one.id for one in sheet.questions}]
+    hard = practice.packed.examples[1].questions[0].id
+    monkeypatch.setattr("training.evaluation.packed_environment.is_right", right_but_once)
+    found = practice.unsolved(2, temperature=1.0, seed=0)
+    on = [
+        n
+        for n, example in enumerate(practice.packed.examples)
+        if hard in {one.id for one in example.questions}
+    ]
     assert found == on
     assert 0 < len(found) < len(practice)
-    some = practice.of(found)
-    assert [len(some), some.drawn.sheets[0]] == [len(found), practice.drawn.sheets[found[0]]]
+    some = practice.select(found)
+    assert [len(some), some.packed.examples[0]] == [len(found), practice.packed.examples[found[0]]]
     assert some.digest != practice.digest
-    monkeypatch.setattr("training.traces.packed_environment.is_right", lambda row: True)
-    assert practice.unsettled(2, temperature=1.0, seed=0) == []
+    monkeypatch.setattr("training.evaluation.packed_environment.is_right", lambda row: True)
+    assert practice.unsolved(2, temperature=1.0, seed=0) == []
 
 
 def test_without_a_held_out_answer_nothing_is_trained(last: Path, base: Path, tmp_path: Path) -> None:
-    drawn = Sheets.draw(small_set(), LinePrep(), 1, often=1)
+    drawn = PackedExampleSet.draw(small_set(), LinePrep(), 1, often=1)
     withheld = [
-        replace(sheet, questions=tuple(replace(one, withheld=True) for one in sheet.questions))
-        for sheet in drawn.sheets[:3]
+        replace(example, questions=tuple(replace(one, withheld=True) for one in example.questions))
+        for example in drawn.examples[:3]
     ]
     policy = Policy(last, rank=2, alpha=4, base=base)
     practice, held_out = (
-        SheetPractice(some, policy.model) for some in (drawn, replace(drawn, sheets=withheld))
+        PackedEnvironment(some, policy.model) for some in (drawn, replace(drawn, examples=withheld))
     )
     with pytest.raises(DataError, match="of 3 held-out questions none has an answer"):
         reinforce(policy, practice, held_out, tmp_path / "run", CONFIG, start=last)
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
-def test_sheets_of_several_folders_are_practised_on_and_of_each_as_many_measured(tmp_path: Path) -> None:
+def test_packed_examples_of_several_folders_are_trained_on_and_equally_many_of_each_measured(
+    tmp_path: Path,
+) -> None:
     whole, names = small_set(), ("a", "b", "held a", "held b")
     for number, name in enumerate(names):
         some = replace(whole, questions=whole.questions[number::4])
-        Sheets.draw(some, LinePrep(), 1, often=1).save(tmp_path / name)
+        PackedExampleSet.draw(some, LinePrep(), 1, often=1).save(tmp_path / name)
     a, b, held_a, held_b = (tmp_path / name for name in names)
-    drawn, held = read_sheets([a, b], [held_a, held_b], 2)
-    assert len(drawn.sheets) == len(Sheets.load(a).sheets) + len(Sheets.load(b).sheets)
-    assert held.sheets == [Sheets.load(held_a).sheets[0], Sheets.load(held_b).sheets[0]]
+    drawn, held = load_packed_examples([a, b], [held_a, held_b], 2)
+    assert len(drawn.examples) == len(PackedExampleSet.load(a).examples) + len(
+        PackedExampleSet.load(b).examples
+    )
+    assert held.examples == [
+        PackedExampleSet.load(held_a).examples[0],
+        PackedExampleSet.load(held_b).examples[0],
+    ]
     with pytest.raises(DataError, match="are in"):
-        read_sheets([a, b], [held_a, b], 2)
+        load_packed_examples([a, b], [held_a, b], 2)
 
 
 def test_what_is_kept_for_practice_is_by_question_or_by_document() -> None:
     whole = small_set()
-    by_question, by_document = (practice_part(whole, reading=reading) for reading in (False, True))
+    by_question, by_document = (environment_part(whole, reading=reading) for reading in (False, True))
     kept = {question.id for question in by_question.questions}
     assert 0 < len(kept) < len(WORDS)
     assert kept == {question.id for question in by_document.questions} == set(by_document.documents)

@@ -25,15 +25,16 @@ from fixture_prep import LinePrep
 from fixture_stages import log_rows
 from fixture_words import words_set
 
-import training.rl.grpo
+import training.rl.policy
 import training.rl.reinforce
 import training.rl.vllm_rollouts
 from prep.errors import DependencyError
 from retrieve.episode.grammar import ActionLimits, Grammar
 from retrieve.model import ADAPTER, RetrieveModel, ServingConfig, save_retrieve_version
-from training.evaluation.served_episodes import Practice
-from training.rl.grpo import Policy
-from training.rl.reinforce import ReinforceConfig, reinforce
+from training.evaluation.store_environment import StoreEnvironment
+from training.rl.policy import Policy
+from training.rl.reinforce import reinforce
+from training.rl.reinforce_config import ReinforceConfig
 from training.rl.vllm_rollouts import ARGUMENT, EngineDecoder, HeldToGrammar, check_engine
 
 WORDS = ("bees", "glass", "rain", "iron")
@@ -74,11 +75,11 @@ def start(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(
     start: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Policy, Practice]]:
+) -> Iterator[tuple[Policy, StoreEnvironment]]:
     """A policy in single precision, so that engines that are the same say the same, with what it practises on."""
-    monkeypatch.setattr(training.rl.grpo, "compute_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(training.rl.policy, "compute_dtype", lambda device: torch.float32)
     policy = Policy(start, rank=2, alpha=4, base=base)
-    with Practice.open(words_set(WORDS), tmp_path / "store", policy.model, LinePrep()) as practice:
+    with StoreEnvironment.open(words_set(WORDS), tmp_path / "store", policy.model, LinePrep()) as practice:
         yield policy, practice
 
 
@@ -140,7 +141,7 @@ def test_the_engine_is_held_to_what_the_decoder_is(start: Path) -> None:
 
 @pytest.mark.parametrize(("searches", "bound"), [(1, 1e-5), (2, 2e-3)])
 def test_a_run_is_written_by_the_engine_and_corrected_by_what_it_tells(
-    opened: tuple[Policy, Practice],
+    opened: tuple[Policy, StoreEnvironment],
     start: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -174,13 +175,13 @@ def test_a_run_is_written_by_the_engine_and_corrected_by_what_it_tells(
 
 
 def test_another_engine_that_breaks_the_grammar_is_an_error_and_measuring_is_our_own(
-    opened: tuple[Policy, Practice],
+    opened: tuple[Policy, StoreEnvironment],
 ) -> None:
     policy, practice = opened
     engine = StandIn(model=policy.wrapped, processing_class=policy.model.tokenizer)
     engine.generate = lambda prompts, *_: (None, [[5]] * len(prompts), [[[0.0]]] * len(prompts), None)  # type: ignore[assignment]
     own = practice.measure(max_searches=2)
-    practice.write_by(EngineDecoder(practice.decoder, engine))
+    practice.use_decoder(EngineDecoder(practice.decoder, engine))
     again = practice.measure(max_searches=2)
     assert [(row.prediction, row.completion_tokens) for row in again.rows] == [
         (row.prediction, row.completion_tokens) for row in own.rows
@@ -200,7 +201,7 @@ def test_without_vllm_its_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 @with_vllm
 @pytest.mark.loopback
 def test_vllm_writes_what_the_policy_would_with_the_chances_it_would(
-    opened: tuple[Policy, Practice], start: Path, tmp_path: Path
+    opened: tuple[Policy, StoreEnvironment], start: Path, tmp_path: Path
 ) -> None:
     policy, practice = opened
     result = reinforce(policy, practice, practice, tmp_path / "run", CONFIG, start=start)

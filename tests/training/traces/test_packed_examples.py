@@ -1,4 +1,4 @@
-"""Sheets: traces of several questions on the same passages, every label right."""
+"""PackedExampleSet: traces of several questions on the same passages, every label right."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from prep.errors import ConfigError
 from retrieve.episode.episode import EpisodeLimits
 from training.data.passage_pool import PassagePool
 from training.metrics.answer_metrics import normalise_answer
-from training.traces.packed_examples import Sheet, SheetConfig, build_sheets, draw_second_looks, draw_sheets
-from training.traces.traces import Trace, TraceConfig, TraceCounts, may_answer, with_twins, without
+from training.traces.evidence_checks import may_answer, with_duplicates, without_evidence
+from training.traces.packed_examples import (
+    PackedExample,
+    PackedExampleConfig,
+    build_packed_traces,
+    draw_packed_examples,
+    draw_second_searches,
+)
+from training.traces.traces import Trace, TraceConfig, TraceCounts
 
 SHOWN = TraceConfig(fewest_passages=3, most_passages=3, withheld_share=0.2)
 NAMED = QUESTIONS[: len(NAMES) * len(THINGS)]
@@ -29,7 +36,7 @@ def pool() -> PassagePool:
 
 @pytest.fixture(scope="module")
 def built(pool: PassagePool) -> tuple[list[Trace], TraceCounts]:
-    return build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, most_questions=6), n=10_000)
+    return build_packed_traces(NAMED, pool, PackedExampleConfig(traces=SHOWN, most_questions=6), n=10_000)
 
 
 def sheets(traces: list[Trace]) -> list[list[Trace]]:
@@ -68,8 +75,8 @@ def test_labels_are_right(built: tuple[list[Trace], TraceCounts], pool: PassageP
 
 
 def test_a_near_miss_may_be_searched_for_again_and_the_trace_ends_there(pool: PassagePool) -> None:
-    config = SheetConfig(traces=SHOWN, most_questions=6, search_share=0.5)
-    traces, counts = build_sheets(NAMED, pool, config, n=10_000)
+    config = PackedExampleConfig(traces=SHOWN, most_questions=6, search_share=0.5)
+    traces, counts = build_packed_traces(NAMED, pool, config, n=10_000)
     assert sum(counts.built.values()) == len(traces)
     assert min(counts.built["search"], counts.built["withheld"]) > len(traces) / 20
     finds = 0
@@ -85,7 +92,7 @@ def test_a_near_miss_may_be_searched_for_again_and_the_trace_ends_there(pool: Pa
 
 
 def test_no_question_is_asked_more_often_than_allowed(pool: PassagePool) -> None:
-    traces, _ = build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, often=1), n=10_000)
+    traces, _ = build_packed_traces(NAMED, pool, PackedExampleConfig(traces=SHOWN, often=1), n=10_000)
     assert max(Counter(trace.question_id for trace in traces).values()) == 1
     assert len(traces) > 0.8 * len(NAMED)
 
@@ -93,10 +100,10 @@ def test_no_question_is_asked_more_often_than_allowed(pool: PassagePool) -> None
 def test_the_seed_decides_and_so_many_are_made(
     pool: PassagePool, built: tuple[list[Trace], TraceCounts]
 ) -> None:
-    again = build_sheets(NAMED, pool, SheetConfig(traces=SHOWN, most_questions=6), n=10_000)
+    again = build_packed_traces(NAMED, pool, PackedExampleConfig(traces=SHOWN, most_questions=6), n=10_000)
     assert again == built
-    other = SheetConfig(traces=replace(SHOWN, seed=9), most_questions=6)
-    few = build_sheets(NAMED, pool, other, n=20)[0]
+    other = PackedExampleConfig(traces=replace(SHOWN, seed=9), most_questions=6)
+    few = build_packed_traces(NAMED, pool, other, n=20)[0]
     assert few != built[0][: len(few)]
     assert 20 <= len(few) <= 26
 
@@ -104,8 +111,8 @@ def test_the_seed_decides_and_so_many_are_made(
 def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_misses(
     pool: PassagePool,
 ) -> None:
-    config = SheetConfig(traces=replace(SHOWN, reading=True))
-    traces, counts = build_sheets(NAMED, pool, config, n=10_000)
+    config = PackedExampleConfig(traces=replace(SHOWN, reading=True))
+    traces, counts = build_packed_traces(NAMED, pool, config, n=10_000)
     assert set(counts.built) == {"direct"}
     for trace in traces:
         episode = replayed(trace, pool)
@@ -118,8 +125,8 @@ def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_mis
 def test_a_sheet_holds_no_more_questions_than_allowed(pool: PassagePool, most: int) -> None:
     shown = replace(SHOWN, fewest_passages=8, most_passages=8)
     for share in (0.0, 0.25):
-        config = SheetConfig(traces=shown, most_questions=most, none_share=share)
-        drawn = list(draw_sheets(NAMED, pool, config, depth=len(pool.passages)))
+        config = PackedExampleConfig(traces=shown, most_questions=most, none_share=share)
+        drawn = list(draw_packed_examples(NAMED, pool, config, depth=len(pool.passages)))
         assert max(len(sheet.questions) for sheet in drawn) == most
         assert share or not any(question.withheld for sheet in drawn for question in sheet.questions)
 
@@ -128,27 +135,27 @@ def test_a_sheet_holds_no_more_questions_than_allowed(pool: PassagePool, most: i
 def test_a_near_miss_has_a_passage_among_its_first_results_but_for_its_evidence(
     pool: PassagePool, near: int
 ) -> None:
-    config = SheetConfig(traces=SHOWN, most_questions=8, none_share=0.5, near=near)
+    config = PackedExampleConfig(traces=SHOWN, most_questions=8, none_share=0.5, near=near)
     missed = Counter()
-    for sheet in draw_sheets(NAMED, pool, config):
+    for sheet in draw_packed_examples(NAMED, pool, config):
         for question in sheet.questions:
             if not question.withheld:
                 continue
             missed[question.id] += 1
-            results = without(pool.search([question.question], 20)[0], question.evidence)
+            results = without_evidence(pool.search([question.question], 20)[0], question.evidence)
             assert any(passage in sheet.passages for passage in results[:near])
     assert len(missed) > 20
 
 
 def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(pool: PassagePool) -> None:
-    twins = [replace(question, id=f"twin-{question.id}") for question in NAMED]
-    moved = [replace(question, answers=("1066",), evidence=(Span("Barlin", 0, 4),)) for question in twins]
-    config = SheetConfig(traces=SHOWN, most_questions=6)
-    for sheet in draw_sheets([*NAMED, *moved], pool, config):
+    merged = [replace(question, id=f"merged-{question.id}") for question in NAMED]
+    moved = [replace(question, answers=("1066",), evidence=(Span("Barlin", 0, 4),)) for question in merged]
+    config = PackedExampleConfig(traces=SHOWN, most_questions=6)
+    for sheet in draw_packed_examples([*NAMED, *moved], pool, config):
         texts = [question.question for question in sheet.questions]
         assert len(set(texts)) == len(texts)
         for question in sheet.questions:
-            evidence = BY_ID[question.id.removeprefix("twin-")].evidence
+            evidence = BY_ID[question.id.removeprefix("merged-")].evidence
             if question.withheld:
                 assert not any(span.overlaps(p) for p in sheet.passages for span in evidence)
 
@@ -166,8 +173,8 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
         )
         for name in NAMES
     ]
-    config = SheetConfig(traces=replace(SHOWN, several=True, withheld_share=0.0), often=2)
-    drawn = list(draw_sheets(broad, pool, config))
+    config = PackedExampleConfig(traces=replace(SHOWN, several=True, withheld_share=0.0), often=2)
+    drawn = list(draw_packed_examples(broad, pool, config))
     asked = [(sheet, question) for sheet in drawn for question in sheet.questions]
     assert {question.id for _, question in asked} == {question.id for question in broad}
     for sheet, question in asked:
@@ -175,7 +182,7 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
         assert (touched == 0) is question.withheld
         assert touched < len(question.evidence)
     assert any(question.withheld for _, question in asked)
-    told, counts = build_sheets(broad, pool, config, n=10_000)
+    told, counts = build_packed_traces(broad, pool, config, n=10_000)
     assert set(counts.built) == {"several", "withheld"}
     for trace in told:
         shown, written = (
@@ -187,31 +194,31 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
             assert trace.question_id.removeprefix("all-") in statement
             assert any(f"{number} {statement}" in shown for number in NUMBER.findall(finding))
     plain = replace(config, traces=replace(config.traces, several=False))
-    assert not list(draw_sheets(broad, pool, plain))  # no answer that words could be measured by
+    assert not list(draw_packed_examples(broad, pool, plain))  # no answer that words could be measured by
 
 
 def test_settings_that_make_no_sheets_are_refused() -> None:
     with pytest.raises(ConfigError, match="search_share"):
-        SheetConfig(search_share=1.5)
+        PackedExampleConfig(search_share=1.5)
     with pytest.raises(ConfigError, match="none_share"):
-        SheetConfig(none_share=1.5)
+        PackedExampleConfig(none_share=1.5)
 
 
 @pytest.fixture(scope="module")
-def second_looks(pool: PassagePool) -> list[Sheet]:
-    return list(draw_second_looks(NAMED, pool, SHOWN))
+def second_looks(pool: PassagePool) -> list[PackedExample]:
+    return list(draw_second_searches(NAMED, pool, SHOWN))
 
 
 def test_of_a_second_look_the_first_results_say_nothing_and_the_next_do_unless_withheld(
-    second_looks: list[Sheet],
+    second_looks: list[PackedExample],
 ) -> None:
     assert len(second_looks) > len(NAMED) / 2
-    twin_of = {twin.id: twin for twin in with_twins(NAMED)}
+    twin_of = {merged.id: merged for merged in with_duplicates(NAMED)}
     for sheet in second_looks:
         (question,) = sheet.questions
-        twin = twin_of[question.id]
-        assert not may_answer(sheet.passages, twin)
-        assert may_answer(sheet.more, twin) is not question.withheld
+        merged = twin_of[question.id]
+        assert not may_answer(sheet.passages, merged)
+        assert may_answer(sheet.more, merged) is not question.withheld
         assert sheet.query
         assert sheet.query != question.question
         assert not set(sheet.passages) & set(sheet.more)
@@ -220,16 +227,16 @@ def test_of_a_second_look_the_first_results_say_nothing_and_the_next_do_unless_w
     assert 0.3 < withheld / len(second_looks) < 0.7
 
 
-def test_second_looks_are_drawn_by_seed(pool: PassagePool, second_looks: list[Sheet]) -> None:
-    assert list(draw_second_looks(NAMED, pool, SHOWN)) == second_looks
-    assert list(draw_second_looks(NAMED, pool, replace(SHOWN, seed=9))) != second_looks
+def test_second_looks_are_drawn_by_seed(pool: PassagePool, second_looks: list[PackedExample]) -> None:
+    assert list(draw_second_searches(NAMED, pool, SHOWN)) == second_looks
+    assert list(draw_second_searches(NAMED, pool, replace(SHOWN, seed=9))) != second_looks
 
 
 def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_model_s(
-    pool: PassagePool, second_looks: list[Sheet]
+    pool: PassagePool, second_looks: list[PackedExample]
 ) -> None:
     limits = EpisodeLimits(passages_per_search=3, max_searches=2)
-    plain = next(draw_sheets(NAMED, pool, SheetConfig(traces=SHOWN)))
+    plain = next(draw_packed_examples(NAMED, pool, PackedExampleConfig(traces=SHOWN)))
     for sheet, n in ((plain, 1), (second_looks[0], 2)):
         episode = sheet.begun(sheet.questions[0], limits)
         assert episode.state == "act"
@@ -241,6 +248,8 @@ def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_m
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_of_small_sheets_near_misses_have_their_share_on_average(pool: PassagePool, most: int) -> None:
-    config = SheetConfig(traces=replace(SHOWN, withheld_share=0.0), most_questions=most, none_share=0.25)
-    asked = [question for sheet in draw_sheets(NAMED, pool, config) for question in sheet.questions]
+    config = PackedExampleConfig(
+        traces=replace(SHOWN, withheld_share=0.0), most_questions=most, none_share=0.25
+    )
+    asked = [question for sheet in draw_packed_examples(NAMED, pool, config) for question in sheet.questions]
     assert 0.15 < sum(question.withheld for question in asked) / len(asked) < 0.35

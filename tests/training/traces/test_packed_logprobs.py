@@ -49,14 +49,16 @@ def test_packed_scores_are_those_of_every_completion_alone(
 
 def test_completions_behind_a_stem_are_scored_as_behind_prompt_and_stem(model: Any) -> None:
     prompt, one, other, *completions = drawn(40, 6, 3, 4, 2, 5, 3)
-    stems = [one, other, one, []]
+    prefixes = [one, other, one, []]
     with torch.no_grad():
-        scored = score_completions(model, prompt, completions, stems=stems)
-        for completion, stem, found in zip(completions, stems, scored, strict=True):
-            expected = plain(model, [*prompt, *stem], completion, 1.0)
+        scored = score_completions(model, prompt, completions, prefixes=prefixes)
+        for completion, prefix, found in zip(completions, prefixes, scored, strict=True):
+            expected = plain(model, [*prompt, *prefix], completion, 1.0)
             chosen = expected.gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
             torch.testing.assert_close(found.logprobs, chosen, atol=1e-4, rtol=1e-4)
-    assert lay_out(model, prompt, completions, stems).ids.numel() == 40 + 6 + 3 + sum(map(len, completions))
+    assert lay_out(model, prompt, completions, prefixes).ids.numel() == 40 + 6 + 3 + sum(
+        map(len, completions)
+    )
 
 
 def test_packed_gradients_are_those_of_every_completion_alone(model: Any) -> None:

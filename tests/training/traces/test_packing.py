@@ -13,7 +13,7 @@ from retrieve.lm.base import load_base
 from training.retrieve_model.supervised import train_supervised
 from training.retrieve_model.supervised_config import SupervisedConfig
 from training.retrieve_model.trainer import AdapterTrainer
-from training.traces.packing import encode_traces, make_packs, pack_steps
+from training.traces.packing import encode_traces, pack_traces, plan_packed_steps
 from training.traces.traces import Trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -54,17 +54,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_begins_alike_is_read_once(base: Path) -> None:
     _, tokenizer = load_base(base, dtype=torch.float32)
     examples = encode_traces(tokenizer, TRACES)
-    first, second = make_packs([*examples[::2], examples[1]], 200)
+    first, second = pack_traces([*examples[::2], examples[1]], 200)
     assert [len(pack.parts) for pack in (first, second)] == [2, 1]
     for example, part in zip((examples[0], examples[1]), first.parts, strict=True):
         assert first.prompt + part.ids == example.ids
         assert not any(example.labelled[: len(first.prompt)])
         assert example.labelled[len(first.prompt) :] == part.labelled
     assert first.n_tokens == len(examples[0].ids) + len(examples[1].ids) - len(first.prompt)
-    alone = make_packs(examples, max(len(example.ids) for example in examples))
+    alone = pack_traces(examples, max(len(example.ids) for example in examples))
     assert [len(pack.parts) for pack in alone] == [1, 1, 1]
     short = min(len(example.ids) for example in examples)
-    assert len(make_packs(examples, short)) == 1
+    assert len(pack_traces(examples, short)) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_losses_are_those_of_the_traces_alone(
             master.add_(0.05 * torch.randn_like(master))
     trainer.scatter_masters()
     examples = encode_traces(tokenizer, TRACES)
-    packs = make_packs(examples, 200)
+    packs = pack_traces(examples, 200)
     trainer.shape, trainer.padded = shape, padded
     losses = list(trainer.packed_losses(packs))
     assert len(losses) == n_batches
@@ -100,13 +100,13 @@ def test_losses_are_those_of_the_traces_alone(
 def test_every_pack_has_its_turn_in_each_epoch(base: Path) -> None:
     _, tokenizer = load_base(base, dtype=torch.float32)
     examples = encode_traces(tokenizer, TRACES)
-    packs = make_packs(examples, 200) * 4
-    steps = pack_steps(packs, 120, seed=1, n_epochs=2)
+    packs = pack_traces(examples, 200) * 4
+    steps = plan_packed_steps(packs, 120, seed=1, n_epochs=2)
     assert sorted(number for step in steps for number in step) == sorted([*range(8), *range(8)])
     assert all(sum(packs[number].n_tokens for number in step) <= 120 for step in steps)
-    assert steps == pack_steps(packs, 120, seed=1, n_epochs=2)
-    assert steps != pack_steps(packs, 120, seed=2, n_epochs=2)
-    half = pack_steps(packs, 120, seed=1, n_epochs=0.5)
+    assert steps == plan_packed_steps(packs, 120, seed=1, n_epochs=2)
+    assert steps != plan_packed_steps(packs, 120, seed=2, n_epochs=2)
+    half = plan_packed_steps(packs, 120, seed=1, n_epochs=0.5)
     assert sum(map(len, half)) == 4
 
 

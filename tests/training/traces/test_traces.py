@@ -15,15 +15,15 @@ from retrieve.episode.episode import Episode, EpisodeLimits, Passage
 from training.data.dataset import Question
 from training.data.passage_pool import PassagePool
 from training.metrics.answer_metrics import normalise_answer
+from training.traces.evidence_checks import mentions
 from training.traces.mixture import read_traces, write_traces
 from training.traces.traces import (
     Trace,
     TraceConfig,
     TraceCounts,
     build_traces,
-    mentions,
     preferred_answer,
-    reworded,
+    rewritten_queries,
 )
 
 
@@ -158,9 +158,9 @@ def test_the_answer_most_annotators_gave_is_preferred() -> None:
 
 def test_other_queries_are_content_words_and_titles_and_never_the_question_itself() -> None:
     passages = [Passage("d", title, (), 0, 1, "x") for title in ("Bees", "", "Bees", "Wasps")]
-    assert reworded("What do the bees make?", passages) == ["bees make", "Bees bees make"]
-    assert reworded("bees make", []) == []
-    assert reworded("What is the?", []) == []
+    assert rewritten_queries("What do the bees make?", passages) == ["bees make", "Bees bees make"]
+    assert rewritten_queries("bees make", []) == []
+    assert rewritten_queries("What is the?", []) == []
 
 
 def test_shares_out_of_range_are_refused() -> None:

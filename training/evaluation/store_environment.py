@@ -1,7 +1,7 @@
 """Questions to practise on: a store of their documents, episodes on it by the serving code, and how they went.
 
 The episode, the search, the grammar and the judging are those of serving and of evaluation; nothing is done here a
-second time. Without a store, on passages drawn beforehand, `training.traces.packed_environment` does the same.
+second time. Without a store, on passages drawn beforehand, `training.traces.packed_example_set` does the same.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from training.evaluation.answers_suite import evaluate_answers, judge_report
 from training.metrics.results import AnswerRow, AnswersResult
 from training.runs.resumable_rows import KeptRows
 
-__all__ = ["Practice"]
+__all__ = ["StoreEnvironment"]
 
 
 @dataclass(slots=True)
-class Practice:
+class StoreEnvironment:
     """Questions over a store that holds their documents, asked to a model through the serving code."""
 
     dataset: LabelledSet
@@ -49,7 +49,7 @@ class Practice:
         *,
         withheld_every: int = 5,
         limit: int | None = None,
-    ) -> Iterator[Practice]:
+    ) -> Iterator[StoreEnvironment]:
         """Prepare the documents in `workspace`, where they are not there yet, and open it.
 
         withheld_every: of every n-th question the evidence is kept away. limit: so many questions, spread evenly.
@@ -64,7 +64,7 @@ class Practice:
         """What writes the episodes."""
         return self.researcher.runner.decoder
 
-    def write_by(self, decoder: Decoder) -> None:
+    def use_decoder(self, decoder: Decoder) -> None:
         """Let another decoder write them."""
         self.researcher.runner.decoder = decoder
 
