@@ -24,7 +24,7 @@ from training.pages.blocks import (
     wikitext_blocks,
 )
 
-__all__ = ["StructuredDocument", "join_documents", "parse_document", "read_structured"]
+__all__ = ["StructuredDocument", "cut_stretch", "join_documents", "parse_document", "read_structured"]
 
 _REFERENCE_HEADINGS = re.compile(
     r"(references?|bibliography|foot ?notes|notes and references|see also|external links|further reading|"
@@ -155,3 +155,22 @@ def join_documents(
             blocks.extend(taken)
     names = "+".join(document.id for document in documents)
     return StructuredDocument(f"joined:{names}", "", tuple(blocks))
+
+
+def cut_stretch(document: StructuredDocument, characters: int, rng: random.Random) -> StructuredDocument:
+    """Return a stretch of blocks of about that length: the beginning, or from a random block on."""
+    blocks = document.blocks
+    total = sum(len(block.text) for block in blocks)
+    if total <= characters * 1.3:
+        return document
+    start = 0
+    if rng.random() > 0.3:
+        position, wanted = 0, rng.uniform(0, total - characters)
+        while position < wanted:
+            position += len(blocks[start].text)
+            start += 1
+    stop, taken = start, 0
+    while stop < len(blocks) and taken < characters:
+        taken += len(blocks[stop].text)
+        stop += 1
+    return replace(document, blocks=blocks[start:stop])

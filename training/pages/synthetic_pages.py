@@ -32,8 +32,7 @@ from prep.model.line_features import BOUNDARY_LEVELS
 from prep.model.units import read_units
 from training.pages.damage import CATALOGUE, damage_page, random_damages
 from training.pages.render import label_units, random_style, render
-from training.pages.structured_documents import read_structured
-from training.prep_model.structure_examples import cut_stretch
+from training.pages.structured_documents import cut_stretch, read_structured
 
 __all__ = ["describe_catalogue", "synthetic_pages"]
 

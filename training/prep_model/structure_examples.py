@@ -23,10 +23,15 @@ from prep.model.line_features import Predictions, rule_predictions
 from prep.model.prep_model import PrepModel
 from training.pages.damage import damage_page, random_damages
 from training.pages.render import Labels, Page, Style, label_units, random_style, render
-from training.pages.structured_documents import StructuredDocument, join_documents, read_structured
+from training.pages.structured_documents import (
+    StructuredDocument,
+    cut_stretch,
+    join_documents,
+    read_structured,
+)
 from training.prep_model.structure_config import StructureConfig
 
-__all__ = ["StructureExample", "build_examples", "cut_stretch", "make_pages", "split_documents"]
+__all__ = ["StructureExample", "build_examples", "make_pages", "split_documents"]
 
 
 @dataclass(slots=True)
@@ -105,25 +110,6 @@ def _page(document: StructuredDocument, rng: random.Random, *, prose: bool = Fal
     return replace(
         page, title=page.title if rng.random() < 0.8 else "", damages=("joined", *names) if prose else names
     )
-
-
-def cut_stretch(document: StructuredDocument, characters: int, rng: random.Random) -> StructuredDocument:
-    """Return a stretch of blocks of about that length: the beginning, or from a random block on."""
-    blocks = document.blocks
-    total = sum(len(block.text) for block in blocks)
-    if total <= characters * 1.3:
-        return document
-    start = 0
-    if rng.random() > 0.3:
-        position, wanted = 0, rng.uniform(0, total - characters)
-        while position < wanted:
-            position += len(blocks[start].text)
-            start += 1
-    stop, taken = start, 0
-    while stop < len(blocks) and taken < characters:
-        taken += len(blocks[stop].text)
-        stop += 1
-    return replace(document, blocks=blocks[start:stop])
 
 
 def build_examples(
