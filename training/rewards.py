@@ -1,4 +1,4 @@
-"""What an answer is worth: a pure function of how it is judged, in bands that cannot overlap.
+"""The reward of an answer: a pure function of its judged row, in bands that cannot overlap.
 
     0.0          malformed (no report came to be)
     0.1 - 0.2    wrong: an answer that is not close, or any answer where the sources hold none
@@ -9,9 +9,9 @@
 Within a band, citations and F1 decide. A broad question has no short answer to be close to: its report is wrong where
 no quote touches the evidence, partly right where most do not or no finding says anything, and right otherwise: the
 better, the more it quotes of the evidence, the less of anything else, and the more of its findings say something that
-those before have not said. A price for tokens and searches is taken off, less than what lies between two bands. It
-reads the judged row that evaluation reports (`training.metrics.results.AnswerRow`), never the episode's text, so that
-nothing a document says can raise it.
+those before have not said. A price for tokens and searches is subtracted, smaller than the gap between two bands. The
+reward reads the judged row of evaluation (`training.metrics.results.AnswerRow`), never the episode's text, so that no
+document can raise it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The frame of an SVG chart: its scales, grid and ticks, and the shapes that were placed in it.
 
-`flows.pages.charts` draws in a frame, and `templates/figure.html.jinja` writes its shapes as SVG. No library, no script.
-Colours come from the page's custom properties, so that charts follow light and dark.
+`flows.pages.charts` draws in a frame, and `templates/figure.html.jinja` writes its shapes as SVG. No library, no
+script. Colours come from the page's custom properties, so that charts follow light and dark.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""The gate: may a candidate serve instead of what serves now? A pure function of what both gave on the same questions.
+"""The promotion gate: whether a candidate may replace the serving version, by both results on the same questions.
 
     headline    mean reward of the answers (`training.rewards`); of a prep version, the share of evidence found
     floors      citation precision, abstention F1, answer F1 on old topics, seconds of the slowest answers; of a
                 prep version also answer F1, and the evidence in the first tokens found, so that larger chunks
                 alone gain nothing
-    enough      questions, and documents they are on, to tell
+    enough      questions and documents for a decision
 
-The headline's gain must be sure: its whole bootstrap interval above `least_gain`. At zero a change would be as likely
-harm as help, and a swap is never free: a new prep version prepares every document again. A floor holds where the
-candidate has not surely fallen and has not fallen far; a small set that cannot tell is no licence. Figures that are
-not numbers refuse. How the questions are chosen is left to `training.data.gate_set`, measuring and promoting to
-`flows.retraining.gate_trial`.
+The headline's gain must be sure: its whole bootstrap interval lies above `least_gain`. At zero a change would be as
+likely harm as help, and a swap is never free: a new prep version prepares every document again. A floor holds where the
+candidate has not surely fallen and has not fallen far. Too few questions refuse the candidate, and so do figures that
+are not numbers. `training.data.gate_set` chooses the questions, `flows.retraining.gate_trial` measures and promotes.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class GateConfig:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one version gave on the frozen questions.
+    """The results of one version on the gate set.
 
     retrieval: for a prep version, whose headline it holds. old: ids of the questions on old topics; empty where none
     are older than others, and answer F1 is then held over all.

@@ -1,7 +1,7 @@
-"""Questions to practise on: a store of their documents, episodes on it by the serving code, and how they went.
+"""An environment of questions over a store of their documents.
 
-The episode, the search, the grammar and the judging are those of serving and of evaluation; nothing is done here a
-second time. Without a store, on passages drawn beforehand, `training.traces.packed_example_set` does the same.
+The episode, the search and the grammar are those of serving, the judging is that of evaluation. The same on passages
+that were drawn beforehand, without a store: `training.evaluation.packed_environment`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["StoreEnvironment"]
 
 @dataclass(slots=True)
 class StoreEnvironment:
-    """Questions over a store that holds their documents, asked to a model through the serving code."""
+    """Questions over a store that holds their documents, answered by a model through the serving code."""
 
     dataset: LabelledSet
     questions: list[Question]
@@ -61,16 +61,16 @@ class StoreEnvironment:
 
     @property
     def decoder(self) -> Decoder:
-        """What writes the episodes."""
+        """The decoder that generates the episodes."""
         return self.researcher.runner.decoder
 
     def use_decoder(self, decoder: Decoder) -> None:
-        """Let another decoder write them."""
+        """Generate the episodes with another decoder."""
         self.researcher.runner.decoder = decoder
 
     @property
     def digest(self) -> str:
-        """Says which questions these are, and which of them are withheld."""
+        """Identifies the questions, and which of them are withheld."""
         return json_digest([(question.id, question.withheld) for question in self.questions])
 
     def __len__(self) -> int:

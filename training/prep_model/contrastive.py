@@ -1,12 +1,12 @@
 """Stage two of the prep model: train the encoder's upper layers so that chunk vectors can be searched.
 
-The layers that the heads read stay as they are, so that the heads stay valid and one pass over a document serves both;
-what they make of every chunk is read once and kept. The upper layers get low-rank updates and go on from there
+The layers that the heads read stay frozen, so that the heads stay valid and one pass over a document serves both; their
+states of every chunk are computed once and kept. The upper layers get low-rank updates and continue from these states
 over each chunk with its header. A chunk's vector is trained to lie next to the questions whose evidence it holds:
 cross-entropy over all chunks of a batch (InfoNCE, https://arxiv.org/abs/1807.03748), which are the other chunks of the
 same document and of documents like it. Evidence that a cut divides is divided among the chunks. Chunks, and questions
-where they are read by the trained encoder, are also held near the vectors that the frozen base gives them, so
-that little data cannot spoil what much data taught.
+where the trained encoder reads them, are also held near their vectors by the frozen base, so that little data does not
+spoil the pre-training.
 
     python -m training.prep_model.contrastive --data DATA --run RUN [--config FILE.toml] [--ship FOLDER]
 """
@@ -47,7 +47,7 @@ __all__ = ["TrainedVectors", "train_contrastive"]
 
 @dataclass(frozen=True, slots=True)
 class TrainedVectors:
-    """What a run gives. measures: set → way → recall on held-out documents.
+    """The result of a run. measures: set → way → recall on held-out documents.
 
     Ways: "chunks" encoded by the frozen base with their headers, "start" as the start's layers give them, "trained".
     gains: set → way → figure → how much "trained" finds more than that way, resampled by document.

@@ -1,13 +1,12 @@
-"""Trains the weights by which search ranks what it found (`prep.store.ranking`), on people's questions and their
-evidence.
+"""Trains the weights by which search ranks candidates (`prep.store.ranking`), on people's questions and their evidence.
 
     python -m training.prep_model.ranking_weights --data DIR/new_wiki DIR/drcd_dev … --out prep/weights/ranking.json
 
 Every question's candidates are the chunks that the ranking reads. The loss is the cross entropy between a softmax over
 their scores and the evidence that each holds (listwise, as ListNet: Cao et al. 2007), so the weights are the best
 linear ones, not a choice among some. Questions with blanks between words and those without train weights of their own.
-Sets weigh by the root of how many questions they have, so that a large one does not decide alone. What is held out of a
-set (`training.traces.mixture`) is left out here, too.
+Sets weigh by the root of how many questions they have, so that a large one does not dominate. Held-out parts
+(`training.traces.mixture`) are left out here, too.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def ranking_examples(
 
 
 def fit_weights(sets: Sequence[Sequence[RankingExample]]) -> RankingWeights:
-    """Return the weights that best tell the evidence, over all the sets' examples. Raises DataError without any."""
+    """Return the weights that rank the evidence best, over all the sets' examples. Raises DataError without any."""
     examples = [(one, len(of_set) ** -0.5) for of_set in sets for one in of_set]
     if not examples:
         raise DataError("no question's evidence was found, so there is nothing to train a ranking on")

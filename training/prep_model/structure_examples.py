@@ -1,4 +1,4 @@
-"""What the prep model's heads are trained on: damaged pages of known structure, read once by the frozen base.
+"""Training data of the prep model's heads: damaged pages of known structure, encoded once by the frozen base.
 
 Documents are split into those trained on and those held out, cut to pages, rendered and damaged by a seeded draw
 (`training.pages.structured_documents`, `training.pages.damage`), and read; unit states, surface features and labels
@@ -101,7 +101,7 @@ _PROSE_DAMAGES: tuple[tuple[str, ...], ...] = (
 def _page(document: StructuredDocument, rng: random.Random, *, prose: bool = False) -> Page:
     style = random_style(rng)
     names = random_damages(rng)
-    if prose:  # what separates topics must be what is said, not how it is set
+    if prose:  # topics must differ in their content, not in their layout
         names = rng.choice(_PROSE_DAMAGES)
         if rng.random() < 0.3:
             names = (*names, "spaced_tokens")

@@ -1,4 +1,4 @@
-"""How well boundaries, roles and heading levels are found, on pages whose structure is known."""
+"""Scores of boundaries, roles and heading levels on pages whose structure is known."""
 
 from __future__ import annotations
 

@@ -46,9 +46,9 @@ __all__ = ["TrainedHeads", "train_structure"]
 
 @dataclass(slots=True)
 class TrainedHeads:
-    """What a run gives: the heads, their scores on held-out pages, the rules' scores, and both per damage.
+    """The result of a run: heads, their scores on held-out pages, the rules' scores, and both per damage.
 
-    start_scores: those of the heads that it went on from, on the same pages.
+    start_scores: of the heads that training started from, on the same pages.
     """
 
     heads: StructureHeads

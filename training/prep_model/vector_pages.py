@@ -1,8 +1,8 @@
-"""What the chunk vectors are trained on: pages cut by the prep model, and the questions whose evidence they hold.
+"""Training data of the chunk vectors: pages cut by the prep model, and the questions whose evidence they hold.
 
-Every document is cut at a size drawn for it, so that the vectors work for any. Kept of each chunk: what the layers that
-are not trained make of it, and the frozen base's own vector of header and text, the anchor and the measure. Reading
-is the costly part: a set that was read is on disk (0.8 KB a token) and is not read again.
+Every document is cut at a size drawn for it, so that the vectors work for any size. Kept of each chunk are the states
+of the frozen lower layers and, as its anchor, the frozen base's own vector of header and text. Encoding is the costly
+part: a set that was encoded is on disk (0.8 KB a token) and is not encoded again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class VectorSet:
     """A labelled set's share. documents: at most so many of those trained on, spread evenly over their ids.
 
     title_in_question: for sets whose questions do not say what document they are about. split: whether
-    its held-out documents are told from the others; else all are read, for sets whose questions are split already.
+    held-out documents are kept apart; False reads all, for sets whose questions are split already.
     """
 
     name: str
@@ -65,7 +65,7 @@ class EvidenceQuestion:
 
 @dataclass(slots=True)
 class VectorPage:
-    """A document as it is trained on: its chunks, and the questions on it.
+    """A document with its chunks and the questions on it.
 
     states: (n_tokens, d) float16, the lower layers' states of the chunks with their headers, one after the other; chunk
     c has [edges[c], edges[c + 1]). anchors: (n_chunks, d) float16, the frozen base's vectors of the chunks.

@@ -1,4 +1,4 @@
-"""How much of the evidence chunk vectors find, on pages that were cut already."""
+"""Recall of evidence by chunk vectors, on pages that were cut already."""
 
 from __future__ import annotations
 

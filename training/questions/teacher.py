@@ -69,7 +69,7 @@ class TeacherConfig:
 
 
 class Teacher:
-    """A chat model behind a URL as a writer of questions. Raises ConfigError for a key that cannot be sent."""
+    """A chat model at a URL that writes questions. Raises ConfigError for a key that cannot be sent."""
 
     def __init__(self, config: TeacherConfig) -> None:
         self.config = config

@@ -38,7 +38,7 @@ __all__ = [
 
 Doubles = npt.NDArray[np.float64]
 # Chunks outside a stretch that can be shown; together they fill any budget.
-_RIVALS = 40
+_N_COMPETITORS = 40
 Pieces = Sequence[tuple[int, int]]
 
 
@@ -46,8 +46,8 @@ Pieces = Sequence[tuple[int, int]]
 class Stretch:
     """Units [first, last) of a page that are cut together, with the questions whose evidence lies in them.
 
-    queries: (q, d). evidence: (q, units) characters of evidence in each unit. rivals: (q, r) the best scores of
-    chunks outside the stretch, best first; rival_characters, rival_tokens: (q, r) their lengths.
+    queries: (q, d). evidence: (q, units) characters of evidence in each unit. competitors: (q, r) the best scores of
+    chunks outside the stretch, best first; competitor_characters, competitor_tokens: (q, r) their lengths.
     """
 
     page: SegmentedDocument
@@ -55,9 +55,9 @@ class Stretch:
     last: int
     queries: Floats
     evidence: Doubles
-    rivals: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
-    rival_characters: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
-    rival_tokens: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    competitors: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    competitor_characters: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    competitor_tokens: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
 
     def placed(self, pieces: Pieces) -> list[tuple[int, int]]:
         """Return pieces of the stretch, counted from its start, as pieces of the page."""
@@ -111,7 +111,7 @@ def worth_of_breaks(model: PrepModel) -> Doubles:
 def read_stretches(
     data: str | Path, model: PrepModel, config: SegmentationConfig, worth: Doubles, *, held_out: bool
 ) -> list[Stretch]:
-    """Read the sets' documents and return the stretches that have questions, rivals and all."""
+    """Read the sets' documents and return the stretches that have questions, with their competitors."""
     stretches: list[Stretch] = []
     for one in config.measured if held_out else config.sets:
         documents, found = choose_documents(
@@ -128,7 +128,7 @@ def read_stretches(
             page.stretches = list(_stretches(page, asked[page.document_id], model, config))
             of_set += page.stretches
         add_vectors(model, [(page, page.pieces) for page in pages])
-        _find_rivals(pages, of_set)
+        _find_competitors(pages, of_set)
         stretches += of_set
     if not stretches:
         raise DataError(
@@ -189,7 +189,7 @@ def _stretches(
         first = last
 
 
-def _find_rivals(pages: Sequence[SegmentedDocument], stretches: Sequence[Stretch]) -> None:
+def _find_competitors(pages: Sequence[SegmentedDocument], stretches: Sequence[Stretch]) -> None:
     """Find for every question the best chunks outside its stretch, as the start cuts them."""
     vectors, characters, tokens, where = [], [], [], []
     for number, page in enumerate(pages):
@@ -210,11 +210,11 @@ def _find_rivals(pages: Sequence[SegmentedDocument], stretches: Sequence[Stretch
             & (place[:, 2] <= stretch.last)
         )
         scores[:, own] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :_RIVALS]
-        stretch.rivals = np.take_along_axis(scores, best, axis=1)
-        there = np.isfinite(stretch.rivals)
-        stretch.rival_characters = np.where(there, lengths[best], 0.0)
-        stretch.rival_tokens = np.where(there, costs[best], 0.0)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :_N_COMPETITORS]
+        stretch.competitors = np.take_along_axis(scores, best, axis=1)
+        there = np.isfinite(stretch.competitors)
+        stretch.competitor_characters = np.where(there, lengths[best], 0.0)
+        stretch.competitor_tokens = np.where(there, costs[best], 0.0)
 
 
 def score_segmentation(stretch: Stretch, pieces: Pieces, config: SegmentationConfig) -> Doubles:
@@ -229,17 +229,17 @@ def score_segmentation(stretch: Stretch, pieces: Pieces, config: SegmentationCon
     lengths = np.array([edges[last] - edges[first] for first, last in pieces])
     held = np.stack([stretch.evidence[:, first:last].sum(1) for first, last in pieces], axis=1)
     total = np.maximum(stretch.evidence.sum(1), 1.0)
-    best = np.argsort(-np.concatenate([scores, stretch.rivals], axis=1), axis=1, kind="stable")
+    best = np.argsort(-np.concatenate([scores, stretch.competitors], axis=1), axis=1, kind="stable")
 
     def ranked(own: Doubles, others: Doubles) -> Doubles:
         both = np.concatenate([np.broadcast_to(own, scores.shape), others], axis=1)
         found: Doubles = np.take_along_axis(both, best, 1)
         return found
 
-    cost = ranked(page.tokens_of(placed), stretch.rival_tokens)
+    cost = ranked(page.tokens_of(placed), stretch.competitor_tokens)
     share = np.clip((config.budget_tokens - (cost.cumsum(1) - cost)) / np.maximum(cost, 1.0), 0.0, 1.0)
-    found = (share * ranked(held, np.zeros_like(stretch.rival_characters))).sum(1)
-    shown = (share * ranked(lengths, stretch.rival_characters)).sum(1)
+    found = (share * ranked(held, np.zeros_like(stretch.competitor_characters))).sum(1)
+    shown = (share * ranked(lengths, stretch.competitor_characters)).sum(1)
     touching = np.where(held > 0, lengths, 0.0).sum(1)
     recall = found / total
     iou = found / np.maximum(shown + total - found, 1.0)

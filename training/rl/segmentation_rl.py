@@ -63,7 +63,7 @@ class CutScores:
 
 @dataclass(frozen=True, slots=True)
 class TrainedCuts:
-    """What a run gives. before, after: on held-out documents; gain: of the reward, paired, resampled by document."""
+    """The result of a run. before, after: on held-out documents; gain: of the reward, paired, resampled by document."""
 
     heads: StructureHeads
     before: CutScores

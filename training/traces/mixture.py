@@ -3,7 +3,7 @@
     python -m training.traces.mixture --data DIR --out FOLDER [--prep VERSION]
 
 Passages are the chunks of the prep model, ranked as the store ranks them, at several target sizes. `traces.html` shows
-counts, what was refused, and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
+counts, refusals and samples. Deterministic by seed. Every sixth new_wiki article, by id, is held out for
 development, and of the sets whose questions need several documents every third question with its evidence. Of the
 other sets every sixth document is held out, too; `training.traces.packed_example_set --unseen` draws from all of these.
 """
@@ -31,21 +31,21 @@ from training.traces.packed_examples import PackedExampleConfig, build_packed_tr
 from training.traces.traces import Trace, TraceConfig, TraceCounts, build_traces
 from training.traces.traces_page import write_traces_page
 
-__all__ = ["PARTS", "Part", "held_out_documents", "left_out", "part_of", "read_traces", "write_traces"]
+__all__ = ["PARTS", "MixturePart", "held_out_documents", "left_out", "part_of", "read_traces", "write_traces"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One set's share: at most `n` traces, built with `config`, and `n_sheets` of several questions on one sheet.
+class MixturePart:
+    """One set's part of the mixture: at most `n` traces, built with `config`, and `n_packed` of packed examples.
 
-    rounds: how often each question is built on, each time with other draws; equal traces are kept once. search_share:
-    of a sheet's near misses, those that are searched for again.
+    rounds: how often traces are built on each question, each time with other draws; equal traces are kept once.
+    search_share: near misses of packed examples whose trace ends in a second search.
     """
 
     name: str
     n: int
     config: TraceConfig = field(default_factory=TraceConfig)
-    n_sheets: int = 0
+    n_packed: int = 0
     rounds: int = 1
     search_share: float = 0.75
 
@@ -61,19 +61,21 @@ _SEVERAL = replace(_SHOWN, withheld_share=0.1, several=True)
 _BROAD = replace(_SEVERAL, more_share=0.8)
 _HOPS = replace(_SHOWN, withheld_share=0.05, again_share=1.0)
 PARTS = (
-    Part(name="new_wiki", n=4_000, config=_SEARCHING, n_sheets=22_000),
-    Part(name="amazon_reviews", n=50, config=_READING, n_sheets=14_000),
-    Part(name="reddit", n=50, config=_READING, n_sheets=14_000),
-    Part(name="policyqa_dev", n=300, config=replace(_SEARCHING, title_in_question=True), n_sheets=2_500),
-    Part(name="clapnq_dev", n=400, config=_SEVERAL),
-    Part(name="contractnli", n=300, config=_BROAD),
-    Part(name="qmsum_train", n=1_200, config=_BROAD, rounds=2),
-    Part(name="medquad", n=500, config=_BROAD),
-    Part(name="hotpot_train100", n=400, config=_HOPS, rounds=4),
-    Part(name="musique_train100", n=400, config=_HOPS, rounds=4),
-    Part(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
-    Part(name="drcd_dev", n=150, config=_SEARCHING, n_sheets=3_500),
-    Part(name="cmrc_trial", n=50, config=_SHOWN, n_sheets=600),
+    MixturePart(name="new_wiki", n=4_000, config=_SEARCHING, n_packed=22_000),
+    MixturePart(name="amazon_reviews", n=50, config=_READING, n_packed=14_000),
+    MixturePart(name="reddit", n=50, config=_READING, n_packed=14_000),
+    MixturePart(
+        name="policyqa_dev", n=300, config=replace(_SEARCHING, title_in_question=True), n_packed=2_500
+    ),
+    MixturePart(name="clapnq_dev", n=400, config=_SEVERAL),
+    MixturePart(name="contractnli", n=300, config=_BROAD),
+    MixturePart(name="qmsum_train", n=1_200, config=_BROAD, rounds=2),
+    MixturePart(name="medquad", n=500, config=_BROAD),
+    MixturePart(name="hotpot_train100", n=400, config=_HOPS, rounds=4),
+    MixturePart(name="musique_train100", n=400, config=_HOPS, rounds=4),
+    MixturePart(name="cloze", n=250, config=replace(_SEARCHING, withheld_share=0.15)),
+    MixturePart(name="drcd_dev", n=150, config=_SEARCHING, n_packed=3_500),
+    MixturePart(name="cmrc_trial", n=50, config=_SHOWN, n_packed=600),
 )
 
 
@@ -119,13 +121,13 @@ def _part_of_hops(dataset: LabelledSet, *, held_out: bool, every: int = 3) -> La
 
 
 def build_part(
-    dataset: LabelledSet, part: Part, models: Sequence[PrepModel], *, held_out: bool
+    dataset: LabelledSet, part: MixturePart, models: Sequence[PrepModel], *, held_out: bool
 ) -> tuple[list[Trace], TraceCounts]:
     """Return the traces of one set: of its held-out documents, or of all the others."""
     chosen = part_of(dataset, held_out=held_out)
     documents, questions = list(chosen.documents.values()), chosen.questions
     if part.config.reading or part.config.several:
-        documents, questions = _fewer(documents, questions, part.n + part.n_sheets, part.config.seed)
+        documents, questions = _fewer(documents, questions, part.n + part.n_packed, part.config.seed)
     random.Random(part.config.seed).shuffle(questions)
     pool = PassagePool.build(documents, models)
     traces: list[Trace] = []
@@ -136,19 +138,17 @@ def build_part(
         traces += more
         counts = TraceCounts(counts.built + of_turn.built, counts.refused + of_turn.refused)
     traces = list(dict.fromkeys(traces))[: part.n]
-    if part.n_sheets:
+    if part.n_packed:
         shown = replace(part.config, fewest_passages=2, most_passages=4)
         share = 0.0 if shown.reading else 0.3
-        sheets = PackedExampleConfig(traces=shown, none_share=share, search_share=part.search_share)
-        more, packed_candidate_sets = build_packed_traces(questions, pool, sheets, n=part.n_sheets)
+        packing = PackedExampleConfig(traces=shown, none_share=share, search_share=part.search_share)
+        more, of_packed = build_packed_traces(questions, pool, packing, n=part.n_packed)
         traces += more
-        counts = TraceCounts(
-            counts.built + packed_candidate_sets.built, counts.refused + packed_candidate_sets.refused
-        )
+        counts = TraceCounts(counts.built + of_packed.built, counts.refused + of_packed.refused)
     return traces, counts
 
 
-def _cloze_set(data: Path, part: Part) -> LabelledSet:
+def _cloze_set(data: Path, part: MixturePart) -> LabelledSet:
     """Return cloze questions over documentation: no labels needed."""
     documents: dict[str, Document] = {}
     for name in CLOZE_SETS:
@@ -209,7 +209,7 @@ def _asked(trace: Trace) -> list[str]:
 
 
 def _about(part: Path) -> Path:
-    """Where it is kept what a part was made of, and its refused traces counted by reason."""
+    """Return the file with the settings of a part and the counts of its refused traces by reason."""
     return part.with_suffix(".about.json")
 
 
@@ -242,7 +242,7 @@ def main() -> None:
         traces, counts = build_part(dataset, part, models, held_out=False)
         print(part.name, len(traces), dict(counts.built), "refused", dict(counts.refused), flush=True)
         if part.name == DEVELOPMENT:
-            small = replace(part, n=200, n_sheets=0)
+            small = replace(part, n=200, n_packed=0)
             write_traces(
                 arguments.out / "held_out.jsonl", build_part(dataset, small, models, held_out=True)[0]
             )
@@ -251,8 +251,8 @@ def main() -> None:
         write_traces(path, traces)
     paths = {part.name: arguments.out / f"part-{part.name}.jsonl" for part in PARTS}
     made = {name: read_traces(path) for name, path in paths.items() if path.exists()}
-    told = {name: json.loads(_about(paths[name]).read_text(encoding="utf-8")) for name in made}
-    refused = {name: about["refused"] for name, about in told.items()}
+    notes = {name: json.loads(_about(paths[name]).read_text(encoding="utf-8")) for name in made}
+    refused = {name: about["refused"] for name, about in notes.items()}
     print(write_traces_page(arguments.out / "traces.html", made, refused))
     train = [trace for some in made.values() for trace in some]
     random.Random(arguments.seed).shuffle(train)

@@ -12,7 +12,7 @@ from fixture_towns import QUESTIONS
 from prep.document import Document, Span
 from prep.errors import DataError
 from training.data.dataset import LabelledSet, Question
-from training.traces.mixture import Part, build_part, held_out_documents, left_out, part_of
+from training.traces.mixture import MixturePart, build_part, held_out_documents, left_out, part_of
 from training.traces.traces import Trace, TraceConfig
 
 DOCUMENTS = {name: Document(name, name, "Some text.") for name in map("d{:02}".format, range(24))}
@@ -54,7 +54,7 @@ def test_of_questions_on_several_documents_every_third_is_held_out_with_what_it_
 
 
 def test_more_rounds_give_other_draws_and_no_trace_twice() -> None:
-    part = Part(name="towns", n=10_000, config=TraceConfig(withheld_share=0.3))
+    part = MixturePart(name="towns", n=10_000, config=TraceConfig(withheld_share=0.3))
     towns = LabelledSet({one.id: one for one in TOWNS}, {}, list(QUESTIONS), "towns")
     once, thrice = (
         build_part(towns, replace(part, rounds=n), [LinePrep()], held_out=False)[0] for n in (1, 3)
