@@ -31,14 +31,14 @@ BROAD_KINDS = frozenset({"long", "section", "clause"})  # of questions that ask 
 MALFORMED = 0.0
 _WRONG, _ABSTAINED, _PARTLY, _RIGHT = 0.1, 0.3, 0.4, 0.8
 _PARTLY_F1 = 0.3  # below it an answer is wrong
-_FEWEST_WORDS = 4  # that mean something: what says fewer is no finding on a broad question
-_ENOUGH_QUOTES = 4  # of the evidence: more of them are worth no more
+_FEWEST_WORDS = 4  # content words: a statement with fewer new ones is no finding on a broad question
+_ENOUGH_QUOTES = 4  # of the evidence: more raise the reward no further
 _GAP = 0.1  # between bands; prices stay below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What is taken off: for each token written, for each search after the first, and at most."""
+    """Prices for each generated token and each search after the first. most: the largest sum subtracted."""
 
     token: float = 0.0005
     search: float = 0.02
@@ -50,7 +50,7 @@ class Prices:
 
 
 def reward(row: AnswerRow, prices: Prices | None = None) -> float:
-    """Return what a judged answer is worth, from 0 to 1.
+    """Return the reward of a judged answer, from 0 to 1.
 
     >>> from training.metrics.results import AnswerRow
     >>> kept = dict(question_id="q", document_id="d", kind="", prediction="", statements=(), exact_match=0.0,
@@ -62,22 +62,22 @@ def reward(row: AnswerRow, prices: Prices | None = None) -> float:
     """
     prices = prices or Prices()
     cost = prices.token * row.completion_tokens + prices.search * max(row.n_searches - 1, 0)
-    return max(_worth(row) - min(cost, prices.most), MALFORMED)
+    return max(_band(row) - min(cost, prices.most), MALFORMED)
 
 
 def is_right(row: AnswerRow) -> bool:
     """Whether a judged answer is in the highest band."""
-    return _worth(row) >= _RIGHT
+    return _band(row) >= _RIGHT
 
 
-def _worth(row: AnswerRow) -> float:
+def _band(row: AnswerRow) -> float:
     cited = _harmonic(row.citation_precision, row.citation_recall)
     if not row.expects_answer:
         return 1.0 if row.abstained else _WRONG
     if row.abstained:
         return _ABSTAINED
     if row.kind in BROAD_KINDS:
-        return _worth_broad(row)
+        return _broad_reward(row)
     if row.f1 < _PARTLY_F1:
         return _WRONG + 0.1 * cited
     if row.f1 < CORRECT_F1:
@@ -86,15 +86,15 @@ def _worth(row: AnswerRow) -> float:
     return _RIGHT + 0.1 * (row.f1 - CORRECT_F1) / (1 - CORRECT_F1) + 0.1 * cited
 
 
-def _worth_broad(row: AnswerRow) -> float:
+def _broad_reward(row: AnswerRow) -> float:
     quotes = row.citation_precision * row.n_quotes
     if quotes == 0:
         return _WRONG
     new = _new_words(row.statements)
-    telling = sum(n >= _FEWEST_WORDS for n in new) / len(new)
-    if row.citation_precision < CORRECT_F1 or telling == 0:
+    informative = sum(n >= _FEWEST_WORDS for n in new) / len(new)
+    if row.citation_precision < CORRECT_F1 or informative == 0:
         return _PARTLY + 0.15 * row.citation_precision + 0.15 * min(max(new) / _FEWEST_WORDS, 1)
-    return _RIGHT + 0.2 * row.citation_precision * telling * min(quotes / _ENOUGH_QUOTES, 1)
+    return _RIGHT + 0.2 * row.citation_precision * informative * min(quotes / _ENOUGH_QUOTES, 1)
 
 
 def _new_words(statements: Sequence[str]) -> list[int]:

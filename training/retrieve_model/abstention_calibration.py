@@ -1,12 +1,12 @@
-"""How readily a version refuses: the offset with which a newly trained one refuses what is unsaid as often as before.
+"""Abstention calibration: the bias with which a newly trained version abstains as often as before without evidence.
 
-Training shifts how readily a model refuses, beside how well it reads. On questions made without people nothing says
-where it should be: those that were kept are those the model answers. So of questions whose evidence is left out the
-same share is refused as was tuned; of the others a candidate may refuse fewer, and should, where it has learned what
-they mean. No more than seven in eight are matched: what serves refuses nearly all that is asked in words it never
-learned, not for care, and as much from a candidate that has learned them would cost it what it reads now. Both
-versions are shown the same results and told to report; what counts is the margin of the refusal
-(`retrieve.decoding.decoder.Action`), of which no label is needed.
+Training shifts how readily a model abstains, beside how well it reads, and generated questions cannot show where the
+bias should be: those that were kept are those that the model answers. So the new version gets the share of abstentions
+that was tuned, on questions whose evidence is withheld; on other questions it may abstain less where it has learned to
+answer. At most seven in eight abstentions are matched: a serving version abstains on nearly every question in words
+that it never learned, and matching that in a candidate that has learned them would cost answers. Both versions see the
+same results and must report. The margin of the abstention (`retrieve.decoding.decoder.Action`) counts, so no labels are
+needed.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from training.traces.evidence_checks import with_duplicates, without_evidence
 
 __all__ = ["WithheldPrompt", "abstention_margins", "matched_bias", "withheld_prompts"]
 
-#: A prompt that ends where a report may begin, and what the report begins with.
+#: A prompt up to its report, and the state that the report starts from.
 WithheldPrompt = tuple[str, Start]
 
 _DEPTH = 20
 
-#: Of so many questions whose evidence is left out, a candidate need not refuse one.
-_ONE_SPARED_IN = 8
+#: Of so many questions with withheld evidence a candidate may answer one.
+_ONE_FREE_IN = 8
 
 
 def withheld_prompts(
     questions: Sequence[Question], pool: PassagePool, limits: EpisodeLimits, *, seed: int = 0
 ) -> list[WithheldPrompt]:
-    """Return the questions, shuffled, with their first results, but for what holds their evidence. Deterministic."""
+    """Return the prompts of the questions, shuffled, with first results that hold no evidence. Deterministic."""
     pairs = list(zip(questions, with_duplicates(questions), strict=True))
     asked = random.Random(f"{seed}/refusals").sample(pairs, len(pairs))
     ranked = pool.search([question.question for question, _ in asked], _DEPTH)
@@ -61,13 +61,13 @@ def abstention_margins(model: RetrieveModel, prompts: Sequence[WithheldPrompt], 
 
 
 def matched_bias(before: Sequence[float], offset: float, after: Sequence[float]) -> float:
-    """Return the offset at which scores `after` refuse as many as scores `before` do at theirs, in steps of 1/64.
+    """Return the bias at which margins `after` abstain as often as margins `before` at `offset`, in steps of 1/64.
 
-    But one in eight (of fewer than eight, none) need not be refused. Where those refuse none, or all of fewer than
-    eight, which says little, scores are as high as before on average.
+    One in eight abstentions (none of fewer than eight) is not matched. Where the old margins never abstain, or always
+    on fewer than eight questions, the new margins are matched on average.
     """
     refused = sum(score + offset > 0 for score in before)
-    refused = min(refused, len(before) - len(before) // _ONE_SPARED_IN)
+    refused = min(refused, len(before) - len(before) // _ONE_FREE_IN)
     if 0 < refused < len(before):
         highest = sorted(after, reverse=True)
         found = -(highest[refused - 1] + highest[refused]) / 2

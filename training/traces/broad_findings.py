@@ -1,4 +1,4 @@
-"""What a report on a broad question finds in the passages shown: the findings of a supervised trace."""
+"""The findings of a supervised trace on a broad question, from the evidence in the passages shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.metrics.answer_metrics import has_cjk
 
 __all__ = ["findings_shown"]
 
-_REMARK = re.compile(r"\{\w+\}")  # of who wrote a meeting down, such as {laugh}
+_REMARK = re.compile(r"\{\w+\}")  # by the transcriber of a meeting, such as {laugh}
 
 
 def findings_shown(episode: Episode, question: Question, max_pointers: int) -> list[tuple[str, list[int]]]:
-    """Return a finding for each passage's share of each piece of evidence: a statement, the numbers of its sentences.
+    """Return a finding for each piece of evidence in each passage: a statement and the numbers of its sentences.
 
-    Of a share with more than `max_pointers` sentences those are taken that say most of the question and its answer. The
-    statement is the words of the one that says most, cut short; not a question or a few words where there is another.
+    Of more than `max_pointers` sentences those with most words of the question and its answer are kept. The statement
+    is the sentence with most of these words, cut short; a question or a fragment only where there is no other.
     """
     wanted = _keys(" ".join((question.question, *question.answers[:1])))
     findings: list[tuple[str, list[int]]] = []
