@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +31,7 @@ from prep.errors import ConfigError, DataError, DependencyError
 from prep.text import split_sentences, strip_span
 from retrieve.report.data import Finding, Quote, Source, Usage
 from retrieve.report.report import Report
+from training.evaluation.baseline_prompts import PROMPTS, UNANSWERABLE
 from training.evaluation.splitters import Chunker, FrozenEncoderSystem, make_splitter
 from training.metrics.answer_metrics import normalise_answer
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from prep.model.encoder import Encoder
 
 __all__ = [
-    "PROMPTS",
     "BaselineConfig",
     "BaselineRAG",
     "Completer",
@@ -48,7 +48,6 @@ __all__ = [
     "parse_answer",
 ]
 
-_UNANSWERABLE = "unanswerable"
 _CITATION = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 
 
@@ -210,7 +209,7 @@ class BaselineRAG:
         ]
         search_s = (time.perf_counter() - started) / max(1, len(questions))
         refused = [i for i, a in enumerate(asked) if not a.prompt]
-        reports = {i: self._report(asked[i], Completion(_UNANSWERABLE, 0, 0), search_s) for i in refused}
+        reports = {i: self._report(asked[i], Completion(UNANSWERABLE, 0, 0), search_s) for i in refused}
         # Like lengths together: little padding. The order of the reports is that of the questions.
         order = sorted(set(range(len(asked))) - set(refused), key=lambda i: len(asked[i].prompt))
         size = self.settings.batch_size
@@ -306,7 +305,7 @@ def parse_answer(line: str, n_passages: int) -> tuple[str | None, list[int]]:
     numbers = [int(n) for group in _CITATION.findall(line) for n in re.findall(r"\d+", group)]
     cited = [n for n in dict.fromkeys(numbers) if 1 <= n <= n_passages]
     answer = " ".join(_CITATION.sub(" ", line).split()).strip(" .,;:")
-    if not answer or normalise_answer(answer).startswith(_UNANSWERABLE):
+    if not answer or normalise_answer(answer).startswith(UNANSWERABLE):
         return None, []
     return answer, cited
 
@@ -340,111 +339,3 @@ def _find(text: str, answer: str) -> int | None:
         pattern, text, re.IGNORECASE
     )
     return found.start() if found and words else None
-
-
-_EXAMPLES: list[tuple[list[tuple[str, str]], str, str, list[int]]] = [
-    (
-        [
-            (
-                "Honey",
-                "Bees make honey from the nectar of flowers. It keeps for years, as it holds little water.",
-            ),
-            ("Glass", "Glass is made by melting sand with soda and lime at about 1,500 degrees Celsius."),
-        ],
-        "What is melted with soda and lime to make glass?",
-        "sand",
-        [2],
-    ),
-    (
-        [
-            (
-                "Tram line 4",
-                "Line 4 opened in 1911. It runs from the harbour to the university every ten minutes.",
-            ),
-            ("Harbour", "The harbour was dug in 1880 and takes ships of up to 9 metres draught."),
-        ],
-        "How many passengers does line 4 carry in a year?",
-        "",
-        [],
-    ),
-    (
-        [
-            (
-                "Kestrel",
-                "The kestrel hovers into the wind to look for voles. It nests in holes of trees and walls.",
-            ),
-            ("Barn owl", "Barn owls hunt by hearing and swallow their prey whole."),
-        ],
-        "Where does the kestrel nest?",
-        "holes of trees and walls",
-        [1],
-    ),
-    (
-        [
-            (
-                "Old bridge",
-                "The first bridge was of oak. Anna Lindqvist designed the one of stone, begun in 1742.",
-            ),
-            ("Mill", "The mill below the bridge ground rye until 1931."),
-        ],
-        "Who designed the stone bridge?",
-        "Anna Lindqvist",
-        [1],
-    ),
-]
-
-
-def _passages(passages: Sequence[tuple[str, str]]) -> str:
-    lines = []
-    for number, (title, text) in enumerate(passages, start=1):
-        flat = " ".join(text.split())
-        lines.append(f"[{number}] {title}: {flat}" if title else f"[{number}] {flat}")
-    return "\n".join(lines)
-
-
-def _citations(numbers: Sequence[int]) -> str:
-    return "".join(f" [{number}]" for number in numbers)
-
-
-def _passages_first(question: str, passages: Sequence[tuple[str, str]]) -> str:
-    parts = [
-        "Answer each question from its passages in a few words copied from them, and cite the passage. "
-        "If the passages do not hold the answer, write unanswerable."
-    ]
-    for example, asked, answer, cited in _EXAMPLES:
-        parts.append(
-            f"{_passages(example)}\nQuestion: {asked}\nAnswer: {answer or _UNANSWERABLE}{_citations(cited)}"
-        )
-    parts.append(f"{_passages(passages)}\nQuestion: {question}\nAnswer:")
-    return "\n\n".join(parts)
-
-
-def _question_twice(question: str, passages: Sequence[tuple[str, str]]) -> str:
-    parts = [
-        "Each question is followed by numbered passages, and its answer is copied from one of them, with the "
-        "passage's number. Where no passage holds the answer it is unanswerable."
-    ]
-    for example, asked, answer, cited in _EXAMPLES:
-        parts.append(
-            f"Question: {asked}\n{_passages(example)}\n"
-            f"Answer to “{asked}”: {answer or _UNANSWERABLE}{_citations(cited)}"
-        )
-    parts.append(f"Question: {question}\n{_passages(passages)}\nAnswer to “{question}”:")
-    return "\n\n".join(parts)
-
-
-def _citation_first(question: str, passages: Sequence[tuple[str, str]]) -> str:
-    parts = ["Questions answered from passages. The passage is named first, then the words copied from it."]
-    for example, asked, answer, cited in _EXAMPLES:
-        reply = f"{_citations(cited)} {answer}" if answer else f" {_UNANSWERABLE}"
-        parts.append(f"Passages:\n{_passages(example)}\nQuestion: {asked}\nAnswer:{reply}")
-    parts.append(f"Passages:\n{_passages(passages)}\nQuestion: {question}\nAnswer:")
-    return "\n\n".join(parts)
-
-
-#: Ways to put a question and its numbered (title, text) passages to a base language model.
-PROMPTS: dict[str, Callable[[str, Sequence[tuple[str, str]]], str]] = {
-    "passages": _passages_first,
-    "question-twice": _question_twice,
-    "citation-first": _citation_first,
-}

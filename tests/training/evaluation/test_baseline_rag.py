@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from prep.document import Document, Span
 from prep.errors import ConfigError, DataError
 from prep.model.encoder import Encoder
+from training.evaluation.baseline_prompts import PROMPTS
 from training.evaluation.baseline_rag import (
-    PROMPTS,
     BaselineConfig,
     BaselineRAG,
     Completion,
