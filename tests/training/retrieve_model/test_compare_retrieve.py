@@ -1,4 +1,4 @@
-"""Versions compared from the command line, and the sheets that are drawn from it."""
+"""Versions compared from the command line, and the packed examples that are drawn from it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_two_versions_are_asked_the_same_questions_once_and_what_the_second_gain
     assert again["questions"] == len(left.questions) < len(held.questions)
 
 
-def test_broad_sheets_are_drawn_of_documents_that_no_stage_has_seen(
+def test_broad_packed_examples_are_drawn_of_documents_that_no_stage_has_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sets = {name: save(tmp_path / "data", name, "long") for name in BROAD_SETS}
@@ -112,7 +112,7 @@ def test_broad_sheets_are_drawn_of_documents_that_no_stage_has_seen(
     assert not documents["practice"] & documents["held"]
     assert len(asked["few"].examples) == len(BROAD_SETS)
     assert {one.kind for one in asked["practice"].dataset.questions} == {"long"}
-    assert capsys.readouterr().out.count(" sheets\n") == 3 * len(BROAD_SETS)
+    assert capsys.readouterr().out.count(" packed examples\n") == 3 * len(BROAD_SETS)
     for example in asked["practice"].examples:
         for question in example.questions:
             touched = any(span.overlaps(one) for span in question.evidence for one in example.passages)
