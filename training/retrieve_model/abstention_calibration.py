@@ -48,7 +48,9 @@ def withheld_prompts(
     return found
 
 
-def abstention_margins(model: RetrieveModel, prompts: Sequence[WithheldPrompt], *, batch_size: int = 8) -> list[float]:
+def abstention_margins(
+    model: RetrieveModel, prompts: Sequence[WithheldPrompt], *, batch_size: int = 8
+) -> list[float]:
     """Return each prompt's margin of the refusal, `abstention_bias` not added."""
     decoder = model.decoder()
     scores: list[float] = []

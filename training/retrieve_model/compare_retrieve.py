@@ -63,7 +63,9 @@ def main() -> None:
         if options.offsets:
             model.serving = replace(model.serving, abstention_bias=options.offsets[number])
         name = f"{model.version}-{model.serving.abstention_bias:g}-{model.serving.search_bias:g}-{options.searches}"
-        with StoreEnvironment.open(held_out, options.out / "store", model, prep, limit=options.questions) as practice:
+        with StoreEnvironment.open(
+            held_out, options.out / "store", model, prep, limit=options.questions
+        ) as practice:
             measured = f"{name}-{prep.version}-{practice.digest[:8]}"
             results.append(
                 practice.measure(
