@@ -1,14 +1,14 @@
-"""Questions with their rival reports, each judged: what a choice among them is tuned on, measured on, learned from.
+"""Candidate sets: questions with the reports of a wide beam search, each judged, to tune and measure reranking on.
 
     python -m training.retrieve_model.candidate_sets --packed FOLDER --version V --out FILE [--questions 1000]
     python -m training.retrieve_model.candidate_sets --data DATA/new_wiki --store STORE --version V \
         --out FILE [--held-out]
 
-FOLDER is one of `python -m training.traces.packed_example_set`: several questions on the same passages. With
---data each is asked over a store of its documents as it is served, with one search, and the evidence of some is
-withheld: what is found then is near the question, as it is where people ask for what is not there. Each question is
-answered once with many rivals, and every one of them is judged. Resumable: what FILE holds is not asked again, so it
-must be of the same version and questions.
+FOLDER is one of `python -m training.traces.packed_example_set`: several questions on the same passages. With --data
+each question is asked over a store of the documents as in serving, with one search, and the evidence of some is
+withheld: they stand for questions that the documents nearly answer. Each question is answered once with many
+candidates, and all of them are judged. Resumable: questions in FILE are not asked again, so it must be of the same
+version and questions.
 """
 
 from __future__ import annotations
@@ -49,41 +49,41 @@ __all__ = [
     "with_wide_search",
 ]
 
-_MOST = RerankingConfig(n_candidates=8, max_logprob_gap=8.0)  # what is looked for
+_MOST = RerankingConfig(n_candidates=8, max_logprob_gap=8.0)  # a wide search
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
-    """A question's rival reports, the greedy one first, each with how it is judged.
+    """A question's candidate reports, the greedy one first, each with its judged row.
 
-    prompt: before the report. n_asked: tokens that the question has, with its closing tag.
+    prompt: before the report. n_question_tokens: of the question with its closing tag.
     """
 
     prompt: PromptParts
-    rivals: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     rows: tuple[AnswerRow, ...]
-    n_asked: int
+    n_question_tokens: int
 
-    def with_(self, config: RerankingConfig) -> tuple[AnswerRow, int]:
-        """Return the row of the report that is given, and about how many tokens it takes to find out."""
-        first = self.rivals[0]
-        if len(self.rivals) == 1 or not config.reranks(first.logprob, first.n_tokens):
+    def reranked(self, config: RerankingConfig) -> tuple[AnswerRow, int]:
+        """Return the row of the report that reranking gives, and about how many more tokens reranking takes."""
+        first = self.candidates[0]
+        if len(self.candidates) == 1 or not config.reranks(first.logprob, first.n_tokens):
             return self.rows[0], 0
-        others = [at for at in range(1, len(self.rivals)) if self._near(at, config)]
-        likeliest = sorted([0, *others], key=lambda at: -self.rivals[at].logprob)[: config.n_candidates]
-        kept = [0, *(at for at in likeliest if at != 0)]
-        n_written = sum(self.rivals[at].n_tokens for at in kept)
+        others = [at for at in range(1, len(self.candidates)) if self._near(at, config)]
+        most_likely = sorted([0, *others], key=lambda at: -self.candidates[at].logprob)[: config.n_candidates]
+        kept = [0, *(at for at in most_likely if at != 0)]
+        n_written = sum(self.candidates[at].n_tokens for at in kept)
         if len(kept) == 1:
             return self.rows[0], n_written
-        n_read = sum(self.rivals[at].n_tokens + 2 + self.n_asked for at in kept)
-        compared = [self.rivals[at] for at in kept]
-        best = best_candidate(compared, config)
-        other = alternative(compared, best, config)
+        n_read = sum(self.candidates[at].n_tokens + 2 + self.n_question_tokens for at in kept)
+        candidates = [self.candidates[at] for at in kept]
+        best = best_candidate(candidates, config)
+        other = alternative(candidates, best, config)
         row = self.rows[kept[best]]
         return row if other is None else _beside(row, self.rows[kept[other]]), n_written + n_read
 
     def _near(self, at: int, config: RerankingConfig) -> bool:
-        return self.rivals[at].logprob >= self.rivals[0].logprob - config.max_logprob_gap
+        return self.candidates[at].logprob >= self.candidates[0].logprob - config.max_logprob_gap
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for `from_json`."""
@@ -92,15 +92,15 @@ class CandidateSet:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> CandidateSet:
         """Read what `as_json` gave."""
-        rivals = tuple(Candidate(**one) for one in content["rivals"])
+        candidates = tuple(Candidate(**one) for one in content["candidates"])
         rows = tuple(AnswerRow.from_json(one) for one in content["rows"])
-        return cls(PromptParts(**content["prompt"]), rivals, rows, content["n_asked"])
+        return cls(PromptParts(**content["prompt"]), candidates, rows, content["n_question_tokens"])
 
 
 def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
-    """Return how a report is judged with an alternative: its quotes count, its statement does not.
+    """Return the row of a report with an alternative: the alternative's quotes count, its statement does not.
 
-    Of evidence of which several pieces are needed, at least this share is quoted.
+    citation_recall is a lower bound where a question needs several pieces of evidence.
     """
     n_quotes = row.n_quotes + other.n_quotes
     supported = row.citation_precision * row.n_quotes + other.citation_precision * other.n_quotes
@@ -115,7 +115,7 @@ def _beside(row: AnswerRow, other: AnswerRow) -> AnswerRow:
 
 
 def with_wide_search(version: str | Path | None) -> RetrieveModel:
-    """Return a version that looks for many rivals."""
+    """Return a version that searches for many candidates."""
     model = RetrieveModel.load(version)
     model.serving = replace(model.serving, reranking=_MOST)
     return model
@@ -124,9 +124,9 @@ def with_wide_search(version: str | Path | None) -> RetrieveModel:
 def build_candidate_sets(
     asked: Iterable[tuple[Question, Run, AnswerRow]], dataset: LabelledSet, grammar: Grammar
 ) -> Iterator[CandidateSet]:
-    """Yield what comes of each question, with the episode that answered it and how that is judged.
+    """Yield the candidate set of each question, from the episode that answered it and its judged row.
 
-    Episodes must have one search, and be greedy, of a model that compares.
+    Episodes must be greedy with one search, of a model that reranks.
     """
     for question, run, row in asked:
         (action,) = run.actions
@@ -134,22 +134,22 @@ def build_candidate_sets(
         assert prompt is not None
         _, measured = channel_format(prompt.question, action.text)
         alone = Candidate(action.text, action.logprob, n_tokens=len(action.token_ids))
-        rivals = action.candidates or (alone,)
+        candidates = action.candidates or (alone,)
         rows = []
-        for rival in rivals:
-            if rival.text == action.text:
+        for candidate in candidates:
+            if candidate.text == action.text:
                 rows.append(row)
                 continue
             episode = Episode(question.question, run.episode.limits)
             episode.give(run.episode.passages)
-            episode.act(rival.text)
+            episode.act(candidate.text)
             judged_row = judge_report(
                 question, report_of(question.question, Run(episode), models={}), dataset
             )
             rows.append(
-                replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=rival.n_tokens)
+                replace(judged_row, prompt_tokens=row.prompt_tokens, completion_tokens=candidate.n_tokens)
             )
-        yield CandidateSet(prompt, rivals, tuple(rows), len(grammar.encode(measured)))
+        yield CandidateSet(prompt, candidates, tuple(rows), len(grammar.encode(measured)))
 
 
 def packed_candidate_sets(
@@ -171,7 +171,7 @@ def packed_candidate_sets(
 def store_candidate_sets(
     environment: StoreEnvironment, first: int, last: int
 ) -> Iterator[list[CandidateSet]]:
-    """Yield the rival set of each question, on what is found for it."""
+    """Yield the candidate set of each question, on its search results."""
     for question in environment.questions[first:last]:
         runs = environment.run([question], max_searches=1)
         asked = [(question, *one) for one in runs]
@@ -179,7 +179,7 @@ def store_candidate_sets(
 
 
 def read_candidate_sets(path: Path) -> list[CandidateSet]:
-    """Read the file that this command writes. Raises DataError for a line that is no rival set."""
+    """Read the file that this command writes. Raises DataError for a line that is no candidate set."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line:
@@ -187,12 +187,12 @@ def read_candidate_sets(path: Path) -> list[CandidateSet]:
         try:
             found.append(CandidateSet.from_json(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: no rival set ({error!r})") from error
+            raise DataError(f"{path}, line {number}: no candidate set ({error!r})") from error
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Answer questions with many rivals, from the command line."""
+    """Answer questions with many candidates, from the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -248,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _write(path: Path, found: Iterable[list[CandidateSet]], n: int) -> None:
     with path.open("a", encoding="utf-8") as file:
-        for some in tqdm(found, total=n, desc="rivals", disable=None):
+        for some in tqdm(found, total=n, desc="candidates", disable=None):
             file.write("".join(json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some))
             file.flush()
 

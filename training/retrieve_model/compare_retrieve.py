@@ -65,10 +65,10 @@ def main() -> None:
         name = f"{model.version}-{model.serving.abstention_bias:g}-{model.serving.search_bias:g}-{options.searches}"
         with StoreEnvironment.open(
             held_out, options.out / "store", model, prep, limit=options.questions
-        ) as practice:
-            measured = f"{name}-{prep.version}-{practice.digest[:8]}"
+        ) as environment:
+            measured = f"{name}-{prep.version}-{environment.digest[:8]}"
             results.append(
-                practice.measure(
+                environment.measure(
                     max_searches=options.searches,
                     label=model.version,
                     kept=options.out / f"{measured}.jsonl",
@@ -77,13 +77,13 @@ def main() -> None:
             )
     first, second = results
     prices = Prices()
-    told = {
+    summary = {
         "questions": len(first.rows),
         "first": {"version": first.label, **figures_of(first, prices)},
         "second": {"version": second.label, **figures_of(second, prices)},
         "gains": {name: asdict(gain) for name, gain in gains_of(first, second, prices).items()},
     }
-    text = json.dumps(told, indent=2)
+    text = json.dumps(summary, indent=2)
     (options.out / "result.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 

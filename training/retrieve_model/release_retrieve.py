@@ -2,12 +2,12 @@
 
     python -m training.retrieve_model.release_retrieve --run RUN --tuning tuning.json --name 0.1 \
         --card card.md --out WEIGHTS
-        [--backwards RUN] [--comparing comparing.json]
+        [--channel RUN] [--reranking reranking.json]
 
-Measures nothing itself: the tuning file comes from `training.retrieve_model.tune_serving`, how reports are compared
-from `training.retrieve_model.tune_reranking`, the card is written by a person from measured figures. `--settings-of
-VERSION` takes over the settings of another version instead of tuned ones. RUN may be a version, too, to be released
-with what tells its episodes backwards, a run of `training.retrieve_model.supervised --behind`.
+Nothing is measured here: the tuning file comes from `training.retrieve_model.tune_serving`, the reranking settings from
+`training.retrieve_model.tune_reranking`, and a person writes the card from measured figures. `--settings-of VERSION`
+takes over the settings of another version instead. RUN may be a version, too, to be released with its noisy-channel
+model, a run of `training.retrieve_model.supervised --channel-of`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from retrieve.old_settings import current_reranking
 from training.retrieve_model.tune_serving import NEVER, worth
 
 __all__ = ["chosen_serving", "release_retrieve"]
+
+# The record of a noisy-channel model's training in a manifest, and its name in versions before.
+_CHANNEL, _OLD_CHANNEL = "channel_model", "backwards"
 
 
 def chosen_serving(tuning: list[dict[str, Any]]) -> tuple[ServingConfig, dict[str, float]]:
@@ -63,37 +66,36 @@ def release_retrieve(
     name: str,
     card: str,
     weights: Path,
-    comparing: RerankingConfig | None = None,
-    backwards: Path | None = None,
+    reranking: RerankingConfig | None = None,
+    channel: Path | None = None,
 ) -> str:
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
 
-    run: or the folder of a version. chosen: settings and what they were judged as. comparing: how unsure reports are
-    compared, instead of as the settings say. backwards: the run of what tells this version's episodes backwards, or a
-    version that the run went on from, whose own tells the run's well enough; by default a version keeps its own. Raises
-    DataError where it is another version's.
+    run: or the folder of a version. chosen: settings and their judgement. reranking: instead of that in the settings.
+    channel: the run of this version's noisy-channel model, or the version that the run started from, whose channel
+    model serves the run too; by default a version keeps its own. Raises DataError where it is another version's.
     """
     serving, judgement = chosen
     if (run / MANIFEST).exists():
         manifest = read_retrieve_manifest(run)
         config, source = manifest["training"], manifest["base"].get("source")
-        told = run / CHANNEL_ADAPTER if CHANNEL_ADAPTER in manifest["files"] else None
+        channel_adapter = run / CHANNEL_ADAPTER if CHANNEL_ADAPTER in manifest["files"] else None
     else:
-        manifest, config, source, told = {}, _config(run), None, None
-    if backwards is not None and (backwards / MANIFEST).exists():
-        config, told = _with_teller_of(backwards, config, run), backwards / CHANNEL_ADAPTER
-    elif backwards is not None:
-        trained = _config(backwards)
-        behind = trained["config"].get("behind") or "nobody"
-        if behind != manifest.get("version"):
-            raise DataError(f"{backwards} tells the episodes of {behind} backwards, not those of {run}")
-        config, told = {**config, "backwards": trained}, backwards / ADAPTER
-    serving = replace(serving, reranking=comparing or serving.reranking)
+        manifest, config, source, channel_adapter = {}, _config(run), None, None
+    if channel is not None and (channel / MANIFEST).exists():
+        config, channel_adapter = _with_channel_of(channel, config, run), channel / CHANNEL_ADAPTER
+    elif channel is not None:
+        trained = _config(channel)
+        channel_of = trained["config"].get("channel_of") or "no version"
+        if channel_of != manifest.get("version"):
+            raise DataError(f"{channel} is the noisy-channel model of {channel_of}, not of {run}")
+        config, channel_adapter = {**config, _CHANNEL: trained}, channel / ADAPTER
+    serving = replace(serving, reranking=reranking or serving.reranking)
     version = save_retrieve_version(
         weights / name,
         run / ADAPTER,
         serving=serving,
-        channel_adapter=told,
+        channel_adapter=channel_adapter,
         name=f"retrieve-{name}",
         source=source,
         card=card,
@@ -104,14 +106,15 @@ def release_retrieve(
     return version
 
 
-def _with_teller_of(version: Path, config: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Return what a run is of, with what tells the episodes of a version backwards. Raises DataError."""
+def _with_channel_of(version: Path, config: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return a run's training record with that of a version's noisy-channel model. Raises DataError."""
     manifest = read_retrieve_manifest(version)
     if CHANNEL_ADAPTER not in manifest["files"]:
-        raise DataError(f"{version} has nothing that tells its episodes backwards")
+        raise DataError(f"{version} has no noisy-channel model")
     if manifest["files"][ADAPTER] not in (config.get("start"), *config.get("adapters", ())):
         raise DataError(f"{run} did not go on from {version}")
-    return {**config, "backwards": manifest["training"].get("backwards", {})}
+    trained = manifest["training"]
+    return {**config, _CHANNEL: trained.get(_CHANNEL, trained.get(_OLD_CHANNEL, {}))}
 
 
 def _config(run: Path) -> dict[str, Any]:
@@ -128,24 +131,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--run", type=Path, required=True, help="folder of a finished training run, or of a version"
     )
     parser.add_argument(
-        "--backwards",
+        "--channel",
         type=Path,
-        help="run of what tells that version's episodes backwards, or the version that the run went on from",
+        help="run of that version's noisy-channel model, or the version that the run started from",
     )
     settings = parser.add_mutually_exclusive_group(required=True)
     settings.add_argument("--tuning", type=Path, help="what training.retrieve_model.tune_serving wrote")
     settings.add_argument("--settings-of", type=Path, help="a version's folder")
     parser.add_argument(
-        "--offsets",
+        "--biases",
         type=float,
         nargs=2,
-        metavar=("NONE", "SEARCH"),
+        metavar=("ABSTENTION", "SEARCH"),
         help="instead of those chosen, for a reason that the card gives",
     )
     parser.add_argument(
-        "--offset-again", type=float, help="report none only after another search, and with this offset then"
+        "--bias-after-search", type=float, help="abstain only after a second search, and with this bias then"
     )
-    parser.add_argument("--comparing", type=Path, help="what training.retrieve_model.tune_reranking chose")
+    parser.add_argument("--reranking", type=Path, help="what training.retrieve_model.tune_reranking chose")
     parser.add_argument("--score-margin", type=float, help="of the passages shown (EpisodeLimits), likewise")
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
@@ -156,22 +159,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = ServingConfig.from_json(read_retrieve_manifest(arguments.settings_of)["serving"]), {}
     else:
         chosen = chosen_serving(json.loads(arguments.tuning.read_text(encoding="utf-8")))
-    if arguments.offsets is not None:
-        none, search = arguments.offsets
+    if arguments.biases is not None:
+        none, search = arguments.biases
         chosen = replace(chosen[0], abstention_bias=none, search_bias=search), {}
-    if arguments.offset_again is not None:
-        chosen = replace(chosen[0], abstention_bias_after_search=arguments.offset_again), chosen[1]
+    if arguments.bias_after_search is not None:
+        chosen = replace(chosen[0], abstention_bias_after_search=arguments.bias_after_search), chosen[1]
     if arguments.score_margin is not None:
         episode = replace(chosen[0].episode, score_margin=arguments.score_margin)
         chosen = replace(chosen[0], episode=episode), chosen[1]
     card = arguments.card.read_text(encoding="utf-8")
-    comparing = None
-    if arguments.comparing is not None:
-        chosen_reranking = json.loads(arguments.comparing.read_text(encoding="utf-8"))["chosen"]
-        comparing = RerankingConfig(**current_reranking(chosen_reranking))
+    reranking = None
+    if arguments.reranking is not None:
+        chosen_reranking = json.loads(arguments.reranking.read_text(encoding="utf-8"))["chosen"]
+        reranking = RerankingConfig(**current_reranking(chosen_reranking))
     print(
         release_retrieve(
-            arguments.run, chosen, arguments.name, card, arguments.out, comparing, arguments.backwards
+            arguments.run, chosen, arguments.name, card, arguments.out, reranking, arguments.channel
         )
     )
 

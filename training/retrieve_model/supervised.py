@@ -31,7 +31,7 @@ from training.retrieve_model.supervised_config import SupervisedConfig
 from training.retrieve_model.trainer import AdapterTrainer
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import Schedule, TrainingLoop
-from training.traces.channel_traces import backwards
+from training.traces.channel_traces import channel_traces
 from training.traces.packing import (
     PackedSequence,
     TokenizedTrace,
@@ -46,7 +46,7 @@ __all__ = ["TrainResult", "train_supervised"]
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run came to. `curve`: one row per logged step; `evaluations`: one per evaluation."""
+    """The result of a run. `curve`: one row per logged step; `evaluations`: one per evaluation."""
 
     adapter: Path
     n_steps: int
@@ -77,9 +77,9 @@ def train_supervised(
     Raises DataError where no trace fits, ConfigError, WeightsError.
     """
     config = config or SupervisedConfig()
-    if config.behind and held_out:
+    if config.channel_of and held_out:
         raise ConfigError(
-            "what tells backwards is measured by what it chooses (training.retrieve_model.tune_reranking)"
+            "a noisy-channel model is measured by its reranking (training.retrieve_model.tune_reranking)"
         )
     started = time.monotonic()
     torch.manual_seed(config.seed)
@@ -87,8 +87,10 @@ def train_supervised(
     trainer = AdapterTrainer(model, tokenizer, config)
     if start_from is not None:
         trainer.start_from(start_from)
-    compiles = config.compile == "auto" and not config.behind  # what stands behind a reading has any shape
-    if compiles and _can_compile(model.device, packed=bool(work.packs)):
+    compiles = (
+        config.compile == "auto" and not config.channel_of
+    )  # suffixes of a shared prefix have any shape
+    if compiles and _can_compile(model.device, packed=bool(work.packed)):
         trainer.compile_layers()
     optimiser = torch.optim.AdamW(
         trainer.masters.values(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -134,7 +136,7 @@ def train_supervised(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a run goes through. steps: the numbers of each step's packs, or of its examples where nothing is packed.
+    """The data of a run. steps: the numbers of each step's packed sequences, or examples where nothing is packed.
 
     held_out: batches of one length each.
     """
@@ -142,7 +144,7 @@ class _Work:
     config: SupervisedConfig
     pad: int
     examples: list[TokenizedTrace]
-    packs: list[PackedSequence]
+    packed: list[PackedSequence]
     steps: list[list[int]]
     held_out: list[list[TokenizedTrace]]
     n_too_long: int
@@ -152,22 +154,22 @@ class _Work:
         cls, tokenizer: Any, traces: Sequence[Trace], held_out: Sequence[Trace], config: SupervisedConfig
     ) -> _Work:
         """Raises DataError where no trace fits."""
-        examples = encode_traces(tokenizer, backwards(traces) if config.behind else traces)
+        examples = encode_traces(tokenizer, channel_traces(traces) if config.channel_of else traces)
         kept = fitting(examples, config)
         if not kept:
             raise DataError(f"none of {len(examples)} traces fits {config.lengths[-1]} tokens")
-        packs = pack_traces(examples, config.lengths[-1]) if config.packed else []
-        if packs:
-            steps = plan_packed_steps(packs, config.batch_tokens, config.seed, config.n_epochs)
+        packed = pack_traces(examples, config.lengths[-1]) if config.packed else []
+        if packed:
+            steps = plan_packed_steps(packed, config.batch_tokens, config.seed, config.n_epochs)
         else:
             steps = plan_steps(kept, config)
         held = fixed_batches(fitting(encode_traces(tokenizer, held_out), config), config)
-        return cls(config, tokenizer.pad_token_id, kept, packs, steps, held, len(examples) - len(kept))
+        return cls(config, tokenizer.pad_token_id, kept, packed, steps, held, len(examples) - len(kept))
 
     def losses(self, step: int, trainer: AdapterTrainer) -> Iterator[torch.Tensor]:
         """Yield the parts of a step's loss."""
-        if self.packs:
-            yield from trainer.packed_losses([self.packs[number] for number in self.steps[step]])
+        if self.packed:
+            yield from trainer.packed_losses([self.packed[number] for number in self.steps[step]])
         else:
             examples = [self.examples[number] for number in self.steps[step]]
             yield trainer.loss(*self.tensors(examples, trainer))[0]
@@ -214,7 +216,7 @@ def _evaluate(trainer: AdapterTrainer, work: _Work) -> dict[str, float]:
 
 
 def _can_compile(device: torch.device, *, packed: bool) -> bool:
-    """Compiling pays in long runs and needs a C++ compiler on a CPU, where packs have no fixed shape."""
+    """Compiling pays in long runs and needs a C++ compiler on a CPU, where packed sequences have no fixed shape."""
     if device.type == "cuda":
         return True
     return not packed and (shutil.which("g++") is not None or shutil.which("clang++") is not None)
@@ -268,13 +270,13 @@ def main() -> None:
         "--lengths", type=int, nargs="+", default=defaults.lengths, help="padded to; longer is left out"
     )
     parser.add_argument(
-        "--packed", action="store_true", help="read once what traces begin with, up to the longest length"
+        "--packed", action="store_true", help="pack traces with the same prompt, up to the longest length"
     )
     parser.add_argument(
-        "--behind",
+        "--channel-of",
         type=Path,
         metavar="VERSION",
-        help="train what tells its episodes backwards, on traces told so (retrieve.decoding.noisy_channel)",
+        help="train the noisy-channel model of this version (retrieve.decoding.noisy_channel)",
     )
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
     arguments = parser.parse_args()
@@ -284,18 +286,18 @@ def main() -> None:
         traces = left_out(traces, load_set(arguments.leave_out).questions)
         print(f"{n_built - len(traces)} of {n_built} traces left out", flush=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if arguments.behind is not None:
-        version = RetrieveModel.load(arguments.behind, base=arguments.base, device=device)
-        model, tokenizer, behind = version.model, version.tokenizer, version.version
+    if arguments.channel_of is not None:
+        version = RetrieveModel.load(arguments.channel_of, base=arguments.base, device=device)
+        model, tokenizer, channel_of = version.model, version.tokenizer, version.version
     else:
-        (model, tokenizer), behind = load_base(arguments.base, device=device), ""
+        (model, tokenizer), channel_of = load_base(arguments.base, device=device), ""
     config = SupervisedConfig(
         **{name: getattr(arguments, name) for name in options},
         alpha=2 * arguments.rank,
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,
-        packed=arguments.packed or bool(behind),
-        behind=behind,
+        packed=arguments.packed or bool(channel_of),
+        channel_of=channel_of,
     )
     result = train_supervised(
         model,
@@ -303,7 +305,7 @@ def main() -> None:
         traces,
         arguments.out,
         config,
-        held_out=read_traces(arguments.traces / "held_out.jsonl"),
+        held_out=() if channel_of else read_traces(arguments.traces / "held_out.jsonl"),
         stop_after_s=arguments.stop_after_s,
         start_from=arguments.start_from,
         on_progress=lambda row: print(json.dumps(row), flush=True),

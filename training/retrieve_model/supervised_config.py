@@ -14,8 +14,8 @@ __all__ = ["SupervisedConfig"]
 class SupervisedConfig:
     """Hyperparameters of the supervised stage. Tuned values name their experiment in LOG.md.
 
-    packed: traces with the same first segment share its reading (`training.traces.packing`), packs as long as the
-    last of `lengths` at most; on a CPU without padding, so nothing is compiled there.
+    packed: traces with the same prompt are packed (`training.traces.packing`), up to the last of `lengths`; on a CPU
+    without padding, so nothing is compiled there.
     """
 
     rank: int = 32
@@ -32,10 +32,12 @@ class SupervisedConfig:
     evaluate_every: int = 100
     compile: Literal["auto", "never"] = "auto"
     packed: bool = False
-    behind: str = (
-        ""  # the version whose twin learns to tell its episodes backwards (`retrieve.decoding.noisy_channel`)
+    channel_of: str = (
+        ""  # the version whose noisy-channel model is trained (`retrieve.decoding.noisy_channel`)
     )
-    frozen_layers: int = 0  # lowest layers left as they are, and the token rows with them: cheaper going on
+    frozen_layers: int = (
+        0  # lowest layers, not trained, nor are the token rows: cheaper for continued training
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,7 +45,7 @@ class SupervisedConfig:
             raise ConfigError(f"frozen_layers={self.frozen_layers!r} must not be negative")
         if self.rank < 1 or self.learning_rate <= 0 or self.n_epochs <= 0:
             raise ConfigError("rank, learning_rate and n_epochs must be positive")
-        if self.behind and not self.packed:
-            raise ConfigError("behind results that are packed, backwards is told")
+        if self.channel_of and not self.packed:
+            raise ConfigError("a noisy-channel model is trained on packed traces: set packed")
         if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[-1] > self.batch_tokens:
             raise ConfigError(f"lengths={self.lengths!r} must rise and fit batch_tokens={self.batch_tokens}")

@@ -1,4 +1,4 @@
-"""The retrieve model in supervised training: what of it is trained, its losses, and a step of the optimiser.
+"""The retrieve model in supervised training: its trained parameters, losses and gradients.
 
 Trained are low-rank pairs on the linear layers and the embedding rows of our own tokens. The frozen base stays in its
 own precision, often bfloat16, while the optimiser keeps float32 masters of what is trained.
@@ -23,17 +23,20 @@ from training.traces.packing import PackedSequence, batch_packed, lay_out_packed
 
 __all__ = ["AdapterTrainer"]
 
-_CUDA_TOKENS = 16_384  # of one batch of packs, padding and all; it fitted 80 GB with the embedded base
+_CUDA_TOKENS = 16_384  # of one packed batch, padding included; it fitted 80 GB with the embedded base
 
 
 class AdapterTrainer:
-    """The model with what is trained in it: LoRA pairs and token rows, with float32 masters for the optimiser."""
+    """The model with its trained parameters: LoRA pairs and token rows, with float32 masters for the optimiser.
+
+    shared_model: reads the results for a noisy-channel model; None where the model reads for itself.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, config: SupervisedConfig) -> None:
         # The noisy-channel model is trained behind the results, which the model itself reads.
-        self.reader: Any = model.get_decoder() if config.behind else None
+        self.shared_model: Any = model.get_decoder() if config.channel_of else None
         self.wrapped = wrap(
-            sharing_copy(model) if config.behind else model, rank=config.rank, alpha=config.alpha
+            sharing_copy(model) if config.channel_of else model, rank=config.rank, alpha=config.alpha
         )
         self.model = cast(Any, self.wrapped.get_base_model())
         self.body = decoder_of(self.wrapped)
@@ -55,11 +58,11 @@ class AdapterTrainer:
             name: nn.Parameter(parameter.detach().float()) for name, parameter in self.trained.items()
         }
         length = config.lengths[-1]
-        # Rows of a batch of packs and their length. On a CPU each pack is one, for padding is work; on CUDA
-        # launching is.
+        # Rows of a packed batch and their length. On a CPU each sequence is a batch, as padding costs; on CUDA
+        # launches cost.
         self.shape = (max(1, _CUDA_TOKENS // length), length) if self.head.device.type == "cuda" else (1, 0)
         self.padded = False  # to that shape, so that the layers can be compiled
-        if config.frozen_layers or config.behind:
+        if config.frozen_layers or config.channel_of:
             self._freeze(config.frozen_layers)
 
     def _freeze(self, n_layers: int) -> None:
@@ -75,7 +78,7 @@ class AdapterTrainer:
         for name, value in start_values(adapter, shapes, scale=self.scale, path=path).items():
             self.masters[name].copy_(value)
         for place, token in enumerate(self.tokens):
-            if token in adapter.rows and self.reader is None:  # else they are those of the version that reads
+            if token in adapter.rows and self.shared_model is None:  # else they are the shared model's
                 self.masters["token_rows"][place] = adapter.rows[token]
         self.scatter_masters()
 
@@ -100,13 +103,13 @@ class AdapterTrainer:
         logits = self._logits(state)
         return nn.functional.cross_entropy(logits, target), logits.argmax(dim=-1) == target
 
-    def packed_losses(self, packs: Sequence[PackedSequence]) -> Iterator[torch.Tensor]:
-        """Yield what each batch of packs has of the mean cross-entropy at the labels of all of them."""
-        n_labels = sum(pack.n_labels for pack in packs)
-        if self.reader is not None:
-            yield from (-self.logprobs_behind(pack).sum() / n_labels for pack in packs)
+    def packed_losses(self, packed: Sequence[PackedSequence]) -> Iterator[torch.Tensor]:
+        """Yield the parts of the mean cross-entropy at all labels, one for each batch of packed sequences."""
+        n_labels = sum(sequence.n_labels for sequence in packed)
+        if self.shared_model is not None:
+            yield from (-self.channel_logprobs(sequence).sum() / n_labels for sequence in packed)
             return
-        for batch in batch_packed(packs, self.shape):
+        for batch in batch_packed(packed, self.shape):
             shape = self.shape if self.padded else (0, 0)
             layout, before, target = lay_out_packed(self.model, batch, shape=shape)
             embedded = self._embed(layout.ids)
@@ -114,24 +117,24 @@ class AdapterTrainer:
             logits = self._logits(hidden.flatten(0, 1)[before])
             yield nn.functional.cross_entropy(logits, target, reduction="sum") / n_labels
 
-    def logprobs_behind(self, pack: PackedSequence) -> torch.Tensor:
-        """Return the log-probability of each of a pack's labels, (n_labels,); its prompt is read without gradients.
+    def channel_logprobs(self, sequence: PackedSequence) -> torch.Tensor:
+        """Return the log-probability of each label, (n_labels,); the shared prefix is read without gradients.
 
-        For what is trained behind what a version reads. Raises ConfigError for anything else.
+        For a noisy-channel model. Raises ConfigError for any other.
         """
         from transformers import DynamicCache
 
-        if self.reader is None:
-            raise ConfigError("a model that reads for itself has nothing behind its reading")
+        if self.shared_model is None:
+            raise ConfigError("this model reads its results itself: it is no noisy-channel model")
         device = self.head.device
         cache = DynamicCache(config=self.model.config)
         with torch.no_grad():
-            prompt = torch.tensor([pack.prompt], device=device)
-            self.reader(input_ids=prompt, past_key_values=cache, use_cache=True)
-        laid = lay_out_suffixes(self.model, len(pack.prompt), [part.ids for part in pack.parts])
+            prompt = torch.tensor([sequence.prompt], device=device)
+            self.shared_model(input_ids=prompt, past_key_values=cache, use_cache=True)
+        laid = lay_out_suffixes(self.model, len(sequence.prompt), [part.ids for part in sequence.parts])
         embedded = self._embed(laid.ids)
         hidden = self.body(inputs_embeds=embedded, past_key_values=cache, **laid.inputs).last_hidden_state[0]
-        labelled = torch.tensor([label for part in pack.parts for label in part.labelled], device=device)
+        labelled = torch.tensor([label for part in sequence.parts for label in part.labelled], device=device)
         # No part begins with a label: what predicts one stands in the same part.
         logits = self._logits(hidden[:-1][labelled[1:]])
         return -nn.functional.cross_entropy(logits, laid.ids[0, 1:][labelled[1:]], reduction="none")
@@ -170,7 +173,7 @@ class AdapterTrainer:
         save_adapter(path, updates, self.tokens, self.masters["token_rows"], scale=self.scale)
 
     def _saved(self) -> dict[str, nn.Parameter]:
-        """Return the masters that an adapter file holds: behind what a version reads, what is frozen is not there."""
-        if self.reader is None:
+        """Return the masters that an adapter file holds; that of a noisy-channel model lacks frozen ones."""
+        if self.shared_model is None:
             return self.masters
         return {name: self.masters[name] for name, value in self.trained.items() if value.requires_grad}

@@ -1,15 +1,14 @@
-"""Choose how a trained adapter is served: how many passages it reads, when it searches again, when it refuses.
+"""Choose how a trained adapter is served: passages of a search, when it searches again, when it abstains.
 
     python -m training.retrieve_model.tune_serving --data DIR/new_wiki [DIR/drcd_dev ...] --version RUN \
         --out tuning.json
 
 Runs over the held-out documents of sets that may be trained on (`training.traces.mixture.part_of`), each searched by
-itself and the questions of all judged together, every fifth question's evidence withheld. The model answers every
-question, told never to refuse, and the margin of its refusal is kept; all offsets are then judged without running the
-model again. With `--second-search` it does so twice, told
-never and always to search once more, and the margin of that is kept as well: what is judged then is when to. With
-`--before-none` it is told always to report none first, and what is judged is whether to search before none is
-reported, and how readily to report it afterwards (`retrieve.decoding.second_retrieval`).
+itself and the questions of all scored together, the evidence of every fifth question withheld. The model must answer
+every question, and the margin of its abstention is kept; all biases are then scored without running the model again.
+With `--second-search` every question is answered without and with a second search, and the margin of that is kept as
+well, to choose when to search again. With `--before-none` every first report is none, to choose whether to search
+before none is reported, and the bias afterwards (`retrieve.decoding.second_retrieval`).
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ __all__ = [
     "BEFORE_NONE",
     "CHOSEN",
     "NEVER",
-    "Judged",
-    "Tried",
-    "best_offsets",
-    "forced",
-    "judge",
+    "ForcedAnswer",
+    "QuestionTrial",
+    "best_biases",
+    "forced_settings",
+    "score_biases",
     "worth",
 ]
 
-NEVER, _ALWAYS = -1e4, 1e4  # offsets that no margin outweighs
+NEVER, _ALWAYS = -1e4, 1e4  # biases that no margin outweighs
 # What leads to a second search: the model's choice, or a report of none.
 CHOSEN, BEFORE_NONE = "chosen", "before none"
 _GRID = tuple(sorted((step / 4 for step in range(-24, 25)), key=abs))  # nearest to nothing first
@@ -61,8 +60,8 @@ _SEARCH_GRID = tuple(offset for offset in _GRID if (2 * offset).is_integer())
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One question answered by force. margin: of the refusal, see `retrieve.decoding.decoder.Action`."""
+class ForcedAnswer:
+    """One question that had to be answered. margin: of the abstention, see `retrieve.decoding.decoder.Action`."""
 
     margin: float
     f1: float
@@ -70,22 +69,22 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One question without and, where that was tried, with a second search. search_margin: of that, likewise."""
+class QuestionTrial:
+    """One question without and, where tried, with a second search. search_margin: of the choice to search."""
 
-    first: Judged
+    first: ForcedAnswer
     search_margin: float = math.nan
-    second: Judged | None = None
+    second: ForcedAnswer | None = None
 
-    def taken(self, search_offset: float | None) -> Judged:
-        """Return what an offset leads to; None searches once."""
+    def select(self, search_offset: float | None) -> ForcedAnswer:
+        """Return the answer at a search bias; None searches once."""
         again = search_offset is not None and self.search_margin + search_offset > 0
         return self.second if again and self.second is not None else self.first
 
 
-def judge(
+def score_biases(
     offset: float,
-    rows: Sequence[Tried],
+    rows: Sequence[QuestionTrial],
     search_offset: float | None = None,
     again_offset: float | None = None,
 ) -> dict[str, float | None]:
@@ -95,7 +94,7 @@ def judge(
     """
     taken, refused = [], []
     for row in rows:
-        one, added = row.taken(search_offset), offset
+        one, added = row.select(search_offset), offset
         if again_offset is not None and row.second is not None:
             if one.margin + offset > 0:
                 one = row.second
@@ -121,43 +120,43 @@ def judge(
     }
 
 
-def best_offsets(rows: Sequence[Tried]) -> dict[str, float | None]:
-    """Return the judgement of the offsets with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
+def best_biases(rows: Sequence[QuestionTrial]) -> dict[str, float | None]:
+    """Return the scores of the biases with the greatest sum of answer F1 and abstention F1; ties: nearest 0.
 
     A second search has its price (`training.rewards.Prices`); None is one search, chosen where no other is better.
-    Whether to search again before none is reported is tried with the other offsets as they are best without.
+    A search before none is reported is tried with the other biases at their best without it.
     """
     tried = any(row.second is not None for row in rows)
     searching: Sequence[float | None] = (None, *_SEARCH_GRID) if tried else (None,)
-    judged = [judge(offset, rows, again) for again in searching for offset in _GRID]
+    judged = [score_biases(offset, rows, again) for again in searching for offset in _GRID]
     best = max(judged, key=worth)  # of equals the first
     if not tried:
         return best
     kept = best["search_offset"]
-    looking_again = (judge(one, rows, kept, other) for one, other in product(_GRID, _GRID))
-    return max((best, *looking_again), key=worth)
+    searching_again = (score_biases(one, rows, kept, other) for one, other in product(_GRID, _GRID))
+    return max((best, *searching_again), key=worth)
 
 
 def worth(row: Mapping[str, float | None]) -> float:
-    """Return what a judgement is chosen by: answer F1 and abstention F1, less what its searches cost."""
+    """Return the criterion of the choice: answer F1 plus abstention F1, less the price of the searches."""
     f1, abstention = (float(row[name] or 0.0) for name in ("f1", "abstention_f1"))
-    searches = row.get("searches") or 1.0  # files of before do not say: one
+    searches = row.get("searches") or 1.0  # older files lack it: one search
     return f1 + abstention - Prices().search * (searches - 1)
 
 
 def answer_all(
-    practice: StoreEnvironment, *, searches: int = 1, batch_size: int = 8
-) -> list[tuple[Run, Judged]]:
-    """Return each question answered by a model whose offset must never let it refuse. searches: most in an episode."""
-    rows: list[tuple[Run, Judged]] = []
-    for at in tqdm(range(0, len(practice.questions), batch_size), desc="tune"):
-        for run, row in practice.run(practice.questions[at : at + batch_size], max_searches=searches):
-            rows.append((run, Judged(run.actions[-1].abstention_margin, row.f1, row.expects_answer)))
+    environment: StoreEnvironment, *, searches: int = 1, batch_size: int = 8
+) -> list[tuple[Run, ForcedAnswer]]:
+    """Return each question answered by a model whose bias never lets it abstain. searches: the most of an episode."""
+    rows: list[tuple[Run, ForcedAnswer]] = []
+    for at in tqdm(range(0, len(environment.questions), batch_size), desc="tune"):
+        for run, row in environment.run(environment.questions[at : at + batch_size], max_searches=searches):
+            rows.append((run, ForcedAnswer(run.actions[-1].abstention_margin, row.f1, row.expects_answer)))
     return rows
 
 
-def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
-    """Return what never refuses: with one search and, where asked for, with two, by choice or in the place of none."""
+def forced_settings(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
+    """Return settings that never abstain: with one search and, if wanted, with two, by choice or instead of none."""
     once = replace(serving, abstention_bias=NEVER, abstention_bias_after_search=None, search_bias=NEVER)
     twice = {
         None: [],
@@ -169,16 +168,16 @@ def forced(serving: ServingConfig, again: str | None) -> list[ServingConfig]:
 
 def _try_all(
     held: LabelledSet, store: Path, model: RetrieveModel, prep: PrepModel, questions: int, again: str | None
-) -> list[Tried]:
-    """Answer a set's questions, told never to refuse: without and, where asked for, with a second search."""
+) -> list[QuestionTrial]:
+    """Answer a set's questions without abstaining: with one search and, if wanted, with a second."""
     answered = []
-    for serving in forced(model.serving, again):
+    for serving in forced_settings(model.serving, again):
         model.serving = serving
-        with StoreEnvironment.open(held, store, model, prep, limit=questions) as practice:
-            answered.append(answer_all(practice, searches=1 if again is None else 2))
+        with StoreEnvironment.open(held, store, model, prep, limit=questions) as environment:
+            answered.append(answer_all(environment, searches=1 if again is None else 2))
     first, second = answered[0], answered[-1] if again else None
     return [
-        Tried(
+        QuestionTrial(
             one,
             run.actions[0].search_margin if again == CHOSEN else math.nan,
             None if second is None else second[number][1],
@@ -187,9 +186,9 @@ def _try_all(
     ]
 
 
-def _judged_as(best: Mapping[str, float | None], rows: Sequence[Tried]) -> dict[str, float | None]:
-    """Return the judgement of offsets chosen on more rows than these."""
-    return judge(best["offset"] or 0.0, rows, best["search_offset"], best["again_offset"])
+def _scores_at(best: Mapping[str, float | None], rows: Sequence[QuestionTrial]) -> dict[str, float | None]:
+    """Return the scores on these rows of biases that were chosen on more."""
+    return score_biases(best["offset"] or 0.0, rows, best["search_offset"], best["again_offset"])
 
 
 def main() -> None:
@@ -257,10 +256,10 @@ def main() -> None:
                 for one in held
             }
             rows = [row for some in by_set.values() for row in some]
-            best = best_offsets(rows)
+            best = best_biases(rows)
             shown = {"passages": n_passages, "score_margin": margin, "best": best}
-            shown["at_zero"] = judge(0.0, rows, 0.0 if arguments.again == CHOSEN else None)
-            shown["by_set"] = {name: _judged_as(best, some) for name, some in by_set.items()}
+            shown["at_zero"] = score_biases(0.0, rows, 0.0 if arguments.again == CHOSEN else None)
+            shown["by_set"] = {name: _scores_at(best, some) for name, some in by_set.items()}
             print(json.dumps(shown), flush=True)
             results.append(
                 {**shown, "rows": {n: [asdict(row) for row in some] for n, some in by_set.items()}}

@@ -1,8 +1,7 @@
 """Traces in channel order, from which the noisy-channel model learns how well an answer explains its question.
 
-Only the question is to be written; it stands behind the report (`retrieve.decoding.noisy_channel`). Traces of the
-same passages share their reading (`training.traces.packing`). Refusals are told backwards, too: what is asked where
-nothing answers it.
+The question alone is to be written, after the report (`retrieve.decoding.noisy_channel`). Traces on the same passages
+are packed (`training.traces.packing`). Abstentions have channel traces, too: the question that nothing answers.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from collections.abc import Sequence
 from retrieve.decoding.noisy_channel import channel_format
 from training.traces.traces import Trace
 
-__all__ = ["backwards", "told"]
+__all__ = ["channel_trace", "channel_traces"]
 
 
-def told(trace: Trace) -> Trace | None:
-    """Return the trace told backwards; None where it has a second search, no report, or its question in front."""
+def channel_trace(trace: Trace) -> Trace | None:
+    """Return the trace in channel order; None where it has a second search, no report, or its question in front."""
     if len(trace.segments) != 3:
         return None
-    (results, _), (asked, is_written), (report, _) = trace.segments
-    if is_written or not asked.startswith("<question>") or not report.startswith("<report>"):
+    (results, _), (question, is_written), (report, _) = trace.segments
+    if is_written or not question.startswith("<question>") or not report.startswith("<report>"):
         return None
-    given, question = channel_format(asked, report)
-    return Trace(trace.question_id, "backwards", ((results, False), (given, False), (question, True)))
+    given, written = channel_format(question, report)
+    return Trace(trace.question_id, "channel", ((results, False), (given, False), (written, True)))
 
 
-def backwards(traces: Sequence[Trace]) -> list[Trace]:
-    """Return those of the traces that can be told backwards, told so."""
-    return [one for trace in traces if (one := told(trace)) is not None]
+def channel_traces(traces: Sequence[Trace]) -> list[Trace]:
+    """Return the channel traces of those that have one, in order."""
+    return [one for trace in traces if (one := channel_trace(trace)) is not None]

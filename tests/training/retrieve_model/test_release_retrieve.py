@@ -47,12 +47,12 @@ def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tm
             *common,
             "--name",
             "2",
-            "--offsets",
+            "--biases",
             "-1",
             "-2",
             "--score-margin",
             "0.25",
-            "--comparing",
+            "--reranking",
             str(tmp_path / "comparing.json"),
         ]
     )
@@ -69,14 +69,14 @@ def test_settings_of_another_version_are_taken_over_and_offsets_given_by_hand(tm
     assert (tmp_path / "weights" / "CURRENT").read_text(encoding="utf-8") == "2\n"
 
 
-def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_path: Path) -> None:
+def test_a_version_is_released_again_with_its_noisy_channel_model(tmp_path: Path) -> None:
     serving = ServingConfig(abstention_bias=2.0, episode=EpisodeLimits(max_searches=2))
     first = save_retrieve_version(
         tmp_path / "first", adapter(tmp_path / "one", 1.0), serving=serving, training={"stage": "supervised"}
     )
     told = adapter(tmp_path / "told", 2.0)
     (tmp_path / "told" / "config.json").write_text(
-        json.dumps({"config": {"behind": first}}), encoding="utf-8"
+        json.dumps({"config": {"channel_of": first}}), encoding="utf-8"
     )
     weights = tmp_path / "weights"
     chosen = (serving, {})
@@ -87,13 +87,13 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
         "card",
         weights,
         RerankingConfig(n_candidates=4),
-        backwards=tmp_path / "told",
+        channel=tmp_path / "told",
     )
     manifest = read_retrieve_manifest(weights / "2")
     assert (weights / "2" / ADAPTER).read_bytes() == (tmp_path / "one" / ADAPTER).read_bytes()
     assert (weights / "2" / CHANNEL_ADAPTER).read_bytes() == told.read_bytes()
     assert set(manifest["files"]) == {ADAPTER, CHANNEL_ADAPTER}
-    assert manifest["training"] == {"stage": "supervised", "backwards": {"config": {"behind": first}}}
+    assert manifest["training"] == {"stage": "supervised", "channel_model": {"config": {"channel_of": first}}}
     assert ServingConfig.from_json(manifest["serving"]) == replace(
         serving, reranking=RerankingConfig(n_candidates=4)
     )
@@ -102,11 +102,11 @@ def test_a_version_is_released_again_with_what_tells_its_episodes_backwards(tmp_
     )
     again = read_retrieve_manifest(weights / "again")
     assert (again["files"], again["serving"]) == (manifest["files"], manifest["serving"])
-    with pytest.raises(DataError, match=f"tells the episodes of {first} backwards"):
-        release_retrieve(weights / "2", chosen, "3", "card", weights, backwards=tmp_path / "told")
+    with pytest.raises(DataError, match=f"noisy-channel model of {first}, not of"):
+        release_retrieve(weights / "2", chosen, "3", "card", weights, channel=tmp_path / "told")
 
 
-def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_path: Path) -> None:
+def test_a_run_is_released_with_the_channel_model_of_its_start(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     start = adapter(tmp_path / "start", 1.0)
     save_retrieve_version(weights / "1", start, serving=ServingConfig(), training={"backwards": {"seed": 3}})
@@ -114,8 +114,8 @@ def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_
     adapter(tmp_path / "run", 2.0)
     went_on = {"config": {}, "start": file_digest(start)}
     (tmp_path / "run" / "config.json").write_text(json.dumps(went_on), encoding="utf-8")
-    with pytest.raises(DataError, match="has nothing that tells"):
-        release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1")
+    with pytest.raises(DataError, match="has no noisy-channel model"):
+        release_retrieve(tmp_path / "run", chosen, "2", "card", weights, channel=weights / "1")
     told = adapter(tmp_path / "told", 3.0)
     save_retrieve_version(
         weights / "1b",
@@ -124,10 +124,10 @@ def test_a_run_is_released_with_what_tells_the_version_that_it_went_on_from(tmp_
         channel_adapter=told,
         training={"backwards": {"seed": 3}},
     )
-    release_retrieve(tmp_path / "run", chosen, "2", "card", weights, backwards=weights / "1b")
+    release_retrieve(tmp_path / "run", chosen, "2", "card", weights, channel=weights / "1b")
     assert (weights / "2" / CHANNEL_ADAPTER).read_bytes() == told.read_bytes()
     manifest = read_retrieve_manifest(weights / "2")
-    assert manifest["training"] == {**went_on, "backwards": {"seed": 3}}
+    assert manifest["training"] == {**went_on, "channel_model": {"seed": 3}}  # by its old name in version 1b
     (tmp_path / "run" / "config.json").write_text('{"config": {}, "start": "another"}', encoding="utf-8")
     with pytest.raises(DataError, match="did not go on from"):
-        release_retrieve(tmp_path / "run", chosen, "3", "card", weights, backwards=weights / "1b")
+        release_retrieve(tmp_path / "run", chosen, "3", "card", weights, channel=weights / "1b")

@@ -1,4 +1,4 @@
-"""What settings of reranking come to, from rivals that were judged once."""
+"""What settings of reranking come to, from candidates that were judged once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from prep.errors import DataError
 from retrieve.decoding.reranking import Candidate, RerankingConfig
 from retrieve.episode.episode import PromptParts
 from training.retrieve_model.candidate_sets import CandidateSet, read_candidate_sets
-from training.retrieve_model.tune_reranking import climb, judged, main, split
+from training.retrieve_model.tune_reranking import coordinate_search, main, reranked_rows, split
 from training.rewards import Prices, reward
 
-RIVALS = (
+CANDIDATES = (
     Candidate("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
     Candidate("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
     Candidate("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
 )
 ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
 PROMPT = PromptParts("<results>\n</results>\n", "<question>When?</question>\n")
-UNSURE = CandidateSet(PROMPT, RIVALS, ROWS, n_asked=10)
+UNSURE = CandidateSet(PROMPT, CANDIDATES, ROWS, n_question_tokens=10)
 SETTINGS = RerankingConfig(n_candidates=8, max_logprob_gap=8.0, report_weight=0.2, channel_weight=0.2)
 
 
@@ -42,7 +42,7 @@ SETTINGS = RerankingConfig(n_candidates=8, max_logprob_gap=8.0, report_weight=0.
 def test_a_setting_gives_the_report_that_serving_would(
     settings: RerankingConfig, wanted: int, tokens: int
 ) -> None:
-    assert UNSURE.with_(settings) == (ROWS[wanted], tokens)
+    assert UNSURE.reranked(settings) == (ROWS[wanted], tokens)
 
 
 def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
@@ -52,28 +52,28 @@ def test_an_alternative_adds_its_quotes_and_not_its_statement() -> None:
         ),
         replace(ROWS[1], citation_precision=1.0, citation_recall=1.0, n_quotes=1, quoted_characters=5),
     )
-    rivals = (RIVALS[0], replace(RIVALS[1], channel_score=-30.0))
-    found = CandidateSet(PROMPT, rivals, rows, n_asked=10)
+    candidates = (CANDIDATES[0], replace(CANDIDATES[1], channel_score=-30.0))
+    found = CandidateSet(PROMPT, candidates, rows, n_question_tokens=10)
     alone = replace(SETTINGS, channel_weight=0.0)
-    assert found.with_(alone)[0] == rows[0]
-    row, _ = found.with_(replace(alone, alternative_share=0.2))
+    assert found.reranked(alone)[0] == rows[0]
+    row, _ = found.reranked(replace(alone, alternative_share=0.2))
     assert (row.prediction, row.f1) == ("1883", 0.8)
     assert (row.n_quotes, row.quoted_characters) == (3, 14)
     assert row.citation_precision == pytest.approx(2 / 3)
     assert row.citation_recall == 1.0
-    assert found.with_(replace(alone, alternative_share=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
+    assert found.reranked(replace(alone, alternative_share=0.3))[0] == rows[0]  # e^-1 / (1 + e^-1) = 0.27
 
 
 def test_a_sure_answer_costs_nothing_and_the_mean_is_over_all_questions() -> None:
-    alone = CandidateSet(PROMPT, RIVALS[:1], ROWS[:1], n_asked=10)
-    rows, tokens = judged([alone, UNSURE], SETTINGS)
+    alone = CandidateSet(PROMPT, CANDIDATES[:1], ROWS[:1], n_question_tokens=10)
+    rows, tokens = reranked_rows([alone, UNSURE], SETTINGS)
     assert rows == (ROWS[0], ROWS[2])
     assert tokens == (0 + 72) / 2
 
 
 def test_one_setting_after_another_is_bettered_until_none_can_be() -> None:
     start = RerankingConfig(n_candidates=3, max_logprob_gap=2.5, report_weight=0.8, channel_weight=0.0)
-    tried = list(climb([UNSURE], start))
+    tried = list(coordinate_search([UNSURE], start))
     assert (tried[0].config, tried[0].reward) == (start, reward(ROWS[0], Prices(token=0.0)))
     best = max(tried, key=lambda one: one.reward)
     assert best.reward == reward(ROWS[1], Prices(token=0.0))
@@ -115,8 +115,8 @@ def test_settings_are_chosen_on_one_half_of_the_documents_and_measured_on_the_ot
     assert RerankingConfig(**chosen) == RerankingConfig(n_candidates=4)
 
 
-def test_a_line_that_is_no_rival_set_is_named(tmp_path: Path) -> None:
+def test_a_line_that_is_no_candidate_set_is_named(tmp_path: Path) -> None:
     path = kept(tmp_path / "sets.jsonl", 1)
     path.write_text(path.read_text(encoding="utf-8") + '{"prompt": 1}\n', encoding="utf-8")
-    with pytest.raises(DataError, match="line 3: no rival set"):
+    with pytest.raises(DataError, match="line 3: no candidate set"):
         read_candidate_sets(path)

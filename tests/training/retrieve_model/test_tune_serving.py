@@ -1,4 +1,4 @@
-"""Tuning of what a version is served with: offsets are judged from margins, without running the model again."""
+"""Tuning of what a version is served with: biases are scored from margins, without running the model again."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from training.retrieve_model.release_retrieve import chosen_serving
 from training.retrieve_model.tune_serving import (
     BEFORE_NONE,
     CHOSEN,
-    Judged,
-    Tried,
-    best_offsets,
-    forced,
-    judge,
+    ForcedAnswer,
+    QuestionTrial,
+    best_biases,
+    forced_settings,
+    score_biases,
 )
 
 
 def tried(
     margin: float, f1: float, expects: bool, search: float = -9.0, second: tuple[float, float] | None = None
-) -> Tried:
+) -> QuestionTrial:
     """A question; second: margin and F1 after a second search."""
-    after = None if second is None else Judged(*second, expects)
-    return Tried(Judged(margin, f1, expects), search, after)
+    after = None if second is None else ForcedAnswer(*second, expects)
+    return QuestionTrial(ForcedAnswer(margin, f1, expects), search, after)
 
 
 def test_an_offset_refuses_where_the_margin_says_so() -> None:
     rows = [tried(-2.0, 1.0, True), tried(1.0, 0.5, True), tried(2.0, 0.0, False), tried(-1.0, 0.0, False)]
-    at_zero = judge(0.0, rows)
+    at_zero = score_biases(0.0, rows)
     assert at_zero["f1"] == pytest.approx(0.5)  # the second is refused, though it is half right
     assert (at_zero["abstention_precision"], at_zero["abstention_recall"]) == (0.5, 0.5)
-    assert judge(-1.5, rows)["f1"] == pytest.approx(0.75)
-    assert judge(-1.5, rows)["abstention_precision"] == 1.0
-    assert judge(9.0, rows)["abstention_recall"] == 1.0
+    assert score_biases(-1.5, rows)["f1"] == pytest.approx(0.75)
+    assert score_biases(-1.5, rows)["abstention_precision"] == 1.0
+    assert score_biases(9.0, rows)["abstention_recall"] == 1.0
 
 
 def test_the_best_offset_has_the_greatest_sum_and_lies_nearest_to_nothing() -> None:
     rows = [tried(-2.0, 1.0, True), tried(1.0, 1.0, True), tried(2.0, 0.0, False)]
-    best = best_offsets(rows)
+    best = best_biases(rows)
     assert best["offset"] == -1.0
     assert best["search_offset"] is None
     assert best["searches"] == 1.0
@@ -53,19 +53,19 @@ def test_a_second_search_is_made_where_it_pays() -> None:
         tried(-3.0, 1.0, True, -2.0, (1.0, 0.0)),
         tried(2.0, 0.0, False, 1.5, (2.0, 0.0)),
     ]
-    best = best_offsets(rows)
+    best = best_biases(rows)
     assert best["search_offset"] is not None
     assert -1.0 < best["search_offset"] <= 2.0
     assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
     assert best["searches"] == pytest.approx(1 + 2 / 3)
-    never = judge(0.0, rows, -6.0)
+    never = score_biases(0.0, rows, -6.0)
     assert never["f1"] == pytest.approx(0.5)
     assert never["searches"] == 1.0
 
 
 def test_one_search_is_chosen_where_a_second_gains_nothing() -> None:
     rows = [tried(-2.0, 1.0, True, 9.0, (-2.0, 1.0)), tried(2.0, 0.0, False, 9.0, (2.0, 0.0))]
-    best = best_offsets(rows)
+    best = best_biases(rows)
     assert (best["search_offset"], best["again_offset"], best["offset"]) == (None, None, 0.0)
     assert chosen_serving([{"passages": 3, "best": best}])[0].episode.max_searches == 1
 
@@ -77,12 +77,12 @@ def test_none_is_looked_for_again_where_that_pays() -> None:
         tried(2.0, 0.0, False, -9.0, (-1.0, 0.0)),
         tried(-3.0, 1.0, True, -9.0, (2.0, 0.0)),
     ]
-    best = best_offsets(rows)
+    best = best_biases(rows)
     assert best["f1"] == best["abstention_f1"] == pytest.approx(1.0)
     assert best["searches"] == pytest.approx(1 + 2 / 3)
     assert best["again_offset"] is not None
     assert 1.0 < best["again_offset"] < 3.0
-    assert judge(0.0, rows)["f1"] == pytest.approx(0.5)
+    assert score_biases(0.0, rows)["f1"] == pytest.approx(0.5)
     served = chosen_serving([{"passages": 3, "best": best}])[0]
     assert served.abstention_bias_after_search == best["again_offset"]
     assert served.episode.max_searches == 2
@@ -92,14 +92,14 @@ def test_none_is_looked_for_again_where_that_pays() -> None:
 def test_what_is_forced_leads_to_an_answer_after_one_search_or_two() -> None:
     """What a decoder makes of the offsets: margins of trained models are far below these."""
     served = ServingConfig(abstention_bias=1.0, abstention_bias_after_search=4.0, search_bias=0.5)
-    (once,) = forced(served, None)
+    (once,) = forced_settings(served, None)
     assert once.abstention_bias < -1e3
     assert once.search_bias < -1e3
     assert once.abstention_bias_after_search is None
-    first, chosen = forced(served, CHOSEN)
+    first, chosen = forced_settings(served, CHOSEN)
     assert first == once
     assert chosen == replace(once, search_bias=-once.search_bias)
-    first, before_none = forced(served, BEFORE_NONE)
+    first, before_none = forced_settings(served, BEFORE_NONE)
     assert first == once
     assert before_none.abstention_bias > 1e3
     assert before_none.abstention_bias_after_search == once.abstention_bias

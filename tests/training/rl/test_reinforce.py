@@ -427,12 +427,14 @@ def test_candidates_of_a_packed_example_are_judged_as_if_they_had_been_given(las
     given = practice.episodes([0], 4, searches=1, temperature=0.0, generator=torch.Generator())
     assert len(found) == 4
     for one, question, (run, row) in zip(found, drawn.examples[0].questions, given, strict=True):
-        texts = [rival.text for rival in one.rivals]
+        texts = [rival.text for rival in one.candidates]
         assert len(set(texts)) == len(texts) == len(one.rows) > 1
         assert one.rows[texts.index(run.actions[0].text)].prediction == row.prediction
         assert {each.question_id for each in one.rows} == {question.id}
         assert all(each.prediction in text for text, each in zip(texts, one.rows, strict=True))
-        assert one.n_asked == len(practice.decoder.grammar.encode(f"{question.question}</question>"))
+        assert one.n_question_tokens == len(
+            practice.decoder.grammar.encode(f"{question.question}</question>")
+        )
 
 
 def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_shown(
@@ -448,13 +450,13 @@ def test_rivals_of_what_a_store_finds_are_judged_and_withheld_evidence_is_not_sh
     assert {one.withheld for one in questions} == {True, False}
     for one, question in zip(found, questions, strict=True):
         assert (f"{question.id} is old." in one.prompt.results) is not question.withheld
-        assert len(one.rivals) == len(one.rows) > 1
+        assert len(one.candidates) == len(one.rows) > 1
         assert all(row.expects_answer is not question.withheld for row in one.rows)
         if question.withheld:
             continue
         there = re.search(rf"(⟦\d+⟧) ?{question.id} is old", one.prompt.results)
         assert there is not None
-        for rival, row in zip(one.rivals, one.rows, strict=True):
+        for rival, row in zip(one.candidates, one.rows, strict=True):
             assert (row.citation_recall == 1.0) is (there[1] in rival.text)
 
 

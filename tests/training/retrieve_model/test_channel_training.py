@@ -1,4 +1,4 @@
-"""What tells episodes backwards is trained behind what a version reads, and leaves the version as it is."""
+"""A noisy-channel model is trained on a shared prefix, and leaves its version unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retrieve.lm.base import load_base
 from training.retrieve_model.supervised import train_supervised
 from training.retrieve_model.supervised_config import SupervisedConfig
 from training.retrieve_model.trainer import AdapterTrainer
-from training.traces.channel_traces import backwards
+from training.traces.channel_traces import channel_traces
 from training.traces.packing import encode_traces, pack_traces
 from training.traces.traces import Trace
 
@@ -31,7 +31,7 @@ TRACES = [
     )
     for asked, said in (("what is from bees", "honey⟦1⟧"), ("the nest of what", "kestrel⟦2⟧"))
 ]
-BEHIND = SupervisedConfig(
+CONFIG = SupervisedConfig(
     rank=4,
     alpha=8,
     learning_rate=3e-2,
@@ -41,7 +41,7 @@ BEHIND = SupervisedConfig(
     compile="never",
     packed=True,
     n_epochs=60,
-    behind="some-version",
+    channel_of="some-version",
     frozen_layers=1,
 )
 # The adapter library asks transformers for a property by its old name.
@@ -53,10 +53,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gemma(tmp_path_factory.mktemp("base") / "base")
 
 
-def test_it_learns_to_tell_questions_and_serves_as_it_trained(base: Path, tmp_path: Path) -> None:
+def test_it_learns_questions_and_serves_as_it_trained(base: Path, tmp_path: Path) -> None:
     model, tokenizer = load_base(base, dtype=torch.float32)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    result = train_supervised(model, tokenizer, TRACES, tmp_path, BEHIND, progress=False)
+    result = train_supervised(model, tokenizer, TRACES, tmp_path, CONFIG, progress=False)
     assert result.curve[-1]["loss"] < 0.8 * result.curve[0]["loss"]
     after = model.state_dict()
     assert before.keys() == after.keys()
@@ -72,21 +72,21 @@ def test_it_learns_to_tell_questions_and_serves_as_it_trained(base: Path, tmp_pa
             channel_scores(generator, channel_model, PromptParts(results, asked), [report])[0][0]
             for (results, _), (asked, _), (report, _) in (trace.segments for trace in TRACES)
         )
-    examples = encode_traces(tokenizer, backwards(TRACES))
+    examples = encode_traces(tokenizer, channel_traces(TRACES))
     n_labels = sum(sum(example.labelled) for example in examples)
     # bfloat16 on disk.
     assert -served / n_labels == pytest.approx(result.curve[-1]["loss"], rel=0.2, abs=0.1)
 
 
-def test_losses_behind_one_reading_are_those_of_the_traces_alone(base: Path) -> None:
+def test_losses_after_a_shared_prefix_are_those_of_the_single_traces(base: Path) -> None:
     model, tokenizer = load_base(base, dtype=torch.float32)
-    trainer = AdapterTrainer(model, tokenizer, BEHIND)
+    trainer = AdapterTrainer(model, tokenizer, CONFIG)
     torch.manual_seed(0)
     with torch.no_grad():
         for master in trainer.masters.values():
             master.add_(0.05 * torch.randn_like(master))
     trainer.scatter_masters()
-    examples = encode_traces(tokenizer, backwards(TRACES))
+    examples = encode_traces(tokenizer, channel_traces(TRACES))
     n_labels = [sum(example.labelled) for example in examples]
     together = float(sum(trainer.packed_losses(pack_traces(examples, 200))).detach())
     alone = [float(sum(trainer.packed_losses(pack_traces([one], 200))).detach()) for one in examples]
@@ -96,7 +96,7 @@ def test_losses_behind_one_reading_are_those_of_the_traces_alone(base: Path) -> 
 
 def test_what_it_cannot_be_trained_with_is_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="packed"):
-        replace(BEHIND, packed=False)
+        replace(CONFIG, packed=False)
     model, tokenizer = load_base(base, dtype=torch.float32)
     with pytest.raises(ConfigError, match="tune_reranking"):
-        train_supervised(model, tokenizer, TRACES, tmp_path, BEHIND, held_out=TRACES, progress=False)
+        train_supervised(model, tokenizer, TRACES, tmp_path, CONFIG, held_out=TRACES, progress=False)
