@@ -1,1 +1,1 @@
-"""Evaluation: suites on labelled sets, the baselines beside them, drift, and the promotion gate."""
+"""Evaluation: suites on labelled sets, baselines, environments of episodes, drift, and the promotion gate."""

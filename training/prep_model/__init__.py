@@ -1,1 +1,1 @@
-"""Supervised and contrastive training of the prep model, and of the ranking weights."""
+"""Supervised and contrastive training of the prep model, and of the ranking weights; its release."""

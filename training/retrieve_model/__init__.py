@@ -1,1 +1,1 @@
-"""Supervised training of the retrieve model, and the choice of how it is served."""
+"""Supervised training of the retrieve model, the choice of its serving settings, and its release."""

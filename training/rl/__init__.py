@@ -1,1 +1,1 @@
-"""Reinforcement learning: of reports, by trl, and of cuts."""
+"""Reinforcement learning: of the retrieve model's reports, by trl, and of the prep model's cuts."""

@@ -1,1 +1,1 @@
-"""Training runs on disk: configuration, checkpoints, logs, curves, and rows that survive an interruption."""
+"""Training runs: the loop that the stages share, run folders, settings, curves, and rows that survive a stop."""

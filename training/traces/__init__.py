@@ -1,1 +1,1 @@
-"""Supervised traces: whole episodes with the right actions, and how they are packed into batches."""
+"""Supervised traces: whole episodes with the right actions, and packed examples of several questions."""

@@ -81,15 +81,17 @@ def test_one_setting_after_another_is_bettered_until_none_can_be() -> None:
     assert len({one.config for one in tried}) == len(tried)
 
 
-def kept(path: Path, n_sheets: int) -> Path:
-    """Write rival sets of two questions on each of so many sheets."""
+def kept(path: Path, n_examples: int) -> Path:
+    """Write candidate sets of two questions on each of so many packed examples."""
     sets = [
         replace(
             UNSURE,
-            prompt=replace(PROMPT, results=f"<results>{sheet}</results>"),
-            rows=tuple(replace(row, question_id=f"{sheet}/{number}", document_id=str(sheet)) for row in ROWS),
+            prompt=replace(PROMPT, results=f"<results>{example}</results>"),
+            rows=tuple(
+                replace(row, question_id=f"{example}/{number}", document_id=str(example)) for row in ROWS
+            ),
         )
-        for sheet in range(n_sheets)
+        for example in range(n_examples)
         for number in range(2)
     ]
     path.write_text("".join(json.dumps(one.as_json()) + "\n" for one in sets), encoding="utf-8")

@@ -39,14 +39,14 @@ def built(pool: PassagePool) -> tuple[list[Trace], TraceCounts]:
     return build_packed_traces(NAMED, pool, PackedExampleConfig(traces=SHOWN, most_questions=6), n=10_000)
 
 
-def sheets(traces: list[Trace]) -> list[list[Trace]]:
+def by_example(traces: list[Trace]) -> list[list[Trace]]:
     return [list(some) for _, some in groupby(traces, key=lambda trace: trace.segments[0])]
 
 
-def test_traces_of_a_sheet_begin_with_the_same_passages(built: tuple[list[Trace], TraceCounts]) -> None:
+def test_traces_of_an_example_begin_with_the_same_passages(built: tuple[list[Trace], TraceCounts]) -> None:
     traces, counts = built
     assert sum(counts.built.values()) == len(traces) > len(NAMED)
-    sizes = [len(sheet) for sheet in sheets(traces)]
+    sizes = [len(some) for some in by_example(traces)]
     assert max(sizes) == 4  # three passages, one question each, and a near miss
     assert sum(sizes) / len(sizes) > 2
     for trace in traces:
@@ -108,7 +108,7 @@ def test_the_seed_decides_and_so_many_are_made(
     assert 20 <= len(few) <= 26
 
 
-def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_misses(
+def test_where_questions_name_nothing_an_example_shows_one_document_and_no_near_misses(
     pool: PassagePool,
 ) -> None:
     config = PackedExampleConfig(traces=replace(SHOWN, reading=True))
@@ -122,13 +122,13 @@ def test_where_questions_name_nothing_a_sheet_shows_one_document_and_no_near_mis
 
 
 @pytest.mark.parametrize("most", range(1, 8))
-def test_a_sheet_holds_no_more_questions_than_allowed(pool: PassagePool, most: int) -> None:
+def test_an_example_holds_no_more_questions_than_allowed(pool: PassagePool, most: int) -> None:
     shown = replace(SHOWN, fewest_passages=8, most_passages=8)
     for share in (0.0, 0.25):
         config = PackedExampleConfig(traces=shown, most_questions=most, none_share=share)
         drawn = list(draw_packed_examples(NAMED, pool, config, depth=len(pool.passages)))
-        assert max(len(sheet.questions) for sheet in drawn) == most
-        assert share or not any(question.withheld for sheet in drawn for question in sheet.questions)
+        assert max(len(example.questions) for example in drawn) == most
+        assert share or not any(question.withheld for example in drawn for question in example.questions)
 
 
 @pytest.mark.parametrize("near", [1, 3])
@@ -137,13 +137,13 @@ def test_a_near_miss_has_a_passage_among_its_first_results_but_for_its_evidence(
 ) -> None:
     config = PackedExampleConfig(traces=SHOWN, most_questions=8, none_share=0.5, near=near)
     missed = Counter()
-    for sheet in draw_packed_examples(NAMED, pool, config):
-        for question in sheet.questions:
+    for example in draw_packed_examples(NAMED, pool, config):
+        for question in example.questions:
             if not question.withheld:
                 continue
             missed[question.id] += 1
             results = without_evidence(pool.search([question.question], 20)[0], question.evidence)
-            assert any(passage in sheet.passages for passage in results[:near])
+            assert any(passage in example.passages for passage in results[:near])
     assert len(missed) > 20
 
 
@@ -151,13 +151,13 @@ def test_what_is_asked_in_the_same_words_is_neither_a_near_miss_nor_asked_twice(
     merged = [replace(question, id=f"merged-{question.id}") for question in NAMED]
     moved = [replace(question, answers=("1066",), evidence=(Span("Barlin", 0, 4),)) for question in merged]
     config = PackedExampleConfig(traces=SHOWN, most_questions=6)
-    for sheet in draw_packed_examples([*NAMED, *moved], pool, config):
-        texts = [question.question for question in sheet.questions]
+    for example in draw_packed_examples([*NAMED, *moved], pool, config):
+        texts = [question.question for question in example.questions]
         assert len(set(texts)) == len(texts)
-        for question in sheet.questions:
+        for question in example.questions:
             evidence = BY_ID[question.id.removeprefix("merged-")].evidence
             if question.withheld:
-                assert not any(span.overlaps(p) for p in sheet.passages for span in evidence)
+                assert not any(span.overlaps(p) for p in example.passages for span in evidence)
 
 
 def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: PassagePool) -> None:
@@ -175,10 +175,10 @@ def test_a_broad_question_is_asked_where_a_part_of_its_evidence_stands(pool: Pas
     ]
     config = PackedExampleConfig(traces=replace(SHOWN, several=True, withheld_share=0.0), often=2)
     drawn = list(draw_packed_examples(broad, pool, config))
-    asked = [(sheet, question) for sheet in drawn for question in sheet.questions]
+    asked = [(example, question) for example in drawn for question in example.questions]
     assert {question.id for _, question in asked} == {question.id for question in broad}
-    for sheet, question in asked:
-        touched = sum(any(span.overlaps(one) for one in sheet.passages) for span in question.evidence)
+    for example, question in asked:
+        touched = sum(any(span.overlaps(one) for one in example.passages) for span in question.evidence)
         assert (touched == 0) is question.withheld
         assert touched < len(question.evidence)
     assert any(question.withheld for _, question in asked)
@@ -214,16 +214,16 @@ def test_of_a_second_look_the_first_results_say_nothing_and_the_next_do_unless_w
 ) -> None:
     assert len(second_looks) > len(NAMED) / 2
     twin_of = {merged.id: merged for merged in with_duplicates(NAMED)}
-    for sheet in second_looks:
-        (question,) = sheet.questions
+    for example in second_looks:
+        (question,) = example.questions
         merged = twin_of[question.id]
-        assert not may_answer(sheet.passages, merged)
-        assert may_answer(sheet.more, merged) is not question.withheld
-        assert sheet.query
-        assert sheet.query != question.question
-        assert not set(sheet.passages) & set(sheet.more)
-        assert len(sheet.more) <= SHOWN.most_passages
-    withheld = sum(sheet.questions[0].withheld for sheet in second_looks)
+        assert not may_answer(example.passages, merged)
+        assert may_answer(example.more, merged) is not question.withheld
+        assert example.query
+        assert example.query != question.question
+        assert not set(example.passages) & set(example.more)
+        assert len(example.more) <= SHOWN.most_passages
+    withheld = sum(example.questions[0].withheld for example in second_looks)
     assert 0.3 < withheld / len(second_looks) < 0.7
 
 
@@ -237,12 +237,12 @@ def test_an_episode_begins_with_all_that_its_sheet_gives_and_none_of_it_is_the_m
 ) -> None:
     limits = EpisodeLimits(passages_per_search=3, max_searches=2)
     plain = next(draw_packed_examples(NAMED, pool, PackedExampleConfig(traces=SHOWN)))
-    for sheet, n in ((plain, 1), (second_looks[0], 2)):
-        episode = sheet.begun(sheet.questions[0], limits)
+    for example, n in ((plain, 1), (second_looks[0], 2)):
+        episode = example.begun(example.questions[0], limits)
         assert episode.state == "act"
         assert not episode.may_search
-        assert episode.passages == [*sheet.passages, *sheet.more]
-        assert episode.queries == [sheet.questions[0].question, sheet.query][:n]
+        assert episode.passages == [*example.passages, *example.more]
+        assert episode.queries == [example.questions[0].question, example.query][:n]
         assert not any(trained for _, trained in episode.segments)
 
 
@@ -251,5 +251,7 @@ def test_of_small_sheets_near_misses_have_their_share_on_average(pool: PassagePo
     config = PackedExampleConfig(
         traces=replace(SHOWN, withheld_share=0.0), most_questions=most, none_share=0.25
     )
-    asked = [question for sheet in draw_packed_examples(NAMED, pool, config) for question in sheet.questions]
+    asked = [
+        question for example in draw_packed_examples(NAMED, pool, config) for question in example.questions
+    ]
     assert 0.15 < sum(question.withheld for question in asked) / len(asked) < 0.35
