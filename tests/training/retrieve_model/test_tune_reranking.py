@@ -108,7 +108,7 @@ def test_settings_are_chosen_on_one_half_of_the_documents_and_measured_on_the_ot
     assert [len(half) for half in halves] == [6, 4]
     assert not documents[0] & documents[1]
     monkeypatch.setattr("training.retrieve_model.tune_reranking._N", (4,))
-    monkeypatch.setattr("training.retrieve_model.tune_reranking._TRIED", {"channel_weight": (0.0, 0.2)})
+    monkeypatch.setattr("training.retrieve_model.tune_reranking._GRID", {"channel_weight": (0.0, 0.2)})
     main(["--sets", str(path), "--json", str(tmp_path / "chosen.json"), "--most-tokens", "100"])
     told = capsys.readouterr().out
     assert "4 questions: greedy" in told
