@@ -95,16 +95,16 @@ def test_what_is_answered_rightly_each_time_is_not_practised_and_found_out_once(
         return list(range(0, len(practice), 2))
 
     monkeypatch.setattr(training.rl.reinforce, "reinforce", cut_short_at_first)
-    monkeypatch.setattr(PackedEnvironment, "unsettled", every_second)
+    monkeypatch.setattr(PackedEnvironment, "unsolved", every_second)
     settings = replace(SETTINGS, seed=2)
     with pytest.raises(KeyboardInterrupt):
         train_retrieve_candidate(last, dataset, settings, "reinforcement")
     train_retrieve_candidate(last, dataset, settings, "reinforcement")
     (whole,) = looked
-    assert practised == [whole.of(range(0, len(whole), 2)).digest] * 2
+    assert practised == [whole.select(range(0, len(whole), 2)).digest] * 2
     # Where too few are left for a step, all are practised.
     monkeypatch.setattr(
-        PackedEnvironment, "unsettled", lambda practice, n, **_: looked.append(practice) or [0]
+        PackedEnvironment, "unsolved", lambda practice, n, **_: looked.append(practice) or [0]
     )
     train_retrieve_candidate(last, dataset, replace(SETTINGS, seed=3), "reinforcement")
     assert practised[2:] == [looked[1].digest]
