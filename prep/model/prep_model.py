@@ -23,10 +23,11 @@ import torch
 from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
 from prep.manifest import json_digest
+from prep.model.base_encoder import Precision
 from prep.model.config import PrepConfig, Vectors
 from prep.model.document_parts import Part, in_groups, split_document
 from prep.model.encoded_document import PageReading, PageWindow, PiecePlace, join_states, pool_units
-from prep.model.encoder import Encoder, Precision
+from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
 from prep.model.line_features import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
 from prep.model.lora import Updates
@@ -157,6 +158,18 @@ class PrepModel:
         """Return the vectors of questions: float32 (n, d), L2-normalised."""
         reader = self.vector_encoder if self.config.queries == "trained" else self.encoder
         return reader.encode_queries(list(queries))
+
+    def save_sentence_transformer(self, folder: str | Path) -> None:
+        """Write the encoder, its training merged in, as a folder that `SentenceTransformer(folder)` opens.
+
+        In float32; `encode_query` there gives what `encode_queries` gives here. Raises WeightsError where the updates
+        do not fit the base.
+        """
+        from prep.model.sentence_transformer import build_sentence_transformer
+
+        trained_queries = self.config.queries == "trained"
+        model = build_sentence_transformer(self.encoder, self.updates, trained_queries=trained_queries)
+        model.save(str(folder))
 
     def prepare(self, document: Document) -> list[Chunk]:
         """Return the chunks of a document, in order. They tile its text; an empty text has none.

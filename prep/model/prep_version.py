@@ -1,4 +1,8 @@
-"""A prep version on disk: a manifest with checksums, the heads, the low-rank updates of the encoder, a card."""
+"""A prep version on disk: a manifest with checksums, the heads, the low-rank updates of the encoder, a card.
+
+Beside them lie the three small files by which sentence-transformers opens the folder. No vector that Diptych makes
+depends on them, so they are not among the files that name the version.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +83,33 @@ def save_version(
         "metrics": metrics or {},
         "training": training or {},
     }
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_pipeline(target, encoder)
+    _write_json(target / MANIFEST, manifest)
     return version
+
+
+def _write_pipeline(folder: Path, encoder: Encoder) -> None:
+    """Write the files by which sentence-transformers opens the folder (see `prep.model.sentence_transformer`)."""
+    modules = [
+        ("", "prep.model.sentence_transformer.PrepTransformer"),
+        ("1_Pooling", "sentence_transformers.sentence_transformer.modules.pooling.Pooling"),
+        ("2_Normalize", "sentence_transformers.base.modules.normalize.Normalize"),
+    ]
+    _write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)],
+    )
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    pooling = {"embedding_dimension": encoder.dimension, "pooling_mode": encoder.pooling}
+    _write_json(folder / "1_Pooling" / "config.json", pooling)
+    prompts = {"query": encoder.query_prompt, "document": encoder.document_prompt}
+    _write_json(
+        folder / "config_sentence_transformers.json", {"prompts": prompts, "similarity_fn_name": "cosine"}
+    )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_version(folder: Path) -> SavedVersion:
