@@ -22,7 +22,7 @@ from tqdm import tqdm
 from prep.checks import check_counts
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import json_digest
 from prep.store.chunk_table import TABLE_FORMAT
 from prep.store.generation import Generation, GenerationWriter
@@ -129,7 +129,7 @@ def ingest(
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     with workspace.lock(settings.lock_timeout_s):
         workspace.clean()
-        reached("after-lock")
+        fault_point("after-lock")
         earlier = _open_current(workspace, must_open=not remove_missing)
         try:
             run = _Run(workspace, prep, earlier, settings)
@@ -139,9 +139,9 @@ def ingest(
         finally:
             if earlier is not None:
                 earlier.close()
-        reached("before-prune")
+        fault_point("before-prune")
         workspace.prune(settings.keep_generations)
-        reached("after-prune")
+        fault_point("after-prune")
     return IngestReport(
         generation=generation_id,
         n_documents=run.n_documents,
@@ -183,7 +183,7 @@ class _Run:
             if not remove_missing and self.earlier is not None:
                 kept = (row for row in self.earlier.documents() if row.id not in self.seen)
                 self._add(writer, self._accepted(kept), bar)
-            reached("after-last-batch")
+            fault_point("after-last-batch")
             self.n_documents, self.n_chunks = writer.n_documents, writer.n_chunks
             rejected = [{"path": row.path, "reason": row.reason} for row in self.rejected]
             digest = json_digest(
@@ -220,7 +220,7 @@ class _Run:
                 self._content.update(f"{hashes[document.id]}{json_digest(document.source)}".encode())
             bar.update(len(batch))
             bar.set_postfix(chunks=writer.n_chunks, unchanged=self.n_unchanged, rejected=len(self.rejected))
-            reached("after-first-batch")
+            fault_point("after-first-batch")
 
     def _accepted(self, documents: Iterable[Document | Rejected]) -> Iterator[Document]:
         """Yield what can be stored; the rest becomes `Rejected` rows."""

@@ -7,12 +7,42 @@ from typing import Any, Literal, TypeAlias
 
 from prep.errors import ConfigError
 from prep.model.heads import HeadsConfig
-from prep.model.segmentation import ChunkLimits, LengthPrior
 
-__all__ = ["BreakWeights", "PrepConfig", "Queries", "Vectors"]
+__all__ = ["BreakWeights", "ChunkLimits", "LengthPrior", "PrepConfig", "Queries", "Vectors"]
 
 Vectors: TypeAlias = Literal["chunk", "shared"]
 Queries: TypeAlias = Literal["base", "trained"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkLimits:
+    """How large a chunk may be, in tokens of the prep model's tokenizer, header included."""
+
+    target_tokens: int = 128
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_tokens <= self.max_tokens:
+            raise ConfigError(
+                f"target_tokens={self.target_tokens!r} must lie in 1..{self.max_tokens} (max_tokens)"
+            )
+        if self.max_tokens < 16:
+            raise ConfigError(f"max_tokens={self.max_tokens!r} must be at least 16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthPrior:
+    """The price of a piece's length: weight * (log(length / target))**2, lighter above the target or below.
+
+    short, long: weights below and above the target.
+    """
+
+    short: float = 1.0
+    long: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.short < 0 or self.long < 0:
+            raise ConfigError(f"length weights short={self.short!r}, long={self.long!r} must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,8 @@ from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
 from prep.manifest import json_digest
 from prep.model.base_encoder import Precision
-from prep.model.config import PrepConfig, Vectors
-from prep.model.document_parts import Part, in_groups, split_document
-from prep.model.encoded_document import PageReading, PageWindow, PiecePlace, join_states, pool_units
+from prep.model.config import ChunkLimits, PrepConfig, Vectors
+from prep.model.encoded_document import ChunkUnits, EncodedDocument, TokenWindow, chunk_states, pool_units
 from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
 from prep.model.line_features import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
@@ -34,10 +33,9 @@ from prep.model.lora import Updates
 from prep.model.markup import markup
 from prep.model.outline import majority_role
 from prep.model.prep_version import read_version, shipped_version
-from prep.model.segmentation import ChunkLimits
-from prep.model.segmentation_plan import CHARACTERS_PER_TOKEN, CutPlan, plan_cuts
+from prep.model.segmentation import CHARACTERS_PER_TOKEN, CutPlan, plan_cuts
 from prep.model.units import MAX_UNIT_CHARACTERS, read_units
-from prep.model.windows import plan_windows
+from prep.model.windows import Part, in_groups, plan_windows, split_document
 
 __all__ = ["PrepModel"]
 
@@ -208,7 +206,7 @@ class PrepModel:
         """
         edges = [0]
         for part in split_document(document, PART_CHARACTERS):
-            page = self.read_page(part.as_document())
+            page = self.read_document(part.as_document())
             if self.heads is not None:
                 self.add_states([page])
             for unit, likely in zip(page.units, self.predict(page).boundary, strict=True):
@@ -217,7 +215,7 @@ class PrepModel:
         end = len(document.text)
         return list(pairwise([*(edge for edge in edges if edge < end), end])) if end else []
 
-    def read_page(self, document: Document) -> PageReading:
+    def read_document(self, document: Document) -> EncodedDocument:
         """Cut a document into units and describe them; no state of the encoder yet."""
         known: dict[str, list[int]] = {}
 
@@ -236,9 +234,9 @@ class PrepModel:
         tokens = tokenize([document.text[unit.start : unit.end] for unit in units])
         marks = markup(document.text, units)
         surface = surface_features(document.text, units, marks, document.title)
-        return PageReading(document, units, tokens, marks, surface)
+        return EncodedDocument(document, units, tokens, marks, surface)
 
-    def add_states(self, pages: Sequence[PageReading]) -> None:
+    def add_states(self, pages: Sequence[EncodedDocument]) -> None:
         """Run the lower layers over the windows of all pages and fill in their states."""
         shared = self.config.vectors == "shared"
         d = self.encoder.dimension
@@ -260,9 +258,9 @@ class PrepModel:
                     owned = lower[at, window.edges[0] : window.edges[-1]]
                     page.token_states[ends[window.first] : ends[window.last]] = owned
 
-    def windows(self, pages: Sequence[PageReading]) -> list[PageWindow]:
+    def windows(self, pages: Sequence[EncodedDocument]) -> list[TokenWindow]:
         """Return the windows in which the pages are read; what they own tiles the units of every page."""
-        windows: list[PageWindow] = []
+        windows: list[TokenWindow] = []
         titles = self.encoder.tokenize([page.document.title for page in pages])
         for number, (page, title) in enumerate(zip(pages, titles, strict=True)):
             prefix = title[: self._window_tokens // 8]
@@ -278,10 +276,10 @@ class PrepModel:
                     tokens.extend(page.tokens[unit])
                 before = len(prefix) + sum(counts[window.start : window.own_start])
                 edges = np.cumsum([before, *counts[window.own_start : window.own_end]])
-                windows.append(PageWindow(number, window.own_start, window.own_end, tokens, edges))
+                windows.append(TokenWindow(number, window.own_start, window.own_end, tokens, edges))
         return windows
 
-    def predict(self, page: PageReading) -> Predictions:
+    def predict(self, page: EncodedDocument) -> Predictions:
         """Return boundary, role and level probabilities of every unit of a page that has its states."""
         if self.heads is None:
             return rule_predictions(page.document.text, page.units, page.marks, page.document.title)
@@ -298,7 +296,7 @@ class PrepModel:
         return Predictions(boundary, role, level)
 
     def _prepare_group(self, parts: Sequence[Part]) -> Iterator[tuple[Part, list[Chunk]]]:
-        pages = [self.read_page(part.as_document()) for part in parts]
+        pages = [self.read_document(part.as_document()) for part in parts]
         for page, part in zip(pages, parts, strict=True):
             page.open_headings = part.open_headings
         if self.heads is not None or self.config.vectors == "shared":
@@ -325,13 +323,13 @@ class PrepModel:
                 )
             yield part, chunks
 
-    def plan_cuts(self, page: PageReading, predictions: Predictions | None = None) -> CutPlan:
+    def plan_cuts(self, page: EncodedDocument, predictions: Predictions | None = None) -> CutPlan:
         """Return what the cuts of a page with units are chosen by. predictions: by default those of `predict`."""
         return plan_cuts(
             page, predictions or self.predict(page), self.config, self.encoder.tokenize, self._room
         )
 
-    def _pieces(self, page: PageReading) -> list[_Piece]:
+    def _pieces(self, page: EncodedDocument) -> list[_Piece]:
         """Choose the cuts of one page and say what each piece is."""
         units = page.units
         if not units:
@@ -347,7 +345,7 @@ class PrepModel:
             )
         return pieces
 
-    def _fit(self, page: PageReading, pieces: Sequence[_Piece]) -> list[tuple[_Piece, list[int]]]:
+    def _fit(self, page: EncodedDocument, pieces: Sequence[_Piece]) -> list[tuple[_Piece, list[int]]]:
         """Tokenize every piece as it stands, and halve the rare one that is longer than its units were."""
         text = page.document.text
         fitting: list[tuple[_Piece, list[int]]] = []
@@ -366,7 +364,7 @@ class PrepModel:
         return sorted(fitting, key=lambda entry: entry[0].start)
 
     def _vectors(
-        self, pages: Sequence[PageReading], drafts: Sequence[Sequence[tuple[_Piece, list[int]]]]
+        self, pages: Sequence[EncodedDocument], drafts: Sequence[Sequence[tuple[_Piece, list[int]]]]
     ) -> Iterator[Floats]:
         pieces = [(page, *entry) for page, draft in zip(pages, drafts, strict=True) for entry in draft]
         vectors = np.zeros((len(pieces), self.dimension), dtype=np.float32)
@@ -376,18 +374,18 @@ class PrepModel:
             if self.config.vectors == "shared" and piece.units is not None
         }
         if placed:
-            vectors[list(placed)] = self.piece_vectors(list(placed.values()))
+            vectors[list(placed)] = self.chunk_vectors(list(placed.values()))
         alone = [i for i in range(len(pieces)) if i not in placed]
         vectors[alone] = self.vector_encoder.encode_tokens(
             [[*piece.header, *ids] for _, piece, ids in (pieces[i] for i in alone)]
         )
         yield from vectors
 
-    def piece_vectors(self, pieces: Sequence[PiecePlace]) -> Floats:
+    def chunk_vectors(self, pieces: Sequence[ChunkUnits]) -> Floats:
         """Return the vectors of pieces of pages that have their states, (n, d), normalised."""
         if self.config.vectors == "shared":
             layers = self.config.heads.layers
-            return self.vector_encoder.encode_states(self.piece_states(pieces), layers=layers)
+            return self.vector_encoder.encode_states(self.chunk_states(pieces), layers=layers)
         return self.vector_encoder.encode_tokens(
             [
                 [*header, *(token for ids in page.tokens[first:last] for token in ids)]
@@ -395,9 +393,9 @@ class PrepModel:
             ]
         )
 
-    def piece_states(self, pieces: Sequence[PiecePlace]) -> list[Floats]:
+    def chunk_states(self, pieces: Sequence[ChunkUnits]) -> list[Floats]:
         """Return the lower layers' states of pieces of pages that have theirs, (tokens, d) each, specials included.
 
         The header is read by itself. Raises ConfigError for pages without token states.
         """
-        return join_states(pieces, self.encoder, self.config.heads.layers)
+        return chunk_states(pieces, self.encoder, self.config.heads.layers)

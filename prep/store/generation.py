@@ -24,7 +24,7 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats, Ints
 from prep.errors import DimensionMismatch, StoreError, VersionMismatch
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import (
     MANIFEST_NAME,
     json_digest,
@@ -247,17 +247,17 @@ class GenerationWriter:
 
         `content` goes into the manifest beside what the writer knows itself.
         """
-        reached("before-index")
+        fault_point("before-index")
         index = VectorIndex.build(self._table.vectors(self._dimension), self._settings)
         index.save(self._folder / _INDEX)
         self._table.close()
-        reached("after-index")
+        fault_point("after-index")
         sync_file(self._folder / _TABLE)
         sync_file(self._folder / _INDEX)
         now = datetime.now(UTC)
         generation_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         settings = asdict(self._settings)
-        reached("before-manifest")
+        fault_point("before-manifest")
         write_manifest(
             self._folder,
             {
@@ -282,11 +282,11 @@ class GenerationWriter:
                 **content,
             },
         )
-        reached("after-manifest")
+        fault_point("after-manifest")
         os.rename(self._folder, self._generations / generation_id)
         sync_folder(self._generations)
         self._finished = True
-        reached("after-rename")
+        fault_point("after-rename")
         return generation_id
 
     def __enter__(self) -> Self:

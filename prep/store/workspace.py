@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from filelock import FileLock, Timeout
 
 from prep.errors import ConfigError, EmptyStore, StoreError, WorkspaceLocked
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import (
     FORMAT,
     MANIFEST_NAME,
@@ -129,10 +129,10 @@ class Workspace:
                 "changed_at": datetime.now(UTC).isoformat(),
             },
         )
-        reached("before-swap")
+        fault_point("before-swap")
         os.replace(temporary, self._current_path)
         sync_folder(self.path)
-        reached("after-swap")
+        fault_point("after-swap")
 
     # One writer
 
@@ -243,7 +243,7 @@ class Workspace:
                     if generation_id in spared or not unused:
                         continue
                     doomed = _rename_for_removal(folder)
-                reached("during-prune")
+                fault_point("during-prune")
                 shutil.rmtree(doomed, ignore_errors=True)
                 removed.append(generation_id)
         return removed
@@ -319,7 +319,7 @@ class Workspace:
             doomed = self._prunable_models(keep, needed)
             for kind, version in doomed:
                 folder = _rename_for_removal(self._folder(kind, version))
-                reached("during-prune")
+                fault_point("during-prune")
                 shutil.rmtree(folder, ignore_errors=True)
         return doomed
 
