@@ -51,7 +51,8 @@ from prep.document import Document
 from prep.errors import DataError, StoreError, WorkspaceLocked
 from prep.fault_injection import fault_point
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
-from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
+from prep.store.current import MODEL_KINDS, ModelKind
+from prep.store.workspace import Workspace
 from retrieve.experience.log import ExperienceLog
 from training.data.gate_set import extend_gate_set, plain, read_gate_set
 from training.evaluation.promotion_gate import decide

@@ -1,13 +1,12 @@
-"""The workspace: generations, model versions, and the one small file that says which are current.
+"""The workspace: generations, model versions, and the small file that says which are current.
 
     workspace/
-      CURRENT.json        which generation and model versions are current, and which were before
+      CURRENT.json        the current generation and model versions, and those before (`prep.store.current`)
       generations/<id>/   see `prep.store.generation`
       models/prep/<version>/  models/retrieve/<version>/   manifest.json and whatever the model writes
 
-CURRENT.json is replaced in one step, so a reader sees the old names or the new, never a mixture. One
-process writes at a time, under a file lock that the system frees when its holder dies; readers take no
-lock. What is in a generation or a model is left to who writes it.
+One process writes at a time, under a file lock that the system frees when its holder dies; readers take no lock.
+Replacing CURRENT.json is `prep.store.current`'s; the content of a generation or a model is its writer's.
 """
 
 from __future__ import annotations
@@ -17,47 +16,36 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from prep.errors import ConfigError, EmptyStore, StoreError, WorkspaceLocked
 from prep.fault_injection import fault_point
 from prep.manifest import (
-    FORMAT,
     MANIFEST_NAME,
-    read_json,
     read_manifest,
     sync_folder,
     sync_tree,
     verify_folder,
-    write_json,
     write_manifest,
+)
+from prep.store.current import (
+    CURRENT_NAME,
+    MODEL_KINDS,
+    POINTERS,
+    Current,
+    ModelKind,
+    read_current,
+    write_current,
 )
 from prep.store.generation import TEMPORARY_PREFIX, Generation, hold_unused
 
-__all__ = ["MODEL_KINDS", "Current", "ModelKind", "Workspace"]
+__all__ = ["Workspace"]
 
-ModelKind: TypeAlias = Literal["prep", "retrieve"]
-MODEL_KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
-_NAMES = ("generation", *MODEL_KINDS)
 _LOCK_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """What is current: a generation id and model versions; None for no generation, or for the shipped model.
-
-    `previous` has the value that each name had before its last change, for those that ever changed.
-    """
-
-    generation: str | None = None
-    prep: str | None = None
-    retrieve: str | None = None
-    previous: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Workspace:
@@ -72,67 +60,29 @@ class Workspace:
     def generations_path(self) -> Path:
         return self.path / "generations"
 
-    @property
-    def _current_path(self) -> Path:
-        return self.path / "CURRENT.json"
-
     # What is current
 
     def current(self) -> Current:
         """Return what CURRENT.json says now; nothing but Nones where there is none. Raises StoreError."""
-        try:
-            content = read_json(self._current_path)
-        except FileNotFoundError:
-            return Current()
-        if content.get("format") != FORMAT:
-            raise StoreError(
-                f"{self._current_path} has format {content.get('format')!r}; this version reads {FORMAT}"
-            )
-        return Current(
-            generation=content.get("generation"),
-            prep=content.get("prep"),
-            retrieve=content.get("retrieve"),
-            previous=content.get("previous", {}),
-        )
+        return read_current(self.path)
 
     def swap(self, **changes: str | None) -> Current:
-        """Change names (generation, prep, retrieve) together, in one step, and return what is current then.
+        """Change pointers (generation, prep, retrieve) together, in one step, and return what is current then.
 
         Where a value changes, the one before is kept for going back. Takes the lock. Raises StoreError for a
-        name or target that does not exist.
+        pointer or target that does not exist.
         """
         for name, target in changes.items():
-            if name not in _NAMES:
-                raise StoreError(f"{name!r} cannot be current: it must be one of {', '.join(_NAMES)}")
+            if name not in POINTERS:
+                raise StoreError(f"{name!r} cannot be current: it must be one of {', '.join(POINTERS)}")
             if target is not None:
                 read_manifest(self._folder(name, target))
         with self.lock():
             before = self.current()
-            changed = {name: target for name, target in changes.items() if target != getattr(before, name)}
-            if not changed:
-                return before
-            after = Current(
-                **{name: changed.get(name, getattr(before, name)) for name in _NAMES},
-                previous={**before.previous, **{name: getattr(before, name) for name in changed}},
-            )
-            self._replace_current(after)
+            after = before.changed(changes)
+            if after is not before:
+                write_current(self.path, after)
         return after
-
-    def _replace_current(self, current: Current) -> None:
-        content = {name: getattr(current, name) for name in _NAMES}
-        temporary = write_json(
-            self._current_path,
-            {
-                "format": FORMAT,
-                **content,
-                "previous": dict(current.previous),
-                "changed_at": datetime.now(UTC).isoformat(),
-            },
-        )
-        fault_point("before-swap")
-        os.replace(temporary, self._current_path)
-        sync_folder(self.path)
-        fault_point("after-swap")
 
     # One writer
 
@@ -160,7 +110,7 @@ class Workspace:
                 for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
                     shutil.rmtree(path, ignore_errors=True)
                     n_removed += 1
-            for path in self.path.glob(f".{self._current_path.name}.*.tmp"):
+            for path in self.path.glob(f".{CURRENT_NAME}.*.tmp"):
                 path.unlink(missing_ok=True)
                 n_removed += 1
         return n_removed

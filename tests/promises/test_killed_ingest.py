@@ -80,6 +80,7 @@ def test_ingest_passes_every_fault_point(tmp_path: Path) -> None:
         fault_point("somewhere-else")
     root = Path(__file__).parents[2] / "prep"
     code = "".join(
-        (root / name).read_text() for name in ("ingest.py", "store/generation.py", "store/workspace.py")
+        (root / name).read_text()
+        for name in ("ingest.py", "store/generation.py", "store/workspace.py", "store/current.py")
     )
     assert all(f'fault_point("{point}")' in code for point in FAULT_POINTS)

@@ -24,7 +24,8 @@ from prep.errors import (
 )
 from prep.ingest import IngestSettings, ingest
 from prep.manifest import verify_folder, write_manifest
-from prep.store.workspace import Current, Workspace
+from prep.store.current import Current
+from prep.store.workspace import Workspace
 
 
 @pytest.fixture
