@@ -13,8 +13,9 @@ from prep.errors import ConfigError
 from prep.model.encoder import Encoder
 from prep.model.markup import Markup
 from prep.model.units import Unit
+from prep.model.windows import plan_windows
 
-__all__ = ["ChunkUnits", "EncodedDocument", "TokenWindow", "chunk_states", "pool_units"]
+__all__ = ["ChunkUnits", "EncodedDocument", "TokenWindow", "chunk_states", "pool_units", "token_windows"]
 
 
 @dataclass(slots=True)
@@ -57,6 +58,33 @@ class TokenWindow:
     last: int
     tokens: list[int]
     edges: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def token_windows(
+    pages: Sequence[EncodedDocument], titles: Sequence[Sequence[int]], max_tokens: int, overlap_tokens: int
+) -> list[TokenWindow]:
+    """Return the windows of documents, of at most `max_tokens`, each beginning with the document's title.
+
+    titles: token ids, one title a document; an eighth of a window is their limit. The units that windows own tile the
+    units of every document.
+    """
+    windows: list[TokenWindow] = []
+    for number, (page, title) in enumerate(zip(pages, titles, strict=True)):
+        prefix = title[: max_tokens // 8]
+        budget = max_tokens - len(prefix)
+        for ids in page.tokens:
+            del ids[budget:]  # only where a tokenizer counts the pieces of a cut word differently
+        counts = [len(ids) for ids in page.tokens]
+        for window in plan_windows(counts, budget, min(overlap_tokens, budget // 2)):
+            if window.own_end == window.own_start:
+                continue
+            tokens = list(prefix)
+            for unit in range(window.start, window.end):
+                tokens.extend(page.tokens[unit])
+            before = len(prefix) + sum(counts[window.start : window.own_start])
+            edges = np.cumsum([before, *counts[window.own_start : window.own_end]])
+            windows.append(TokenWindow(number, window.own_start, window.own_end, tokens, edges))
+    return windows
 
 
 def pool_units(states: Floats, edges: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:

@@ -30,7 +30,7 @@ __all__ = ["Encoder", "States", "like_lengths", "pad_states"]
 #: States (tokens, d) of one sequence, in float32 or coarser.
 TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
-#: Read at once, on a CPU: more only fills more with padding (LOG.md, 2026-11-28).
+#: Of a batch, on a CPU: larger batches only have more padding (LOG.md, 2026-11-28).
 BATCH_TOKENS = 1024
 
 
@@ -38,8 +38,8 @@ BATCH_TOKENS = 1024
 class States:
     """Token states of some sequences.
 
-    rows: which of the given sequences these are. lengths: their token counts. states: (rows, longest, d); row r is
-    valid up to lengths[r].
+    rows: the positions of these sequences among those given. lengths: their token counts. states: (rows, longest, d)
+    in the encoder's dtype; row r is valid up to lengths[r].
     """
 
     rows: list[int]
@@ -51,11 +51,12 @@ class Encoder:
     """A sentence-transformers encoder, frozen and in evaluation mode."""
 
     def __init__(self, base: BaseEncoder) -> None:
-        tokenizer, model = base.tokenizer, base.model
+        tokenizer = base.tokenizer
+        model: Any = base.model
         if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
             model.pooler = None
         self.tokenizer = tokenizer
-        self.model = model.eval().requires_grad_(False)
+        self.model: nn.Module = model.eval().requires_grad_(False)
         self.name = base.name
         self.folder = base.folder
         self.fingerprint = base.fingerprint
@@ -91,12 +92,12 @@ class Encoder:
 
     @property
     def n_layers(self) -> int:
-        """How many transformer layers the base has."""
+        """The number of the base's transformer layers."""
         return int(_config(self.model).num_hidden_layers)
 
     @property
     def n_special(self) -> int:
-        """How many special tokens surround one sequence."""
+        """The number of special tokens around one sequence."""
         return len(self.prefix) + len(self.suffix)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -123,10 +124,11 @@ class Encoder:
         specials: bool = False,
         batch_tokens: int = BATCH_TOKENS,
     ) -> Iterator[States]:
-        """Run sequences of token ids (no specials) through the first `layers` and yield their states, like by like.
+        """Run token ids through the first `layers` and yield their states, in batches of similar lengths.
 
-        layers: 0 gives the embeddings. specials: keep the states of the special tokens around each sequence.
-        Sequences longer than the base's positions are an error of the caller.
+        sequences: token ids without special tokens, each within the base's positions. layers: 0 gives the embeddings.
+        specials: keep the states of the special tokens around each sequence. Raises ConfigError for layers that the
+        base does not have.
         """
         module = self.lower(layers)
         skip, more = (0, self.n_special) if specials else (len(self.prefix), 0)
@@ -140,9 +142,10 @@ class Encoder:
     def encode_states(
         self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = BATCH_TOKENS
     ) -> Floats:
-        """Run states through the layers above the first `layers` and pool them: float32 (n, d), normalised.
+        """Run states through the layers above the first `layers` and pool them: (n, d) float32, L2-normalised.
 
-        sequences: (tokens, d) each, those of the special tokens included, as `states` gives them.
+        sequences: (tokens, d) each, special tokens included, as `states` gives them. Raises ConfigError where the model
+        cannot be split there.
         """
         module = self.upper(layers)
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
@@ -157,7 +160,7 @@ class Encoder:
     def encode_tokens(
         self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = BATCH_TOKENS
     ) -> Floats:
-        """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
+        """Return the vectors of token sequences (without special tokens): (n, d) float32, L2-normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):
             ids, mask = self.pad([sequences[row] for row in rows])
@@ -168,18 +171,18 @@ class Encoder:
         return vectors
 
     def encode(self, texts: Sequence[str], *, prompt: str = "") -> Floats:
-        """Return the base's own vectors, texts cut at its sequence length: float32 (n, d), normalised."""
+        """Return the vectors of texts, cut at `max_tokens`: (n, d) float32, L2-normalised."""
         limit = self.max_tokens - self.n_special
         return self.encode_tokens([ids[:limit] for ids in self.tokenize([prompt + text for text in texts])])
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
-        """Return the vectors of questions: float32 (n, d), L2-normalised."""
+        """Return the vectors of questions: (n, d) float32, L2-normalised."""
         return self.encode(queries, prompt=self.query_prompt)
 
     def with_updates(self, updates: Updates) -> Encoder:
-        """Return this encoder with low-rank updates merged in; what they leave alone is shared with this one.
+        """Return an encoder with low-rank updates merged in; it shares the unchanged tensors with this one.
 
-        Raises WeightsError where they do not fit.
+        Raises WeightsError where the updates do not fit.
         """
         shared = [
             tensor
@@ -191,7 +194,7 @@ class Encoder:
         return self.with_model(model.eval().requires_grad_(False))
 
     def with_model(self, model: nn.Module) -> Encoder:
-        """Return this encoder with another model of the same architecture in its place."""
+        """Return an encoder like this one with another model of the same architecture."""
         changed = copy.copy(self)
         changed.model = model
         changed._parts = {}
@@ -205,7 +208,7 @@ class Encoder:
         return (states * weights).sum(1) / weights.sum(1)
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids and mask, (n, longest): special tokens around each sequence, padding after it."""
+        """Return ids and mask, (n, longest) int64: special tokens around each sequence, padding after it."""
         width = max(len(s) for s in sequences) + self.n_special
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.full((len(sequences), width), pad, dtype=torch.long)
@@ -223,9 +226,9 @@ class Encoder:
         return self._part(0, layers)
 
     def upper(self, layers: int) -> nn.Module:
-        """Return the layers above the first `layers`, which take the states of these as `inputs_embeds`.
+        """Return the layers above the first `layers`; their input is the states of these as `inputs_embeds`.
 
-        Raises ConfigError where this architecture cannot be taken apart there.
+        Raises ConfigError where this architecture cannot be split there.
         """
         if not 1 <= layers < self.n_layers:
             raise ConfigError(f"layers={layers!r} must lie in 1..{self.n_layers - 1}")
@@ -240,7 +243,7 @@ class Encoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that states are computed in."""
+        """The number type of the states."""
         return next(self.model.parameters()).dtype
 
     def _part(self, first: int, last: int) -> nn.Module:
@@ -261,7 +264,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _is_whole(self, layers: int) -> bool:
-        """Whether both parts, one after the other, compute what the whole does."""
+        """Whether both parts, one after the other, give the states of the whole model."""
         ids, mask = self.pad([list(range(5, 12)), list(range(5, 9))])
         ids = ids.to(next(self.model.parameters()).device)
         mask = mask.to(ids.device)
@@ -276,7 +279,7 @@ class Encoder:
 
 
 class _GivenStates(nn.Module):
-    """Stands where a model has its embeddings, and gives the states it was called with."""
+    """Replaces a model's embeddings, and returns the states that it is called with."""
 
     def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> torch.Tensor:
         return inputs_embeds
@@ -297,7 +300,10 @@ def _config(model: nn.Module) -> Any:
 
 
 def like_lengths(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Group row numbers by like length, longest first, so that padding is small; ties keep their order."""
+    """Yield batches of row numbers of similar lengths, longest first, so that padding is small.
+
+    Rows of one length keep their order.
+    """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     batch: list[int] = []
     for row in order:
@@ -310,7 +316,7 @@ def like_lengths(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int
 
 
 def pad_states(sequences: Sequence[TokenStates]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return states (n, longest, d) in float32, zeros after each sequence, and their mask."""
+    """Return states (n, longest, d) float32, zeros after each sequence, and their mask (n, longest) int64."""
     longest = max(len(s) for s in sequences)
     states = torch.zeros((len(sequences), longest, sequences[0].shape[1]))
     mask = torch.zeros((len(sequences), longest), dtype=torch.long)

@@ -27,9 +27,10 @@ UPDATES = "encoder.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """A version as it was saved. base: name and SHA-256 of the encoder; updates: of that encoder, or None.
+    """The content of a saved version.
 
-    metrics, training: what was measured, and how it was trained.
+    base: name and SHA-256 of the encoder. updates: of that encoder, None where it was not trained. metrics: measured
+    figures. training: how the version was trained.
     """
 
     version: str
@@ -53,9 +54,10 @@ def save_version(
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> str:
-    """Write a version into `folder` (weights, card, then the manifest) and return its version string.
+    """Write a version into `folder` (weights, card, manifest) and return its version string.
 
-    encoder: the base. updates: of its layers, scale in B, for the vectors.
+    encoder: the base. updates: of its layers, with the scale in B, for the vectors. name: the beginning of the version
+    string; the rest is a digest of weights, settings and base.
     """
     from safetensors.torch import save_file
 
@@ -113,7 +115,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def read_version(folder: Path) -> SavedVersion:
-    """Read a version, its checksums verified first. Raises WeightsError for missing, damaged or unknown parts."""
+    """Read a version after verifying its checksums. Raises WeightsError for missing, damaged or unknown parts."""
     manifest = _read_manifest(folder)
     try:
         config = PrepConfig.from_json(manifest["config"])
@@ -136,7 +138,7 @@ def read_version(folder: Path) -> SavedVersion:
 
 
 def shipped_version() -> Path:
-    """Return the folder of the version that comes with the package."""
+    """Return the folder of the version that comes with the package. Raises WeightsError where it is missing."""
     root = Path(__file__).resolve().parents[1] / "weights"
     current = root / "CURRENT"
     if not current.is_file():

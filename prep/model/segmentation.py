@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 HEADER_JOIN = " › "
-# No chunk holds more characters than this per token of its limit, whatever the tokenizer makes of them.
+# A chunk has at most this many characters per token of its limit, whatever the tokenizer counts.
 CHARACTERS_PER_TOKEN = 16
 
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
@@ -40,10 +40,11 @@ Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutPlan:
-    """The inputs of `segment` for one document, and what its pieces are then called.
+    """The inputs of `segment` for one document, with the roles and headings of its units.
 
-    For every unit: its tokens, those of the header of a piece that starts there, what a break after it is worth, its
-    role, and the headings that enclose it. headers: headings → token ids. open_headings: what is still open at the end.
+    One entry a unit: counts (its tokens), header_tokens (of the header of a piece that starts there), scores (of a
+    break after it), roles, and paths (the enclosing headings). headers: path → token ids. open_headings: those that
+    enclose the text after the last unit.
     """
 
     counts: list[int]
@@ -57,7 +58,7 @@ class CutPlan:
     open_headings: list[tuple[float, str]]
 
     def cuts(self) -> list[tuple[int, int]]:
-        """Return the best pieces, as unit ranges [first, last) that tile the page."""
+        """Return the best pieces, as unit ranges [first, last) that tile the document."""
         return segment(self.counts, self.header_tokens, self.scores, self.limits, self.prior)
 
     def header(self, unit: int) -> list[int]:
@@ -68,7 +69,10 @@ class CutPlan:
 def plan_cuts(
     page: EncodedDocument, predictions: Predictions, config: PrepConfig, tokenize: Tokenize, room: int
 ) -> CutPlan:
-    """Return the plan of a page with units. room: tokens of a chunk, header included, special tokens not."""
+    """Return the plan of a document with units.
+
+    room: tokens of a chunk, header included, special tokens excluded.
+    """
     units, text, title = page.units, page.document.text, page.document.title
     roles = line_roles(units, predictions, page.marks, text)
     headings = list(page.open_headings)
@@ -96,7 +100,7 @@ def plan_cuts(
 def header_tokens(
     title: str, paths: Sequence[tuple[str, ...]], tokenize: Tokenize, room: int
 ) -> dict[tuple[str, ...], list[int]]:
-    """Return the token ids of each header, cut to `room`: the title's beginning and the last headings stay."""
+    """Return the token ids of each path's header, cut to `room` tokens: its beginning and its end stay."""
     unique = list(dict.fromkeys(paths))
     ids = tokenize([HEADER_JOIN.join(part for part in (title.strip(), *path) if part) for path in unique])
     cut = [h if len(h) <= room else [*h[: room // 2], *h[len(h) - (room - room // 2) :]] for h in ids]
@@ -148,9 +152,9 @@ def segment(
     """Return pieces as unit ranges [first, last), in order, tiling all units.
 
     unit_tokens: tokens of each unit. header_tokens: tokens of the header of a piece starting at that unit.
-    break_scores: what a break after that unit is worth (the last one's is ignored). A piece costs its header
-    and its units, and never more than limits.max_tokens unless a single unit does. Ties go to the longer last
-    piece. Time grows with units times the units that fit one piece.
+    break_scores: of a break after that unit (the last one is ignored). A piece costs its header and its units; only a
+    piece of a single unit may cost more than limits.max_tokens. Ties go to the longer last piece. Time grows with units
+    times the units that fit one piece. Raises ConfigError where the lengths of the three differ.
     """
     n_units = len(unit_tokens)
     if n_units == 0:
@@ -193,7 +197,7 @@ def segment(
 
 
 def length_prices(limits: ChunkLimits, prior: LengthPrior) -> npt.NDArray[np.float64]:
-    """Return the price of a piece of 0, 1, … limits.max_tokens tokens."""
+    """Return the price of a piece of 0, 1, … limits.max_tokens tokens, (max_tokens + 1,) float64."""
     lengths = np.arange(limits.max_tokens + 1, dtype=np.float64)
     ratio = np.log(np.maximum(lengths, 1.0) / limits.target_tokens)
     prices: npt.NDArray[np.float64] = np.where(ratio < 0, prior.short, prior.long) * ratio**2

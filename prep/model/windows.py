@@ -1,8 +1,8 @@
-"""How much of a text is read at once: parts of long documents, groups of short ones, windows of tokens.
+"""How much text is processed at once: parts of long documents, groups of short ones, windows of tokens.
 
-Parts and groups keep memory independent of length and number. Windows overlap, so that every unit is read with context
-on both sides; they work on token counts alone. What a unit is comes from `prep.model.units`, and reading a window is
-`prep.model.encoder`'s.
+Parts and groups keep memory independent of length and number. Windows overlap, so that every unit is encoded with
+context on both sides; planning them takes token counts alone. Units are made by `prep.model.units`, and
+`prep.model.encoder` encodes the windows.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.M)
 
 @dataclass(slots=True)
 class Part:
-    """Characters [start, end) of a document. open_headings: level and name of those that enclose its beginning.
+    """Characters [start, end) of a document.
 
-    The parts of one document share that list, and are read in order, each leaving it as the next one finds it.
+    open_headings: level and name of the headings that enclose the beginning. The parts of one document share the list;
+    they are prepared in order, and each one updates it for the next.
     """
 
     document: Document
@@ -41,17 +42,16 @@ class Part:
         return self.end == len(self.document.text)
 
     def as_document(self) -> Document:
-        """Return the part as a document of its own: same id and title."""
+        """Return the part as a document with the same id and title."""
         if self.start == 0 and self.is_last:
             return self.document
         return replace(self.document, text=self.document.text[self.start : self.end])
 
 
 def split_document(document: Document, characters: int) -> Iterator[Part]:
-    """Yield parts of at most `characters` that tile the document; one, if it is not longer or has no text.
+    """Yield parts of at most `characters` that tile the document; one part if it is short or empty.
 
-    Cut after a blank line that no fence encloses, if the last half has one, else at a line end, a blank, or
-    wherever it must be.
+    A part ends after a blank line outside fences, if its last half has one, else at a line end, a blank, or the limit.
     """
     text = document.text
     headings: list[tuple[float, str]] = []
@@ -79,7 +79,7 @@ def _cut(text: str, start: int, limit: int) -> int:
 
 
 def in_groups(items: Iterable[Item], size: Callable[[Item], int], enough: int) -> Iterator[list[Item]]:
-    """Yield items in order, in groups that are closed once their sizes add up to `enough`; none is empty."""
+    """Yield items in order, in groups that end once their sizes add up to `enough`; no group is empty."""
     group: list[Item] = []
     total = 0
     for item in items:
@@ -94,7 +94,7 @@ def in_groups(items: Iterable[Item], size: Callable[[Item], int], enough: int) -
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Units [start, end) are read together; [own_start, own_end) take their states from this window.
+    """Units [start, end) are encoded together; [own_start, own_end) take their states from this window.
 
     The owned stretches of a document's windows tile its units.
     """
@@ -108,9 +108,8 @@ class Window:
 def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: int) -> list[Window]:
     """Cover the units with windows of at most `max_tokens`, neighbours sharing about `overlap_tokens`.
 
-    unit_tokens: tokens of each unit, none above max_tokens. Each shared unit belongs to the window in whose
-    inside it lies deeper. Linear time. Raises ConfigError for a unit that cannot fit or an overlap that would
-    not advance.
+    unit_tokens: tokens of each unit, none above max_tokens. A unit in two windows belongs to the one where it is
+    farther from the edge. Linear time. Raises ConfigError for a unit that cannot fit or an overlap above half a window.
     """
     if not 0 <= overlap_tokens <= max_tokens // 2:
         raise ConfigError(
@@ -128,7 +127,7 @@ def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: in
         spans.append((start, end))
         if end == n_units:
             break
-        # Step back over the overlap, but always leave room for the next unit and always move on.
+        # Step back over the overlap, but leave room for the next unit and always advance.
         shared, following = 0, end
         while following - 1 > start and shared + unit_tokens[following - 1] <= overlap_tokens:
             if shared + unit_tokens[following - 1] + unit_tokens[end] > max_tokens:
@@ -146,7 +145,7 @@ def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: in
 
 
 def _middle(unit_tokens: Sequence[int], left: int, right: int) -> int:
-    """The unit boundary that halves the tokens of units [left, right)."""
+    """Return the unit boundary that halves the tokens of units [left, right)."""
     half = sum(unit_tokens[left:right]) / 2
     seen = 0
     for unit in range(left, right):

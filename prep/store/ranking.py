@@ -34,7 +34,7 @@ from prep.text import split_sentences
 __all__ = ["FEATURES", "Headed", "Ranker", "Ranking", "RankingWeights"]
 
 FEATURES = ("cosine", "bm25", "coverage", "sentence_coverage", "bigram_coverage")
-#: What files written before 2026-12 call the features.
+#: The names of the features in files written before 2026-12.
 _OLD_NAMES = dict(zip(("cosine", "words", "said", "said_together", "pairs"), FEATURES, strict=True))
 _READ = 24  # chunks: the best by vector, and as many by BM25
 _COMMON_BIGRAM = 2.0  # bigrams of words whose idf adds up to less are left out
