@@ -1,4 +1,8 @@
-"""The prep model: documents in, clean, contextual, searchable chunks out; and the store that keeps them."""
+"""The prep model makes searchable chunks of documents; the store keeps them.
+
+Rooms: `prep.parsing` reads files, `prep.model` cuts documents into chunks with vectors, `prep.store` keeps and searches
+them. `prep.ingest` runs all three.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where converted base models are kept between runs: the user's cache directory."""
+"""The cache folder of the user, which keeps converted base models between runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the prep model reads and what it writes: `Document`, `Rejected`, `Chunk`, `Span`.
+"""The data types at the prep model's edges: `Document` and `Rejected` go in, `Chunk` comes out, `Span` points.
 
-Every offset is a code point into `Document.text`, half open, so `text[start:end]` is what it points at.
+Every offset is a code point into `Document.text`; ends are exclusive, so a span is `text[start:end]`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a document, in code points, half open."""
+    """Characters [start, end) of a document, in code points."""
 
     document_id: str
     start: int
@@ -55,9 +55,9 @@ class Span:
 class Chunk:
     """One searchable stretch of a document.
 
-    `text == document.text[start:end]`; `headings` are the enclosing titles, outermost first; `n_tokens` counts
-    the prep tokenizer's tokens of the text and its header (document title and headings); `vector` is float32
-    (d,), L2-normalised.
+    text: exactly `document.text[start:end]`. headings: the enclosing titles, outermost first. n_tokens: tokens of the
+    text and its header (document title and headings), by the prep model's tokenizer. vector: (d,) float32,
+    L2-normalised.
     """
 
     id: str

@@ -1,6 +1,6 @@
-"""The named points of an ingest, and of retraining, at which a test kills the process, to show that nothing is lost.
+"""Fault injection: named points of ingest and retraining at which a test kills the process: nothing may be lost.
 
-`reached` does nothing unless the environment variable DIPTYCH_KILL_AT names the point.
+`fault_point` does nothing unless the environment variable DIPTYCH_FAULT_AT names the point.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["CYCLE_POINTS", "KILL_POINTS", "reached"]
+__all__ = ["FAULT_POINTS", "RETRAINING_FAULT_POINTS", "fault_point"]
 
-KILL_POINTS = (
+#: Of an ingest, in its order, and of pruning.
+FAULT_POINTS = (
     "after-lock",
     "after-first-batch",
     "after-last-batch",
@@ -25,9 +26,8 @@ KILL_POINTS = (
     "during-prune",
     "after-prune",
 )
-
 #: Of a retraining cycle (`flows.retraining.cycle`), in its order.
-CYCLE_POINTS = (
+RETRAINING_FAULT_POINTS = (
     "after-freeze",
     "after-dataset",
     "after-plan",
@@ -39,9 +39,12 @@ CYCLE_POINTS = (
 )
 
 
-def reached(point: str) -> None:
-    """Kill this process, without clean-up, if DIPTYCH_KILL_AT names `point`, one of those above."""
-    if point not in (*KILL_POINTS, *CYCLE_POINTS):
-        raise ValueError(f"unknown kill point {point!r}: add it to KILL_POINTS, so that it is tested")
-    if os.environ.get("DIPTYCH_KILL_AT") == point:
+def fault_point(point: str) -> None:
+    """Kill this process, without clean-up, if DIPTYCH_FAULT_AT names `point`, one of those above.
+
+    Raises ValueError for a point that is not listed.
+    """
+    if point not in (*FAULT_POINTS, *RETRAINING_FAULT_POINTS):
+        raise ValueError(f"unknown fault point {point!r}: add it to FAULT_POINTS, so that it is tested")
+    if os.environ.get("DIPTYCH_FAULT_AT") == point:
         os.kill(os.getpid(), signal.SIGKILL)

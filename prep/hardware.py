@@ -1,4 +1,4 @@
-"""What the processor is good at: one question, asked by both models when they choose a dtype."""
+"""The number type that suits the processor, for both models."""
 
 from __future__ import annotations
 

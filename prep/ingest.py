@@ -1,9 +1,9 @@
 """`ingest`: documents in, a new current generation out.
 
-Documents stream through the prep model in bounded batches; those that did not change since the current
-generation are copied from it with their vectors. Whatever could not be read is kept as `Rejected` rows in
-the report and in the manifest. Reading files is left to `prep.parsing.readers`, writing and swapping to
-`prep.store.generation` and `prep.store.workspace`. Killed at any point, it leaves the previous generation serving.
+Documents stream through the prep model in bounded batches. Documents that did not change since the current generation
+are copied from it with their vectors. Files that cannot be read become `Rejected` rows in the report and the manifest.
+An ingest that is killed at any point leaves the previous generation serving. `prep.parsing.readers` reads the files;
+`prep.store.generation` and `prep.store.workspace` write and swap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from prep.checks import check_counts
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import json_digest
 from prep.store.chunk_table import TABLE_FORMAT
 from prep.store.generation import Generation, GenerationWriter
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Preparer(Protocol):
-    """What ingest needs of a prep model; `prep.model.prep_model.PrepModel` is one."""
+    """The part of a prep model that ingest uses; `prep.model.prep_model.PrepModel` is one."""
 
     @property
     def version(self) -> str: ...
@@ -51,7 +51,7 @@ class Preparer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
-    """How much is held in memory at once, how long to wait for the lock, how many generations are kept."""
+    """Documents and characters in memory at once, the wait for the lock, and how many generations stay."""
 
     batch_documents: int = 64
     batch_characters: int = 2_000_000
@@ -67,10 +67,10 @@ class IngestSettings:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest did, counted over the generation that is current after it.
+    """The result of an ingest, counted over the generation that is current after it.
 
-    generation: its id; n_unchanged: documents copied from the one before; n_removed: documents of the one
-    before that are not in it; n_chunks: boilerplate included.
+    generation: its id. n_unchanged: documents copied from the generation before. n_removed: documents of the generation
+    before that are not in this one. n_chunks: boilerplate included.
     """
 
     generation: str
@@ -82,7 +82,7 @@ class IngestReport:
     seconds: float
 
     def summary(self, max_rejected: int = 20) -> str:
-        """Return it in words, the first rejected documents with their reasons."""
+        """Return the report in words, with the first rejected documents and their reasons."""
         lines = [
             f"{self.n_documents} documents ({self.n_unchanged} unchanged, {self.n_removed} removed), "
             f"{self.n_chunks} chunks in {self.seconds:.1f} s: generation {self.generation}"
@@ -96,7 +96,7 @@ class IngestReport:
 
 
 def content_hash(document: Document, prep_version: str) -> str:
-    """Return the SHA-256 of all that a document's chunks depend on: id, title, text, prep version."""
+    """Return the SHA-256 of everything a document's chunks depend on: id, title, text, prep version."""
     digest = hashlib.sha256()
     for part in (prep_version, document.id, document.title, document.text):
         encoded = part.encode("utf-8")
@@ -116,12 +116,12 @@ def ingest(
 ) -> IngestReport:
     """Make a new generation of the documents and make it current.
 
-    paths: files, folders or patterns for `prep.parsing.readers.read_documents`, or documents as they are. With
-    remove_missing=False the documents of the current generation that are not among them stay, after them.
-    Where nothing changed, the current generation stays and no new one is made. Rows keep the order of the
-    documents, so an ingest of changes gives what an ingest of everything would.
+    paths: files, folders or patterns for `prep.parsing.readers.read_documents`, or documents. remove_missing: whether
+    the documents of the current generation that are not among these leave; otherwise they stay, after these. Where
+    nothing changed, the current generation stays and no new one is made. Rows keep the order of the documents, so an
+    ingest of changes gives the same generation as an ingest of everything.
 
-    Raises DataError where there is not a single document (nothing is changed then), WorkspaceLocked,
+    Raises DataError where there is not a single document (the workspace is then unchanged), WorkspaceLocked and
     StoreError.
     """
     started = time.monotonic()
@@ -129,7 +129,7 @@ def ingest(
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     with workspace.lock(settings.lock_timeout_s):
         workspace.clean()
-        reached("after-lock")
+        fault_point("after-lock")
         earlier = _open_current(workspace, must_open=not remove_missing)
         try:
             run = _Run(workspace, prep, earlier, settings)
@@ -139,9 +139,9 @@ def ingest(
         finally:
             if earlier is not None:
                 earlier.close()
-        reached("before-prune")
+        fault_point("before-prune")
         workspace.prune(settings.keep_generations)
-        reached("after-prune")
+        fault_point("after-prune")
     return IngestReport(
         generation=generation_id,
         n_documents=run.n_documents,
@@ -154,7 +154,7 @@ def ingest(
 
 
 class _Run:
-    """One ingest under way: what was seen, copied and rejected so far."""
+    """An ingest in progress: the documents seen, copied and rejected so far."""
 
     def __init__(
         self, workspace: Workspace, prep: Preparer, earlier: Generation | None, settings: IngestSettings
@@ -183,7 +183,7 @@ class _Run:
             if not remove_missing and self.earlier is not None:
                 kept = (row for row in self.earlier.documents() if row.id not in self.seen)
                 self._add(writer, self._accepted(kept), bar)
-            reached("after-last-batch")
+            fault_point("after-last-batch")
             self.n_documents, self.n_chunks = writer.n_documents, writer.n_chunks
             rejected = [{"path": row.path, "reason": row.reason} for row in self.rejected]
             digest = json_digest(
@@ -220,10 +220,10 @@ class _Run:
                 self._content.update(f"{hashes[document.id]}{json_digest(document.source)}".encode())
             bar.update(len(batch))
             bar.set_postfix(chunks=writer.n_chunks, unchanged=self.n_unchanged, rejected=len(self.rejected))
-            reached("after-first-batch")
+            fault_point("after-first-batch")
 
     def _accepted(self, documents: Iterable[Document | Rejected]) -> Iterator[Document]:
-        """Yield what can be stored; the rest becomes `Rejected` rows."""
+        """Yield the documents that can be stored; the others become `Rejected` rows."""
         for document in documents:
             if isinstance(document, Rejected):
                 self.rejected.append(document)
@@ -248,7 +248,7 @@ class _Run:
 
 
 def _documents(paths: Paths | Iterable[Document | Rejected]) -> Iterator[Document | Rejected]:
-    """Yield documents from paths, or those given."""
+    """Yield the documents at these paths, or the documents given."""
     if isinstance(paths, str | Path):
         paths = [paths]
     rows = iter(paths)

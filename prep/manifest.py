@@ -1,8 +1,8 @@
-"""Manifests and durable files: what a folder holds, with the SHA-256 of every file, written last.
+"""Manifests and durable files: a manifest lists a folder's files with their SHA-256, and is written last.
 
 A folder is complete when its `manifest.json` is there and every file matches it. FAISS and safetensors load
-flipped bits without a word, so whoever loads a file calls `verify_folder` first. What else the manifest says
-is left to who writes it (`prep.store.generation`, the model folders).
+flipped bits without an error, so every loader calls `verify_folder` first. The other entries of a manifest belong to
+its writer (`prep.store.generation`, the model folders).
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def json_digest(content: Any) -> str:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until what was written to `path` is on the disk."""
+    """Wait until the content of `path` is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in the folder `path` are on the disk; does nothing where that cannot be asked."""
+    """Wait until the names in the folder `path` are on the disk; do nothing where the system has no such call."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:  # Windows: a folder has no descriptor, and its names are journalled
@@ -101,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Write the manifest of a finished folder: `content`, the format, and the SHA-256 of every file in it.
 
-    Every file is on the disk before the manifest is. Returns what was written.
+    Every file is on the disk before the manifest is. Returns the manifest.
     """
     sync_tree(folder)
     files = {
@@ -142,7 +142,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verify_folder(folder: Path) -> dict[str, Any]:
     """Check every file of `folder` against its manifest and return the manifest.
 
-    Raises ChecksumMismatch naming the first file that is missing or differs, and what `read_manifest` raises.
+    Raises ChecksumMismatch with the first file that is missing or differs, and the errors of `read_manifest`.
     """
     manifest = read_manifest(folder)
     for name, expected in manifest["files"].items():

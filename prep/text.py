@@ -1,7 +1,7 @@
 """Lines and sentences of a text, as spans that tile it exactly.
 
 Rule-based and language-light: sentence ends are recognised by punctuation of Latin, Greek, Cyrillic, Arabic,
-Devanagari and CJK scripts. What the spans are used for (candidate breaks, pointers) is learned elsewhere.
+Devanagari and CJK scripts. Units (`prep.model.units`) and quotable sentences are made of the spans.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _ends_sentence(text: str, floor: int, match: re.Match[str]) -> bool:
 
 
 def _join_blank(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Give a span of nothing but blanks to its neighbour, so that every sentence says something."""
+    """Join a span of nothing but blanks to its neighbour, so that every sentence has text."""
     joined: list[tuple[int, int]] = []
     lead: int | None = None
     for left, right in spans:

@@ -20,7 +20,8 @@ from pathlib import Path
 from flows.candidates.training_sets import Dataset, PassSettings
 from flows.models.lineage import Lineage, note_lineage
 from prep.manifest import read_json, write_json
-from prep.store.workspace import ModelKind, Workspace
+from prep.store.current import ModelKind
+from prep.store.workspace import Workspace
 
 __all__ = [
     "Candidate",

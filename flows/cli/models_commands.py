@@ -10,7 +10,7 @@ from prep.errors import ChecksumMismatch
 
 if TYPE_CHECKING:
     from flows.models.registry import Change, ModelVersion
-    from prep.store.workspace import ModelKind
+    from prep.store.current import ModelKind
 
 __all__ = ["add_models"]
 

@@ -10,7 +10,7 @@ from prep.errors import ConfigError
 
 if TYPE_CHECKING:
     from flows.candidates.prep_candidates import PrepStage
-    from prep.store.workspace import ModelKind
+    from prep.store.current import ModelKind
 
 __all__ = ["KINDS", "STAGES", "add_train"]
 

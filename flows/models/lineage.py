@@ -16,7 +16,8 @@ from typing import Any
 
 from prep.errors import StoreError, WeightsError
 from prep.manifest import MANIFEST_NAME, read_json, read_manifest, write_json
-from prep.store.workspace import ModelKind, Workspace
+from prep.store.current import ModelKind
+from prep.store.workspace import Workspace
 
 __all__ = ["Lineage", "code_version", "note_lineage", "shipped_folder", "version_folder"]
 

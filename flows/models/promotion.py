@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prep.document import Rejected
-from prep.store.workspace import Current, ModelKind, Workspace
+from prep.store.current import Current, ModelKind
+from prep.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel

@@ -16,7 +16,8 @@ from flows.models.weight_distance import weight_distances
 from flows.retraining.gate_decisions import GateDecision, read_decisions
 from prep.errors import StoreError
 from prep.manifest import file_digest, read_manifest, verify_folder
-from prep.store.workspace import ModelKind, Workspace
+from prep.store.current import ModelKind
+from prep.store.workspace import Workspace
 from retrieve.old_settings import current_names
 
 __all__ = [

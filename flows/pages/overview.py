@@ -18,7 +18,8 @@ from flows.pages.rendering import counted
 from flows.pages.usage import DayUsage, UsageSummary, read_usage
 from flows.retraining.gate_decisions import GateDecision, read_decisions
 from prep.errors import StoreError, WeightsError
-from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
+from prep.store.current import MODEL_KINDS, ModelKind
+from prep.store.workspace import Workspace
 
 __all__ = ["GateHistory", "Overview", "Verdict", "helpful_trend", "read_overview"]
 

@@ -49,9 +49,10 @@ from flows.retraining.gate_trial import (
 )
 from prep.document import Document
 from prep.errors import DataError, StoreError, WorkspaceLocked
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
-from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
+from prep.store.current import MODEL_KINDS, ModelKind
+from prep.store.workspace import Workspace
 from retrieve.experience.log import ExperienceLog
 from training.data.gate_set import extend_gate_set, plain, read_gate_set
 from training.evaluation.promotion_gate import decide
@@ -216,7 +217,7 @@ class _Cycle:
             lessons=lessons.questions if lessons else (),
             teacher=self.settings.teacher,
         )
-        reached("after-dataset")
+        fault_point("after-dataset")
         plan = {
             "format": FORMAT,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -237,7 +238,7 @@ class _Cycle:
             f"cycle {folder.name}: {dataset.n_questions} questions, {dataset.n_lessons} of them from the log; "
             f"{len(frozen.questions)} frozen"
         )
-        reached("after-plan")
+        fault_point("after-plan")
         return folder, plan
 
     def _n_old_layers(self) -> int:
@@ -260,7 +261,7 @@ class _Cycle:
             f"{kind} {step.candidate}: {'promoted' if step.promoted else 'not promoted'}: {step.reasons[0]}"
         )
         self._note(kind, asdict(step))
-        reached("after-step")
+        fault_point("after-step")
         return step
 
     def _try(self, kind: ModelKind) -> Step:
@@ -273,14 +274,14 @@ class _Cycle:
                 return Step(kind, None, False, (f"no candidate could be trained: {error}",))
             noted = {"start": start[kind], "candidate": asdict(candidate)}
             self._note(f"{kind}-candidate", noted)
-            reached("after-candidate")
+            fault_point("after-candidate")
         start_version, version = noted["start"], noted["candidate"]["version"]
         if version == (start_version or self._shipped(kind)):
             return Step(kind, version, False, ("training changed nothing",))
         folder = decision_folder(self.place, kind, version, self.plan["created"])
         if not (folder / "decision.json").is_file():
             self._judge(kind, start_version, noted["candidate"])
-        reached("after-decision")
+        fault_point("after-decision")
         decision = read_decision(folder)
         promoted, reasons = bool(decision["promoted"]), tuple(decision["reasons"])
         if promoted and not self._promote(kind, version, start_version):
@@ -288,7 +289,7 @@ class _Cycle:
                 False,
                 (f"another {kind} version was promoted meanwhile; the candidate is kept",),
             )
-        reached("after-promotion")
+        fault_point("after-promotion")
         return Step(kind, version, promoted, reasons, folder.relative_to(self.place.path).as_posix())
 
     def _is_there(self, kind: ModelKind, noted: Mapping[str, Any]) -> bool:
@@ -347,7 +348,7 @@ class _Cycle:
                 )
             )
             if len(trials) == 1:
-                reached("between-trials")
+                fault_point("between-trials")
         decision = decide(trials[0], trials[1], self.settings.gate)
         keep_decision(
             self.place,

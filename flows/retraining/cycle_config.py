@@ -13,7 +13,8 @@ from flows.candidates.retrieve_candidates import RETRIEVE_STAGES, RetrieveStage
 from flows.candidates.training_sets import PassSettings
 from flows.retraining.gate_trial import TrialSettings
 from prep.errors import ConfigError
-from prep.store.workspace import MODEL_KINDS, ModelKind, Workspace
+from prep.store.current import MODEL_KINDS, ModelKind
+from prep.store.workspace import Workspace
 from training.data.feedback_examples import FeedbackConfig
 from training.data.gate_set import GateSetConfig
 from training.evaluation.promotion_gate import GateConfig

@@ -14,7 +14,8 @@ from typing import Any
 
 from prep.errors import DataError, StoreError
 from prep.manifest import read_json
-from prep.store.workspace import MODEL_KINDS, Workspace
+from prep.store.current import MODEL_KINDS
+from prep.store.workspace import Workspace
 
 __all__ = ["Gain", "GateDecision", "read_decisions"]
 

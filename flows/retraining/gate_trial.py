@@ -25,7 +25,8 @@ from prep.checks import check_counts
 from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import json_digest, read_json, sync_folder, sync_tree, write_json
-from prep.store.workspace import ModelKind, Workspace
+from prep.store.current import ModelKind
+from prep.store.workspace import Workspace
 from training.data.dataset import LabelledSet
 from training.runs.resumable_rows import KeptRows
 

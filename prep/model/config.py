@@ -1,4 +1,4 @@
-"""The prep model's settings: how documents are read, what a break is worth, which vectors a chunk has."""
+"""The prep model's settings: windows and units, limits of chunks, scores of breaks, kinds of vectors."""
 
 from __future__ import annotations
 
@@ -7,21 +7,51 @@ from typing import Any, Literal, TypeAlias
 
 from prep.errors import ConfigError
 from prep.model.heads import HeadsConfig
-from prep.model.segmentation import ChunkLimits, LengthPrior
 
-__all__ = ["BreakWeights", "PrepConfig", "Queries", "Vectors"]
+__all__ = ["BreakWeights", "ChunkLimits", "LengthPrior", "PrepConfig", "Queries", "Vectors"]
 
 Vectors: TypeAlias = Literal["chunk", "shared"]
 Queries: TypeAlias = Literal["base", "trained"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreakWeights:
-    """What a break is worth by what ends there, and what it costs to cut where one should not.
+class ChunkLimits:
+    """How large a chunk may be, in tokens of the prep model's tokenizer, header included."""
 
-    none, sentence, paragraph, section: worth of a break there, weighed by their probabilities. heading: cost
-    of a break between a heading and what follows. keep: cost of cutting a fence, list item or table row that
-    fits a chunk. boilerplate: worth of a break where a long run of boilerplate begins or ends.
+    target_tokens: int = 128
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_tokens <= self.max_tokens:
+            raise ConfigError(
+                f"target_tokens={self.target_tokens!r} must lie in 1..{self.max_tokens} (max_tokens)"
+            )
+        if self.max_tokens < 16:
+            raise ConfigError(f"max_tokens={self.max_tokens!r} must be at least 16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthPrior:
+    """The price of a piece's length: weight * (log(length / target))**2.
+
+    short, long: the weight below and above the target.
+    """
+
+    short: float = 1.0
+    long: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.short < 0 or self.long < 0:
+            raise ConfigError(f"length weights short={self.short!r}, long={self.long!r} must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakWeights:
+    """The score of a break by the boundary it stands at, and the cost of cuts inside what belongs together.
+
+    none, sentence, paragraph, section: score at that boundary, weighted by the boundary's probability. heading: cost of
+    a break between a heading and its text. keep: cost of cutting a fence, list item or table row that fits a chunk.
+    boilerplate: score where a long run of boilerplate begins or ends.
     """
 
     none: float = -6.0
@@ -35,13 +65,13 @@ class BreakWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepConfig:
-    """How documents are read and cut; stored in a version's manifest.
+    """How documents are encoded and cut; stored in a version's manifest.
 
-    window_tokens counts special tokens and the title before it; unit_tokens is the longest candidate unit.
-    header_share: a header takes at most this share of a chunk's limit. topic_probability: where a section ends at least
-    as likely as that, `PrepModel.topics` sees a new topic. trained: False means rule scores.
-    vectors: how a chunk gets its vector (see `prep.model.prep_model`). queries: whether questions are read by the
-    base as it is or by the encoder that was trained with the vectors, where one was.
+    window_tokens: of an encoder window, its special tokens and the title included. unit_tokens: of the longest unit.
+    header_share: the largest share of a chunk's limit that its header may take. topic_probability: `PrepModel.topics`
+    starts a new topic where a section ends with at least this probability. trained: False for scores by rules. vectors:
+    how a chunk gets its vector (see `prep.model.prep_model`). queries: the encoder of questions, "base" for the base as
+    it is, "trained" for the one with the version's updates. Raises ConfigError for a value out of range.
     """
 
     limits: ChunkLimits = field(default_factory=lambda: ChunkLimits(target_tokens=95, max_tokens=200))
@@ -80,7 +110,7 @@ class PrepConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> PrepConfig:
-        """Read what `to_json` wrote; an unknown key is a ConfigError."""
+        """Read what `to_json` wrote. Raises ConfigError for a missing or unknown key."""
         try:
             return cls(
                 **{

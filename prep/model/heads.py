@@ -1,8 +1,8 @@
 """The trained part of the prep model: from unit states to boundary, role and heading-level scores.
 
-One small convolutional network runs over a document's units (not over its tokens), so that a decision sees
-some thirty units on either side at next to no cost. Its inputs are token states of the base's lower layers,
-pooled per unit by `prep.model.prep_model`, and the surface features of `prep.model.line_features`.
+A small convolutional network runs over a document's units (not its tokens), so a decision depends on some thirty units
+on either side at little cost. Its inputs are token states of the base's lower layers, pooled per unit by
+`prep.model.encoded_document`, and the surface features of `prep.model.line_features`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ N_HEADING_LEVELS = 3
 class HeadsConfig:
     """Shape of the heads.
 
-    layers: how many of the base's layers the states come from. state_size: the base's dimension.
-    dilations: one residual convolution each. n_surface: surface features a unit. cohesion: so many units on either
-    side of every break are compared, once for each number; cohesion_heads: comparisons of each.
+    layers: the number of the base's lower layers that give the states. state_size: the base's dimension. n_surface:
+    surface features a unit. dilations: of the residual convolutions, one each. cohesion: numbers of units on either
+    side of a break that are compared. cohesion_heads: comparisons for each of these numbers. Raises ConfigError for a
+    value out of range.
     """
 
     layers: int = 2
@@ -60,7 +61,7 @@ class HeadsConfig:
         if unknown:
             raise ConfigError(f"unknown heads settings: {sorted(unknown)}")
         dilations = tuple(values.get("dilations", (1, 2, 4)))
-        # Heads of versions before 0.2 compare nothing.
+        # Versions before 0.2 have no cohesion heads.
         return cls(**{**values, "dilations": dilations, "cohesion": tuple(values.get("cohesion", ()))})
 
 
@@ -81,10 +82,10 @@ class _Residual(nn.Module):
 
 
 class _Cohesion(nn.Module):
-    """How alike is what lies before and after every break: cosines between means of projected unit states.
+    """Cohesion across every break: cosines between means of projected unit states before and after it.
 
     Lexical cohesion (Hearst, https://aclanthology.org/J97-1003; Choi, https://aclanthology.org/A00-2004) with learned
-    words. A convolution adds its inputs up and cannot compare them.
+    projections instead of words. A convolution adds its inputs and cannot compare them.
     """
 
     def __init__(self, size: int, widths: tuple[int, ...], heads: int, head_size: int = 32) -> None:
@@ -130,7 +131,7 @@ class StructureHeads(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many units to either side a decision depends on."""
+        """The number of units to either side that a decision depends on."""
         own = sum(dilation * (self.config.kernel // 2) for dilation in self.config.dilations)
         return own + max(self.config.cohesion, default=0)
 

@@ -1,7 +1,7 @@
-"""What a page shows without being understood: the visible form of each line, and the baseline built on it.
+"""Surface features of each line, and the rule baseline that predicts structure from them.
 
-`surface_features` describes each unit for the trained heads, and `rule_predictions` is the untrained baseline they are
-measured against. Units are `prep.model.units`, explicit marks `prep.model.markup`.
+`surface_features` are inputs of the trained heads. `rule_predictions` is the baseline that the heads are compared with.
+Units are made by `prep.model.units`, explicit marks are read by `prep.model.markup`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prep.model.units import Unit
 
 __all__ = ["BOUNDARY_LEVELS", "FEATURES", "Predictions", "rule_predictions", "surface_features"]
 
-# What ends after a unit: nothing, a sentence, a paragraph (or list, table, code block), a section or topic.
+# The boundary after a unit; a paragraph may be a list, a table or a code block, a section a topic.
 BOUNDARY_LEVELS = ("none", "sentence", "paragraph", "section")
 
 _NUMBERED = re.compile(
@@ -47,7 +47,7 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Per unit: boundary (n, 4) and role (n, 8) probabilities and heading level (n, 3) probabilities."""
+    """Probabilities per unit, float32: boundary (n, 4), role (n, 8) and heading level (n, 3)."""
 
     boundary: Floats
     role: Floats
@@ -104,7 +104,7 @@ FEATURES = (
 
 
 def surface_features(text: str, units: Sequence[Unit], marks: Markup, title: str = "") -> Floats:
-    """Describe every unit by the look of its line and of itself: float32 (n, len(FEATURES)), about 0..1."""
+    """Return the features of every unit and its line, (n, len(FEATURES)) float32, mostly in 0..1."""
     lines, _, blanks = unit_lines(text, units)
     n_lines = len(lines)
     keys = [_DIGITS.sub("0", line.strip().lower()) for line in lines]
@@ -200,7 +200,7 @@ def _plain(text: str) -> str:
 
 
 def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str = "") -> Predictions:
-    """Predict boundaries, roles and levels by rules alone: markup, blank lines, short lines between them."""
+    """Return boundaries, roles and levels by rules: markup, blank lines, and short lines between blank lines."""
     lines, _, blanks = unit_lines(text, units)
     plain_title = _plain(title)
     roles: list[str] = []

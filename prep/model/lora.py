@@ -1,7 +1,7 @@
-"""Low-rank updates of a model's linear layers: on disk as pairs of matrices, in use merged into the weights.
+"""Low-rank updates of a model's linear layers: pairs of matrices on disk, merged into the weights in use.
 
-`<module>.A` (r, in) and `<module>.B` (out, r) update that module's weight by `scale * B @ A`; merging means that
-serving needs no adapter library and costs no time. Source: LoRA, https://arxiv.org/abs/2106.09685
+`<module>.A` (r, in) and `<module>.B` (out, r) update that module's weight by `scale * B @ A`. Merged weights need no
+adapter library and no time when serving. Source: LoRA, https://arxiv.org/abs/2106.09685
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prep.errors import WeightsError
 
 __all__ = ["Updates", "layer_number", "merge_updates", "read_updates", "save_updates", "stack_updates"]
 
-#: Module name → (A, B), the scale already in B where they were read from a file.
+#: Module name → (A, B). Updates that were read from a file have the scale in B.
 Updates: TypeAlias = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -31,7 +31,10 @@ def save_updates(
     beside: Mapping[str, torch.Tensor] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write one safetensors file. beside: further tensors; metadata: further entries; both under their own names."""
+    """Write one safetensors file.
+
+    beside: further tensors by name. metadata: further entries. Equal contents give equal bytes.
+    """
     from safetensors.torch import save_file
 
     state = {f"{name}.A": a for name, (a, _) in updates.items()}
@@ -46,7 +49,7 @@ def save_updates(
 
 
 def _settle_header(path: Path) -> None:
-    """Put the metadata in order: safetensors writes it in any, and equal updates are to be equal bytes."""
+    """Sort the metadata, which safetensors writes in any order, so that equal updates are equal bytes."""
     with path.open("rb+") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
@@ -60,9 +63,9 @@ def _settle_header(path: Path) -> None:
 def read_updates(
     path: Path,
 ) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], dict[str, torch.Tensor], dict[str, str]]:
-    """Return the updates in float32, the further tensors as they are, and the metadata.
+    """Return the updates in float32, the further tensors unchanged, and the metadata.
 
-    Raises WeightsError for a file that cannot be read or holds half a pair.
+    Raises WeightsError for a file that cannot be read or has half a pair.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -94,9 +97,9 @@ def merge_updates(model: nn.Module, updates: Updates) -> None:
 
 
 def stack_updates(below: Updates, above: Updates) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return the updates that do what merging `below` and then `above` does.
+    """Return the updates whose merging equals merging `below` and then `above`.
 
-    Low-rank updates add up: side by side, their factors are one update of the summed rank, exactly.
+    Low-rank updates add up: their factors concatenated are one update of the summed rank, exactly.
     """
     stacked = {}
     for name in sorted(below.keys() | above.keys()):

@@ -1,4 +1,7 @@
-"""What a page marks explicitly: fences, literal blocks, list items, table rows, heading levels, per line."""
+"""Explicit markup of a text, line by line: fences, literal blocks, list items, table rows, heading levels.
+
+The same rules read Markdown, reStructuredText and wiki text, whatever the file's suffix.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ _LINE_END = re.compile(r"[\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """What is explicitly marked, per line that is not blank.
+    """The explicit markup of every line that is not blank.
 
-    fenced: inside a code fence or literal block, its marks included. heading: explicit level (1..6), 0 where
-    none. row: a table row. underline: only the underline of a heading. item: opens a list item. keep: spans
-    of units (first, last exclusive) that should not be cut while they fit.
+    fenced: inside a code fence or literal block, its marks included. heading: explicit level (1..6), 0 where none. row:
+    a table row. underline: the underline of a heading and nothing else. item: opens a list item. keep: ranges of units
+    [first, last) that should not be cut while they fit a chunk.
     """
 
     fenced: list[bool]
@@ -105,7 +108,7 @@ def markup(text: str, units: Sequence[Unit]) -> Markup:
 
 
 def heading_text(line: str) -> str:
-    """Return a heading line without its marks, numbers kept, blanks collapsed."""
+    """Return a heading line without its marks; numbers stay, runs of blanks become one."""
     stripped = line.strip()[: 2 * MAX_HEADING_CHARACTERS]
     if wiki := _WIKI.match(stripped):
         stripped = wiki.group(2)
@@ -118,7 +121,7 @@ def heading_text(line: str) -> str:
 
 
 def unit_lines(text: str, units: Sequence[Unit]) -> tuple[list[str], list[int], list[int]]:
-    """Lines that are not blank (without line ends), the first unit of each, blank lines after each."""
+    """Return the lines that are not blank (without line ends), the first unit of each, and blank lines after each."""
     lines: list[str] = []
     first_unit: list[int] = []
     blanks: list[int] = []
@@ -164,7 +167,7 @@ def _items(
     blanks: list[int],
     indents: list[int],
 ) -> list[tuple[int, int]]:
-    """Every list item with its continuation and nested items, as line ranges; one pass with a stack."""
+    """Return the line range of every list item, with its continuation and nested items."""
     spans: list[tuple[int, int]] = []
     open_items: list[tuple[int, int]] = []  # (line, indent of its content)
     for i in range(len(lines)):

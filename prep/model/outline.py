@@ -1,4 +1,4 @@
-"""From scores to an outline: one role a line, the headings that enclose each unit, the role of a piece."""
+"""The outline of a document: the role of each line, the headings that enclose each unit, the role of a chunk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from prep.model.units import Unit
 
 __all__ = ["heading_paths", "line_roles", "majority_role"]
 
-# Boilerplate is kept out of the index: what is taken for it wrongly cannot be found, so it must be sure.
+# Boilerplate is not indexed, and a wrongly classed line cannot be found, so the probability must be high.
 SURE_BOILERPLATE = 0.7
 
 
 def line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, text: str) -> list[Role]:
-    """One role a line: the mean over its units, overruled by explicit marks; never a heading of great
-    length.
+    """Return the role of every unit, that of its line: the mean over its units, overruled by explicit marks.
+
+    A line of great length is never a heading. Boilerplate needs a probability of SURE_BOILERPLATE.
     """
     n_lines = units[-1].line + 1
     weights = np.array([unit.end - unit.start for unit in units], dtype=np.float64)
@@ -53,11 +54,11 @@ def heading_paths(
     title: str,
     open_headings: list[tuple[float, str]],
 ) -> list[tuple[tuple[str, ...], bool]]:
-    """Enclosing headings at every unit, and whether the unit is a heading itself.
+    """Return the enclosing headings of every unit, outermost first, and whether the unit is a heading itself.
 
-    A chunk takes the path of its first unit; where it begins with headings, they are part of the path. open_headings:
-    level and name of those that enclose the first unit, outermost first; left as those that enclose what follows the
-    last.
+    A chunk takes the path of its first unit; headings at its beginning are part of the path. open_headings: level and
+    name of the headings that enclose the first unit, outermost first; changed in place to those that enclose the text
+    after the last unit.
     """
     title = _key(title)
     paths: list[tuple[tuple[str, ...], bool]] = []
@@ -104,10 +105,10 @@ def _key(name: str) -> str:
 
 
 def majority_role(units: Sequence[Unit], roles: Sequence[Role]) -> Role:
+    """Return the role with the most characters; title and heading only where there is no other."""
     sizes = dict.fromkeys(ROLES, 0)
     for unit, role in zip(units, roles, strict=True):
         sizes[role] += unit.end - unit.start
-    # What is said outweighs what it is called: headings count only where there is nothing else.
     content = {role: size for role, size in sizes.items() if size and role not in ("title", "heading")}
     chosen = content or {role: size for role, size in sizes.items() if size}
     return max(chosen, key=lambda role: (chosen[role], -ROLES.index(role)))

@@ -1,13 +1,14 @@
-"""The prep model: a document in, chunks with headings, roles and vectors out.
+"""The prep model: makes chunks with headings, roles and vectors of a document.
 
-Puts together what the other modules do one at a time: units (`prep.model.line_features`), token states
-(`prep.model.encoder`, `prep.model.windows`), scores (`prep.model.heads`), cuts (`prep.model.segmentation`). Storing
-chunks is left to `prep.store.generation`, training the heads to `training`.
+Joins the steps of the other modules: units (`prep.model.units`), token states (`prep.model.encoder`,
+`prep.model.windows`), scores (`prep.model.heads`), cuts (`prep.model.segmentation`). `prep.store.generation` stores the
+chunks; `training.prep_model` trains heads and vectors.
 
-Two ways to a chunk's vector: "chunk" encodes header and text once more; "shared" goes on from the states that the
-lower layers gave the window (those that the heads read) and runs the upper layers over each chunk with its header, so
-that a document costs little more than one pass. Between late chunking (Günther et al.,
-https://arxiv.org/abs/2409.04701), where every layer sees the window, and none. A version says which in its manifest.
+A chunk gets its vector in one of two ways, named in the version's manifest. "chunk" encodes header and text by
+themselves. "shared" takes the lower layers' states of the window, which the heads read too, and runs the upper layers
+over each chunk with its header, so that a document costs little more than one pass. "shared" lies between encoding
+chunks by themselves and late chunking (Günther et al., https://arxiv.org/abs/2409.04701), where every layer sees the
+window.
 """
 
 from __future__ import annotations
@@ -23,30 +24,36 @@ import torch
 from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
 from prep.manifest import json_digest
-from prep.model.config import PrepConfig, Vectors
-from prep.model.document_parts import Part, in_groups, split_document
-from prep.model.encoded_document import PageReading, PageWindow, PiecePlace, join_states, pool_units
-from prep.model.encoder import Encoder, Precision
+from prep.model.base_encoder import Precision
+from prep.model.config import ChunkLimits, PrepConfig, Vectors
+from prep.model.encoded_document import (
+    ChunkUnits,
+    EncodedDocument,
+    TokenWindow,
+    chunk_states,
+    pool_units,
+    token_windows,
+)
+from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
 from prep.model.line_features import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
 from prep.model.lora import Updates
 from prep.model.markup import markup
 from prep.model.outline import majority_role
 from prep.model.prep_version import read_version, shipped_version
-from prep.model.segmentation import ChunkLimits
-from prep.model.segmentation_plan import CHARACTERS_PER_TOKEN, CutPlan, plan_cuts
+from prep.model.segmentation import CHARACTERS_PER_TOKEN, CutPlan, plan_cuts
 from prep.model.units import MAX_UNIT_CHARACTERS, read_units
-from prep.model.windows import plan_windows
+from prep.model.windows import Part, in_groups, split_document
 
 __all__ = ["PrepModel"]
 
-# Read at once: longer documents are prepared in parts.
+# Of a part; longer documents are prepared in parts.
 PART_CHARACTERS = 200_000
 
 
 @dataclass(slots=True)
-class _Piece:
-    """A chunk before it has a vector. units: [first, last), None where it is a part of those."""
+class _DraftChunk:
+    """A chunk before it has a vector. units: its range [first, last), None where it is a half of some units."""
 
     start: int
     end: int
@@ -57,7 +64,7 @@ class _Piece:
 
 
 class PrepModel:
-    """Reads documents once and gives their chunks; also encodes questions into the same space."""
+    """Makes chunks of documents, reading each once, and encodes questions into the space of their vectors."""
 
     def __init__(
         self,
@@ -68,7 +75,11 @@ class PrepModel:
         *,
         updates: Updates | None = None,
     ) -> None:
-        """updates: of the encoder's layers above those that the heads read, as trained for the vectors."""
+        """updates: low-rank updates, trained for the vectors, of the encoder's layers above those that the heads read.
+
+        Raises ConfigError for limits that the encoder cannot read and for a trained model without heads, WeightsError
+        for updates that do not fit.
+        """
         if config.trained and heads is None:
             raise ConfigError("a trained prep model needs heads")
         self.encoder = encoder
@@ -103,9 +114,9 @@ class PrepModel:
     ) -> PrepModel:
         """Load a version: the shipped one, or the folder at `path`. Offline; checksums are verified first.
 
-        base: the encoder the version was trained on, where it is not the embedded one. limits, vectors: override the
-        version's own, target_tokens one of the limits alone; the version string then names the change. Raises
-        WeightsError for missing or damaged files or another base, BaseModelError for an encoder that cannot be loaded.
+        base: the encoder the version was trained on, where it is not the embedded one. limits, vectors, target_tokens
+        (one of the limits): replace the version's own; the version string then names the change. Raises WeightsError
+        for missing or damaged files or another base, BaseModelError for an encoder that cannot be loaded.
         """
         folder = shipped_version() if path is None else Path(path).expanduser()
         saved = read_version(folder)
@@ -132,7 +143,7 @@ class PrepModel:
         config: PrepConfig | None = None,
         precision: Precision = "auto",
     ) -> PrepModel:
-        """Return a model whose scores come from rules alone: the baseline, and a start on another base."""
+        """Return a model with scores by rules: the baseline, and a start on another base. Raises BaseModelError."""
         encoder = Encoder.load(base, precision=precision)
         settings = replace(config or PrepConfig(), trained=False)
         digest = json_digest({"config": settings.to_json(), "base": encoder.fingerprint})
@@ -140,28 +151,40 @@ class PrepModel:
 
     @property
     def version(self) -> str:
-        """A short name that changes whenever the model would prepare a document differently."""
+        """A short name; two models of one name prepare every document alike."""
         return self._version
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors."""
+        """The length of the vectors."""
         return self.encoder.dimension
 
     @property
     def limits(self) -> ChunkLimits:
-        """How large chunks are."""
+        """The limits of a chunk's size."""
         return self.config.limits
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
-        """Return the vectors of questions: float32 (n, d), L2-normalised."""
+        """Return the vectors of questions: (n, d) float32, L2-normalised."""
         reader = self.vector_encoder if self.config.queries == "trained" else self.encoder
         return reader.encode_queries(list(queries))
+
+    def save_sentence_transformer(self, folder: str | Path) -> None:
+        """Write the encoder, its training merged in, as a folder that `SentenceTransformer(folder)` opens.
+
+        In float32; `encode_query` there gives what `encode_queries` gives here. Raises WeightsError where the updates
+        do not fit the base.
+        """
+        from prep.model.sentence_transformer import build_sentence_transformer
+
+        trained_queries = self.config.queries == "trained"
+        model = build_sentence_transformer(self.encoder, self.updates, trained_queries=trained_queries)
+        model.save(str(folder))
 
     def prepare(self, document: Document) -> list[Chunk]:
         """Return the chunks of a document, in order. They tile its text; an empty text has none.
 
-        A text of blanks alone gives boilerplate chunks. Deterministic on one machine.
+        A text of nothing but blanks gives boilerplate chunks. Deterministic on one machine.
         """
         ((_, chunks),) = self.prepare_many([document])
         return chunks
@@ -173,10 +196,10 @@ class PrepModel:
         group_characters: int = PART_CHARACTERS,
         part_characters: int = PART_CHARACTERS,
     ) -> Iterator[tuple[Document, list[Chunk]]]:
-        """Prepare documents in groups, so that windows and chunks of many are batched; order is kept.
+        """Yield every document with its chunks, in order; windows and chunks of a group are batched together.
 
-        A document above part_characters is prepared in parts, so that memory does not grow with it; chunks end
-        where parts do.
+        group_characters: of a group. part_characters: a longer document is prepared in parts, so that memory does not
+        grow with it; no chunk crosses the edge of a part.
         """
         parts = (part for document in documents for part in split_document(document, part_characters))
         chunks: list[Chunk] = []
@@ -188,14 +211,14 @@ class PrepModel:
                     chunks = []
 
     def topics(self, document: Document) -> list[tuple[int, int]]:
-        """Return the stretches of a document, in code points, that are about one thing each; they tile its text.
+        """Return the topics of a document as spans [start, end) in code points; they tile its text.
 
-        A break where a section or topic ends at least as likely as the settings' topic_probability, whatever the
-        limits of a chunk.
+        A topic ends where a section ends with at least the settings' topic_probability. The limits of a chunk play no
+        part.
         """
         edges = [0]
         for part in split_document(document, PART_CHARACTERS):
-            page = self.read_page(part.as_document())
+            page = self.read_document(part.as_document())
             if self.heads is not None:
                 self.add_states([page])
             for unit, likely in zip(page.units, self.predict(page).boundary, strict=True):
@@ -204,8 +227,8 @@ class PrepModel:
         end = len(document.text)
         return list(pairwise([*(edge for edge in edges if edge < end), end])) if end else []
 
-    def read_page(self, document: Document) -> PageReading:
-        """Cut a document into units and describe them; no state of the encoder yet."""
+    def read_document(self, document: Document) -> EncodedDocument:
+        """Return the document with its units, tokens, markup and surface features; encoder states are not added."""
         known: dict[str, list[int]] = {}
 
         def tokenize(texts: Sequence[str]) -> list[list[int]]:
@@ -223,10 +246,10 @@ class PrepModel:
         tokens = tokenize([document.text[unit.start : unit.end] for unit in units])
         marks = markup(document.text, units)
         surface = surface_features(document.text, units, marks, document.title)
-        return PageReading(document, units, tokens, marks, surface)
+        return EncodedDocument(document, units, tokens, marks, surface)
 
-    def add_states(self, pages: Sequence[PageReading]) -> None:
-        """Run the lower layers over the windows of all pages and fill in their states."""
+    def add_states(self, pages: Sequence[EncodedDocument]) -> None:
+        """Run the lower layers over the windows of all documents and set their states."""
         shared = self.config.vectors == "shared"
         d = self.encoder.dimension
         windows = self.windows(pages)
@@ -247,33 +270,20 @@ class PrepModel:
                     owned = lower[at, window.edges[0] : window.edges[-1]]
                     page.token_states[ends[window.first] : ends[window.last]] = owned
 
-    def windows(self, pages: Sequence[PageReading]) -> list[PageWindow]:
-        """Return the windows in which the pages are read; what they own tiles the units of every page."""
-        windows: list[PageWindow] = []
+    def windows(self, pages: Sequence[EncodedDocument]) -> list[TokenWindow]:
+        """Return the encoder windows of the documents; the units they own tile the units of every document."""
         titles = self.encoder.tokenize([page.document.title for page in pages])
-        for number, (page, title) in enumerate(zip(pages, titles, strict=True)):
-            prefix = title[: self._window_tokens // 8]
-            budget = self._window_tokens - len(prefix)
-            for ids in page.tokens:
-                del ids[budget:]  # only a tokenizer that counts pieces of a cut word otherwise gets here
-            counts = [len(ids) for ids in page.tokens]
-            for window in plan_windows(counts, budget, min(self.config.overlap_tokens, budget // 2)):
-                if window.own_end == window.own_start:
-                    continue
-                tokens = list(prefix)
-                for unit in range(window.start, window.end):
-                    tokens.extend(page.tokens[unit])
-                before = len(prefix) + sum(counts[window.start : window.own_start])
-                edges = np.cumsum([before, *counts[window.own_start : window.own_end]])
-                windows.append(PageWindow(number, window.own_start, window.own_end, tokens, edges))
-        return windows
+        return token_windows(pages, titles, self._window_tokens, self.config.overlap_tokens)
 
-    def predict(self, page: PageReading) -> Predictions:
-        """Return boundary, role and level probabilities of every unit of a page that has its states."""
+    def predict(self, page: EncodedDocument) -> Predictions:
+        """Return boundary, role and level probabilities of every unit.
+
+        Raises ConfigError for a document without states, unless scores are by rules.
+        """
         if self.heads is None:
             return rule_predictions(page.document.text, page.units, page.marks, page.document.title)
         if page.states is None:
-            raise ConfigError("the page has no states yet: call add_states first")
+            raise ConfigError("the document has no states yet: call add_states first")
         if not page.units:
             empty = np.zeros((0, 1), dtype=np.float32)
             return Predictions(empty, empty, empty)
@@ -285,12 +295,12 @@ class PrepModel:
         return Predictions(boundary, role, level)
 
     def _prepare_group(self, parts: Sequence[Part]) -> Iterator[tuple[Part, list[Chunk]]]:
-        pages = [self.read_page(part.as_document()) for part in parts]
+        pages = [self.read_document(part.as_document()) for part in parts]
         for page, part in zip(pages, parts, strict=True):
             page.open_headings = part.open_headings
         if self.heads is not None or self.config.vectors == "shared":
             self.add_states(pages)
-        drafts = [self._fit(page, self._pieces(page)) for page in pages]
+        drafts = [self._fit(page, self._drafts(page)) for page in pages]
         vectors = self._vectors(pages, drafts)
         for part, page, pieces in zip(parts, pages, drafts, strict=True):
             text, name = page.document.text, part.document.id
@@ -312,36 +322,40 @@ class PrepModel:
                 )
             yield part, chunks
 
-    def plan_cuts(self, page: PageReading, predictions: Predictions | None = None) -> CutPlan:
-        """Return what the cuts of a page with units are chosen by. predictions: by default those of `predict`."""
+    def plan_cuts(self, page: EncodedDocument, predictions: Predictions | None = None) -> CutPlan:
+        """Return the plan by which a document with units is cut. predictions: by default those of `predict`."""
         return plan_cuts(
             page, predictions or self.predict(page), self.config, self.encoder.tokenize, self._room
         )
 
-    def _pieces(self, page: PageReading) -> list[_Piece]:
-        """Choose the cuts of one page and say what each piece is."""
+    def _drafts(self, page: EncodedDocument) -> list[_DraftChunk]:
+        """Cut a document and return the chunks with role and header, without vectors."""
         units = page.units
         if not units:
             return []
         plan = self.plan_cuts(page)
-        page.open_headings[:] = plan.open_headings  # as the next part of the document finds them
+        page.open_headings[:] = plan.open_headings  # for the next part of the document
         pieces = []
         for first, last in plan.cuts():
             path = plan.paths[first]
             role = majority_role(units[first:last], plan.roles[first:last])
             pieces.append(
-                _Piece(units[first].start, units[last - 1].end, path, role, plan.headers[path], (first, last))
+                _DraftChunk(
+                    units[first].start, units[last - 1].end, path, role, plan.headers[path], (first, last)
+                )
             )
         return pieces
 
-    def _fit(self, page: PageReading, pieces: Sequence[_Piece]) -> list[tuple[_Piece, list[int]]]:
-        """Tokenize every piece as it stands, and halve the rare one that is longer than its units were."""
+    def _fit(
+        self, page: EncodedDocument, pieces: Sequence[_DraftChunk]
+    ) -> list[tuple[_DraftChunk, list[int]]]:
+        """Return the chunks with their tokens; a chunk is halved where its text has more tokens than its units had."""
         text = page.document.text
-        fitting: list[tuple[_Piece, list[int]]] = []
+        fitting: list[tuple[_DraftChunk, list[int]]] = []
         todo = list(pieces)
         while todo:
             ids = self.encoder.tokenize([text[piece.start : piece.end] for piece in todo])
-            following: list[_Piece] = []
+            following: list[_DraftChunk] = []
             for piece, tokens in zip(todo, ids, strict=True):
                 if len(piece.header) + len(tokens) <= self._room or piece.end - piece.start == 1:
                     fitting.append((piece, tokens))
@@ -353,7 +367,7 @@ class PrepModel:
         return sorted(fitting, key=lambda entry: entry[0].start)
 
     def _vectors(
-        self, pages: Sequence[PageReading], drafts: Sequence[Sequence[tuple[_Piece, list[int]]]]
+        self, pages: Sequence[EncodedDocument], drafts: Sequence[Sequence[tuple[_DraftChunk, list[int]]]]
     ) -> Iterator[Floats]:
         pieces = [(page, *entry) for page, draft in zip(pages, drafts, strict=True) for entry in draft]
         vectors = np.zeros((len(pieces), self.dimension), dtype=np.float32)
@@ -363,18 +377,18 @@ class PrepModel:
             if self.config.vectors == "shared" and piece.units is not None
         }
         if placed:
-            vectors[list(placed)] = self.piece_vectors(list(placed.values()))
+            vectors[list(placed)] = self.chunk_vectors(list(placed.values()))
         alone = [i for i in range(len(pieces)) if i not in placed]
         vectors[alone] = self.vector_encoder.encode_tokens(
             [[*piece.header, *ids] for _, piece, ids in (pieces[i] for i in alone)]
         )
         yield from vectors
 
-    def piece_vectors(self, pieces: Sequence[PiecePlace]) -> Floats:
-        """Return the vectors of pieces of pages that have their states, (n, d), normalised."""
+    def chunk_vectors(self, pieces: Sequence[ChunkUnits]) -> Floats:
+        """Return the vectors of chunks of documents with states: (n, d) float32, L2-normalised."""
         if self.config.vectors == "shared":
             layers = self.config.heads.layers
-            return self.vector_encoder.encode_states(self.piece_states(pieces), layers=layers)
+            return self.vector_encoder.encode_states(self.chunk_states(pieces), layers=layers)
         return self.vector_encoder.encode_tokens(
             [
                 [*header, *(token for ids in page.tokens[first:last] for token in ids)]
@@ -382,9 +396,9 @@ class PrepModel:
             ]
         )
 
-    def piece_states(self, pieces: Sequence[PiecePlace]) -> list[Floats]:
-        """Return the lower layers' states of pieces of pages that have theirs, (tokens, d) each, specials included.
+    def chunk_states(self, pieces: Sequence[ChunkUnits]) -> list[Floats]:
+        """Return the lower layers' states of chunks, (tokens, d) each, special tokens included.
 
-        The header is read by itself. Raises ConfigError for pages without token states.
+        Headers are encoded by themselves. Raises ConfigError for documents without token states.
         """
-        return join_states(pieces, self.encoder, self.config.heads.layers)
+        return chunk_states(pieces, self.encoder, self.config.heads.layers)

@@ -1,4 +1,8 @@
-"""A prep version on disk: a manifest with checksums, the heads, the low-rank updates of the encoder, a card."""
+"""A prep version on disk: a manifest with checksums, the heads, the low-rank updates of the encoder, a card.
+
+Beside them lie the three small files by which sentence-transformers opens the folder. No vector that Diptych makes
+depends on them, so they are not among the files that name the version.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,10 @@ UPDATES = "encoder.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """A version as it was saved. base: name and SHA-256 of the encoder; updates: of that encoder, or None.
+    """The content of a saved version.
 
-    metrics, training: what was measured, and how it was trained.
+    base: name and SHA-256 of the encoder. updates: of that encoder, None where it was not trained. metrics: measured
+    figures. training: how the version was trained.
     """
 
     version: str
@@ -49,9 +54,10 @@ def save_version(
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> str:
-    """Write a version into `folder` (weights, card, then the manifest) and return its version string.
+    """Write a version into `folder` (weights, card, manifest) and return its version string.
 
-    encoder: the base. updates: of its layers, scale in B, for the vectors.
+    encoder: the base. updates: of its layers, with the scale in B, for the vectors. name: the beginning of the version
+    string; the rest is a digest of weights, settings and base.
     """
     from safetensors.torch import save_file
 
@@ -79,12 +85,37 @@ def save_version(
         "metrics": metrics or {},
         "training": training or {},
     }
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_pipeline(target, encoder)
+    _write_json(target / MANIFEST, manifest)
     return version
 
 
+def _write_pipeline(folder: Path, encoder: Encoder) -> None:
+    """Write the files by which sentence-transformers opens the folder (see `prep.model.sentence_transformer`)."""
+    modules = [
+        ("", "prep.model.sentence_transformer.PrepTransformer"),
+        ("1_Pooling", "sentence_transformers.sentence_transformer.modules.pooling.Pooling"),
+        ("2_Normalize", "sentence_transformers.base.modules.normalize.Normalize"),
+    ]
+    _write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)],
+    )
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    pooling = {"embedding_dimension": encoder.dimension, "pooling_mode": encoder.pooling}
+    _write_json(folder / "1_Pooling" / "config.json", pooling)
+    prompts = {"query": encoder.query_prompt, "document": encoder.document_prompt}
+    _write_json(
+        folder / "config_sentence_transformers.json", {"prompts": prompts, "similarity_fn_name": "cosine"}
+    )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def read_version(folder: Path) -> SavedVersion:
-    """Read a version, its checksums verified first. Raises WeightsError for missing, damaged or unknown parts."""
+    """Read a version after verifying its checksums. Raises WeightsError for missing, damaged or unknown parts."""
     manifest = _read_manifest(folder)
     try:
         config = PrepConfig.from_json(manifest["config"])
@@ -107,7 +138,7 @@ def read_version(folder: Path) -> SavedVersion:
 
 
 def shipped_version() -> Path:
-    """Return the folder of the version that comes with the package."""
+    """Return the folder of the version that comes with the package. Raises WeightsError where it is missing."""
     root = Path(__file__).resolve().parents[1] / "weights"
     current = root / "CURRENT"
     if not current.is_file():

@@ -1,6 +1,6 @@
-"""Units: the stretches of a text after which a chunk may end.
+"""Units: the smallest stretches of a text that a chunk is made of. Units tile the text.
 
-A unit is a sentence, or a line of one, and a piece of either where it is too long. Units tile the text.
+A unit is a sentence or a line of one; where that is too long, a piece of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from prep.text import split_lines, split_sentences
 
 __all__ = ["MAX_UNIT_CHARACTERS", "Unit", "read_units"]
 
-# A unit that covers more characters than this is cut, whatever the tokenizer makes of it.
+# A unit of more characters is cut, whatever the tokenizer counts.
 MAX_UNIT_CHARACTERS = 1000
 
 
@@ -42,11 +42,10 @@ def read_units(
     token_offsets: Callable[[str], Sequence[tuple[int, int]]],
     max_unit_characters: int = MAX_UNIT_CHARACTERS,
 ) -> list[Unit]:
-    """Cut `text` into units that tile it, each at most `max_unit_tokens` long as far as tokens can be told
-    apart.
+    """Cut `text` into units that tile it, each of at most `max_unit_tokens` where its tokens have edges of their own.
 
-    Blank stretches belong to the unit before them (to the first unit at the beginning). Empty for an empty
-    text.
+    count_tokens: token counts of texts. token_offsets: the code-point span of every token of a text. Blank stretches
+    belong to the unit before them (at the beginning, to the first unit). Empty for an empty text.
     """
     sentence_ends = {end for _, end in split_sentences(text)}
     units: list[Unit] = []
@@ -93,7 +92,7 @@ def read_units(
 
 
 def _sentence_cuts(text: str, start: int, end: int) -> list[int]:
-    """Ends of the sentences of a line, the last one being the line's."""
+    """Return the ends of a line's sentences; the last one is the line's."""
     cuts = [right for _, right in split_sentences(text, start, end)]
     return cuts or [end]
 
@@ -114,7 +113,7 @@ def _cut_long(
     max_characters: int,
     token_offsets: Callable[[str], Sequence[tuple[int, int]]],
 ) -> list[Unit]:
-    """Cut one unit at token boundaries, at blanks where one is near."""
+    """Cut a unit at token boundaries, at blanks where one is near."""
     offsets = [span for span in token_offsets(text[unit.start : unit.end]) if span[1] > span[0]]
     edges = [unit.start]
     first = 0

@@ -1,22 +1,100 @@
-"""Overlapping windows over a document's units, so that every unit is read with context on both sides.
+"""How much text is processed at once: parts of long documents, groups of short ones, windows of tokens.
 
-Works on token counts alone: what a unit is comes from `prep.model.line_features`, and reading a window is
-`prep.model.encoder`'s.
+Parts and groups keep memory independent of length and number. Windows overlap, so that every unit is encoded with
+context on both sides; planning them takes token counts alone. Units are made by `prep.model.units`, and
+`prep.model.encoder` encodes the windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from prep.document import Document
 from prep.errors import ConfigError
 
-__all__ = ["Window", "plan_windows"]
+__all__ = ["Part", "Window", "in_groups", "plan_windows", "split_document"]
+
+Item = TypeVar("Item")
+
+_BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.M)
+
+
+@dataclass(slots=True)
+class Part:
+    """Characters [start, end) of a document.
+
+    open_headings: level and name of the headings that enclose the beginning. The parts of one document share the list;
+    they are prepared in order, and each one updates it for the next.
+    """
+
+    document: Document
+    start: int
+    end: int
+    open_headings: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the document ends with this part."""
+        return self.end == len(self.document.text)
+
+    def as_document(self) -> Document:
+        """Return the part as a document with the same id and title."""
+        if self.start == 0 and self.is_last:
+            return self.document
+        return replace(self.document, text=self.document.text[self.start : self.end])
+
+
+def split_document(document: Document, characters: int) -> Iterator[Part]:
+    """Yield parts of at most `characters` that tile the document; one part if it is short or empty.
+
+    A part ends after a blank line outside fences, if its last half has one, else at a line end, a blank, or the limit.
+    """
+    text = document.text
+    headings: list[tuple[float, str]] = []
+    start = 0
+    while len(text) - start > characters:
+        end = _cut(text, start, start + characters)
+        yield Part(document, start, end, headings)
+        start = end
+    yield Part(document, start, len(text), headings)
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    middle = (start + limit) // 2
+    blanks = [found.end() for found in _BLANK_LINES.finditer(text, middle, limit) if found.end() < limit]
+    if blanks:
+        fences = [found.start() for found in _FENCE.finditer(text, start, limit)]
+        for blank in reversed(blanks):
+            if sum(fence < blank for fence in fences) % 2 == 0:
+                return blank
+        return blanks[-1]
+    for mark in ("\n", " "):
+        if (at := text.rfind(mark, middle, limit)) >= 0:
+            return at + 1
+    return limit
+
+
+def in_groups(items: Iterable[Item], size: Callable[[Item], int], enough: int) -> Iterator[list[Item]]:
+    """Yield items in order, in groups that end once their sizes add up to `enough`; no group is empty."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if total >= enough:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Units [start, end) are read together; [own_start, own_end) take their states from this window.
+    """Units [start, end) are encoded together; [own_start, own_end) take their states from this window.
 
     The owned stretches of a document's windows tile its units.
     """
@@ -30,9 +108,8 @@ class Window:
 def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: int) -> list[Window]:
     """Cover the units with windows of at most `max_tokens`, neighbours sharing about `overlap_tokens`.
 
-    unit_tokens: tokens of each unit, none above max_tokens. Each shared unit belongs to the window in whose
-    inside it lies deeper. Linear time. Raises ConfigError for a unit that cannot fit or an overlap that would
-    not advance.
+    unit_tokens: tokens of each unit, none above max_tokens. A unit in two windows belongs to the one where it is
+    farther from the edge. Linear time. Raises ConfigError for a unit that cannot fit or an overlap above half a window.
     """
     if not 0 <= overlap_tokens <= max_tokens // 2:
         raise ConfigError(
@@ -50,7 +127,7 @@ def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: in
         spans.append((start, end))
         if end == n_units:
             break
-        # Step back over the overlap, but always leave room for the next unit and always move on.
+        # Step back over the overlap, but leave room for the next unit and always advance.
         shared, following = 0, end
         while following - 1 > start and shared + unit_tokens[following - 1] <= overlap_tokens:
             if shared + unit_tokens[following - 1] + unit_tokens[end] > max_tokens:
@@ -68,7 +145,7 @@ def plan_windows(unit_tokens: Sequence[int], max_tokens: int, overlap_tokens: in
 
 
 def _middle(unit_tokens: Sequence[int], left: int, right: int) -> int:
-    """The unit boundary that halves the tokens of units [left, right)."""
+    """Return the unit boundary that halves the tokens of units [left, right)."""
     half = sum(unit_tokens[left:right]) / 2
     seen = 0
     for unit in range(left, right):

@@ -1,1 +1,1 @@
-"""Reading files: folders to documents, a parser for each format, and the process that parses them."""
+"""Reading files: folders to documents, one parser a format, and the limited process that parses them."""

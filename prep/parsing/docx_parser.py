@@ -1,8 +1,8 @@
 """DOCX to text with its structure in Markdown form, by python-docx and the XML it gives access to.
 
-Read are body, tables, content controls, text boxes, footnotes, endnotes, page headers and footers, and
-tracked insertions; left out are tracked deletions, comments, field codes and pictures. The layout of the
-format is ECMA-376, part 1, chapter 17.
+The text includes body, tables, content controls, text boxes, footnotes, endnotes, page headers and footers, and tracked
+insertions. Tracked deletions, comments, field codes and pictures are left out. The format is ECMA-376, part 1,
+chapter 17.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOTES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
 _CONTAINERS = frozenset(
     f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag")
 )
-# What holds text that is not there any more, or that is told twice.
+# Elements with deleted text, or with text that stands elsewhere too.
 _SKIPPED = frozenset(
     [f"{_W}del", f"{_W}moveFrom", f"{_W}instrText", f"{_W}rPr", f"{_W}pPr", f"{_MC}Fallback"]
 )
@@ -49,7 +49,7 @@ def is_docx(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return "word/document.xml" in archive.namelist()
-    except Exception:  # zipfile raises many things for what is none
+    except Exception:  # zipfile raises many kinds for other bytes
         return False
 
 
@@ -66,9 +66,9 @@ def parse_docx(data: bytes, memory_limit_bytes: int) -> Parsed:
         return Parsed(_property_title(document) or clean_title(writer.first_heading), writer.out.text())
     except (MemoryError, RecursionError, UnreadableError):
         raise
-    except Exception as error:  # what a damaged part raises depends on which one it is
-        told = re.sub(r"'?<_io\.BytesIO[^>]*>'?", "it", str(error))  # an address would differ every time
-        message = " ".join(told.split())[:200] or type(error).__name__
+    except Exception as error:  # the error depends on the damaged part
+        plain = re.sub(r"'?<_io\.BytesIO[^>]*>'?", "it", str(error))  # an address would differ every time
+        message = " ".join(plain.split())[:200] or type(error).__name__
         if "memory allocation" in message.lower():  # as lxml puts it
             raise MemoryError from error
         raise UnreadableError(f"is damaged or no Word document: {message}") from error
@@ -94,7 +94,7 @@ def _check_archive(data: bytes, memory_limit_bytes: int) -> None:
 def _property_title(document: Any) -> str:
     try:
         return clean_title(document.core_properties.title)
-    except Exception:  # damaged properties are not worth the document
+    except Exception:  # damaged properties do not make the text unreadable
         return ""
 
 

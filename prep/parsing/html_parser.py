@@ -1,8 +1,8 @@
 """HTML to text with its structure in Markdown form.
 
-Scripts, styles, templates and drawings are dropped; everything else that a page says is kept, navigation and
-footers included: what is boilerplate, the prep model decides. BeautifulSoup over lxml reads the tag soup; the
-tree is walked without recursion, so that depth is no limit.
+Scripts, styles, templates and drawings are dropped. All other text is kept, navigation and footers included: the prep
+model decides which of it is boilerplate. BeautifulSoup over lxml reads the tag soup; the tree is walked without
+recursion, so that depth is no limit.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _title(soup: BeautifulSoup) -> str:
 
 def _text(soup: BeautifulSoup) -> str:
     out = StructuredText()
-    # Each entry is a tag and what is still to be read of its children.
+    # Each entry is a tag and an iterator over the children that are still to be read.
     open_tags: list[tuple[Tag, Iterator[PageElement]]] = [(soup, iter(soup.contents))]
     n_items: dict[int, int] = {}
     while open_tags:
@@ -101,7 +101,7 @@ def _text(soup: BeautifulSoup) -> str:
 
 
 def _open(tag: Tag, out: StructuredText, n_items: dict[int, int]) -> bool:
-    """Write what stands before the tag's children; False if they are dropped or written here."""
+    """Write the marks before the tag's children; False if the children are dropped or already written."""
     name = tag.name
     if name in _DROPPED or _is_permalink(tag):
         return False

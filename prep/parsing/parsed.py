@@ -1,7 +1,4 @@
-"""What a parser hands back, `Parsed`, and how it says that it cannot: `UnreadableError`.
-
-Shared by every parser and by the process they run in. Finding files and naming documents is done elsewhere.
-"""
+"""The result of a parser, `Parsed`, and its error, `UnreadableError`; shared by all parsers and their process."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ __all__ = ["Parsed", "UnreadableError"]
 class Parsed:
     """The text of one file and its title, "" where the file names none.
 
-    `losses` are (where, why) pairs for the parts that could not be read though the rest could: damaged pages,
-    pages that are pictures, bytes that are no characters. They are reported beside the document.
+    losses: (where, why) pairs for parts that could not be read while the rest could: damaged pages, pages that are
+    pictures, bytes that are no characters. They are reported beside the document.
     """
 
     title: str
@@ -24,7 +21,7 @@ class Parsed:
 
 
 class UnreadableError(Exception):
-    """This file has no text to give; `reason` follows the file's name in a sentence ("is encrypted")."""
+    """The file has no text that can be read; `reason` follows its name in a sentence ("is encrypted")."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,8 +1,8 @@
-"""The process that parses, seen from outside: started, watched, killed when it takes too long, replaced.
+"""The parsing process from outside: it is started, watched, killed when it takes too long, and replaced.
 
-One process serves file after file, so that thousands of small files cost one start. What runs in it is
-`prep.parsing.parsing_worker`; limits on memory hold where the system has `RLIMIT_AS` (Linux; not Windows, macOS
-ignores it), the limit on time holds everywhere.
+One process serves file after file, so that thousands of small files cost one start. It runs
+`prep.parsing.parsing_worker`. The memory limit holds where the system has `RLIMIT_AS` (Linux; not Windows, and macOS
+ignores it); the time limit holds everywhere.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ main()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParseLimits:
-    """What one file may cost: wall-clock seconds, bytes of memory, bytes of file, characters of text."""
+    """Limits for one file: wall-clock seconds, bytes of memory, bytes of the file, characters of text."""
 
     timeout_s: float = 60.0
     memory_limit_bytes: int = 2048 * _MIB
@@ -84,10 +84,10 @@ class ParseProcess:
         return self._process.pid if self._process is not None else None
 
     def parse(self, path: Path) -> Parsed:
-        """Return the text of one file. Raises UnreadableError with the reason, also for what kills the child.
+        """Return the text of one file. Raises UnreadableError with the reason, also for a file that kills the child.
 
-        A file that fails for memory or by a crash in a process that has served others is tried once more in a
-        fresh one, so that no file answers for its predecessors.
+        A file that runs out of memory or crashes in a process that has served others is tried again in a fresh one, so
+        that the files before it are not the cause.
         """
         was_fresh = self._process is None or self._n_served == 0
         try:
@@ -101,7 +101,7 @@ class ParseProcess:
             raise UnreadableError(error.reason) from None
 
     def close(self) -> None:
-        """Kill the child, if there is one, and wait for its end."""
+        """Kill the child process, if there is one, and wait for its end."""
         process, self._process = self._process, None
         self._n_served = 0
         if process is not None:
@@ -125,7 +125,7 @@ class ParseProcess:
                 raise _DiedError(f"parsing took longer than {limits.timeout_s:g} s", is_worth_retrying=False)
             raise _DiedError(f"made the parser crash ({_exit_name(exit_code)})", is_worth_retrying=True)
         self._n_served += 1
-        if ran_out:  # the answer and the clock crossed
+        if ran_out:  # the answer came in the moment the time ran out
             self.close()
         if answer.get("over_memory"):
             self.close()
@@ -203,7 +203,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with contextlib.suppress(OSError):  # what was not yet written has no reader any more
+            with contextlib.suppress(OSError):  # unwritten bytes have no reader left
                 pipe.close()
     process.wait()
 

@@ -1,8 +1,8 @@
-"""What runs in the parsing process: read a file, see what it is, have it parsed, answer; then the next.
+"""The loop inside the parsing process: read a file, find its format, parse it, answer; then the next file.
 
-Started by `prep.parsing.parsing_process`, which keeps the time; memory and processor limits are set here, on the
-process itself. Requests are JSON lines on standard input; each answer is eight bytes of length and that much
-JSON on standard output. Parsers are imported when the first file of their format comes.
+`prep.parsing.parsing_process` starts it and keeps the time; memory and processor limits are set here, on the process
+itself. Requests are JSON lines on standard input. An answer is eight bytes of length and that much JSON on standard
+output. A parser is imported for the first file of its format.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _read(path: str, max_bytes: int) -> bytes:
 
 
 def _sniff(data: bytes, suffix: str) -> str:
-    """Return the format by content, for files whose suffix says nothing."""
+    """Return the format by content, for files with an unknown suffix."""
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
@@ -123,7 +123,7 @@ def _parse(data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
 def main() -> None:
     """Answer requests until standard input ends. The first line sets the memory limit."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    os.dup2(2, 1)  # output of libraries must not get between the answers
     limits = json.loads(sys.stdin.buffer.readline())
     import signal
 
@@ -162,7 +162,7 @@ def _answer(answers: BinaryIO, content: dict[str, Any]) -> None:
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Allow `limit_bytes` beside what the interpreter holds already, where the system knows such limits."""
+    """Allow `limit_bytes` of memory besides the interpreter's own, where the system has such limits."""
     try:
         import resource
     except ImportError:
@@ -181,7 +181,7 @@ def _limit_memory(limit_bytes: int) -> None:
 
 
 def _limit_processor(timeout_s: float) -> None:
-    """Have the system end this process soon after its time, should the parent that watches be gone."""
+    """Let the system end this process soon after its time, in case the parent is gone."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""PDF to text by pypdf: the lines of every page as they are extracted, pages joined by a blank line."""
+"""PDF to text by pypdf: the lines of every page as extracted, with a blank line between pages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["parse_pdf"]
 
 
 def parse_pdf(data: bytes) -> Parsed:
-    """Return the text and the metadata's title where it is sane.
+    """Return the text, and the metadata's title where it is usable.
 
-    Pages that cannot be read, or that are pictures, are losses beside the others. Raises UnreadableError when
-    nothing is left, and for encrypted files.
+    Pages that cannot be read, or that are pictures, are losses. Raises UnreadableError for a file without any text and
+    for an encrypted one.
     """
     if b"%PDF-" not in data[:1024]:
         raise UnreadableError("is damaged: it does not begin like a PDF")
@@ -40,7 +40,7 @@ def parse_pdf(data: bytes) -> Parsed:
             text = page.extract_text()
         except (MemoryError, RecursionError):
             raise
-        except Exception as error:  # a damaged page raises whatever it breaks first
+        except Exception as error:  # pypdf raises many kinds for a damaged page
             damaged.setdefault(_message(error), []).append(position + 1)
             continue
         if text.strip():
@@ -73,7 +73,7 @@ def _title(reader: PdfReader) -> str:
     try:
         metadata = reader.metadata
         return clean_title(metadata.title if metadata is not None else None)
-    except Exception:  # metadata can be damaged where the pages are sound, and is not worth the document
+    except Exception:  # damaged metadata does not make the pages unreadable
         return ""
 
 
@@ -82,7 +82,7 @@ def _has_picture(page: Any) -> bool:
         resources = page["/Resources"]
         objects = resources.get("/XObject", {})
         return any(entry.get_object().get("/Subtype") == "/Image" for entry in objects.values())
-    except Exception:  # a page with neither text nor readable resources says nothing
+    except Exception:  # a page with neither text nor readable resources has no picture either
         return False
 
 

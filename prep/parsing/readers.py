@@ -1,8 +1,7 @@
 """From folders, files and glob patterns to documents: `read_documents`.
 
-Files are found, named and put in order here; what they contain is read in a child process
-(`prep.parsing.parsing_process`) by suffix, or by content where the suffix says nothing. Whatever is found and cannot be
-read is a `Rejected` row. Preparing and storing the documents is left to others.
+Files are found, named and put in order here. A child process (`prep.parsing.parsing_process`) reads their content, by
+suffix or, for an unknown suffix, by content. A file that cannot be read is a `Rejected` row.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ def read_documents(
 ) -> Iterator[Document | Rejected]:
     """Return the documents under `paths`, by id, and a `Rejected` for each file that cannot be read.
 
-    A path is a file, a folder (with all folders in it; hidden files and those of version control are passed
-    over) or a glob pattern (`**` for any folders). `glob` narrows folders down: `*.md` is compared with file
+    A path is a file, a folder (with all folders in it; hidden files and those of version control are left out) or a
+    glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
     names, a pattern with a slash with paths inside the folder. Markdown, plain text, reStructuredText, HTML,
     PDF and DOCX are known by suffix; files with other suffixes are read if their content is one of these,
     text being text.
 
     `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
-    two of the paths given hold the same id, those two are told apart by the folders above. A file that is
+    two of the paths given hold the same id, their ids begin with the folders above. A file that is
     reached twice, by overlapping paths or symbolic links, is read once. `Document.text` is the text as read
     for the text formats, and structure in Markdown form for the others.
 
@@ -67,7 +66,7 @@ def read_documents(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file: the root it was found under, its name inside that, and why it cannot be read, if so."""
+    """A file: the root it was found under, its name inside that, and the reason why it cannot be read, if any."""
 
     root: Path
     name: str
@@ -114,8 +113,7 @@ def _find_all(paths: Iterable[str | os.PathLike[str]], wanted: list[re.Pattern[s
                 _walk(root, match, wanted, visited, found, links)
             else:
                 found.append(_look_at(root, match))
-    # Links to folders are followed after everything else, so that what they lead to is known by its own name
-    # first.
+    # Links to folders come last, so that a folder is found under its own name first.
     while links:
         link = links.pop(0)
         _walk(link.root, link.path, wanted, visited, found, links)
@@ -219,7 +217,7 @@ def _absolute_parts(root: Path) -> list[str]:
 
 
 def _exists(path: str | os.PathLike[str]) -> bool:
-    """Whether there is something of that name, be it a link to nowhere."""
+    """Whether the path exists, a broken link included."""
     try:
         return os.path.lexists(path)
     except ValueError:  # a NUL in the name
@@ -227,7 +225,7 @@ def _exists(path: str | os.PathLike[str]) -> bool:
 
 
 def _expand(pattern: str) -> tuple[Path, list[Path]]:
-    """Return what a glob pattern fits, sorted, and the folder before its first wildcard."""
+    """Return the folder before a glob pattern's first wildcard, and the paths that match, sorted."""
     if not globbing.has_magic(pattern):
         return Path(), []
     fixed: list[str] = []

@@ -15,7 +15,7 @@ _FENCE = re.compile(r"^\s*(`{3,})", re.M)
 
 
 class StructuredText:
-    """Collects running text and closes it into blocks, which bring blank lines and indents."""
+    """Collects running text and writes it as blocks, with blank lines and indents."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -33,13 +33,13 @@ class StructuredText:
         self._inline.append("\n")
 
     def separate(self, n_lines: int) -> None:
-        """Close the block; the next begins on a new line (1) or after a blank one (2), the larger asked."""
+        """Close the block; the next begins on a new line (1) or after a blank one (2), the larger of all requests."""
         self.close_block()
-        # What opens an item stands beside its marker, however much room it asks for.
+        # The first block of an item stands beside its marker, whatever gap was requested.
         self._gap = max(self._gap, 1 if any(self._markers) else n_lines)
 
     def close_block(self, lead: str = "") -> None:
-        """Write the running text as a block, `lead` before its first line; does nothing where there is none.
+        """Write the running text as a block, `lead` before its first line; do nothing without text.
 
         With a lead (a heading) the block is one line.
         """
@@ -112,7 +112,7 @@ class StructuredText:
         self._markers.append(marker)
 
     def text(self) -> str:
-        """Return what was written, ending with a line end unless it is empty."""
+        """Return the text, ending with a line end unless it is empty."""
         self.close_block()
         return "\n".join(self._lines) + "\n" if self._lines else ""
 

@@ -1,9 +1,9 @@
-"""Bytes to text: which encoding a file is in, whether it is text at all, and what can be stored of it.
+"""Bytes to text: the encoding of a file, whether it is text at all, and characters that can be stored.
 
 Order: byte order mark, strict UTF-8, UTF-16 without a mark, the encoding the file declares, UTF-8 with a few
 damaged bytes, statistics (charset-normalizer), and Windows-1252 where that package is missing or undecided.
-Line ends stay as they are. What cannot be stored as UTF-8 or in SQLite, NUL and lone surrogates, becomes
-U+FFFD, so that offsets stay.
+Line ends stay as they are. NUL and lone surrogates, which UTF-8 or SQLite cannot store, become U+FFFD one for one, so
+that offsets stay.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# The first bytes of what people keep beside documents, named in the reason for the rejection.
+# The first bytes of files that lie beside documents; the name goes into the reason for the rejection.
 _MAGIC = (
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive or an Office file"),
@@ -51,8 +51,7 @@ _CONTROL_BYTES = bytes(sorted(set(range(32)) - {8, 9, 10, 11, 12, 13, 26, 27}))
 _MAX_CONTROL_SHARE = 0.01
 _SAMPLE = 1 << 16
 _DETECTION_SAMPLE = 1 << 18
-# Only encodings files are met in: the full list of the package prefers code pages of old terminals for short
-# texts.
+# Encodings in common use: with its full list the package prefers code pages of old terminals for short texts.
 _LEGACY = [
     "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256",
     "cp932", "euc_jp", "gb18030", "big5", "cp949",
@@ -78,7 +77,7 @@ def storable(text: str) -> str:
 
 
 def magic_name(data: bytes) -> str | None:
-    """Return what the first bytes say the file is ("a PNG picture"), or None."""
+    """Return the kind of file by its first bytes ("a PNG picture"), or None."""
     for magic, name in _MAGIC:
         # Letters alone may also begin a text ("RIFF is a format …"), which has no control characters near.
         if data.startswith(magic) and not (magic.isalnum() and _control_share(data[:512]) == 0):
@@ -87,9 +86,9 @@ def magic_name(data: bytes) -> str | None:
 
 
 def decode(data: bytes, declared: str | None = None) -> tuple[str, Losses]:
-    """Return the text of `data`, and where bytes had to be replaced.
+    """Return the text of `data`, and the places where bytes were replaced.
 
-    `declared` is the encoding that the content itself names, if any. Raises UnreadableError for binary data.
+    declared: the encoding that the content itself names, if any. Raises UnreadableError for binary data.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -127,7 +126,7 @@ def _decode_strictly(data: bytes, encoding: str) -> str | None:
 
 
 def _decode_losing(data: bytes, encoding: str) -> tuple[str, Losses]:
-    """Decode, replacing what is not valid by U+FFFD and saying so."""
+    """Decode; invalid bytes become U+FFFD and are listed as losses."""
     try:
         return data.decode(encoding), ()
     except UnicodeDecodeError as error:
@@ -186,7 +185,7 @@ def _is_unwestern(data: bytes) -> bool:
 
 
 def _detect(data: bytes) -> str:
-    """Guess a legacy encoding from letter statistics; Windows-1252 where they do not decide."""
+    """Return a legacy encoding by letter statistics; Windows-1252 where they do not decide."""
     try:
         from charset_normalizer import from_bytes
     except ImportError:

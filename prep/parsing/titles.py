@@ -1,6 +1,6 @@
 """The title that a document gives itself: front matter, first heading, or the file's name made readable.
 
-Parsers that know more (HTML's <title>, PDF and DOCX metadata) ask here only whether a title is worth having.
+Parsers with better sources (HTML's <title>, PDF and DOCX metadata) only use `clean_title`.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _PLACEHOLDER = re.compile(
 
 
 def clean_title(title: str | None) -> str:
-    """Return `title` on one line and no longer than 200 characters, "" where it names nothing.
+    """Return `title` on one line of at most 200 characters, "" where it is no title.
 
-    Placeholders ("Untitled-1"), names of files ("Microsoft Word - draft.doc") and titles without a letter or
-    a digit name nothing.
+    Placeholders ("Untitled-1"), names of files ("Microsoft Word - draft.doc") and strings without a letter or a digit
+    are no titles.
     """
     line = " ".join((title or "").replace("\u00ad", "").split())
     line = _PRODUCER_PREFIX.sub("", line)

@@ -1,1 +1,1 @@
-"""The store: the workspace, immutable generations, and search by vectors and words."""
+"""The store: immutable generations of chunks with their indexes, and the workspace that names the current one."""

@@ -1,11 +1,11 @@
-"""Words beside vectors: BM25 over the chunks, and where in a text the words of a question stand.
+"""BM25 over the chunks, and the positions of query terms in a text.
 
-A small encoder blurs names, numbers and rare words, which is what BM25 sees best; what is worded otherwise is what
-BM25 misses. `prep.store.ranking` makes one score of both.
+A small encoder blurs names, numbers and rare words, which BM25 finds best; BM25 misses paraphrases, which the encoder
+finds. `prep.store.ranking` makes one score of both.
 
-The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. Words are
-stemmed by FTS5 (Porter, which leaves other scripts alone); Chinese, Japanese and Korean runs are cut into bigrams,
-having no blanks between words.
+The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. FTS5 stems
+the words (Porter, which leaves other scripts alone). Chinese, Japanese and Korean runs have no blanks between words and
+are cut into bigrams.
 
 Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond".
 """
@@ -19,12 +19,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CANDIDATES", "AskedWords", "LexicalIndex", "header_of", "is_unspaced", "searchable_words"]
+__all__ = ["CANDIDATES", "LexicalIndex", "QueryTerms", "header_of", "is_unspaced", "searchable_words"]
 
-CANDIDATES = 100  # taken by words and by vectors, at least, before they are ranked
+CANDIDATES = 100  # at least as many are retrieved by BM25 and by vectors before they are ranked
 _MAX_WORDS = 48  # of a query; the rarest are kept
-_COMMON = 0.3  # a word in more than this share of the rows says nothing, where rarer ones do
-_MOST_ROWS = 50_000  # nor one in more rows than these, whose scores take long to compute
+_COMMON = 0.3  # a word in more than this share of the rows is left out, where the query has rarer ones
+_MOST_ROWS = 50_000  # so is a word in more rows than these, whose scores take long to compute
 
 _TOKENIZER = "porter unicode61 remove_diacritics 2"
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -33,21 +33,24 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class AskedWords:
-    """The stems of a question, in order, and how rare in the index (idf, above 0) each is that it holds."""
+class QueryTerms:
+    """The stems of a query, in order, and the idf in the index (above 0) of those that it holds."""
 
     stems: tuple[str, ...]
-    rarity: dict[str, float]
+    idf: dict[str, float]
 
 
 class LexicalIndex:
     """BM25 over texts by row, for any number of threads, one search at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read the tables that `create` and `add` made. The connection, open to all threads, is the index's now."""
+        """Read the tables that `create` and `add` made. The index owns the connection.
+
+        connection: made with `check_same_thread=False`; `close` closes it.
+        """
         self._connection = connection
         self._lock = threading.Lock()
-        # FTS5 does not say how it stems a word; a table of its own, holding nothing but what is asked about, does.
+        # FTS5 has no function that stems a word; a small table of its own, with the texts in question, shows the stems.
         self._stems = sqlite3.connect(":memory:", check_same_thread=False)
         self._stems.execute(
             f"CREATE VIRTUAL TABLE texts USING fts5(words, content='', tokenize='{_TOKENIZER}')"
@@ -73,7 +76,7 @@ class LexicalIndex:
 
     @staticmethod
     def optimise(connection: sqlite3.Connection) -> None:
-        """Merge what was added into one tree: for tables that are complete."""
+        """Merge the index's segments into one, once all texts are added."""
         connection.execute("INSERT INTO lexicon(lexicon) VALUES ('optimize')")
 
     @classmethod
@@ -87,42 +90,44 @@ class LexicalIndex:
     def search(self, query: str, k: int) -> dict[int, float]:
         """Return the BM25 scores (above 0) of the k best rows, best first; ties by row."""
         with self._lock:
-            words = self._telling_words(query)
+            words = self._selective_words(query)
             if not words:
                 return {}
-            asked = " OR ".join(f'"{word}"' for word in words)
+            match = " OR ".join(f'"{word}"' for word in words)
             found = self._connection.execute(
                 "SELECT rowid, -rank FROM lexicon WHERE lexicon MATCH ? ORDER BY rank, rowid LIMIT ?",
-                (asked, k),
+                (match, k),
             ).fetchall()
         return {int(row): float(score) for row, score in found}
 
-    def asked(self, query: str) -> AskedWords:
-        """Return the query's stems and how rare in the index they are."""
+    def query_terms(self, query: str) -> QueryTerms:
+        """Return the query's stems and their idf in the index."""
         with self._lock:
             self._hold([searchable_words(query)])
-            places = self._stems.execute("SELECT term FROM stems ORDER BY offset").fetchall()
-            stems = tuple(stem for (stem,) in places)
+            rows = self._stems.execute("SELECT term FROM stems ORDER BY offset").fetchall()
+            stems = tuple(stem for (stem,) in rows)
             counts = self._counts(set(stems))
-        rarity = {
+        idf = {
             stem: math.log(1 + (self._n_rows - counts[stem] + 0.5) / (counts[stem] + 0.5))
             for stem in dict.fromkeys(stems)
             if stem in counts
         }
-        return AskedWords(stems, rarity)
+        return QueryTerms(stems, idf)
 
-    def places(self, texts: Sequence[str], stems: Iterable[str]) -> list[dict[int, str]]:
-        """Return where in each text (n) one of the stems stands: the number of the word → the stem."""
+    def positions(self, texts: Sequence[str], stems: Iterable[str]) -> list[dict[int, str]]:
+        """Return the positions of the stems in each text, n dicts: number of the word, from 0 → stem."""
         found: list[dict[int, str]] = [{} for _ in texts]
         with self._lock:
             self._hold([searchable_words(text) for text in texts])
             for stem in stems:
-                for at, place in self._stems.execute("SELECT doc, offset FROM stems WHERE term = ?", (stem,)):
-                    found[at][place] = stem
+                for at, position in self._stems.execute(
+                    "SELECT doc, offset FROM stems WHERE term = ?", (stem,)
+                ):
+                    found[at][position] = stem
         return found
 
-    def _telling_words(self, query: str) -> list[str]:
-        """Return the query's words that are in the index and not in too many rows; the common ones if no other."""
+    def _selective_words(self, query: str) -> list[str]:
+        """Return the query's words that the index holds in few enough rows; its rarest words where all are common."""
         words = list(dict.fromkeys(_WORD.findall(searchable_words(query))))
         self._hold(words)
         stems = dict(self._stems.execute("SELECT doc, term FROM stems").fetchall())
@@ -134,12 +139,12 @@ class LexicalIndex:
         return rare or ordered[:4]
 
     def _hold(self, texts: Sequence[str]) -> None:
-        """Put these texts, by position, where their stems are read."""
+        """Put these texts, by position, into the table that shows their stems."""
         self._stems.execute("INSERT INTO texts(texts) VALUES ('delete-all')")
         self._stems.executemany("INSERT INTO texts(rowid, words) VALUES (?, ?)", enumerate(texts))
 
     def _counts(self, stems: Iterable[str]) -> dict[str, int]:
-        """Return in how many rows each stem stands, without those in none."""
+        """Return the document frequency of each stem, without stems that no row holds."""
         found = {
             stem: self._connection.execute("SELECT doc FROM lexicon_terms WHERE term = ?", (stem,)).fetchone()
             for stem in stems
@@ -154,12 +159,12 @@ class LexicalIndex:
 
 
 def header_of(title: str, headings: Sequence[str]) -> str:
-    """Return what stands before a chunk's text where its words are indexed and read."""
+    """Return the header of a chunk, title and headings, with which its text is indexed and ranked."""
     return " ".join((title, *headings))
 
 
 def searchable_words(text: str) -> str:
-    """Return the text in lower case with CJK runs cut into bigrams: what is indexed and what is asked."""
+    """Return the text in lower case with CJK runs cut into bigrams, as texts are indexed and queries searched."""
     return _CJK_RUN.sub(_bigrams, text.lower())
 
 

@@ -1,8 +1,7 @@
-"""`chunks.sqlite`: the documents of a generation, all their chunks, vectors included, and an index of their words.
+"""`chunks.sqlite`: the documents of a generation, all their chunks with vectors, and the BM25 index.
 
-`ChunkTableWriter` fills a new file once; `ChunkTable` reads a finished one, which never changes again, so
-it is opened as immutable: no locks, no side files, and a connection for each thread. Durability and
-checksums are left to `prep.store.generation`.
+`ChunkTableWriter` fills a new file once. `ChunkTable` reads a finished file, which never changes, so it is opened as
+immutable: no locks, no side files, one connection a thread. Durability and checksums are `prep.store.generation`'s.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from prep.store.bm25 import LexicalIndex, header_of
 
 __all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
 
-TABLE_FORMAT = 2  # 2: with the words of the chunks
+TABLE_FORMAT = 2  # 2: with the BM25 index
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -62,7 +61,7 @@ class ChunkTableWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
-        # A file that is not finished is thrown away whole, so nothing needs to be undone or on the disk yet.
+        # A file that is not finished is removed whole, so no journal and no sync are needed.
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.executescript(_SCHEMA)
@@ -121,7 +120,7 @@ class ChunkTableWriter:
         self.n_chunks += len(rows)
 
     def vectors(self, dimension: int) -> Floats:
-        """Return the indexed vectors by row, (n_indexed, dimension)."""
+        """Return the indexed vectors by row, (n_indexed, dimension) float32."""
         vectors = np.empty((self.n_indexed, dimension), dtype=np.float32)
         found = self._connection.execute("SELECT row, vector FROM chunks WHERE row IS NOT NULL")
         for row, blob in found:
@@ -139,7 +138,7 @@ class ChunkTableWriter:
             self._connection.close()
 
     def abandon(self) -> None:
-        """Let go of the file, which is not complete."""
+        """Close the file without completing it."""
         self._connection.close()
 
 
@@ -152,7 +151,7 @@ class ChunkTable:
         self._lock = threading.Lock()
         self._closed = False
         self._lexical: LexicalIndex | None = None
-        self._connection()  # so that a file that is not there is found out now
+        self._connection()  # a missing file is an error now, not at the first query
 
     def _connection(self) -> sqlite3.Connection:
         thread = threading.get_ident()
@@ -173,7 +172,7 @@ class ChunkTable:
 
     @property
     def lexical(self) -> LexicalIndex:
-        """The index of the chunks' words, by index row. Raises StoreError where the file has none."""
+        """The BM25 index of the chunks, by index row. Raises StoreError where the file has none."""
         with self._lock:
             if self._closed:
                 raise StoreError("this generation was closed: open it again")
@@ -188,7 +187,7 @@ class ChunkTable:
             return self._lexical
 
     def vectors(self, rows: Sequence[int], dimension: int) -> Floats:
-        """Return the vectors at these index rows, (len(rows), dimension), in the order asked."""
+        """Return the vectors at these index rows, (len(rows), dimension) float32, in the order given."""
         vectors = np.empty((len(rows), dimension), dtype=np.float32)
         place = {int(row): at for at, row in enumerate(rows)}
         wanted = list(place)
@@ -200,11 +199,11 @@ class ChunkTable:
         return vectors
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
-        """Return the chunks at these index rows, in the order asked. Raises StoreError for an unknown row."""
+        """Return the chunks at these index rows, in the order given. Raises StoreError for an unknown row."""
         return [_chunk(values) for values in self._at(rows, _CHUNK_COLUMNS)]
 
     def headed(self, rows: Sequence[int]) -> list[tuple[str, str]]:
-        """Return title with headings, and text, of the chunks at these index rows, in the order asked.
+        """Return header (title with headings) and text of the chunks at these index rows, in the order given.
 
         Raises StoreError for an unknown row.
         """
@@ -214,7 +213,7 @@ class ChunkTable:
         ]
 
     def _at(self, rows: Sequence[int], columns: str) -> list[list[Any]]:
-        """Return these columns of the chunks at these index rows, in the order asked."""
+        """Return these columns of the chunks at these index rows, in the order given."""
         wanted = [int(row) for row in rows]
         found: dict[int, list[Any]] = {}
         for first in range(0, len(wanted), _ROWS_PER_QUERY):

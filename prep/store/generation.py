@@ -1,9 +1,9 @@
 """A generation: one complete, immutable state of the store, built by one prep version.
 
-`GenerationWriter` writes `<id>/{chunks.sqlite, index.faiss, manifest.json}` under a temporary name,
-everything on the disk and the manifest last, then renames it. `Generation` reads one, after checking every
-checksum, and holds it against removal while it is open. Which generation is current, and the lock that
-keeps writers apart, are left to `prep.store.workspace`; what goes in to `prep.ingest`.
+`GenerationWriter` writes `<id>/{chunks.sqlite, index.faiss, manifest.json}` under a temporary name, syncs every file,
+writes the manifest last and renames the folder. `Generation` reads one after checking every checksum, and protects it
+from removal while it is open. `prep.store.workspace` says which generation is current and keeps writers apart;
+`prep.ingest` gives the content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats, Ints
 from prep.errors import DimensionMismatch, StoreError, VersionMismatch
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import (
     MANIFEST_NAME,
     json_digest,
@@ -54,9 +54,9 @@ class Generation:
     ) -> None:
         """Open `folder` after checking every file in it.
 
-        prep_version: the version of the prep model that will encode the queries; None to look without asking.
-        n_threads: what FAISS may use in a search; None leaves its own setting. Raises FileNotFoundError where
-        there is no such folder, VersionMismatch, ChecksumMismatch, StoreError.
+        prep_version: of the prep model that will encode the queries; None where no query will be encoded. n_threads:
+        of FAISS in a search; None leaves FAISS's own setting. Raises FileNotFoundError where there is no such folder,
+        VersionMismatch, ChecksumMismatch, StoreError.
         """
         self.folder = Path(folder)
         self._hold = _Hold(self.folder)
@@ -103,10 +103,10 @@ class Generation:
         return self._index.search(queries, k)
 
     def search_hybrid(self, queries: Sequence[str], vectors: Floats, k: int) -> tuple[Floats, Ints]:
-        """Return the k best chunks for each query by vector and words together, best first.
+        """Return the k best chunks for each query by vectors and BM25 together, best first.
 
-        queries: the texts whose vectors, (n, d) float32, L2-normalised, are `vectors`. Scores (n, k) in [-1, 1] as
-        `prep.store.ranking` gives them, and rows (n, k), both padded with -1; ties break by row. Raises
+        queries: n texts. vectors: theirs, (n, d) float32, L2-normalised. Returns the scores of `prep.store.ranking`,
+        (n, k) float32 in [-1, 1], and rows (n, k) int64, both padded with -1; ties break by row. Raises
         DimensionMismatch, and StoreError where the generation was built before words were indexed.
         """
         depth = max(k, CANDIDATES)
@@ -116,28 +116,28 @@ class Generation:
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         for at, query in enumerate(queries):
             by_row = {int(row): float(cosines[at, i]) for i, row in enumerate(nearest[at]) if row >= 0}
-            words = self._table.lexical.search(query, depth)
-            others = [row for row in words if row not in by_row]
+            bm25 = self._table.lexical.search(query, depth)
+            others = [row for row in bm25 if row not in by_row]
             by_row |= zip(
                 others, (self._table.vectors(others, self.dimension) @ vectors[at]).tolist(), strict=True
             )
             found = np.array(sorted(by_row), dtype=np.int64)
             of_query = np.array([by_row[row] for row in found.tolist()], dtype=np.float32)
-            ranked = ranker.scores(query, found, of_query, words)
+            ranked = ranker.scores(query, found, of_query, bm25)
             best = np.argsort(-ranked, kind="stable")[:k]
             rows[at, : len(best)] = found[best]
             scores[at, : len(best)] = ranked[best]
         return scores, rows
 
     def search_words(self, query: str, k: int) -> list[int]:
-        """Return the rows of the k best chunks by words alone (BM25), best first; fewer where fewer hold any.
+        """Return the rows of the k best chunks by BM25 alone, best first; fewer where fewer chunks match.
 
         Raises StoreError where the generation was built before words were indexed.
         """
         return list(self._table.lexical.search(query, k))
 
     def chunks(self, rows: Sequence[int] | Ints) -> list[Chunk]:
-        """Return the chunks at these rows of the index, in the order asked.
+        """Return the chunks at these rows of the index, in the order given.
 
         Raises StoreError for a row that is not there, such as the -1 that pads a search.
         """
@@ -168,7 +168,7 @@ class Generation:
         return self._table.content_hashes()
 
     def close(self) -> None:
-        """Let go of the files; the generation can then be removed. Closing twice does nothing."""
+        """Close the files, so that the generation can be removed. Closing twice does nothing."""
         if hasattr(self, "_table"):
             self._table.close()
         self._hold.release()
@@ -185,7 +185,7 @@ class Generation:
 class GenerationWriter:
     """Writes one generation into the folder `generations`; the caller holds the workspace's lock.
 
-    Use it as a context: what is not finished inside is thrown away.
+    Use it as a context manager: a generation that is not finished inside is removed.
     """
 
     def __init__(
@@ -218,10 +218,10 @@ class GenerationWriter:
         return self._table.n_indexed
 
     def add(self, document: Document, content_hash: str, chunks: Sequence[Chunk]) -> None:
-        """Add a document with its chunks, in order; boilerplate is kept and not indexed.
+        """Add a document with its chunks, in order. Boilerplate is kept but not indexed.
 
         Raises DimensionMismatch for a vector of another length, StoreError for one that is not finite, for a
-        chunk whose text is not what it points at, and for an id in use.
+        chunk whose text differs from the document at its offsets, and for an id in use.
         """
         for chunk in chunks:
             if chunk.vector.shape != (self._dimension,):
@@ -243,21 +243,21 @@ class GenerationWriter:
         self._table.add(document, content_hash, chunks)
 
     def finish(self, content: Mapping[str, Any]) -> str:
-        """Build the index, complete the generation and return its id; it is not current yet.
+        """Build the index, complete the generation and return its id; the generation is not current yet.
 
-        `content` goes into the manifest beside what the writer knows itself.
+        content: further entries of the manifest. Raises StoreError where a file cannot be written.
         """
-        reached("before-index")
+        fault_point("before-index")
         index = VectorIndex.build(self._table.vectors(self._dimension), self._settings)
         index.save(self._folder / _INDEX)
         self._table.close()
-        reached("after-index")
+        fault_point("after-index")
         sync_file(self._folder / _TABLE)
         sync_file(self._folder / _INDEX)
         now = datetime.now(UTC)
         generation_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         settings = asdict(self._settings)
-        reached("before-manifest")
+        fault_point("before-manifest")
         write_manifest(
             self._folder,
             {
@@ -282,11 +282,11 @@ class GenerationWriter:
                 **content,
             },
         )
-        reached("after-manifest")
+        fault_point("after-manifest")
         os.rename(self._folder, self._generations / generation_id)
         sync_folder(self._generations)
         self._finished = True
-        reached("after-rename")
+        fault_point("after-rename")
         return generation_id
 
     def __enter__(self) -> Self:
@@ -301,7 +301,7 @@ class GenerationWriter:
 
 
 class _Hold:
-    """A shared lock on a generation's manifest: as long as it is held, no writer removes the generation.
+    """A shared lock on a generation's manifest: no writer removes the generation while the lock is held.
 
     Where there are no such locks (Windows), an open file cannot be removed in the first place.
     """
@@ -342,7 +342,7 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
 
 
 def _lock(descriptor: int, *, shared: bool) -> bool:
-    """Lock an open file for as long as it is open; False where somebody else's lock forbids it."""
+    """Lock an open file until it is closed; False where another process holds a conflicting lock."""
     try:
         import fcntl
     except ImportError:

@@ -1,9 +1,9 @@
 """`VectorIndex`: the k nearest vectors by inner product, over FAISS.
 
-Exact while that is fast enough; past that an HNSW graph, and past that inverted lists with 8-bit scalar
-quantisation (IVF-SQ8), chosen from the number of vectors. Approximate kinds are tuned when they are built,
-until recall@10 against exact search reaches a target; what was reached is kept with the index. Checksums
-are left to `prep.store.generation`: FAISS itself loads flipped bits without a word.
+The number of vectors decides the kind: exact search while that is fast enough, then an HNSW graph, then inverted lists
+with 8-bit scalar quantisation (IVF-SQ8). Approximate kinds are tuned when they are built, until recall@10 against exact
+search reaches a target; the recall reached is stored with the index. FAISS loads flipped bits without an error, so
+`prep.store.generation` checks the file first.
 
 Sources: Malkov & Yashunin 2018 (HNSW); Douze et al. 2024, "The Faiss library".
 """
@@ -35,11 +35,11 @@ _QUERY_BATCH = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """Which index is built for how many vectors, and how carefully.
+    """The kind of index by number of vectors, and the care with which it is built.
 
     Up to `exact_limit` vectors the search is exact, up to `hnsw_limit` a graph, above that IVF-SQ8.
-    `n_threads` is what FAISS may use while it builds and searches; None leaves FAISS's own setting. A graph
-    built by more than one thread depends on their timing.
+    n_threads: of FAISS while it builds and searches; None leaves FAISS's own setting. A graph built by more than one
+    thread depends on their timing.
     """
 
     exact_limit: int = 50_000
@@ -136,7 +136,7 @@ class VectorIndex:
 
     @property
     def effort(self) -> int:
-        """What a search visits of an approximate index: HNSW's depth, IVF's number of lists; 0 if exact."""
+        """The search effort of an approximate index: efSearch of HNSW, nprobe of IVF; 0 for an exact one."""
         match self.kind:
             case "hnsw":
                 return int(self._index.hnsw.efSearch)
@@ -153,7 +153,7 @@ class VectorIndex:
 
         queries: (n, d) float32, L2-normalised. Returns scores (n, k) in [-1, 1] and rows (n, k); both -1
         where fewer than k vectors exist (or, in an approximate index, were found). Ties break by row, and
-        neither the order nor the scores depend on which queries are asked together. Raises
+        neither the order nor the scores depend on the other queries of the call. Raises
         DimensionMismatch, StoreError.
         """
         if k < 1:
@@ -190,7 +190,7 @@ class VectorIndex:
             if n_fetched == len(self):
                 return
             undecided = found_scores[:, -1] >= found_scores[:, width - 1] - _ROUNDING
-            # An approximate search may find fewer than it was asked for; asking for more changes nothing.
+            # An approximate search may return fewer than requested; a larger request changes nothing.
             pending = pending[undecided & (found_rows[:, -1] >= 0)]
             n_fetched = min(len(self), n_fetched * 4)
 
@@ -256,7 +256,7 @@ def _sample_queries(vectors: Floats, n: int) -> Floats:
 
 @contextmanager
 def _threads(n_threads: int | None) -> Iterator[None]:
-    """Let FAISS use n_threads inside, and what it used before afterwards."""
+    """Let FAISS use n_threads inside, and restore its setting afterwards."""
     if n_threads is None:
         yield
         return

@@ -1,13 +1,12 @@
-"""The workspace: generations, model versions, and the one small file that says which are current.
+"""The workspace: generations, model versions, and the small file that says which are current.
 
     workspace/
-      CURRENT.json        which generation and model versions are current, and which were before
+      CURRENT.json        the current generation and model versions, and those before (`prep.store.current`)
       generations/<id>/   see `prep.store.generation`
-      models/prep/<version>/  models/retrieve/<version>/   manifest.json and whatever the model writes
+      models/prep/<version>/  models/retrieve/<version>/   manifest.json and the model's files
 
-CURRENT.json is replaced in one step, so a reader sees the old names or the new, never a mixture. One
-process writes at a time, under a file lock that the system frees when its holder dies; readers take no
-lock. What is in a generation or a model is left to who writes it.
+One process writes at a time, under a file lock that the system frees when its holder dies; readers take no lock.
+Replacing CURRENT.json is `prep.store.current`'s; the content of a generation or a model is its writer's.
 """
 
 from __future__ import annotations
@@ -17,128 +16,79 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from prep.errors import ConfigError, EmptyStore, StoreError, WorkspaceLocked
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import (
-    FORMAT,
     MANIFEST_NAME,
-    read_json,
     read_manifest,
     sync_folder,
     sync_tree,
     verify_folder,
-    write_json,
     write_manifest,
+)
+from prep.store.current import (
+    CURRENT_NAME,
+    MODEL_KINDS,
+    POINTERS,
+    Current,
+    ModelKind,
+    read_current,
+    write_current,
 )
 from prep.store.generation import TEMPORARY_PREFIX, Generation, hold_unused
 
-__all__ = ["MODEL_KINDS", "Current", "ModelKind", "Workspace"]
+__all__ = ["Workspace"]
 
-ModelKind: TypeAlias = Literal["prep", "retrieve"]
-MODEL_KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
-_NAMES = ("generation", *MODEL_KINDS)
 _LOCK_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
-    """What is current: a generation id and model versions; None for no generation, or for the shipped model.
-
-    `previous` has the value that each name had before its last change, for those that ever changed.
-    """
-
-    generation: str | None = None
-    prep: str | None = None
-    retrieve: str | None = None
-    previous: Mapping[str, str | None] = field(default_factory=dict)
-
-
 class Workspace:
-    """A folder of generations and models. Making the object touches nothing; writing makes the folders."""
+    """A folder of generations and models. The constructor touches nothing; writing makes the folders."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        # One lock object, so that a holder may take it again in the same thread.
+        # One lock object: the thread that holds it may take it again.
         self._lock = FileLock(self.path / ".lock")
 
     @property
     def generations_path(self) -> Path:
         return self.path / "generations"
 
-    @property
-    def _current_path(self) -> Path:
-        return self.path / "CURRENT.json"
-
     # What is current
 
     def current(self) -> Current:
         """Return what CURRENT.json says now; nothing but Nones where there is none. Raises StoreError."""
-        try:
-            content = read_json(self._current_path)
-        except FileNotFoundError:
-            return Current()
-        if content.get("format") != FORMAT:
-            raise StoreError(
-                f"{self._current_path} has format {content.get('format')!r}; this version reads {FORMAT}"
-            )
-        return Current(
-            generation=content.get("generation"),
-            prep=content.get("prep"),
-            retrieve=content.get("retrieve"),
-            previous=content.get("previous", {}),
-        )
+        return read_current(self.path)
 
     def swap(self, **changes: str | None) -> Current:
-        """Change names (generation, prep, retrieve) together, in one step, and return what is current then.
+        """Change pointers (generation, prep, retrieve) together, in one step, and return the new state.
 
         Where a value changes, the one before is kept for going back. Takes the lock. Raises StoreError for a
-        name or target that does not exist.
+        pointer or target that does not exist.
         """
         for name, target in changes.items():
-            if name not in _NAMES:
-                raise StoreError(f"{name!r} cannot be current: it must be one of {', '.join(_NAMES)}")
+            if name not in POINTERS:
+                raise StoreError(f"{name!r} cannot be current: it must be one of {', '.join(POINTERS)}")
             if target is not None:
                 read_manifest(self._folder(name, target))
         with self.lock():
             before = self.current()
-            changed = {name: target for name, target in changes.items() if target != getattr(before, name)}
-            if not changed:
-                return before
-            after = Current(
-                **{name: changed.get(name, getattr(before, name)) for name in _NAMES},
-                previous={**before.previous, **{name: getattr(before, name) for name in changed}},
-            )
-            self._replace_current(after)
+            after = before.changed(changes)
+            if after is not before:
+                write_current(self.path, after)
         return after
 
-    def _replace_current(self, current: Current) -> None:
-        content = {name: getattr(current, name) for name in _NAMES}
-        temporary = write_json(
-            self._current_path,
-            {
-                "format": FORMAT,
-                **content,
-                "previous": dict(current.previous),
-                "changed_at": datetime.now(UTC).isoformat(),
-            },
-        )
-        reached("before-swap")
-        os.replace(temporary, self._current_path)
-        sync_folder(self.path)
-        reached("after-swap")
-
-    # One writer
+    # The lock
 
     @contextmanager
     def lock(self, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
-        """Be the one writer inside; the same thread may take it again. Raises WorkspaceLocked."""
+        """Hold the writers' lock inside; the same thread may take it again. Raises WorkspaceLocked."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=timeout_s)
@@ -153,14 +103,14 @@ class Workspace:
             self._lock.release()
 
     def clean(self) -> int:
-        """Remove what dead writers left half done, and return how many things that were. Takes the lock."""
+        """Remove what killed writers left unfinished; return the number of folders and files. Takes the lock."""
         n_removed = 0
         with self.lock():
             for folder in (self.generations_path, *(self.path / "models" / kind for kind in MODEL_KINDS)):
                 for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
                     shutil.rmtree(path, ignore_errors=True)
                     n_removed += 1
-            for path in self.path.glob(f".{self._current_path.name}.*.tmp"):
+            for path in self.path.glob(f".{CURRENT_NAME}.*.tmp"):
                 path.unlink(missing_ok=True)
                 n_removed += 1
         return n_removed
@@ -179,7 +129,7 @@ class Workspace:
         return [name for _, name in sorted(found)]
 
     def generations_of(self, prep: str | None) -> list[str]:
-        """Return the generations that a prep version built, oldest first; None: one from outside the workspace."""
+        """Return the generations that a prep version built, oldest first. prep: None for a version from elsewhere."""
         return [name for name in self.generations() if self._fits(name, prep)]
 
     def open_generation(
@@ -214,7 +164,7 @@ class Workspace:
     def rollback_generation(self) -> Current:
         """Make the generation before the current one current again, with the prep version that built it.
 
-        Rolling back twice returns to where it was. Raises StoreError where there is none to go back to.
+        Rolling back twice returns to the start. Raises StoreError where there is no generation before.
         """
         with self.lock():
             before = self.current()
@@ -227,8 +177,8 @@ class Workspace:
     def prune(self, keep: int = 3) -> list[str]:
         """Remove all but the newest `keep` generations and return the ids of those removed.
 
-        The current one, the one before it, the newest that the prep version before the serving one built, without
-        which that one could not serve again, and those a reader has open stay in any case. Takes the lock.
+        Some stay in any case: the current one, the one before it, those that a reader has open, and the newest one of
+        the prep version before the serving one, which a rollback needs. Takes the lock.
         """
         removed = []
         with self.lock():
@@ -243,7 +193,7 @@ class Workspace:
                     if generation_id in spared or not unused:
                         continue
                     doomed = _rename_for_removal(folder)
-                reached("during-prune")
+                fault_point("during-prune")
                 shutil.rmtree(doomed, ignore_errors=True)
                 removed.append(generation_id)
         return removed
@@ -266,11 +216,11 @@ class Workspace:
     def new_model(
         self, kind: ModelKind, version: str | None = None, content: Mapping[str, Any] | None = None
     ) -> Iterator[Path]:
-        """Give an empty folder to write a model into; it becomes models/<kind>/<version> at the block's end.
+        """Yield an empty folder to write a model into; it becomes models/<kind>/<version> when the block ends.
 
-        A manifest.json that the block wrote is checked against the files and kept, and names the version
-        where `version` is None; otherwise one is written from `content`. The version is not promoted. Takes
-        the lock. Raises StoreError where the version exists, or is not the one that the manifest names.
+        A manifest.json written in the block is checked against the files and kept; it names the version where `version`
+        is None. Otherwise one is written from `content`. The version is not promoted. Takes the lock. Raises StoreError
+        where the version exists, or is not the one that the manifest names.
         """
         with self.lock():
             if version is not None:
@@ -298,7 +248,7 @@ class Workspace:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def models_by_age(self, kind: ModelKind) -> list[str]:
-        """Return the versions of a kind, the oldest first: by what their manifests say, else by the files' time."""
+        """Return the versions of a kind, oldest first, by their manifests' `created_at`, else by the files' time."""
         folder = self._folder(kind)
         return sorted(self.model_versions(kind), key=lambda version: (_created(folder / version), version))
 
@@ -307,9 +257,9 @@ class Workspace:
     ) -> list[tuple[ModelKind, str]]:
         """Remove all but the newest `keep` versions of each kind and return kind and version of those removed.
 
-        Those that serve, those that served before them, prep versions that built a generation which is still there,
-        and those that are needed stay in any case. dry_run: remove nothing, return what would be. Takes the lock
-        otherwise. Raises ConfigError where `keep` is below 1.
+        Some stay in any case: the versions that serve, those that served before them, prep versions of a generation
+        that is still there, and those in `needed`. dry_run: remove nothing, return what would be removed; takes no
+        lock. Raises ConfigError where `keep` is below 1.
         """
         if keep < 1:
             raise ConfigError(f"keep={keep!r} must be at least 1: the newest version of each kind stays")
@@ -319,7 +269,7 @@ class Workspace:
             doomed = self._prunable_models(keep, needed)
             for kind, version in doomed:
                 folder = _rename_for_removal(self._folder(kind, version))
-                reached("during-prune")
+                fault_point("during-prune")
                 shutil.rmtree(folder, ignore_errors=True)
         return doomed
 
@@ -337,7 +287,7 @@ class Workspace:
         return found
 
     def _prep_versions_needed(self) -> set[str]:
-        """Return the prep versions of all generations. Raises StoreError where one cannot be read: it is not known."""
+        """Return the prep versions of all generations. Raises StoreError where a manifest cannot be read."""
         folders = _complete_folders(self.generations_path)
         return {str(read_manifest(folder).get("prep_version")) for folder in folders}
 
@@ -350,8 +300,8 @@ class Workspace:
     def promote(self, kind: ModelKind, version: str) -> Current:
         """Make a model version current, after checking its files.
 
-        With a prep version goes the newest generation it built; where there is none, ingest again, since the
-        current generation will not open with it. Raises StoreError, ChecksumMismatch.
+        A prep version brings the newest generation that it built. Where there is none, ingest again: the current
+        generation does not open with another prep version. Raises StoreError, ChecksumMismatch.
         """
         verify_folder(self.model_path(kind, version))
         with self.lock():
@@ -360,8 +310,8 @@ class Workspace:
     def rollback(self, kind: ModelKind) -> Current:
         """Make the version before the current one current again (the shipped one, if that was it).
 
-        With a prep version goes the newest generation it built, as in `promote`. Rolling back twice returns
-        to where it was. Raises StoreError where there is no version to go back to, ChecksumMismatch.
+        A prep version brings its newest generation, as in `promote`. Rolling back twice returns to the start.
+        Raises StoreError where there is no version to go back to, ChecksumMismatch.
         """
         if kind not in MODEL_KINDS:
             raise StoreError(f"{kind!r} is no kind of model: it must be one of {', '.join(MODEL_KINDS)}")
@@ -384,11 +334,11 @@ class Workspace:
         return self.swap(**changes)
 
     def prep_name(self, prep_version: str) -> str | None:
-        """Return the version if it is a model of this workspace, None if it came from elsewhere (shipped)."""
+        """Return the version if it is a model of this workspace, None for one from elsewhere (shipped)."""
         return prep_version if prep_version in self.model_versions("prep") else None
 
     def _fits(self, generation_id: str, prep: str | None) -> bool:
-        """Whether this prep version built the generation; None stands for one from outside the workspace."""
+        """Whether this prep version built the generation. prep: None for a version from elsewhere."""
         try:
             manifest = read_manifest(self._folder("generation", generation_id))
         except StoreError:
@@ -408,14 +358,14 @@ class Workspace:
 
 
 def _rename_for_removal(folder: Path) -> Path:
-    """Take the folder's name away, so that nothing half removed bears it, and return where it is then."""
+    """Rename the folder, so that no half-removed folder has its name, and return the new path."""
     doomed = folder.with_name(f"{TEMPORARY_PREFIX}removed-{folder.name}")
     os.rename(folder, doomed)
     return doomed
 
 
 def _created(folder: Path) -> str:
-    """Return when a model version was made, as ISO 8601 in UTC."""
+    """Return the time a model version was made, as ISO 8601 in UTC."""
     try:
         if (noted := read_manifest(folder).get("created_at")) is not None:
             return str(noted)
@@ -425,7 +375,7 @@ def _created(folder: Path) -> str:
 
 
 def _complete_folders(parent: Path) -> list[Path]:
-    """Return the folders in `parent` that bear a name and have a manifest, by name."""
+    """Return the folders in `parent` that are not temporary and have a manifest, by name."""
     return sorted(
         path.parent for path in parent.glob(f"*/{MANIFEST_NAME}") if not path.parent.name.startswith(".")
     )

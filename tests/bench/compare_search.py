@@ -22,8 +22,8 @@ from training.evaluation.retrieval_suites import evaluate_retrieval
 from training.metrics.results import format_table
 from training.traces.mixture import part_of
 
-FIXED = RankingWeights(cosine=0.8, words=0.2)
-WORDS = RankingWeights(cosine=0.0, words=1.0)
+FIXED = RankingWeights(cosine=0.8, bm25=0.2)
+WORDS = RankingWeights(cosine=0.0, bm25=1.0)
 
 
 class Prepared:

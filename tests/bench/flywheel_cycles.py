@@ -52,7 +52,8 @@ from flows.retraining.gate_trial import TrialSettings
 from prep.document import Document
 from prep.ingest import ingest
 from prep.manifest import read_json, write_json
-from prep.store.workspace import MODEL_KINDS, Workspace
+from prep.store.current import MODEL_KINDS
+from prep.store.workspace import Workspace
 from retrieve.researcher import Researcher
 from training.data.dataset import LabelledSet, Question, load_set, sample, save_set
 from training.evaluation.promotion_gate import GateConfig

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from prep import PrepModel
 from prep.document import Document
-from prep.model.encoder import Encoder, Precision
+from prep.model.base_encoder import Precision
+from prep.model.encoder import Encoder
 from training.data.dataset import load_set
 from training.evaluation.splitters import FrozenEncoderSystem, make_splitter
 

@@ -11,7 +11,7 @@ import pytest
 from fixture_prep import LinePrep, subprocess_environment
 
 from prep.document import Document
-from prep.fault_injection import KILL_POINTS, reached
+from prep.fault_injection import FAULT_POINTS, fault_point
 from prep.ingest import IngestSettings, ingest
 from prep.store.workspace import Workspace
 
@@ -40,7 +40,7 @@ def served(workspace: Workspace, generation_id: str | None = None) -> list[objec
         return [generation.id, scores.tolist(), rows.tolist(), texts, list(generation.documents())]
 
 
-@pytest.mark.parametrize("point", KILL_POINTS)
+@pytest.mark.parametrize("point", FAULT_POINTS)
 def test_killed_ingest_leaves_the_previous_generation_serving(point: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for state in (1, 2):
@@ -50,7 +50,7 @@ def test_killed_ingest_leaves_the_previous_generation_serving(point: str, tmp_pa
 
     killed = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), str(Path(__file__).parent)],
-        env={**subprocess_environment(), "DIPTYCH_KILL_AT": point},
+        env={**subprocess_environment(), "DIPTYCH_FAULT_AT": point},
         capture_output=True,
         text=True,
         check=False,
@@ -59,7 +59,7 @@ def test_killed_ingest_leaves_the_previous_generation_serving(point: str, tmp_pa
 
     assert served(workspace, previous) == before
     now = served(workspace)
-    if KILL_POINTS.index(point) < KILL_POINTS.index("after-swap"):
+    if FAULT_POINTS.index(point) < FAULT_POINTS.index("after-swap"):
         assert now == before
     else:  # the new one is current, and whole; the previous one is a rollback away
         assert now[-1] == documents(3)
@@ -74,12 +74,13 @@ def test_killed_ingest_leaves_the_previous_generation_serving(point: str, tmp_pa
     assert leftovers == []
 
 
-def test_ingest_passes_every_kill_point(tmp_path: Path) -> None:
+def test_ingest_passes_every_fault_point(tmp_path: Path) -> None:
     """A point that no ingest passes would be a point that is never tested."""
-    with pytest.raises(ValueError, match="unknown kill point"):
-        reached("somewhere-else")
+    with pytest.raises(ValueError, match="unknown fault point"):
+        fault_point("somewhere-else")
     root = Path(__file__).parents[2] / "prep"
     code = "".join(
-        (root / name).read_text() for name in ("ingest.py", "store/generation.py", "store/workspace.py")
+        (root / name).read_text()
+        for name in ("ingest.py", "store/generation.py", "store/workspace.py", "store/current.py")
     )
-    assert all(f'reached("{point}")' in code for point in KILL_POINTS)
+    assert all(f'fault_point("{point}")' in code for point in FAULT_POINTS)

@@ -24,7 +24,7 @@ from typing import Any
 from prep.checks import check_counts
 from prep.document import Document
 from prep.errors import ConfigError, DataError
-from prep.fault_injection import reached
+from prep.fault_injection import fault_point
 from prep.manifest import MANIFEST_NAME, json_digest, sync_folder, verify_folder, write_manifest
 from training.data.cloze_questions import synthesize_cloze
 from training.data.dataset import LabelledSet, Question, load_set, save_set
@@ -257,7 +257,7 @@ def _write_layer(
         manifest = write_manifest(temporary, about)
         os.rename(temporary, root / f"{number:03d}-{manifest['digest'][:12]}")
         sync_folder(root)
-        reached("after-freeze")
+        fault_point("after-freeze")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from prep.checks import check_counts
 from prep.errors import ConfigError
-from prep.model.encoder import Precision
+from prep.model.base_encoder import Precision
 from prep.model.heads import HeadsConfig
 from training.runs.config_file import read_config
 

@@ -132,7 +132,7 @@ def build_examples(
 def _write_shard(path: Path, pages: Sequence[Page], reader: PrepModel) -> None:
     from safetensors.numpy import save_file
 
-    readings = [reader.read_page(Document(p.document_id, p.title, p.text)) for p in pages]
+    readings = [reader.read_document(Document(p.document_id, p.title, p.text)) for p in pages]
     reader.add_states(readings)
     labels = [label_units(page, reading.units) for page, reading in zip(pages, readings, strict=True)]
     ruled = [rule_predictions(r.document.text, r.units, r.marks, r.document.title) for r in readings]

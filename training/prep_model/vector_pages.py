@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import json_digest
-from prep.model.document_parts import in_groups
+from prep.model.config import ChunkLimits
 from prep.model.outline import majority_role
 from prep.model.prep_model import PrepModel
-from prep.model.segmentation import ChunkLimits
+from prep.model.windows import in_groups
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
 
 __all__ = [
@@ -220,7 +220,7 @@ def _write_cuts(
 
 def _cut(documents: Sequence[Document], cutter: PrepModel) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
     """Yield the spans, lengths, states and anchors of the chunks of each document, boilerplate left out."""
-    pages = [cutter.read_page(document) for document in documents]
+    pages = [cutter.read_document(document) for document in documents]
     cutter.add_states(pages)
     drafts = []
     for page in pages:
@@ -234,9 +234,9 @@ def _cut(documents: Sequence[Document], cutter: PrepModel) -> Iterator[dict[str,
             ]
         )
     pieces = [piece for draft in drafts for piece in draft]
-    sequences = cutter.piece_states(pieces)
+    sequences = cutter.chunk_states(pieces)
     base = PrepModel(cutter.encoder, cutter.heads, replace(cutter.config, vectors="chunk"), cutter.version)
-    anchors = base.piece_vectors(pieces)
+    anchors = base.chunk_vectors(pieces)
     at = 0
     for draft in drafts:
         own = slice(at, at + len(draft))

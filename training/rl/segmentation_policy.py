@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.errors import ConfigError
-from prep.model.segmentation import ChunkLimits, LengthPrior, length_prices
+from prep.model.config import ChunkLimits, LengthPrior
+from prep.model.segmentation import length_prices
 
 __all__ = ["SegmentationPolicy"]
 

@@ -16,9 +16,9 @@ from tqdm.auto import tqdm
 
 from prep.document import Document, Floats
 from prep.errors import DataError
-from prep.model.encoded_document import PageReading
+from prep.model.encoded_document import EncodedDocument
 from prep.model.prep_model import PrepModel
-from prep.model.segmentation_plan import CutPlan
+from prep.model.segmentation import CutPlan
 from training.data.dataset import Question
 from training.prep_model.vector_pages import choose_documents
 from training.rl.segmentation_config import SegmentationConfig
@@ -69,7 +69,7 @@ class SegmentedDocument:
     """A document read once. constant: what is added to the worth of a break that the boundary head gives."""
 
     document_id: str
-    reading: PageReading
+    reading: EncodedDocument
     plan: CutPlan
     constant: Doubles
     characters: Doubles
@@ -99,7 +99,7 @@ def add_vectors(model: PrepModel, wanted: Iterable[tuple[SegmentedDocument, Piec
     places = [(page.reading, first, last, page.plan.header(first)) for page, first, last in new.values()]
     if not places:
         return
-    for (page, first, last), vector in zip(new.values(), model.piece_vectors(places), strict=True):
+    for (page, first, last), vector in zip(new.values(), model.chunk_vectors(places), strict=True):
         page.vectors[first, last] = vector
 
 
@@ -141,7 +141,7 @@ def _pages(
     documents: Sequence[Document], model: PrepModel, worth: Doubles, what: str, name: str
 ) -> Iterator[SegmentedDocument]:
     for document in tqdm(documents, desc=f"reading {name}, {what}", unit="doc", disable=None):
-        reading = model.read_page(document)
+        reading = model.read_document(document)
         if not reading.units:
             continue
         model.add_states([reading])

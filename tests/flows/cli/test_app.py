@@ -18,7 +18,8 @@ from flows.cli import app as cli
 from flows.cli import train_command as cli_train
 from flows.cli.app import build_parser, main
 from flows.models import measurement as suites
-from prep.store.workspace import MODEL_KINDS, Workspace
+from prep.store.current import MODEL_KINDS
+from prep.store.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = [

@@ -25,7 +25,7 @@ from flows.retraining.cycle import OUTCOME, cycles, last_plan, retrain_workspace
 from flows.retraining.cycle_config import CycleSettings, cycle_settings
 from flows.retraining.gate_trial import read_decision
 from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
-from prep.fault_injection import CYCLE_POINTS
+from prep.fault_injection import RETRAINING_FAULT_POINTS
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
 from retrieve.researcher import Researcher
@@ -144,7 +144,7 @@ place, points, *kinds = sys.argv[1:]
 for point in points.split(","):
     child = os.fork()
     if child == 0:
-        os.environ["DIPTYCH_KILL_AT"] = point
+        os.environ["DIPTYCH_FAULT_AT"] = point
         retrain_workspace(place, replace(LENIENT, kinds=tuple(kinds)))
         os._exit(0)
     print(point, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -178,7 +178,7 @@ def test_killed_at_every_point_in_turn_it_comes_to_the_same_end(copy, tmp_path):
     """Each process goes on with what the one before left, and is killed at the next point."""
     unhurt = Workspace(shutil.copytree(copy.path, tmp_path / "unhurt"))
     kill_at([""], unhurt, "retrieve")
-    kill_at([*CYCLE_POINTS, ""], copy, "retrieve")
+    kill_at([*RETRAINING_FAULT_POINTS, ""], copy, "retrieve")
     assert outcome_of(copy) == outcome_of(unhurt)
     assert copy.current().retrieve == outcome_of(unhurt)["steps"][0]["candidate"]
     assert answers(copy, QUESTIONS) == answers(unhurt, QUESTIONS)

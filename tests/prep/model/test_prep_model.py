@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from prep.document import Chunk, Document
 from prep.errors import ConfigError, WeightsError
-from prep.model.config import PrepConfig
-from prep.model.document_parts import split_document
+from prep.model.config import ChunkLimits, PrepConfig
 from prep.model.encoder import Encoder
 from prep.model.heads import HeadsConfig, StructureHeads
 from prep.model.prep_model import PrepModel
 from prep.model.prep_version import save_version
-from prep.model.segmentation import ChunkLimits
-from prep.model.segmentation_plan import CHARACTERS_PER_TOKEN, HEADER_JOIN, header_tokens
+from prep.model.segmentation import CHARACTERS_PER_TOKEN, HEADER_JOIN, header_tokens
+from prep.model.windows import split_document
 
 LIMITS = ChunkLimits(target_tokens=24, max_tokens=48)
 HEADS = HeadsConfig(layers=1, state_size=16, width=8, dilations=(1, 2))
@@ -262,7 +261,7 @@ def test_shared_vectors_go_on_from_the_window_with_the_header_before_the_text(
     chunks = model.prepare(document)
     assert len(chunks) > 2
     encoder, layers = model.encoder, model.config.heads.layers
-    page = model.read_page(document)
+    page = model.read_document(document)
     window = model.windows([page])[0]
     lower = next(encoder.states([window.tokens], layers=layers)).states[0].numpy()
     edges = {

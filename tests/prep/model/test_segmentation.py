@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prep.errors import ConfigError
-from prep.model.segmentation import ChunkLimits, LengthPrior, segment
+from prep.model.config import ChunkLimits, LengthPrior
+from prep.model.segmentation import segment
 
 LIMITS = ChunkLimits(target_tokens=20, max_tokens=40)
 

@@ -108,26 +108,26 @@ def test_a_closed_index_is_closed() -> None:
         index.search("alpha", 1)
 
 
-def test_what_is_asked_is_known_by_its_stems_and_how_rare_they_are() -> None:
-    asked = LexicalIndex.build(TEXTS).asked("Alphas, words: ALPHA nowhere")
-    assert asked.stems == ("alpha", "word", "alpha", "nowher")
+def test_a_query_is_known_by_its_stems_and_their_idf() -> None:
+    terms = LexicalIndex.build(TEXTS).query_terms("Alphas, words: ALPHA nowhere")
+    assert terms.stems == ("alpha", "word", "alpha", "nowher")
     n = len(TEXTS)
-    assert asked.rarity == pytest.approx(
+    assert terms.idf == pytest.approx(
         {"alpha": math.log(1 + (n - 2 + 0.5) / 2.5), "word": math.log(1 + (n - 9 + 0.5) / 9.5)}
     )
-    assert LexicalIndex.build(TEXTS).asked("").stems == ()
+    assert LexicalIndex.build(TEXTS).query_terms("").stems == ()
 
 
-def test_places_are_the_numbers_of_the_words() -> None:
+def test_positions_are_the_numbers_of_the_words() -> None:
     index = LexicalIndex.build(TEXTS)
     texts = ["An alpha, a beta; alphas!", "", "nothing of it", "beta"]
-    assert index.places(texts, ["alpha", "beta"]) == [
+    assert index.positions(texts, ["alpha", "beta"]) == [
         {1: "alpha", 3: "beta", 4: "alpha"},
         {},
         {},
         {0: "beta"},
     ]
-    assert index.places(["中文檢索"], index.asked("檢索").stems) == [{2: "檢索"}]
+    assert index.positions(["中文檢索"], index.query_terms("檢索").stems) == [{2: "檢索"}]
 
 
 @pytest.mark.parametrize(

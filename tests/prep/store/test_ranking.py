@@ -16,10 +16,10 @@ from prep.errors import ConfigError
 from prep.store.bm25 import CANDIDATES, LexicalIndex
 from prep.store.ranking import FEATURES, Headed, Ranker, Ranking, RankingWeights
 
-COSINE = RankingWeights(cosine=1.0, words=0.0)
-PAIRS = RankingWeights(cosine=0.0, words=0.0, pairs=1.0)
-TOGETHER = RankingWeights(cosine=0.0, words=0.0, said_together=1.0)
-SAID = RankingWeights(cosine=0.0, words=0.0, said=1.0)
+COSINE = RankingWeights(cosine=1.0, bm25=0.0)
+BIGRAMS = RankingWeights(cosine=0.0, bm25=0.0, bigram_coverage=1.0)
+SENTENCE = RankingWeights(cosine=0.0, bm25=0.0, sentence_coverage=1.0)
+COVERAGE = RankingWeights(cosine=0.0, bm25=0.0, coverage=1.0)
 CHUNKS: list[Headed] = [
     ("Glass", "Sand melts into glass. The kiln is hot."),
     ("Glass", "The kiln melts nothing. Into it goes the red sand."),
@@ -41,7 +41,7 @@ def scores(of: Ranker, query: str, chunks: list[Headed], cosines: np.ndarray | N
 
 
 def by_hand(query: str, chunks: list[Headed]) -> list[tuple[float, float, float]]:
-    """What each chunk says of the query, for words that stemming leaves alone and sentences that end in ". "."""
+    """The coverage of the query by each chunk, for words that stemming leaves alone and sentences that end in ". "."""
 
     def cut(text: str) -> list[str]:
         return re.findall(r"\w+", text.lower())
@@ -49,23 +49,23 @@ def by_hand(query: str, chunks: list[Headed]) -> list[tuple[float, float, float]
     bags = [set(cut(f"{header} {text}")) for header, text in chunks]
     asked = cut(query)
     count = {word: sum(word in bag for bag in bags) for word in asked}
-    rarity = {word: math.log(1 + (len(chunks) - n + 0.5) / (n + 0.5)) for word, n in count.items() if n}
+    idf = {word: math.log(1 + (len(chunks) - n + 0.5) / (n + 0.5)) for word, n in count.items() if n}
     pairs = {
         pair
         for pair in pairwise(asked)
-        if pair[0] in rarity and pair[1] in rarity and rarity[pair[0]] + rarity[pair[1]] > 2
+        if pair[0] in idf and pair[1] in idf and idf[pair[0]] + idf[pair[1]] > 2
     }
-    weigh = {pair: rarity[pair[0]] + rarity[pair[1]] for pair in pairs}
+    weigh = {pair: idf[pair[0]] + idf[pair[1]] for pair in pairs}
     found = []
     for (header, text), bag in zip(chunks, bags, strict=True):
         parts = [cut(header), *(cut(sentence) for sentence in text.split(". "))]
-        said = sum(weight for word, weight in rarity.items() if word in bag)
+        said = sum(weight for word, weight in idf.items() if word in bag)
         together = max(
-            sum(weight for word, weight in rarity.items() if word in [*parts[0], *part]) for part in parts
+            sum(weight for word, weight in idf.items() if word in [*parts[0], *part]) for part in parts
         )
         standing = {pair for part in parts for pair in pairwise(part)}
         neighbours = sum(weight for pair, weight in weigh.items() if pair in standing)
-        whole = sum(rarity.values()) or 1
+        whole = sum(idf.values()) or 1
         found.append((said / whole, together / whole, neighbours / (sum(weigh.values()) or 1)))
     return found
 
@@ -76,14 +76,14 @@ def by_hand(query: str, chunks: list[Headed]) -> list[tuple[float, float, float]
 def test_features_are_those_computed_by_hand(query: str) -> None:
     few = CHUNKS[:8]
     expected = by_hand(query, few)
-    for column, weights in enumerate((SAID, TOGETHER, PAIRS)):
+    for column, weights in enumerate((COVERAGE, SENTENCE, BIGRAMS)):
         assert scores(ranker(few, weights), query, few) == pytest.approx(
             [row[column] for row in expected], abs=1e-6
         )
 
 
 def test_a_score_is_the_weighted_mean_of_the_features() -> None:
-    weights = RankingWeights(cosine=0.3, words=0.25, said=0.1, said_together=0.2, pairs=0.15)
+    weights = RankingWeights(cosine=0.3, bm25=0.25, coverage=0.1, sentence_coverage=0.2, bigram_coverage=0.15)
     cosines = np.random.default_rng(0).uniform(-1, 1, len(CHUNKS)).astype(np.float32)
     of = ranker(CHUNKS, weights)
     words = LexicalIndex.build([" ".join(parts) for parts in CHUNKS]).search("the red sand", CANDIDATES)
@@ -99,7 +99,7 @@ def test_a_score_is_the_weighted_mean_of_the_features() -> None:
 
 
 def test_rows_may_be_some_of_the_index() -> None:
-    of = ranker(CHUNKS, TOGETHER)
+    of = ranker(CHUNKS, SENTENCE)
     rows = np.array([1, 2, 9])
     words = LexicalIndex.build([" ".join(parts) for parts in CHUNKS]).search("red sand", 2)
     some = of.scores("red sand", rows, np.zeros(3, dtype=np.float32), words)
@@ -118,7 +118,7 @@ def test_chunks_that_are_not_read_rank_behind_those_that_are() -> None:
         read.extend(rows)
         return [chunks[row] for row in rows]
 
-    weights = RankingWeights(cosine=0.5, words=0.0, said=0.5)
+    weights = RankingWeights(cosine=0.5, bm25=0.0, coverage=0.5)
     of = Ranker(lexical, text_of, Ranking(weights, weights))
     found = of.scores("red sand", np.arange(200), cosines, lexical.search("red sand", CANDIDATES))
     assert read == [*range(24), 150]
@@ -131,7 +131,7 @@ def test_chunks_that_are_not_read_rank_behind_those_that_are() -> None:
 def test_questions_without_blanks_between_words_have_weights_of_their_own() -> None:
     chunks: list[Headed] = [("", "玻璃由沙子製成。"), ("", "蜜蜂喜歡三葉草。"), ("", "glass")]
     cosines = np.array([0.1, 0.2, 0.3], dtype=np.float32)
-    of = ranker(chunks, COSINE, unspaced=SAID)
+    of = ranker(chunks, COSINE, unspaced=COVERAGE)
     assert int(np.argmax(scores(of, "沙子", chunks, cosines))) == 0
     assert int(np.argmax(scores(of, "sand", chunks, cosines))) == 2
 
@@ -158,7 +158,7 @@ def test_the_shipped_weights_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "weights", [{"cosine": 0.5, "words": 0.4}, {"cosine": 1.2, "words": -0.2}, {"cosine": 2, "words": 0}]
+    "weights", [{"cosine": 0.5, "bm25": 0.4}, {"cosine": 1.2, "bm25": -0.2}, {"cosine": 2, "bm25": 0}]
 )
 def test_weights_that_are_no_shares_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="add up to 1"):
@@ -167,6 +167,12 @@ def test_weights_that_are_no_shares_are_refused(weights: dict[str, float]) -> No
 
 def test_a_file_that_is_no_ranking_is_refused() -> None:
     with pytest.raises(ConfigError, match="unspaced"):
-        Ranking.from_json({"spaced": {"cosine": 1, "words": 0}})
+        Ranking.from_json({"spaced": {"cosine": 1, "bm25": 0}})
     with pytest.raises(ConfigError, match="melody"):
-        Ranking.from_json({"spaced": {"melody": 1}, "unspaced": {"cosine": 1, "words": 0}})
+        Ranking.from_json({"spaced": {"melody": 1}, "unspaced": {"cosine": 1, "bm25": 0}})
+
+
+def test_weights_under_the_old_names_of_the_features_are_read() -> None:
+    old = {"cosine": 0.3, "words": 0.25, "said": 0.1, "said_together": 0.2, "pairs": 0.15}
+    new = RankingWeights(cosine=0.3, bm25=0.25, coverage=0.1, sentence_coverage=0.2, bigram_coverage=0.15)
+    assert Ranking.from_json({"spaced": old, "unspaced": old}) == Ranking(new, new)

@@ -24,7 +24,8 @@ from prep.errors import (
 )
 from prep.ingest import IngestSettings, ingest
 from prep.manifest import verify_folder, write_manifest
-from prep.store.workspace import Current, Workspace
+from prep.store.current import Current
+from prep.store.workspace import Workspace
 
 
 @pytest.fixture
@@ -397,7 +398,7 @@ def test_pruning_that_is_killed_leaves_whole_versions_and_the_next_goes_on(works
     workspace.promote("retrieve", "r4")
     killed = subprocess.run(
         [sys.executable, "-c", PRUNER, str(workspace.path)],
-        env={**subprocess_environment(), "DIPTYCH_KILL_AT": "during-prune"},
+        env={**subprocess_environment(), "DIPTYCH_FAULT_AT": "during-prune"},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -9,9 +9,8 @@ from fixture_prep import LinePrep
 
 from prep.document import Document
 from prep.errors import ConfigError
-from prep.model.config import PrepConfig
+from prep.model.config import ChunkLimits, PrepConfig
 from prep.model.prep_model import PrepModel
-from prep.model.segmentation import ChunkLimits
 from prep.store.bm25 import CANDIDATES
 from prep.store.ranking import Ranker
 from training.data.passage_pool import PassagePool

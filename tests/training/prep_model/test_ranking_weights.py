@@ -42,7 +42,7 @@ def test_a_set_of_many_questions_does_not_decide_alone() -> None:
     many = [example(rng, 0) for _ in range(400)]
     few = [example(rng, 1) for _ in range(100)]
     apart, together = fit_weights([many, few]), fit_weights([many + few])
-    assert together.words < apart.words < apart.cosine
+    assert together.bm25 < apart.bm25 < apart.cosine
 
 
 def test_without_evidence_there_is_nothing_to_train_on() -> None:
@@ -71,7 +71,7 @@ def test_examples_say_which_candidate_holds_the_evidence() -> None:
     for number, one in enumerate(examples):
         assert one.features.shape == (len(TOWNS), len(FEATURES))
         assert np.flatnonzero(one.held).tolist() == [number // 2]
-        assert int(one.features[:, FEATURES.index("said_together")].argmax()) == number // 2
+        assert int(one.features[:, FEATURES.index("sentence_coverage")].argmax()) == number // 2
 
 
 def test_what_is_written_is_a_ranking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

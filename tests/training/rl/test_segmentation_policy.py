@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prep.errors import ConfigError
-from prep.model.segmentation import ChunkLimits, LengthPrior, length_prices, segment
+from prep.model.config import ChunkLimits, LengthPrior
+from prep.model.segmentation import length_prices, segment
 from training.rl.segmentation_policy import SegmentationPolicy
 
 LIMITS = ChunkLimits(target_tokens=12, max_tokens=20)

@@ -14,10 +14,9 @@ from fixture_stages import log_rows, save_start, write_labelled_set
 
 from prep.document import Span
 from prep.errors import ConfigError, DataError
-from prep.model.config import PrepConfig
+from prep.model.config import ChunkLimits, PrepConfig
 from prep.model.heads import HeadsConfig
 from prep.model.prep_model import PrepModel
-from prep.model.segmentation import ChunkLimits
 from training.data.dataset import load_set
 from training.metrics.chunking_metrics import cover, precision_omega
 from training.prep_model.vector_pages import VectorSet
@@ -113,7 +112,7 @@ def test_the_reward_follows_its_definition(data: Path, start: PrepModel) -> None
             outside = [(a, b) for a, b in edges if b <= stretch.first or a >= stretch.last]
             edges = [*inside, *outside]
         places = [(page.reading, first, last, page.plan.header(first)) for first, last in edges]
-        sequences = start.piece_states(places)
+        sequences = start.chunk_states(places)
         vectors.append(start.vector_encoder.encode_states(sequences, layers=start.config.heads.layers))
         costs += [len(one.tolist()) - start.encoder.n_special for one in sequences]
         for first, last in edges:
