@@ -17,7 +17,7 @@ from flows.pages.rendering import counted, render_page, write_html
 from prep.document import Chunk, Document, Rejected
 from retrieve.report.report import Report
 
-__all__ = ["Curves", "Metrics", "render_run", "write_page"]
+__all__ = ["Curves", "render_run", "write_page"]
 
 #: Stage → curve → points (step, value).
 Curves = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]

@@ -20,8 +20,8 @@ from flows.pages.rendering import pages_environment
 from flows.pages.run_page import render_run
 from prep.document import Chunk, Document, Rejected
 from retrieve.report.data import Finding, Quote, Source, Usage
-from retrieve.report.report import Report
 from retrieve.report.render_html import html_environment
+from retrieve.report.report import Report
 
 ATTACKS = [
     "<script>alert(1)</script>",
