@@ -76,10 +76,10 @@ def better_direction(metric: str) -> Literal["larger", "smaller"] | None:
     >>> better_direction("p95 s"), better_direction("correct supported / 1k tokens"), better_direction("chunks")
     ('smaller', 'larger', None)
     """
-    measured = _DENOMINATOR.split(metric.lower().replace("_", " "), maxsplit=1)[0]
-    words = set(_WORD.findall(measured))
-    if words & _NEUTRAL:
+    name = metric.lower().replace("_", " ")
+    if _NEUTRAL & set(_WORD.findall(name)):
         return None
+    words = set(_WORD.findall(_DENOMINATOR.split(name, maxsplit=1)[0]))
     if words & _FAULTS:
         return "smaller"
     if words & _QUALITY:

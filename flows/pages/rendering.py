@@ -15,7 +15,7 @@ from retrieve.report.render_html import html_environment, render_template
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["counted", "format_seconds", "pages_environment", "render_html", "share_of", "write_html"]
+__all__ = ["counted", "format_seconds", "pages_environment", "render_page", "share_of", "write_html"]
 
 
 @cache
@@ -33,7 +33,7 @@ def pages_environment() -> Environment:
     return environment
 
 
-def render_html(name: str, **values: Any) -> str:
+def render_page(name: str, **values: Any) -> str:
     """Return a page: the template `pages/<name>`."""
     return render_template(pages_environment(), f"pages/{name}", **values)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from flows.pages.charts import draw_curve
 from flows.pages.metrics_table import Metrics, metrics_tables
-from flows.pages.rendering import counted, render_html, write_html
+from flows.pages.rendering import counted, render_page, write_html
 from prep.document import Chunk, Document, Rejected
 from retrieve.report.report import Report
 
-__all__ = ["Curves", "Metrics", "render_run", "write_page"]
+__all__ = ["Curves", "render_run", "write_page"]
 
 #: Stage → curve → points (step, value).
 Curves = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
@@ -87,7 +87,7 @@ def render_run(
     notes: Sequence[str],
 ) -> str:
     """Return the whole page as HTML; see `write_page`."""
-    return render_html(
+    return render_page(
         "run.html.jinja",
         title=title,
         reports=reports,

@@ -17,7 +17,7 @@ from flows.models.registry import ModelVersion
 from flows.pages.charts import Bar, draw_bars, draw_curve, draw_decisions, draw_lines
 from flows.pages.corpus_health import CorpusHealth
 from flows.pages.overview import GateHistory, Overview, helpful_trend, read_overview
-from flows.pages.rendering import counted, format_seconds, render_html, share_of, write_html
+from flows.pages.rendering import counted, format_seconds, render_page, share_of, write_html
 from flows.pages.usage import DayUsage, UsageSummary
 from flows.retraining.gate_decisions import GateDecision
 from prep.store.workspace import Workspace
@@ -89,7 +89,7 @@ def write_workspace_page(workspace: Workspace, out: str | Path | None = None) ->
 
 def render_workspace(overview: Overview) -> str:
     """Return the whole page as HTML."""
-    return render_html(
+    return render_page(
         "workspace.html.jinja",
         title=f"Diptych: {overview.name}",
         overview=overview,

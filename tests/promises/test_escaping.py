@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from flows.pages.rendering import pages_environment
 from flows.pages.run_page import render_run
 from prep.document import Chunk, Document, Rejected
 from retrieve.report.data import Finding, Quote, Source, Usage
+from retrieve.report.render_html import html_environment
 from retrieve.report.report import Report
 
 ATTACKS = [
@@ -230,3 +233,17 @@ def test_a_page_has_no_markup_from_its_content(words: str, other: str) -> None:
     text = printable("".join(Markup(page_of(words, other)).words))
     assert printable(words) in text
     assert printable(other) in text
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_template_is_escaped_and_none_unescapes_a_value() -> None:
+    templates = [
+        path for package in ("retrieve", "training", "flows") for path in (ROOT / package).rglob("*.jinja")
+    ]
+    assert len(templates) > 8
+    for path in templates:
+        assert not re.search(r"\bsafe\b|autoescape|\bMarkup\b", path.read_text(encoding="utf-8")), path
+    for environment in (html_environment(), html_environment(training="training"), pages_environment()):
+        assert environment.autoescape is True

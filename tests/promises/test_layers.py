@@ -50,12 +50,12 @@ def test_the_contracts_name_every_package():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_a_package_stays_light(package):
-    heavy = {"torch", "transformers", "faiss", "prefect", "trl", "peft", "datasets", "matplotlib"}
+    heavy = {"torch", "transformers", "faiss", "prefect", "trl", "peft", "datasets", "matplotlib", "jinja2"}
     assert not modules_after(f"import {package}") & heavy
 
 
 def test_the_command_line_is_parsed_without_a_heavy_import():
-    heavy = {"torch", "transformers", "faiss", "prefect", "trl"}
+    heavy = {"torch", "transformers", "faiss", "prefect", "trl", "jinja2"}
     code = "from flows.cli.app import build_parser; build_parser().parse_args(['ask', 'why?'])"
     assert not modules_after(code) & heavy
 

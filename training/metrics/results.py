@@ -78,7 +78,7 @@ class ChunkingResult:
 
     def columns(self) -> dict[str, float]:
         """Return the figures a table shows."""
-        return {"n": len(self.rows), "chunks": self.n_chunks, "tokens": self.mean_tokens} | {
+        return {"n": len(self.rows), "chunks": self.n_chunks, "tokens per chunk": self.mean_tokens} | {
             f"{_SHORT.get(metric, metric)}@{self.k}" if "omega" not in metric else _SHORT[metric]: self.mean(
                 metric
             )
@@ -148,7 +148,7 @@ class RetrievalResult:
         return {
             "n": len(self.rows),
             "chunks": self.n_chunks,
-            "tokens": self.mean_tokens,
+            "tokens per chunk": self.mean_tokens,
             "nDCG@10": self.mean("ndcg_at_10"),
             f"recall@{self.k}": self.mean("recall"),
             "MRR": self.mean("reciprocal_rank"),
@@ -371,7 +371,7 @@ def _markdown(lines: list[list[str]]) -> str:
 def _figure(name: str, value: float) -> str:
     if isinstance(value, int):
         return str(value)
-    if name == "tokens":
+    if name in {"tokens", "tokens per chunk"}:
         return f"{value:.0f}"
     return f"{value:.2f}" if name in {"p50 s", "p95 s", "searches"} else f"{value:.3f}"
 

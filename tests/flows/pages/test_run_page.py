@@ -1,26 +1,22 @@
-"""The page after a run: what it shows, what it says it does not show, and that it needs nothing else."""
+"""The page after a run: its content, the rest that it counts, and that it needs nothing else."""
 
 from __future__ import annotations
 
-import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from flows.pages.chart_frame import format_number
-from flows.pages.charts import MIN_POINTS_TO_SMOOTH, draw_curve
 from flows.pages.run_page import MAX_CHARACTERS_PER_DOCUMENT, write_page
 from prep.document import Chunk, Document, Rejected
-from prep.errors import StoreError
 from retrieve.report.data import Finding, Quote, Source, Usage
 from retrieve.report.report import Report
-from training.runs.loss_curves import smooth
 
 VECTOR = np.zeros(2, dtype=np.float32)
+
+
 VOID = {"meta", "br", "img", "hr", "line", "circle", "polyline"}
 
 
@@ -146,109 +142,3 @@ def test_text_that_no_chunk_holds_is_shown_as_such(tmp_path: Path) -> None:
 def test_an_empty_document_is_shown_as_empty(tmp_path: Path, text: str) -> None:
     page = write_page(tmp_path / "p.html", title="t", documents=[(Document("e", "", text), [])]).read_text()
     assert "0 chunks" in Outline(page).words
-
-
-def bold(page: str) -> list[str]:
-    return re.findall(r'<td class="number best">([^<]*)', page)
-
-
-def test_the_better_system_stands_out_in_the_right_direction_and_counts_do_not(tmp_path: Path) -> None:
-    metrics = {
-        "Answers": {
-            "Diptych": {"F1": 0.5, "seconds": 1.0, "tokens": 900, "token precision": 0.2, "questions": 60},
-            "Usual workflow": {
-                "F1": 0.4,
-                "seconds": 3.0,
-                "tokens": 1400,
-                "token precision": 0.3,
-                "questions": 50,
-            },
-        }
-    }
-    page = write_page(tmp_path / "page.html", title="t", metrics=metrics).read_text()
-    assert bold(page) == ["0.500", "1.000", "900", "0.300"]
-
-
-def test_a_tie_and_a_missing_or_broken_value_win_nothing(tmp_path: Path) -> None:
-    metrics = {
-        "T": {"A": {"F1": 0.5, "MRR": 0.1, "IoU": math.nan}, "B": {"F1": 0.5, "MRR": None, "k": "top 5"}}
-    }
-    page = write_page(tmp_path / "page.html", title="t", metrics=metrics).read_text()
-    assert bold(page) == []
-    assert "top 5" in page
-    assert "nan<" not in page
-
-
-def test_an_unwritable_page_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"page\.html cannot be written"):
-        write_page(tmp_path / "file" / "page.html", title="t")
-    (tmp_path / "folder.html").mkdir()
-    with pytest.raises(StoreError):
-        write_page(tmp_path / "folder.html", title="t")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.html"]
-
-
-def coordinates(figure: str, kind: str) -> list[tuple[float, float]]:
-    line = ElementTree.fromstring(figure).find(f".//polyline[@class='{kind}']")
-    assert line is not None
-    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in line.attrib["points"].split())]
-
-
-def test_a_falling_loss_is_drawn_left_to_right_and_downwards() -> None:
-    points = coordinates(draw_curve([(2, 1.0), (0, 3.0), (1, 2.0)], "loss"), "trend")
-    assert points == sorted(points)
-    assert [y for _, y in points] == sorted(y for _, y in points)
-
-
-def test_a_long_noisy_curve_shows_its_points_and_a_calmer_trend() -> None:
-    noisy = [(step, 1.0 + (-1) ** step * 0.5) for step in range(MIN_POINTS_TO_SMOOTH)]
-    figure = draw_curve(noisy, "loss")
-
-    def height(kind: str) -> float:
-        ys = [y for _, y in coordinates(figure, kind)]
-        return max(ys) - min(ys)
-
-    assert height("trend") < height("raw") / 2
-
-
-@pytest.mark.parametrize(
-    "points",
-    [
-        [(0, 1.0)],
-        [(0, 0.0), (1, 0.0)],
-        [(0, 1e-9), (1, 2e-9)],
-        [(0, -1e12), (1, 1e12)],
-        [(5, 1.0), (5, 2.0)],
-        [(step, 1.0) for step in range(5000)],
-        [(0, 1.0), (1, 1.0 + 1e-16)],
-    ],
-)
-def test_any_finite_curve_stays_inside_its_frame(points: list[tuple[float, float]]) -> None:
-    figure = draw_curve(points, "curve")
-    box = [float(value) for value in re.findall(r'viewBox="0 0 (\d+) (\d+)"', figure)[0]]
-    for x, y in coordinates(figure, "trend"):
-        assert 0 <= x <= box[0]
-        assert 0 <= y <= box[1]
-    assert len(figure) < 40_000
-
-
-def test_values_that_are_not_finite_are_counted_and_not_drawn() -> None:
-    figure = draw_curve([(0, 1.0), (1, math.nan), (2, math.inf), (3, 0.5)], "loss")
-    assert "2 of 4 values not finite" in figure
-    assert len(coordinates(figure, "trend")) == 2
-    assert "no points" in draw_curve([(0, math.nan)], "loss")
-    assert "no points" in draw_curve([], "loss")
-
-
-def test_smoothing_keeps_length_and_mean_of_a_straight_line() -> None:
-    line = [float(step) for step in range(100)]
-    assert len(smooth(line)) == 100
-    assert smooth(line)[20:80] == pytest.approx(line[20:80])
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0, "0"), (0.5, "0.5"), (1234.5, "1,234"), (0.00031, "3e-04"), (-2.0, "-2")]
-)
-def test_numbers_on_an_axis_are_short(value: float, shown: str) -> None:
-    assert format_number(value) == shown

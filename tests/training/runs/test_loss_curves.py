@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prep.errors import DataError
-from training.runs.loss_curves import _series, draw_run
+from training.runs.loss_curves import _series, draw_run, smooth
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -29,3 +29,9 @@ def test_every_figure_of_the_log_is_drawn(tmp_path: Path) -> None:
 def test_a_run_without_a_log_has_no_curves(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no curve"):
         draw_run(tmp_path)
+
+
+def test_smoothing_keeps_length_and_mean_of_a_straight_line() -> None:
+    line = [float(step) for step in range(100)]
+    assert len(smooth(line)) == 100
+    assert smooth(line)[20:80] == pytest.approx(line[20:80])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fixture_pages import PageMarkup
+
 from training.traces.traces import Trace
 from training.traces.traces_page import render_traces, write_traces_page
 
@@ -28,6 +30,25 @@ def test_counts_add_up_and_every_kind_has_its_samples(tmp_path: Path) -> None:
     assert page.index("evidence not found") < page.index("answer missing or too long")
     assert page.count("<pre") == 3 + 1 + 1
     assert "<b>&lt;report&gt; hop⟦1⟧&lt;/report&gt;</b>" in page
+
+
+def tags_of(words: str, other: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The tags of a page with `words` or `other` in every field that is text, after a check that both are shown."""
+    traces = [
+        Trace(words, "a" + other, ((other, False), (words, True))),
+        Trace(other, "b" + words, ((words, False),)),
+    ]
+    page = render_traces({words: traces, "s" + other: traces[:1]}, {words: {other: 3, "r" + words: 1}})
+    found = PageMarkup(page)
+    assert words in found.words
+    assert other in found.words
+    return found.tags
+
+
+def test_no_field_of_a_trace_becomes_markup() -> None:
+    for hostile in ("</pre></td><script>x</script>", '" onclick="x', "<b>", "&lt;i&gt;", "{{ 7 * 7 }}"):
+        assert tags_of(hostile, "xyz") == tags_of("abc", "xyz")
+        assert tags_of("abc", hostile) == tags_of("abc", "xyz")
 
 
 def test_words_are_text_and_nothing_is_fetched() -> None:
