@@ -156,6 +156,7 @@ def test_the_adapter_loads_and_only_its_pairs_have_moved(
         assert torch.equal(row, after.rows[token])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end_and_another_is_refused(
     opened: Opened, start: Path, trained: tuple[Path, ReinforcementResult], tmp_path: Path
 ) -> None:
