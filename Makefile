@@ -12,8 +12,13 @@ JOBS      ?= 2
 
 BIN   := $(VENV)/bin
 READY := $(VENV)/.diptych-ready
+# A file's tests stay in one process; the order of the files is that of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# The folders of tests that need no training library, for `make quick`.
+FAST  := tests/prep tests/oracles tests/retrieve/episode tests/retrieve/experience tests/retrieve/report
+FAST  += tests/training/data tests/training/metrics tests/promises/test_public_names.py
 
-.PHONY: help setup demo test check lint format clean
+.PHONY: help setup demo quick test check lint format clean
 
 help:  ## show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,15 +45,21 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## documents to cited reports, through both trained models; DOCS=path for your own
 	@$(BIN)/python -u -m flows.cli.app demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
 
+quick: $(READY)  ## style, import contracts and the fast tests, in under a minute
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/lint-imports
+	@$(PYTEST) -m "not slow and not loopback" $(or $(ARGS),$(FAST))
+
 test: $(READY)  ## the tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(PYTEST) --durations=20 --durations-min=3 $(ARGS)
 
 check: $(READY)  ## lint, formatting, types, layers, tests: what has to be green
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(READY)  ## lint, formatting, types and layers, without the tests
 	$(BIN)/ruff check

@@ -15,6 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each process; torch read
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = ["127.0.0.1", "::1"]
+PREFECT_STARTED = pytest.StashKey[bool]()
 
 # Warnings are errors here. These are of libraries calling one another, and theirs to mend.
 THEIR_WARNINGS = (
@@ -30,17 +32,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open loopback for the tests that say so, and run them last; keep a file's tests in one process.
+    """Open loopback for the tests that say so; keep a file's tests in one process, and start the long files early.
 
-    Prefect's client keeps threads that talk to the harness's server until the session ends: a test that runs
-    in between with the network shut would cut them off. Those tests share one harness, so one process.
+    The tests with loopback share one Prefect server, so one process. They are the longest group: where several
+    processes run tests (`-n 2 --dist loadgroup --no-loadscope-reorder`), one of them starts with it.
     """
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
         loopback = item.get_closest_marker("loopback")
         if loopback:
-            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
         item.add_marker(pytest.mark.xdist_group("loopback" if loopback else str(item.path)))
-    items.sort(key=lambda item: item.get_closest_marker("loopback") is not None)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (not item.get_closest_marker("loopback"), item.path not in long_files))
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("loopback") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave loopback open once a Prefect server was started: its client's threads use it until the session ends."""
+    if "prefect_server" in getattr(item, "fixturenames", ()):
+        item.config.stash[PREFECT_STARTED] = True
+    elif item.config.stash.get(PREFECT_STARTED, False):
+        item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
 
 
 @pytest.fixture(scope="session")

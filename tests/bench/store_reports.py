@@ -37,38 +37,27 @@ WORKSPACE = PROMISES / "stored_workspace"
 N_CHUNKS = 10  # of each document
 DEADLINE_S = 600.0  # never reached: the answer must not depend on the machine's speed
 
-#: (kind, question). "none": the documents do not say, though one comes near.
-QUESTIONS = (
-    ("fact", "How many days of paid holiday do employees of Larkfield Instruments have?"),
-    ("fact", "Who built the north mole of Skellness?"),
-    ("fact", "When was the lighthouse lit for the first time?"),
-    ("fact", "What does a ticket for adults cost on Saturday?"),
-    ("fact", "What is the capacity of the LB-40?"),
-    ("fact", "What is the default compression level of sheaf?"),
-    ("fact", "Who becomes treasurer of the allotment association in April?"),
-    ("howto", "How do I calibrate the balance?"),
-    ("howto", "How do I get my travel costs paid back?"),
-    ("howto", "How can I take a single file out of an archive?"),
+#: (kind, question). "none": the documents do not say, though one comes near. Asked one after the other:
+ALONE = (
+    ("fact", "What is the capacity of the LB-40?"),  # said in a table
     ("yes/no", "May I bring a glass bottle to the Lantern Festival?"),
-    ("yes/no", "Does sheaf follow symbolic links?"),
-    ("yes/no", "Is private software allowed on the laptop?"),
-    ("list", "Which exit statuses does sheaf have?"),
-    ("list", "What may visitors bring to the festival?"),
-    ("definition", "What is repeatability?"),
-    ("definition", "What does the tare of a container mean?"),
-    ("chinese", "四号冷库的温度应该是多少？"),
     ("chinese", "谁负责检查灭火器？"),
-    ("broad", "What did the general meeting of the allotment association decide?"),
     ("none", "How many days of holiday do people on a fixed-term contract have?"),
-    ("none", "What does a ticket for pensioners cost?"),
-    ("none", "When was the lighthouse of Orra built?"),
-    ("none", "Who designed the flag of Skellness?"),
 )
-#: Every second one is asked by itself; the others in one call, and two of the former again with them.
-ALONE = QUESTIONS[::2]
-BATCH = (*QUESTIONS[1::2], *ALONE[:2])
+#: Asked in one call, a question of those above again with them.
+BATCH = (
+    ("fact", "What does a ticket for adults cost on Saturday?"),
+    ("howto", "How do I calibrate the balance?"),
+    ("list", "Which exit statuses does sheaf have?"),
+    ("broad", "What did the general meeting of the allotment association decide?"),
+    ("none", "Who designed the flag of Skellness?"),
+    ALONE[0],
+)
 #: Asked one after the other by the same user for the stored workspace, and what is said of the reports.
-LOGGED = (QUESTIONS[1][1], QUESTIONS[0][1])
+LOGGED = (
+    "Who built the north mole of Skellness?",
+    "How many days of paid holiday do employees of Larkfield Instruments have?",
+)
 USER = "ada"
 CORRECTED = "27 days a year"
 

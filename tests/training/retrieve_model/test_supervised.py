@@ -148,6 +148,7 @@ def test_what_is_saved_serves_as_it_trained(base: Path, whole: tuple[Path, Any])
     assert sum(losses) / len(losses) == pytest.approx(measured, rel=0.1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_losses(
     base: Path, whole: tuple[Path, Any], tmp_path: Path
 ) -> None:
