@@ -15,7 +15,6 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ class LabelledSet:
     name: str
     topics: dict[str, tuple[Topic, ...]] = field(default_factory=dict)
 
-    def read_questions(self, path: Path | Traversable) -> list[Question]:
+    def read_questions(self, path: Path) -> list[Question]:
         """Return the questions of a file on these documents. Raises DataError as `load_set` does."""
         questions: list[Question] = []
         seen: set[str] = set()
@@ -206,10 +205,10 @@ def held_out_documents(dataset: LabelledSet, every: int = 6) -> frozenset[str]:
     return frozenset(sorted(dataset.documents)[::every])
 
 
-def _rows(path: Path | Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     # newline="\n": a JSON string may hold U+2028 and the like, which are no line ends here.
     try:
-        with path.open("r", encoding="utf-8", newline="\n") as file:
+        with path.open(encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from prep.errors import DataError
@@ -30,6 +29,8 @@ USER_QUESTION_SETS = (
     "mtrag",
 )
 
+_FOLDER = Path(__file__).parent / "user_questions"
+
 
 def load_user_questions(name: str, data: str | Path) -> LabelledSet:
     """Return the hand-written questions on a set, with the documents of `data`/`name`; its own questions are left out.
@@ -40,8 +41,7 @@ def load_user_questions(name: str, data: str | Path) -> LabelledSet:
         raise DataError(
             f"there are no user questions on {name!r}; there are on {', '.join(USER_QUESTION_SETS)}"
         )
-    folder = files("training.data") / "user_questions"
-    digests: dict[str, str] = json.loads((folder / "digests.json").read_text(encoding="utf-8"))[name]
+    digests: dict[str, str] = json.loads((_FOLDER / "digests.json").read_text(encoding="utf-8"))[name]
     documents = load_set(Path(data) / name, questions=False)
     for document_id, digest in digests.items():
         document = documents.documents.get(document_id)
@@ -51,4 +51,4 @@ def load_user_questions(name: str, data: str | Path) -> LabelledSet:
                 f"{name}: the document {document_id!r} is {'missing' if found is None else 'another text'}; "
                 "the questions' offsets do not fit it"
             )
-    return replace(documents, questions=documents.read_questions(folder / f"{name}.jsonl"), name=name)
+    return replace(documents, questions=documents.read_questions(_FOLDER / f"{name}.jsonl"), name=name)

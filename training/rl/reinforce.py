@@ -39,7 +39,8 @@ from training.evaluation.store_environment import StoreEnvironment
 from training.metrics.results import AnswersResult
 from training.metrics.significance import Difference
 from training.rewards import Prices
-from training.rl.grpo import EpisodeTrainer, Policy, RewardFunction, Rollouts
+from training.rl.grpo import EpisodeTrainer, RewardFunction, Rollouts
+from training.rl.policy import Policy
 from training.rl.reinforce_config import SCHEDULES, ReinforceConfig
 from training.rl.run_callback import RunCallback
 from training.rl.vllm_rollouts import EngineDecoder, check_engine, grammar_in_engine

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from training.evaluation.environment import Environment
 from training.evaluation.gains import figures_of
-from training.rl.grpo import Policy
+from training.rl.policy import Policy
 from training.rl.reinforce_config import ReinforceConfig
 from training.runs.run_folder import RunFolder
 
