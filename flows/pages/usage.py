@@ -1,4 +1,4 @@
-"""The usage of a workspace, from its experience log: questions, seconds an answer, and failed questions.
+"""The usage of a workspace, from its experience log: questions, seconds per answer, and failed questions.
 
 A question failed where a person says so: the answer was marked as not helpful or corrected, or a quote was marked as
 wrong. The same question again soon after, as the log notes it, counts too, but less: the first answer may not have

@@ -112,12 +112,12 @@ def render_workspace(overview: Overview) -> str:
 
 
 def _tiles(usage: UsageSummary, health: CorpusHealth) -> list[Tile]:
-    slowest = f"the slowest twentieth {format_seconds(usage.seconds_p95)}"
+    p95 = f"95th percentile: {format_seconds(usage.seconds_p95)}"
     return [
         Tile("Questions", f"{usage.n_asked:,}", _recent(usage)),
         Tile("Marked as helpful", share_of(usage.n_helpful, usage.n_rated), _trend(usage)),
         Tile("Not answered", share_of(usage.n_abstained, usage.n_asked), "the sources did not say"),
-        Tile("Seconds an answer", format_seconds(usage.seconds_p50), slowest),
+        Tile("Seconds per answer, median", format_seconds(usage.seconds_p50), p95),
         Tile("Documents", f"{health.n_documents:,}", counted(health.n_chunks, "chunk")),
     ]
 
@@ -135,7 +135,7 @@ def _trend(usage: UsageSummary) -> str:
     if trend is None:
         return marked
     before, recent, differs = trend
-    change = ("up" if recent > before else "down") if differs else "no sure change"
+    change = ("up" if recent > before else "down") if differs else "no significant change"
     return f"{marked}; last four weeks {100 * recent:.0f}%, before {100 * before:.0f}%: {change}"
 
 
@@ -165,7 +165,7 @@ def _serving_figures(decisions: Sequence[GateDecision], figure: str) -> list[tup
 
 
 def _figure_name(figure: str) -> str:
-    return figure.replace("_", " ").replace("seconds p95", "seconds, slowest")
+    return figure.replace("_", " ").replace("seconds p95", "seconds, 95th percentile")
 
 
 def _trained_on(version: ModelVersion) -> str:
@@ -212,17 +212,17 @@ def _usage_charts(usage: UsageSummary) -> list[Markup | None]:
     days = usage.days[-MAX_DAYS:]
     asked = draw_bars(
         [Bar(str(day.day), (day.n_asked - day.n_abstained, day.n_abstained)) for day in days],
-        "Questions a day",
+        "Questions per day",
         f"{sum(day.n_asked for day in days) / len(days):.1f} on average",
         names=("answered", "not answered"),
     )
     seconds = draw_lines(
         [str(day.day) for day in days],
         [
-            ("half took at most", [day.seconds_p50 for day in days]),
-            ("95 in a hundred took at most", [day.seconds_p95 for day in days]),
+            ("median", [day.seconds_p50 for day in days]),
+            ("95th percentile", [day.seconds_p95 for day in days]),
         ],
-        "Seconds an answer, by day",
+        "Seconds per answer, by day",
         f"{format_seconds(usage.seconds_p50)} and {format_seconds(usage.seconds_p95)} over all",
     )
     return [asked, seconds, *_weekly_charts(days)]
@@ -264,5 +264,5 @@ def _histogram(health: CorpusHealth) -> Markup | None:
     median = sorted(lengths.elements())[lengths.total() // 2]
     limit = None if health.max_tokens is None else (health.max_tokens / width, f"limit {health.max_tokens}")
     return draw_bars(
-        bars, "Lengths of chunks that are searched", f"half have {median} tokens or fewer", limit=limit
+        bars, "Lengths of chunks that are searched", f"median {median} tokens", limit=limit
     )

@@ -49,4 +49,4 @@ def test_a_damaged_generation_is_named_and_the_rest_is_shown(place: Workspace, l
         file.write(b"x")
     page = render_workspace(read_overview(place))
     assert "chunks.sqlite is damaged" in page
-    assert "Questions a day" in page
+    assert "Questions per day" in page
