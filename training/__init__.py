@@ -1,1 +1,1 @@
-"""How the two models are trained and measured: labelled data, training signals, metrics and suites."""
+"""Training and evaluation of the two models: labelled data, training stages, metrics and suites."""

@@ -33,7 +33,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClozeConfig:
-    """What sentences are used. Lengths in characters; `context_words` on each side of the blank are shown."""
+    """Limits of the sentences used. Lengths in characters; `context_words` on each side of the blank are shown."""
 
     min_sentence: int = 50
     max_sentence: int = 350

@@ -39,7 +39,7 @@ _QUESTIONS = "questions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSetConfig:
-    """What the gate set takes from a corpus, and which sets of the user's own.
+    """Settings of the gate set: its part of a corpus, and sets of the user's own.
 
     held_out_every: every so many documents one is taken. n_questions: made from those of one layer, at most.
     labelled: folders of labelled sets of the user's own, each a layer of its own. labelled_questions: folders of those

@@ -1,4 +1,4 @@
-"""Passages in memory, prepared and ranked as the store does it: what traces are built over before a store exists."""
+"""Passages in memory, prepared and ranked as in the store, for traces that are built without a store."""
 
 from __future__ import annotations
 

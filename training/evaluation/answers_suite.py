@@ -33,7 +33,7 @@ _BLOCK_QUESTIONS = 32
 
 
 class Answerer(Protocol):
-    """What the answers suite needs of a system; `retrieve.Researcher` and `baseline_rag` have it."""
+    """An answering system, such as `retrieve.Researcher` or `BaselineRAG`."""
 
     @property
     def ask_many(self) -> Callable[..., list[Report]]:

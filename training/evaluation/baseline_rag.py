@@ -78,7 +78,7 @@ class BaselineConfig:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a language model wrote after a prompt, and what it cost in its own tokens, padding not counted."""
+    """A language model's text after a prompt, with its cost in the model's own tokens, padding not counted."""
 
     text: str
     prompt_tokens: int
@@ -179,7 +179,7 @@ class BaselineRAG:
 
     @property
     def name(self) -> str:
-        """What it consists of, for tables."""
+        """The parts of the baseline, for tables."""
         return f"baseline RAG ({self.chunker_name} {self.settings.chunk_tokens}, {self.encoder.name})"
 
     def ask(self, question: str, **options: Any) -> Report:

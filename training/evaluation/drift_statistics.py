@@ -1,7 +1,7 @@
-"""Have questions or documents moved away from what the models were last trained for?
+"""Drift: whether questions or documents have moved since the models were last trained.
 
-    questions   the means of the vectors of two samples, further apart than any way of dealing the same vectors into
-                two would put them: a permutation test on the distance of means (Good, "Permutation Tests", 1994)
+    questions   a permutation test on the distance of the means of two samples of vectors (Good, "Permutation Tests",
+                1994)
     corpus      the share of documents that were not there, word for word, at the last training
 
 Pure functions of vectors and texts: where they come from is left to `flows.retraining.drift`. Deterministic by the
@@ -21,7 +21,7 @@ from prep.errors import ConfigError, DataError
 
 __all__ = ["Drift", "DriftConfig", "measure_drift"]
 
-_BLOCK = 256  # permutations dealt at a time: bounds memory at _BLOCK × questions numbers
+_BLOCK = 256  # permutations at a time: bounds memory at _BLOCK × questions numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class DriftConfig:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What was found. score: distance of the two means, 0..2; p_value: how often chance gives as much.
+    """The result. score: distance of the two means, 0..2; p_value: the share of permutations with as large a distance.
 
     Both are None where there are too few questions to tell.
     """

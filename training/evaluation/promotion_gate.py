@@ -36,7 +36,7 @@ _RETRIEVAL_FIGURES = ("evidence_recall", _RETRIEVAL_FLOOR, "ndcg_at_10")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateConfig:
-    """What a candidate must show.
+    """Thresholds that a candidate must meet.
 
     least_gain: the lower bound of the headline's gain must lie above it. most_fall: a floor's figure may fall by so
     much at most, and not surely at all. latency_ratio: how many times as slow the slowest answers (95th percentile)

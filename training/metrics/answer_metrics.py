@@ -1,4 +1,4 @@
-"""How right, how well supported and how honest answers are: EM, F1, citations, abstention.
+"""Metrics of answers: EM, F1, citations, abstention.
 
 EM and F1 are SQuAD's (Rajpurkar et al., 2016): lower case, no punctuation, no articles, bags of words, the
 best over the accepted answers. For Chinese and Japanese they are CMRC 2018's (Cui et al., 2019): each such

@@ -1,4 +1,4 @@
-"""How well a text is divided: Pk, WindowDiff and boundary F1, over the breaks between items (lines, sentences).
+"""Metrics of segmentation: Pk, WindowDiff and boundary F1, over the breaks between items (lines, sentences).
 
 A division of n items is the set of items after which a segment ends, the last one not counted. Pk: Beeferman, Berger
 and Lafferty, https://doi.org/10.1023/A:1007506220214; WindowDiff: Pevzner and Hearst,

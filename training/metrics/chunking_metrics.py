@@ -1,4 +1,4 @@
-"""How well retrieved chunks cover labelled excerpts: recall, precision, IoU and precision-omega.
+"""Metrics of retrieved chunks against labelled excerpts: recall, precision, IoU and precision-omega.
 
 The definitions are those of Smith and Troynikov, "Evaluating Chunking Strategies for Retrieval" (Chroma,
 2024). Their text speaks of tokens, their code and published figures count characters, and so does this module

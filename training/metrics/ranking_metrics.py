@@ -1,4 +1,4 @@
-"""How well a ranking of documents puts the relevant ones first: nDCG@k, recall@k, reciprocal rank.
+"""Metrics of a ranking of documents: nDCG@k, recall@k, reciprocal rank.
 
 As in trec_eval: the gain is the judged relevance itself, the discount is log2(rank + 1), the ideal ranking is
 that of all judged documents. Averaging over questions is left to `training.evaluation.retrieval_suites`.

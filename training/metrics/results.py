@@ -1,4 +1,4 @@
-"""What the suites of `training.evaluation` return: one row a question, and figures that follow from the rows.
+"""Results of the suites of `training.evaluation`: one row a question, and figures that follow from the rows.
 
 Every figure can be computed again from the rows, so that two systems can be compared question by question
 (`training.evaluation.gains.compare_results`). `to_dict()` is JSON-ready; `format_table` lays results side by side.

@@ -20,7 +20,7 @@ __all__ = ["HeadsEvaluation", "Scores", "evaluate_heads", "prediction_scores"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """How well boundaries and roles are found. Counts are units; F1 of an empty class is 0."""
+    """Scores of boundaries and roles. Counts are units; F1 of an empty class is 0."""
 
     n_units: int
     paragraph_f1: float

@@ -1,4 +1,4 @@
-"""What a stage of the prep model's training comes to: heads, updates and settings, ready to be saved as a version."""
+"""The result of a stage of the prep model's training: heads, updates and settings, to be saved as a version."""
 
 from __future__ import annotations
 

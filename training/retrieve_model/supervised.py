@@ -10,6 +10,7 @@ Resumable (`training.runs.run_folder`): a run that is started again goes on with
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -222,13 +223,20 @@ def _can_compile(device: torch.device, *, packed: bool) -> bool:
     return not packed and (shutil.which("g++") is not None or shutil.which("clang++") is not None)
 
 
-def main() -> None:
-    import argparse
+# Settings with a command-line option of the same name.
+_OPTIONS = (
+    "learning_rate",
+    "n_epochs",
+    "rank",
+    "frozen_layers",
+    "batch_tokens",
+    "evaluate_every",
+    "checkpoint_every",
+    "seed",
+)
 
-    from retrieve.lm.base import load_base
-    from training.data.dataset import load_set
-    from training.traces.mixture import left_out, read_traces
 
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Train the retrieve model's adapter on written traces; resumes by itself."
     )
@@ -253,17 +261,7 @@ def main() -> None:
         "--stop-after-s", type=float, default=None, help="end by then, the rate lowered in time"
     )
     defaults = SupervisedConfig()
-    options = (
-        "learning_rate",
-        "n_epochs",
-        "rank",
-        "frozen_layers",
-        "batch_tokens",
-        "evaluate_every",
-        "checkpoint_every",
-        "seed",
-    )
-    for name in options:
+    for name in _OPTIONS:
         default = getattr(defaults, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument(
@@ -279,7 +277,15 @@ def main() -> None:
         help="train the noisy-channel model of this version (retrieve.decoding.noisy_channel)",
     )
     parser.add_argument("--compile", choices=("auto", "never"), default=defaults.compile)
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    from retrieve.lm.base import load_base
+    from training.data.dataset import load_set
+    from training.traces.mixture import left_out, read_traces
+
+    arguments = _parser().parse_args()
     traces = read_traces(arguments.traces / "train.jsonl")
     if arguments.leave_out is not None:
         n_built = len(traces)
@@ -292,7 +298,7 @@ def main() -> None:
     else:
         (model, tokenizer), channel_of = load_base(arguments.base, device=device), ""
     config = SupervisedConfig(
-        **{name: getattr(arguments, name) for name in options},
+        **{name: getattr(arguments, name) for name in _OPTIONS},
         alpha=2 * arguments.rank,
         lengths=tuple(arguments.lengths),
         compile=arguments.compile,

@@ -41,7 +41,7 @@ class Layout:
     before: list[int]
 
 
-_SCORED_TOGETHER = 256  # tokens, whose scores over the whole vocabulary are held at a time
+_SCORED_TOGETHER = 256  # tokens whose logits over the whole vocabulary are in memory at a time
 
 # A prompt and its completions.
 Group = tuple[Sequence[int], Sequence[Sequence[int]]]
@@ -161,13 +161,13 @@ def score_completions(
 ) -> list[Scored]:
     """Score the completions of one prompt, in order. Keeps gradients.
 
-    prefixes: see `lay_out`; they are not scored. biases: for each completion what gives what is added to the logits,
-    (n_tokens, vocabulary), minus infinity where a token was not allowed; nothing by default. What was drawn under a
-    grammar must be scored under it: over the whole vocabulary, a token that the grammar all but forced has a
-    probability near nothing, and its gradient and distance are noise.
+    prefixes: see `lay_out`; they are not scored. biases: for each completion a function that returns the biases of the
+    logits, (n_tokens, vocabulary), minus infinity where a token was not allowed; none by default. Completions drawn
+    under a grammar must be scored under it: over the whole vocabulary a token that the grammar all but forced has a
+    probability near 0, and its gradient and KL are noise.
 
-    Of the vocabulary nothing is kept for the gradient, but worked out again, some completions at a time: a step of
-    long reports would fill the memory.
+    Logits over the vocabulary are computed again for the gradient, some completions at a time: those of a step of long
+    reports would fill the memory.
 
     model: a causal LM of transformers that takes 4D masks (sdpa or eager attention). Neither the prompt nor a
     completion may be empty.
@@ -193,7 +193,7 @@ def score_completions(
 
 
 def _runs(completions: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the numbers of completions that are scored together, in order."""
+    """Yield the numbers of the completions that are scored together, in order."""
     run: list[int] = []
     n_tokens = 0
     for number, completion in enumerate(completions):
@@ -213,7 +213,7 @@ def _scores(
     biases: Sequence[Callable[[], torch.Tensor]],
     temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the log-probabilities and entropies of what was written behind states (n, size), each (n,)."""
+    """Return the log-probabilities and entropies of the tokens predicted by states (n, size), each (n,)."""
     logits = model.get_output_embeddings()(states).float()
     if softcap := getattr(model.config.get_text_config(), "final_logit_softcapping", None):
         logits = softcap * torch.tanh(logits / softcap)

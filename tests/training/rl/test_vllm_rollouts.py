@@ -35,7 +35,7 @@ from training.evaluation.store_environment import StoreEnvironment
 from training.rl.policy import Policy
 from training.rl.reinforce import reinforce
 from training.rl.reinforce_config import ReinforceConfig
-from training.rl.vllm_rollouts import ARGUMENT, EngineDecoder, HeldToGrammar, check_engine
+from training.rl.vllm_rollouts import ARGUMENT, EngineDecoder, GrammarMask, check_engine
 
 WORDS = ("bees", "glass", "rain", "iron")
 CONFIG = ReinforceConfig(
@@ -106,7 +106,7 @@ class StandIn:
         arguments = json.loads(json.dumps(self.generation_kwargs))
         written, chances = [], []
         for prompt in prompts:
-            held = HeldToGrammar(self.grammar, arguments["extra_args"][ARGUMENT])
+            held = GrammarMask(self.grammar, arguments["extra_args"][ARGUMENT])
             tokens: list[int] = []
             told: list[list[float]] = []
             while not tokens or tokens[-1] not in arguments["stop_token_ids"]:
@@ -127,7 +127,7 @@ def test_the_engine_is_held_to_what_the_decoder_is(start: Path) -> None:
         begun = decoder.grammar.start(n % 5, may_search=n % 2 == 0, limits=TERSE, n_searches=1 + n % 3)
         described = json.loads(json.dumps(training.rl.vllm_rollouts._described(decoder.generator, begun)))
         prompt = list(range(n))
-        held = HeldToGrammar(decoder.grammar, {training.rl.vllm_rollouts._digest(prompt): described})
+        held = GrammarMask(decoder.grammar, {training.rl.vllm_rollouts._digest(prompt): described})
         state, written = begun.fork(), []
         while not state.done:
             logits = torch.randn(decoder.grammar.size, generator=generator)
