@@ -101,39 +101,48 @@ class Decoder:
         prefilled = batch.copy() if reranks or searches else None
         starts, ends = [state.fork() for state in states], list(states)
         generations = self.generator.generate(batch, ends, temperature, rng, deadline)
-        n_replaced = [0] * len(prompts)
-        seconds = time.monotonic() - started
+        n_replaced: dict[int, int] = {}
         if searches and prefilled is not None:
+            seconds = time.monotonic() - started
             second = search_before_abstaining(
                 self.generator, generations, prefilled.copy(), starts, seconds=seconds, deadline=deadline
             )
             if second is not None:
+                n_replaced = {row: len(generations[row].tokens) for row in second.generations}
+                generations = [second.generations.get(row, one) for row, one in enumerate(generations)]
+                ends = [second.states.get(row, end) for row, end in enumerate(ends)]
                 batch = second.batch
-                for row, search in second.generations.items():
-                    n_replaced[row] = len(generations[row].tokens)
-                    generations[row], ends[row] = search, second.states[row]
-            seconds = time.monotonic() - started
+        seconds = time.monotonic() - started
         if prefix is not None:
-            prefix.ids, prefix.cache = [*prefill.encoded[0], *generations[0].tokens], batch.cache
-            prefix.text = prompts[0] + self.grammar.text(generations[0].tokens)
+            tokens = generations[0].tokens
+            prefix.ids, prefix.cache = [*prefill.encoded[0], *tokens], batch.cache
+            prefix.text = prompts[0] + self.grammar.text(tokens)
         reranked = [Reranked(generation) for generation in generations]
         if reranks and prefilled is not None:
             finished = [part if end.done else None for part, end in zip(parts, ends, strict=True)]
             results = [prefill.results[row] for row in row_of]
             reranked = self.reranker.rerank(generations, prefilled, starts, finished, results, deadline)
+        n_read = [len(prefill.encoded[row]) for row in row_of]
         return [
-            Action(
-                text=self.grammar.text(one.generation.tokens),
-                token_ids=tuple(one.generation.tokens),
-                logprob=one.generation.logprob,
-                abstention_margin=one.generation.margins["abstain"],
-                search_margin=one.generation.margins["search"],
-                n_prompt_tokens=len(prefill.encoded[row]),
-                complete=end.done,
-                seconds=seconds,
-                candidates=one.candidates,
-                alternative=one.alternative,
-                n_reranking_tokens=one.n_tokens + n,
-            )
-            for one, row, end, n in zip(reranked, row_of, ends, n_replaced, strict=True)
+            self._action(one, end, n_read[row], seconds, n_replaced.get(row, 0))
+            for row, (one, end) in enumerate(zip(reranked, ends, strict=True))
         ]
+
+    def _action(
+        self, reranked: Reranked, end: Constraint, n_prompt_tokens: int, seconds: float, n_replaced: int
+    ) -> Action:
+        """Return the action of a reranked generation. n_replaced: tokens of an abstention that a search replaces."""
+        generation = reranked.generation
+        return Action(
+            text=self.grammar.text(generation.tokens),
+            token_ids=tuple(generation.tokens),
+            logprob=generation.logprob,
+            abstention_margin=generation.margins["abstain"],
+            search_margin=generation.margins["search"],
+            n_prompt_tokens=n_prompt_tokens,
+            complete=end.done,
+            seconds=seconds,
+            candidates=reranked.candidates,
+            alternative=reranked.alternative,
+            n_reranking_tokens=reranked.n_tokens + n_replaced,
+        )
