@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prep.document import ROLES, Floats
+from prep.document import ROLES, Floats, Role
 from prep.model.markup import Markup, heading_text, unit_lines
 from prep.model.units import Unit
 
@@ -202,8 +202,38 @@ def _plain(text: str) -> str:
 def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str = "") -> Predictions:
     """Return boundaries, roles and levels by rules: markup, blank lines, and short lines between blank lines."""
     lines, _, blanks = unit_lines(text, units)
-    plain_title = _plain(title)
-    roles: list[str] = []
+    roles, levels = _rule_roles(lines, blanks, marks, _plain(title))
+    n = len(units)
+    boundary = np.full((n, 4), 0.03, dtype=np.float32)
+    role_p = np.full((n, len(ROLES)), 0.02, dtype=np.float32)
+    level_p = np.full((n, 3), 0.1, dtype=np.float32)
+    for i, unit in enumerate(units):
+        name: Role = roles[unit.line] if roles else "boilerplate"
+        role_p[i, ROLES.index(name)] = 1.0
+        level_p[i, min(levels[unit.line], 3) - 1 if levels else 0] = 1.0
+        following = roles[unit.line + 1] if unit.last and unit.line + 1 < len(roles) else ""
+        if unit.last and name in ("heading", "title"):
+            kind = 0
+        elif unit.last and following in ("heading", "title"):
+            kind = 3
+        elif (unit.blanks and name != "code") or (unit.last and following and following != name):
+            kind = 2
+        elif unit.sentence or (unit.last and name in ("list", "table")):
+            kind = 1
+        else:
+            kind = 0
+        boundary[i, kind] = 1.0
+    boundary /= boundary.sum(1, keepdims=True)
+    role_p /= role_p.sum(1, keepdims=True)
+    level_p /= level_p.sum(1, keepdims=True)
+    return Predictions(boundary, role_p, level_p)
+
+
+def _rule_roles(
+    lines: Sequence[str], blanks: Sequence[int], marks: Markup, plain_title: str
+) -> tuple[list[Role], list[int]]:
+    """Return role and heading level of each line by rules."""
+    roles: list[Role] = []
     levels: list[int] = []
     for i, line in enumerate(lines):
         words = line.split()
@@ -212,7 +242,7 @@ def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str
         short = len(words) <= 10 and last not in ".!?,;:。！？" and line.strip()[:1].isupper()
         level = marks.heading[i] or 1
         if marks.fenced[i]:
-            role = "code"
+            role: Role = "code"
         elif marks.heading[i] or marks.underline[i]:
             same = _plain(heading_text(line)) == plain_title
             role = "title" if (same or (marks.heading[i] == 1 and i == 0)) else "heading"
@@ -232,27 +262,4 @@ def rule_predictions(text: str, units: Sequence[Unit], marks: Markup, title: str
             role = "text"
         roles.append(role)
         levels.append(level)
-    n = len(units)
-    boundary = np.full((n, 4), 0.03, dtype=np.float32)
-    role_p = np.full((n, len(ROLES)), 0.02, dtype=np.float32)
-    level_p = np.full((n, 3), 0.1, dtype=np.float32)
-    for i, unit in enumerate(units):
-        name = roles[unit.line] if roles else "boilerplate"
-        role_p[i, ROLES.index(name)] = 1.0
-        level_p[i, min(levels[unit.line], 3) - 1 if levels else 0] = 1.0
-        following = roles[unit.line + 1] if unit.last and unit.line + 1 < len(roles) else ""
-        if unit.last and name in ("heading", "title"):
-            kind = 0
-        elif unit.last and following in ("heading", "title"):
-            kind = 3
-        elif (unit.blanks and name != "code") or (unit.last and following and following != name):
-            kind = 2
-        elif unit.sentence or (unit.last and name in ("list", "table")):
-            kind = 1
-        else:
-            kind = 0
-        boundary[i, kind] = 1.0
-    boundary /= boundary.sum(1, keepdims=True)
-    role_p /= role_p.sum(1, keepdims=True)
-    level_p /= level_p.sum(1, keepdims=True)
-    return Predictions(boundary, role_p, level_p)
+    return roles, levels

@@ -45,38 +45,59 @@ def markup(text: str, units: Sequence[Unit]) -> Markup:
     """Read explicit markup: fences, literal blocks, Markdown, reST and wiki headings, list items, rows."""
     lines, first_unit, blanks = unit_lines(text, units)
     n_lines = len(lines)
-    fenced = [False] * n_lines
-    heading = [0] * n_lines
-    row = [False] * n_lines
-    underline = [False] * n_lines
-    item = [False] * n_lines
-    blocks: list[tuple[int, int]] = []
     indents = [len(line) - len(line.lstrip()) for line in lines]
+    blocks = _code_blocks(lines, blanks, indents)
+    fenced = [False] * n_lines
+    for first, last in blocks:
+        fenced[first:last] = [True] * (last - first)
+    heading, underline = _headings(lines, fenced, blanks)
+    row = [not fenced[i] and heading[i] == 0 and bool(_ROW.match(line)) for i, line in enumerate(lines)]
+    item = [
+        not fenced[i] and heading[i] == 0 and not row[i] and bool(_ITEM.match(line))
+        for i, line in enumerate(lines)
+    ]
+    blocks.extend(_items(lines, item, heading, fenced, blanks, indents))
+    blocks.extend((i, i + 1) for i in range(n_lines) if row[i])
+    edges = [*first_unit, len(units)]
+    keep = [(edges[a], edges[b]) for a, b in blocks if edges[b] - edges[a] > 1]
+    keep.extend(  # a heading and its underline are one thing
+        (edges[i], edges[i + 2]) for i in range(n_lines - 1) if heading[i] and underline[i + 1]
+    )
+    return Markup(fenced, heading, row, underline, item, keep)
 
+
+def _code_blocks(lines: list[str], blanks: list[int], indents: list[int]) -> list[tuple[int, int]]:
+    """Return the line ranges of code fences, marks included, and of reST literal blocks, in order."""
+    blocks: list[tuple[int, int]] = []
     i = 0
-    while i < n_lines:
-        fence = _FENCE.match(lines[i])
-        if fence:
+    while i < len(lines):
+        if fence := _FENCE.match(lines[i]):
             stop = i + 1
-            while stop < n_lines and not _closes(lines[stop], fence.group(1)):
+            while stop < len(lines) and not _closes(lines[stop], fence.group(1)):
                 stop += 1
-            if stop < n_lines:
-                for j in range(i, stop + 1):
-                    fenced[j] = True
+            if stop < len(lines):
                 blocks.append((i, stop + 1))
                 i = stop + 1
                 continue
         if lines[i].rstrip().endswith("::") and blanks[i] and not lines[i].startswith("#"):
             stop = i + 1
-            while stop < n_lines and indents[stop] > indents[i]:
-                fenced[stop] = True
+            while stop < len(lines) and indents[stop] > indents[i]:
                 stop += 1
             if stop > i + 1:
                 blocks.append((i + 1, stop))
                 i = stop
                 continue
         i += 1
+    return blocks
 
+
+def _headings(lines: list[str], fenced: list[bool], blanks: list[int]) -> tuple[list[int], list[bool]]:
+    """Return the heading level of each line, 0 for none, and whether it is nothing but a heading's rule.
+
+    Levels of underlined headings follow the order in which their styles appear, as in reST.
+    """
+    heading = [0] * len(lines)
+    underline = [False] * len(lines)
     styles: list[str] = []
     for i, line in enumerate(lines):
         if fenced[i]:
@@ -94,17 +115,7 @@ def markup(text: str, units: Sequence[Unit]) -> Markup:
                 underline[i - 1] = True
         elif len(line) < MAX_HEADING_CHARACTERS and (wiki := _WIKI.match(line)):
             heading[i] = min(wiki.group(1).count("="), wiki.group(3).count("="))
-        row[i] = bool(_ROW.match(line)) and heading[i] == 0
-        item[i] = heading[i] == 0 and not row[i] and bool(_ITEM.match(line))
-
-    blocks.extend(_items(lines, item, heading, fenced, blanks, indents))
-    blocks.extend((i, i + 1) for i in range(n_lines) if row[i])
-    edges = [*first_unit, len(units)]
-    keep = [(edges[a], edges[b]) for a, b in blocks if edges[b] - edges[a] > 1]
-    keep.extend(  # a heading and its underline are one thing
-        (edges[i], edges[i + 2]) for i in range(n_lines - 1) if heading[i] and underline[i + 1]
-    )
-    return Markup(fenced, heading, row, underline, item, keep)
+    return heading, underline
 
 
 def heading_text(line: str) -> str:

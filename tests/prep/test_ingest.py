@@ -261,7 +261,7 @@ def test_damaged_generation_is_rebuilt_by_the_next_ingest(
     assert contents(tmp_path)
 
 
-def test_ingest_waits_for_no_other_writer_longer_than_it_is_told(tmp_path: Path) -> None:
+def test_ingest_waits_for_another_writer_no_longer_than_its_timeout(tmp_path: Path) -> None:
     run(tmp_path, corpus(1))
     with Workspace(tmp_path).lock(), pytest.raises(WorkspaceLocked):
         run(tmp_path, corpus(2), settings=IngestSettings(lock_timeout_s=0.1))

@@ -9,7 +9,7 @@ from prep.model.heads import HeadsConfig, StructureHeads, _Cohesion
 CONFIG = HeadsConfig(state_size=8, width=12, dilations=(1, 2), cohesion=(1, 3), cohesion_heads=2, dropout=0.0)
 
 
-def test_cohesion_is_the_cosine_of_what_lies_on_either_side() -> None:
+def test_cohesion_is_the_cosine_of_the_units_on_either_side() -> None:
     torch.manual_seed(1)
     module = _Cohesion(16, (1, 3), 2, head_size=5)
     states = torch.randn(1, 7, 16)
@@ -25,7 +25,7 @@ def test_cohesion_is_the_cosine_of_what_lies_on_either_side() -> None:
                 assert found[at, 2 * column + head] == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_is_predicted_depends_on_units_in_reach_and_not_on_padding() -> None:
+def test_predictions_depend_on_units_in_reach_and_not_on_padding() -> None:
     torch.manual_seed(2)
     heads = StructureHeads(CONFIG).eval()
     n = 3 * heads.reach

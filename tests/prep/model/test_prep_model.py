@@ -20,7 +20,6 @@ from prep.model.heads import HeadsConfig, StructureHeads
 from prep.model.prep_model import PrepModel
 from prep.model.prep_version import save_version
 from prep.model.segmentation import CHARACTERS_PER_TOKEN, HEADER_JOIN, header_tokens
-from prep.model.windows import split_document
 
 LIMITS = ChunkLimits(target_tokens=24, max_tokens=48)
 HEADS = HeadsConfig(layers=1, state_size=16, width=8, dilations=(1, 2))
@@ -165,16 +164,6 @@ def test_topics_tile_the_text_and_are_more_where_less_is_asked(models: list[Prep
         assert model.topics(Document("d", "", "")) == []
     by_rules = models[1].topics(document)
     assert [document.text[start:].lstrip()[:2] for start, _ in by_rules[1:3]] == ["##", "##"]
-
-
-@pytest.mark.parametrize("text", ["", "x" * 250, "a b\n" * 80, "one\n\n" * 70, "```\n\n" + "c\n\n" * 90])
-def test_parts_tile_the_text(text: str) -> None:
-    parts = list(split_document(Document("d", "", text), 100))
-    assert "".join(text[part.start : part.end] for part in parts) == text
-    assert all(part.end - part.start <= 100 for part in parts)
-    assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
-    if text.startswith("one"):
-        assert all(text[part.start : part.start + 3] == "one" for part in parts)
 
 
 MARKDOWN = """# Guide

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prep.document import Document
 from prep.errors import ConfigError
-from prep.model.windows import Window, plan_windows
+from prep.model.windows import Window, plan_windows, split_document
 
 
 @given(st.lists(st.integers(0, 40), max_size=200), st.integers(40, 120), st.integers(0, 20))
@@ -49,3 +50,13 @@ def test_a_unit_that_cannot_fit_is_an_error() -> None:
 def test_an_overlap_that_would_not_advance_is_an_error() -> None:
     with pytest.raises(ConfigError, match="overlap_tokens=60"):
         plan_windows([5], 100, 60)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 250, "a b\n" * 80, "one\n\n" * 70, "```\n\n" + "c\n\n" * 90])
+def test_parts_tile_the_text(text: str) -> None:
+    parts = list(split_document(Document("d", "", text), 100))
+    assert "".join(text[part.start : part.end] for part in parts) == text
+    assert all(part.end - part.start <= 100 for part in parts)
+    assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
+    if text.startswith("one"):
+        assert all(text[part.start : part.start + 3] == "one" for part in parts)

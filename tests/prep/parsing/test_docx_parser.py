@@ -43,7 +43,7 @@ def test_headings_lists_and_paragraphs_are_written_in_markdown_form() -> None:
     )
 
 
-def test_tables_keep_rows_and_merged_cells_are_told_once() -> None:
+def test_tables_keep_rows_and_merged_cells_are_written_once() -> None:
     document = docx.Document()
     table = document.add_table(3, 3)
     for column, text in enumerate(("h1", "h2", "h3")):
@@ -64,7 +64,7 @@ def test_a_table_of_one_cell_is_a_frame_around_text() -> None:
     assert text_of(document) == "framed\n\ntwice\n"
 
 
-def test_headers_and_footers_are_told_once() -> None:
+def test_headers_and_footers_are_written_once() -> None:
     document = docx.Document()
     document.sections[0].header.paragraphs[0].text = "Head"
     document.sections[0].footer.paragraphs[0].text = "Foot"

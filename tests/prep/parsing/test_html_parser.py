@@ -124,7 +124,7 @@ TREES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(TREES)
-def test_no_word_of_a_page_is_lost_or_told_twice(html: str) -> None:
+def test_no_word_of_a_page_is_lost_or_repeated(html: str) -> None:
     words = re.findall(r"[a-z]+", re.sub(r"<[^>]*>", " ", html))
     assert sorted(re.findall(r"[a-z]+", text_of(html))) == sorted(words)
 

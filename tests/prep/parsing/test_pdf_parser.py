@@ -27,7 +27,7 @@ def test_a_file_that_only_restricts_printing_is_read() -> None:
     assert parse_pdf(encrypted_pdf_bytes("")).text == "A secret line.\n"
 
 
-def test_pages_that_are_pictures_are_told_beside_the_text() -> None:
+def test_pages_that_are_pictures_are_reported_beside_the_text() -> None:
     pages = [["text"], [], [], ["text"], []]
     assert parse_pdf(pdf_bytes(pages, picture=True)).losses == (
         ("pages 2-3, 5", "no text: may be scanned images"),

@@ -190,7 +190,7 @@ def test_an_empty_folder_has_no_documents(tmp_path: Path) -> None:
     assert read(tmp_path) == []
 
 
-def test_equal_ids_are_told_apart_by_the_folders_above_and_no_others_change(tmp_path: Path) -> None:
+def test_equal_ids_begin_with_the_folders_above_and_no_others_change(tmp_path: Path) -> None:
     write(tmp_path, one__docs__a_md="# 1", two__docs__a_md="# 2", three__b_md="# 3")
     found = ids(tmp_path / "one" / "docs", tmp_path / "two" / "docs", tmp_path / "three")
     assert found == ["b.md", "one/docs/a.md", "two/docs/a.md"]

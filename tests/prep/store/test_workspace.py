@@ -255,7 +255,7 @@ def test_prep_model_without_a_generation_is_promoted_and_the_store_says_what_to_
     assert workspace.rollback("prep").prep is None
 
 
-def test_second_writer_is_told_so_and_may_write_once_the_first_has_died(workspace: Workspace) -> None:
+def test_second_writer_is_refused_and_may_write_once_the_first_has_died(workspace: Workspace) -> None:
     script = (
         "import sys, time\nfrom prep.store.workspace import Workspace\n"
         "with Workspace(sys.argv[1]).lock():\n    print('locked', flush=True)\n    time.sleep(60)\n"
