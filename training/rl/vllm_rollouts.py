@@ -128,11 +128,11 @@ class EngineDecoder(Decoder):
             _, written, logprobs, _ = self.engine.generate(encoded, None, 1)
         seconds = time.monotonic() - started
         return [
-            self._action(ids, state, list(tokens), [one[0] for one in chances], seconds)
+            self._engine_action(ids, state, list(tokens), [one[0] for one in chances], seconds)
             for ids, state, tokens, chances in zip(encoded, states, written, logprobs, strict=True)
         ]
 
-    def _action(
+    def _engine_action(
         self,
         prompt: Sequence[int],
         state: Constraint,
