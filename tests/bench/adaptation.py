@@ -68,7 +68,7 @@ class Adaptation:
             seed=self.options.seed,
         )
         dataset = synthesize_data(place, settings)
-        print(json.dumps({"questions": dataset.n_questions, "asked": dataset.asked}), flush=True)
+        print(json.dumps({"questions": dataset.n_questions, "generated": dataset.generated}), flush=True)
         trained = {
             "prep": train_prep_candidate(place, dataset, settings, "contrastive"),
             "retrieve": train_retrieve_candidate(place, dataset, settings),
@@ -96,7 +96,7 @@ class Adaptation:
                 )
         return {
             "settings": asdict(settings),
-            "asked": dataset.asked,
+            "generated": dataset.generated,
             "versions": {kind: candidate.version for kind, candidate in trained.items()},
             "retrieval": self.retrieval_gains(retrieval),
             "answers": self.answer_gains(answers),
