@@ -19,6 +19,7 @@ from flows.cli.app import main
 from flows.models.gate_decisions import Gain, GateDecision, read_decisions
 from flows.models.lineage import Lineage, code_version, note_lineage
 from flows.models.registry import (
+    ModelVersion,
     ancestors,
     compare_versions,
     describe_version,
@@ -97,6 +98,13 @@ def decide(workspace: Workspace, created: str, candidate: str, *, promoted: bool
     }
     (folder / "decision.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def test_the_lineage_of_an_older_version_counts_feedback_examples(tmp_path: Path) -> None:
+    dataset = {"digest": "0123456789ab", "documents": 12, "lessons": 3}
+    manifest = {"lineage": {"start": "retrieve-a", "dataset": dataset}}
+    version = ModelVersion("retrieve", "retrieve-b", tmp_path, manifest, False, False, False)
+    assert version.lineage["dataset"] == {"digest": "0123456789ab", "documents": 12, "feedback_examples": 3}
 
 
 def test_a_candidate_says_what_it_was_trained_on_from_what_and_with_which_code(

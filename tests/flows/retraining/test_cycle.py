@@ -22,10 +22,9 @@ from flows.candidates.feedback_data import logged_examples
 from flows.cli.app import main
 from flows.models.serving import serving_prep
 from flows.retraining.cycle import retrain_workspace
-from flows.retraining.cycle_config import CycleSettings, cycle_settings
 from flows.retraining.cycle_folder import OUTCOME, cycles, last_plan, versions_under_trial
 from flows.retraining.decision_folder import read_decision
-from prep.errors import ConfigError, DataError, EmptyStore, WorkspaceLocked
+from prep.errors import DataError, EmptyStore, WorkspaceLocked
 from prep.fault_injection import RETRAINING_FAULT_POINTS
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
@@ -286,24 +285,6 @@ def test_nothing_is_trained_where_nothing_could_be_measured(copy):
     assert cycles(copy) == []
     with pytest.raises(EmptyStore):
         retrain_workspace(copy.path / "nothing-here", RETRIEVE)
-
-
-def test_settings_are_read_from_the_workspace_and_a_mistake_is_named(tmp_path):
-    place = Workspace(tmp_path)
-    assert cycle_settings(place) == CycleSettings()
-    text = 'kinds = ["retrieve"]\n[training]\nminutes = 3.0\n[gate]\nmin_questions = 7\n[gate_set]\nlabelled = ["a"]\n'
-    (tmp_path / "retrain.toml").write_text(text, encoding="utf-8")
-    settings = cycle_settings(place)
-    assert (settings.kinds, settings.training.minutes) == (("retrieve",), 3.0)
-    assert (settings.gate.min_questions, settings.gate_set.labelled) == (7, ("a",))
-    for wrong, named in (
-        ("[gate]\nspeed = 1\n", "speed"),
-        ("gate = 1\n", "gate"),
-        ('kinds = ["ask"]\n', "kinds"),
-    ):
-        (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
-        with pytest.raises(ConfigError, match=named):
-            cycle_settings(place, tmp_path / "wrong.toml")
 
 
 def test_the_command_prints_what_became_of_each_candidate(copy, tmp_path, capsys):
