@@ -58,7 +58,9 @@ class RetrieveRun:
             self.draft,
             adapter,
             serving=serving,
-            channel_adapter=self.start / CHANNEL_ADAPTER if CHANNEL_ADAPTER in self.manifest["files"] else None,
+            channel_adapter=self.start / CHANNEL_ADAPTER
+            if CHANNEL_ADAPTER in self.manifest["files"]
+            else None,
             source=self.manifest["base"].get("source"),
             card=candidate_card("retrieve", self.dataset, self.settings),
             training={**self.about, "steps": n_steps},

@@ -19,7 +19,7 @@ from flows.models.serving import serving_prep, serving_retrieve_path
 from retrieve.episode.episode import NONE
 from retrieve.model import RetrieveModel
 from training.data.dataset import FROM_LOG, Question, load_set
-from training.retrieve_model.abstention_calibration import refusal_scores, shown
+from training.retrieve_model.abstention_calibration import abstention_margins, withheld_prompts
 from training.traces.traces import TraceConfig
 
 
@@ -88,15 +88,17 @@ def test_a_retrieve_candidate_refuses_as_often_as_what_serves(workspace, dataset
     questions = [*load_set(dataset.held_out).questions, *dataset.training().questions]
     with workspace.open_generation() as generation:
         pool = generation_pool(generation, dataset.training().documents, serving_prep(workspace).encoder)
-    prompts = shown(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
+    prompts = withheld_prompts(questions, pool, serving.serving.episode, seed=SETTINGS.seed)
     refused = [
-        sum(score + model.serving.none_offset > 0 for score in refusal_scores(model, prompts))
+        sum(score + model.serving.abstention_bias > 0 for score in abstention_margins(model, prompts))
         for model in (serving, trained)
     ]
     assert len(prompts) == len(questions) < 64
     assert refused[0] == refused[1]
-    settings = replace(serving.serving, none_offset_again=4.0)
+    settings = replace(serving.serving, abstention_bias_after_search=4.0)
     folders = serving_retrieve_path(workspace), workspace.model_path("retrieve", retrieve_candidate.version)
     ready = calibrated_serving(*folders, questions, pool, settings, SETTINGS.seed)
-    assert ready.none_offset == trained.serving.none_offset
-    assert ready.none_offset_again - 4.0 == ready.none_offset - settings.none_offset  # moved as far
+    assert ready.abstention_bias == trained.serving.abstention_bias
+    assert (
+        ready.abstention_bias_after_search - 4.0 == ready.abstention_bias - settings.abstention_bias
+    )  # moved as far

@@ -61,9 +61,9 @@ def test_older_names_of_settings_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["lessons = true\nfeedback_examples = true\n", "[training]\nshare = 1\ninterpolation = 1\n"]
+    "text", ["lessons = true\nfeedback_examples = true\n", "[training]\nshare = 1.0\ninterpolation = 1.0\n"]
 )
 def test_a_setting_under_both_names_is_refused(text, tmp_path):
     (tmp_path / "both.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match="older name"):
+    with pytest.raises(ConfigError, match="old name"):
         CycleSettings.from_toml(tmp_path / "both.toml")
