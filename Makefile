@@ -43,7 +43,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> $(VENV): ready"
 
 demo: $(READY)  ## documents to cited reports, through both trained models; DOCS=path for your own
-	@$(BIN)/python -u -m flows.cli.app demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
+	@$(BIN)/python -u -m flows.cli demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
 
 quick: $(READY)  ## style, import contracts and the fast tests, in under a minute
 	@$(BIN)/ruff check --quiet

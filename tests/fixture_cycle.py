@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flows.candidates.training_sets import PassSettings
+from flows.candidates.training_settings import TrainingSettings
 from flows.retraining.cycle_config import CycleSettings
 from flows.retraining.gate_trial import TrialSettings
 from prep.store.workspace import Workspace
@@ -22,10 +22,10 @@ UNTIMED = 1e12
 
 #: What refuses tiny models, which learn nothing.
 STRICT = CycleSettings(
-    training=PassSettings(
-        n_examples=40, n_asked=0, held_out_every=4, minutes=UNTIMED, prep_epochs=1, prep_pages=1
+    training=TrainingSettings(
+        n_examples=40, n_generated=0, held_out_every=4, minutes=UNTIMED, prep_epochs=1, prep_pages=1
     ),
-    frozen=GateSetConfig(held_out_every=4, n_questions=12),
+    gate_set=GateSetConfig(held_out_every=4, n_questions=12),
     trials=TrialSettings(n_answers=6, withhold_every=3, progress=False),
     gate=GateConfig(min_questions=1, min_documents=1, n_resamples=50),
 )
@@ -37,9 +37,9 @@ TOML = """
 kinds = ["retrieve"]
 [training]
 n_examples = 40
-n_asked = 0
+n_generated = 0
 held_out_every = 4
-[frozen]
+[gate_set]
 held_out_every = 4
 n_questions = 12
 [trials]

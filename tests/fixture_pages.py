@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from fixture_prep import LinePrep
 
+from flows.models.gate_decisions import Gain, GateDecision
 from flows.models.registry import find_version
-from flows.retraining.gate_decisions import Gain, GateDecision
 from prep.document import Document, Rejected
 from prep.ingest import ingest
 from prep.store.workspace import Workspace

@@ -1,9 +1,8 @@
-"""Candidate versions, trained on data made from a workspace's documents (`flows.candidates.training_sets`).
+"""Candidate versions: how a trained version is kept in a workspace, and found again.
 
-Plain functions: `diptych train`, the training flows and the demo call those of `flows.candidates.prep_candidates` and
-`flows.candidates.retrieve_candidates`. A candidate is kept in the workspace beside the version that serves; promoting
-it is decided elsewhere. What is finished is found again by the digest of what went into it, and not made twice; what
-was interrupted goes on from its checkpoint.
+A candidate is kept beside the version that serves and is not promoted. A finished run is found by the digest of its
+inputs and not made twice; an interrupted one goes on from its checkpoint. `flows.candidates.prep_candidates` and
+`flows.candidates.retrieve_candidates` train them, for `diptych train`, the flows and the demo.
 
     runs/<kind>-<digest>/  candidate.json (when finished) and what the training writes
 """
@@ -17,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from flows.candidates.training_sets import Dataset, PassSettings
+from flows.candidates.dataset_folder import Dataset
+from flows.candidates.training_settings import TrainingSettings
 from flows.models.lineage import Lineage, note_lineage
 from prep.manifest import read_json, write_json
 from prep.store.current import ModelKind
@@ -62,7 +62,7 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def finished_candidate(workspace: Workspace, run: Path) -> Candidate | None:
-    """Return what this run came to before, if its version is still in the workspace."""
+    """Return the candidate of a finished run, if its version is still in the workspace."""
     try:
         content = read_json(run / "candidate.json")
     except FileNotFoundError:
@@ -90,12 +90,12 @@ def keep_candidate(
     return candidate
 
 
-def candidate_card(kind: str, dataset: Dataset, settings: PassSettings) -> str:
+def candidate_card(kind: str, dataset: Dataset, settings: TrainingSettings) -> str:
     """Return the card of a version that was trained on a workspace."""
     return (
         f"# A {kind} version trained on the documents of one workspace\n\n"
         f"Trained on {dataset.n_questions} questions and the structure of "
-        f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}; what was made on one "
-        f"document in {dataset.held_out_every} is held out), seed {settings.seed}. The figures are in the run's "
+        f"{dataset.n_documents} documents of the workspace (data set {dataset.digest}; the synthetic questions on one "
+        f"document in {dataset.held_out_every} are held out), seed {settings.seed}. The figures are in the run's "
         "`candidate.json`. It serves only once it is promoted.\n"
     )

@@ -1,4 +1,7 @@
-"""Feedback examples (`training.data.feedback_examples`) of a workspace's log, on its documents as they are now."""
+"""Feedback examples of a workspace's experience log, on its documents as they are now.
+
+Which rows become examples is `training.data.feedback_examples`.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,25 @@ from training.data.dataset import Question
 from training.data.feedback_examples import FeedbackConfig, draw_examples, examples_from_log
 from training.data.gate_set import GateSet
 
-__all__ = ["LogLessons", "log_lessons"]
+__all__ = ["LoggedExamples", "logged_examples"]
 
 
 _SEARCHED = 5  # passages, for a corrected answer that was not shown
 
 
 @dataclass(frozen=True, slots=True)
-class LogLessons:
-    """The questions to train on, oldest first; how many of each kind, and why other rows teach nothing."""
+class LoggedExamples:
+    """The questions to train on, oldest first; how many of each kind, and why other rows give none."""
 
     questions: tuple[Question, ...] = ()
     kinds: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def log_lessons(workspace: Workspace, frozen: GateSet, config: FeedbackConfig | None = None) -> LogLessons:
-    """Return the lessons of a workspace's log. Raises StoreError, EmptyStore."""
+def logged_examples(
+    workspace: Workspace, gate_set: GateSet, config: FeedbackConfig | None = None
+) -> LoggedExamples:
+    """Return the feedback examples of a workspace's log. Raises StoreError, EmptyStore."""
     with workspace.open_generation() as generation:
 
         def search(text: str) -> list[Span]:
@@ -37,7 +42,7 @@ def log_lessons(workspace: Workspace, frozen: GateSet, config: FeedbackConfig | 
 
         documents = {document.id: document for document in generation.documents()}
         rows = ExperienceLog(workspace.path / LOG_NAME).rows()
-        found = examples_from_log(rows, documents, frozen, config, search=search)
+        found = examples_from_log(rows, documents, gate_set, config, search=search)
     questions = tuple(draw_examples(found.examples))
     left_out = found.left_out + Counter({"not drawn, by its weight": len(found.examples) - len(questions)})
-    return LogLessons(questions, Counter(question.kind for question in questions), +left_out)
+    return LoggedExamples(questions, Counter(question.kind for question in questions), +left_out)

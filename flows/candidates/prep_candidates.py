@@ -2,9 +2,9 @@
 
     supervised      the heads, on the documents' own structure
     contrastive     the chunk vectors, on questions synthesised from the documents
-    reinforcement   the cuts, on what those questions find
+    reinforcement   the cuts, on search results for those questions
 
-Each goes on from the version that serves. Plain functions, as in `flows.candidates.candidate_folder`, which says what
+Each starts from the version that serves. Plain functions, as in `flows.candidates.candidate_folder`, which says what
 a candidate is.
 """
 
@@ -25,7 +25,8 @@ from flows.candidates.candidate_folder import (
     fresh_folder,
     keep_candidate,
 )
-from flows.candidates.training_sets import CORPUS, HELD_OUT, Dataset, PassSettings
+from flows.candidates.dataset_folder import CORPUS, HELD_OUT, Dataset
+from flows.candidates.training_settings import TrainingSettings
 from flows.models.lineage import Lineage
 from flows.models.measurement import SERVING
 from prep.errors import ConfigError
@@ -39,12 +40,12 @@ __all__ = ["STAGES", "PrepStage", "train_prep_candidate"]
 
 PrepStage: TypeAlias = Literal["supervised", "contrastive", "reinforcement"]
 STAGES: tuple[PrepStage, ...] = get_args(PrepStage)
-#: What a stage gives: the version's name, its held-out figures by system, and the names of the curves in its log.
-_Trained: TypeAlias = tuple[str, dict[str, dict[str, float | None]], tuple[str, ...]]
+#: A stage's result: the version's name, its held-out figures by system, and the names of the curves in its log.
+_StageFigures: TypeAlias = tuple[str, dict[str, dict[str, float | None]], tuple[str, ...]]
 
 
 def train_prep_candidate(
-    workspace: Workspace, dataset: Dataset, settings: PassSettings, stage: PrepStage = "supervised"
+    workspace: Workspace, dataset: Dataset, settings: TrainingSettings, stage: PrepStage = "supervised"
 ) -> Candidate:
     """Train the serving prep model further in one stage; keep a candidate version.
 
@@ -52,7 +53,7 @@ def train_prep_candidate(
     """
     from flows.models.serving import serving_prep
 
-    stages: dict[PrepStage, tuple[Any, Callable[..., _Trained]]] = {
+    stages: dict[PrepStage, tuple[Any, Callable[..., _StageFigures]]] = {
         "supervised": (_supervised_config, _train_supervised),
         "contrastive": (_contrastive_config, _train_contrastive),
         "reinforcement": (_reinforcement_config, _train_reinforcement),
@@ -60,26 +61,26 @@ def train_prep_candidate(
     if stage not in stages:
         raise ConfigError(f"there is no stage {stage!r}; known are {', '.join(STAGES)}")
     configure, train = stages[stage]
-    begun = serving_prep(workspace)
-    config = configure(dataset, settings, begun)
-    made_of = {"stage": stage, **asdict(config), "dataset": dataset.digest, "start": begun.version}
+    start = serving_prep(workspace)
+    config = configure(dataset, settings, start)
+    made_of = {"stage": stage, **asdict(config), "dataset": dataset.digest, "start": start.version}
     made_of |= {"threads": None, "minutes": settings.minutes if stage == "contrastive" else None}
     run = workspace.path / "runs" / f"prep-{json_digest(made_of)[:12]}"
     if (finished := finished_candidate(workspace, run)) is not None:
         return finished
     started = time.monotonic()
     draft = run / "version"
-    version, metrics, names = train(dataset, run, config, begun, draft, settings)
+    version, metrics, names = train(dataset, run, config, start, draft, settings)
     candidate = Candidate("prep", version, time.monotonic() - started, metrics, curves_of(run, names))
     lineage = Lineage(
-        start=begun.version,
+        start=start.version,
         dataset=dataset.describe(),
         config={"stage": stage, **asdict(config), "minutes": made_of["minutes"]},
     )
     return keep_candidate(workspace, run, candidate, draft, lineage)
 
 
-def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+def _supervised_config(dataset: Dataset, settings: TrainingSettings, start: PrepModel) -> Any:
     from training.prep_model.structure_config import StructureConfig
 
     return StructureConfig(
@@ -89,27 +90,27 @@ def _supervised_config(dataset: Dataset, settings: PassSettings, begun: PrepMode
         pages=settings.prep_pages,
         epochs=settings.prep_epochs,
         learning_rate=1e-4,  # a tenth of what heads are trained with from the start
-        heads=begun.config.heads,
+        heads=start.config.heads,
         threads=os.cpu_count() or 1,
         seed=settings.seed,
     )
 
 
 def _train_supervised(
-    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
-) -> _Trained:
+    dataset: Dataset, run: Path, config: Any, start: PrepModel, draft: Path, settings: TrainingSettings
+) -> _StageFigures:
     from training.prep_model.structure_training import train_structure
 
-    result = train_structure(dataset.folder, run, config, start=begun.heads)
+    result = train_structure(dataset.folder, run, config, start=start.heads)
     card = candidate_card("prep", dataset, settings)
-    trained = result.version(config, begun.config, updates=begun.updates)
-    version = trained.save(fresh_folder(draft), begun.encoder, card=card)
+    trained = result.version(config, start.config, updates=start.updates)
+    version = trained.save(fresh_folder(draft), start.encoder, card=card)
     scores = {"candidate": result.scores, SERVING: result.start_scores, "rules alone": result.rule_scores}
     metrics = {name: asdict(of_one) for name, of_one in scores.items() if of_one is not None}
     return version, metrics, ("loss", "boundary", "role")
 
 
-def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+def _contrastive_config(dataset: Dataset, settings: TrainingSettings, start: PrepModel) -> Any:
     from training.prep_model.contrastive_config import ContrastiveConfig
     from training.prep_model.vector_pages import VectorSet
 
@@ -118,24 +119,24 @@ def _contrastive_config(dataset: Dataset, settings: PassSettings, begun: PrepMod
         measured=(VectorSet(name=HELD_OUT),),
         held_out_every=settings.held_out_every,
         epochs=float(settings.vector_epochs),
-        queries=begun.config.queries,
+        queries=start.config.queries,
         seed=settings.seed,
     )
 
 
 def _train_contrastive(
-    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
-) -> _Trained:
+    dataset: Dataset, run: Path, config: Any, start: PrepModel, draft: Path, settings: TrainingSettings
+) -> _StageFigures:
     from training.prep_model.contrastive import train_contrastive
 
-    result = train_contrastive(dataset.folder, run, config, start=begun, stop_after_s=60.0 * settings.minutes)
+    result = train_contrastive(dataset.folder, run, config, start=start, stop_after_s=60.0 * settings.minutes)
     card = candidate_card("prep", dataset, settings)
-    version = result.version(config, begun).save(fresh_folder(draft), begun.encoder, card=card)
+    version = result.version(config, start).save(fresh_folder(draft), start.encoder, card=card)
     (ways,) = result.measures.values()
     return version, {way: asdict(recall) for way, recall in ways.items()}, ("contrast", "anchor")
 
 
-def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepModel) -> Any:
+def _reinforcement_config(dataset: Dataset, settings: TrainingSettings, start: PrepModel) -> Any:
     from training.prep_model.vector_pages import VectorSet
     from training.rl.segmentation_config import SegmentationConfig
 
@@ -149,11 +150,11 @@ def _reinforcement_config(dataset: Dataset, settings: PassSettings, begun: PrepM
 
 
 def _train_reinforcement(
-    dataset: Dataset, run: Path, config: Any, begun: PrepModel, draft: Path, settings: PassSettings
-) -> _Trained:
+    dataset: Dataset, run: Path, config: Any, start: PrepModel, draft: Path, settings: TrainingSettings
+) -> _StageFigures:
     from training.rl.segmentation_rl import train_segmentation
 
-    result = train_segmentation(dataset.folder, run, begun, config)
+    result = train_segmentation(dataset.folder, run, start, config)
     card = candidate_card("prep", dataset, settings)
-    version = result.version(config, begun).save(fresh_folder(draft), begun.encoder, card=card)
+    version = result.version(config, start).save(fresh_folder(draft), start.encoder, card=card)
     return version, {"candidate": asdict(result.after), SERVING: asdict(result.before)}, ("reward", "spread")

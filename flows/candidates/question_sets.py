@@ -1,14 +1,18 @@
-"""Questions written on a workspace's documents: by the model that asks, or by a teacher where one is configured."""
+"""What questions on a workspace's documents are made from: documents, passages, and the model that writes them.
+
+The shipped model writes and checks questions, or a teacher where one is configured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prep.document import Document
 from prep.errors import DataError
 from prep.manifest import read_manifest
 from prep.store.generation import Generation
+from training.data.dataset import Question
 from training.data.gate_set import GateSet
 
 if TYPE_CHECKING:
@@ -16,10 +20,19 @@ if TYPE_CHECKING:
     from training.questions.generated_questions import BatchGenerator
     from training.questions.teacher import TeacherConfig
 
-__all__ = ["asked_by", "draft_here", "generation_pool", "unfrozen_documents"]
+__all__ = [
+    "generation_pool",
+    "limit_cloze",
+    "local_generator",
+    "trainable_documents",
+    "writer_and_reader",
+]
+
+# Cloze questions: one to so many others, or enough to make up few others (LOG.md, 2026-11-27).
+_CLOZE_EVERY, _FEW = 4, 60
 
 
-def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
+def writer_and_reader(teacher: TeacherConfig | None) -> dict[str, Any]:
     """Return what questions depend on beside the documents: who writes them and who reads them back.
 
     Both come with the package, so that nothing that was learned from use decides what is trained on.
@@ -34,7 +47,7 @@ def asked_by(teacher: TeacherConfig | None) -> dict[str, Any]:
     return {"writer": writer, "reader": read_manifest(shipped_retrieve())["version"]}
 
 
-def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> BatchGenerator:
+def local_generator(pool: PassagePool, teacher: TeacherConfig | None = None) -> BatchGenerator:
     """Return what writes and judges questions on the pool's passages in this process. Raises BaseModelError."""
     from retrieve.model import RetrieveModel
     from training.questions.generated_questions import LocalGenerator
@@ -46,7 +59,7 @@ def draft_here(pool: PassagePool, teacher: TeacherConfig | None = None) -> Batch
     return LocalGenerator(writer, RoundTrip(pool, AnsweringModel(RetrieveModel.load())))
 
 
-def unfrozen_documents(generation: Generation, frozen: GateSet) -> dict[str, Document]:
+def trainable_documents(generation: Generation, frozen: GateSet) -> dict[str, Document]:
     """Return a generation's documents that may be trained on, by id."""
     return {
         document.id: document for document in generation.documents() if not frozen.holds_document(document)
@@ -74,3 +87,16 @@ def generation_pool(generation: Generation, documents: Mapping[str, Document], e
         np.stack([chunk.vector for chunk in chunks]),
         encoder,
     )
+
+
+def limit_cloze(questions: Sequence[Question]) -> list[Question]:
+    """Return the questions without most of the cloze questions, if there are others.
+
+    Their answers are a word or two: a model that is trained on many of them answers people's questions like that.
+    """
+    others = [question for question in questions if question.kind != "cloze"]
+    cloze = [question for question in questions if question.kind == "cloze"]
+    n_answered = sum(question.answerable for question in others)
+    if not n_answered:
+        return [*others, *cloze]
+    return [*others, *cloze[: max(n_answered // _CLOZE_EVERY, _FEW - n_answered)]]

@@ -1,7 +1,7 @@
-"""The reinforcement stage of a retrieve candidate: its reports on the passages that are served, paid by their worth.
+"""The reinforcement stage of a retrieve candidate: GRPO on its own reports about the workspace's passages.
 
-What people said of answers is what a report is judged by here (`training.rewards`): the corpus in use is where the
-model practises. It goes on from the own pairs of the version it begins with, so the version grows no larger.
+Reports are rewarded by the data set's answers, feedback examples among them (`training.rewards`). Training starts from
+the update of the version before, so the new version grows no larger.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flows.candidates.candidate_folder import fresh_folder
-from flows.candidates.supervised_stage import few_gaps
-from flows.candidates.training_sets import Dataset, PassSettings
+from flows.candidates.dataset_folder import Dataset
+from flows.candidates.question_sets import limit_cloze
+from flows.candidates.stage import RetrieveRun, StageResult
+from flows.candidates.training_settings import TrainingSettings
 from prep.errors import DataError
 from prep.manifest import read_json, write_json
 from training.data.dataset import LabelledSet, load_set
@@ -21,7 +23,6 @@ from training.data.dataset import LabelledSet, load_set
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.candidates.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
     from training.evaluation.packed_environment import PackedEnvironment
     from training.rl.policy import Policy
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "train"]
 
-# Questions of a step, and how many steps a minute the rate falls over: about as many as a CPU core makes.
-_PRACTISED, _STEPS_A_MINUTE = 16, 2
-_ON_A_SHEET = (4, 2, 1)  # as many as there are enough sheets with
+# Questions of a step; steps a minute, over which the rate falls: about as many as a CPU core makes.
+_QUESTIONS_A_STEP, _STEPS_A_MINUTE = 16, 2
+_PACK_SIZES = (4, 2, 1)  # questions in a pack: the most for which there are packs enough
 _MEASURED = 32  # questions, before and after
-_SAMPLED = 2  # reports on each question, to find out whether it is settled
+_SAMPLED = 2  # reports on each question, to find out whether all are right
 
 
-def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
+def configure(start: Path, serving: ServingConfig, settings: TrainingSettings, dataset: Dataset) -> Any:
     """Return the stage's settings, of any data set the same. Raises WeightsError."""
     del dataset
     from retrieve.lm.adapter import read_adapter
@@ -51,7 +52,7 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
     rank = next(iter(adapter.updates.values()))[0].shape[0]
     return ReinforceConfig(
         steps=max(1, round(_STEPS_A_MINUTE * settings.minutes)),
-        questions=_PRACTISED,
+        questions=_QUESTIONS_A_STEP,
         temperature=0.7,
         learning_rate=1e-4,
         warmup_steps=2,
@@ -66,107 +67,114 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
     )
 
 
-def train(begun: Begun, config: Any) -> Trained:
-    """Practise, and write the version. Raises DataError where there are too few questions."""
+def train(run: RetrieveRun, config: Any) -> StageResult:
+    """Reinforce, and write the version. Raises DataError where there are too few questions."""
     import torch
 
-    from flows.candidates.retrieve_candidates import Trained
     from training.evaluation.gains import figures_of
     from training.evaluation.packed_environment import PackedEnvironment
     from training.rl.policy import Policy
     from training.rl.reinforce import reinforce
 
-    practised = replace(begun.training, questions=few_gaps(begun.training.questions))
-    drawn = _practice(practised, begun)
-    config = replace(config, questions_per_context=drawn.n_questions)
-    held_out = load_set(begun.dataset.held_out)
-    where, measured = "held out", _measured(held_out, begun) if held_out.questions else None
-    if measured is None:
-        where, measured = "practised", _measured(practised, begun)
-    if measured is None:
-        raise DataError("no question can be measured on the passages that are served")
+    training = replace(run.training, questions=limit_cloze(run.training.questions))
+    packs = _training_packs(training, run)
+    config = replace(config, questions_per_context=packs.n_questions)
+    measured_on, measured = _measured_packs(training, run)
     policy = Policy(
-        begun.start,
+        run.start,
         rank=config.rank,
         alpha=config.alpha,
         frozen_layers=config.frozen_layers,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
     started = time.monotonic()
-    practice = _unsettled(PackedEnvironment(drawn, policy.model), policy, config, begun)
-    looked_s = time.monotonic() - started
+    environment = _without_settled(PackedEnvironment(packs, policy.model), policy, config, run)
+    sampling_s = time.monotonic() - started
     result = reinforce(
         policy,
-        practice,
+        environment,
         PackedEnvironment(measured, policy.model),
-        begun.run,
+        run.folder,
         config,
-        start=begun.start,
-        stop_after_s=max(begun.allowed_s - looked_s, 1.0),
-        on_progress=lambda row: begun.tell(looked_s + row["seconds"]),
+        start=run.start,
+        stop_after_s=max(run.allowed_s - sampling_s, 1.0),
+        on_progress=lambda row: run.report_progress(sampling_s + row["seconds"]),
     )
-    fresh_folder(begun.draft)
-    version = begun.save(result.adapter, begun.serving, result.n_steps)
-    figures = {f"start, {where}": result.before, f"reinforced, {where}": result.after}
+    fresh_folder(run.draft)
+    version = run.save(result.adapter, run.serving, result.n_steps)
+    figures = {f"start, {measured_on}": result.before, f"reinforced, {measured_on}": result.after}
     metrics: dict[str, dict[str, float | None]] = {
         name: dict(figures_of(rows, config.prices)) for name, rows in figures.items()
     }
-    return Trained(version, result.seconds, metrics, ("reward", "entropy"))
+    return StageResult(version=version, seconds=result.seconds, metrics=metrics, curves=("reward", "entropy"))
 
 
-def _unsettled(
-    practice: PackedEnvironment, policy: Policy, config: ReinforceConfig, begun: Begun
+def _without_settled(
+    environment: PackedEnvironment, policy: Policy, config: ReinforceConfig, run: RetrieveRun
 ) -> PackedEnvironment:
-    """Return the sheets that are not answered rightly each time; all of them where these are too few for a step.
+    """Return the packs that are not answered rightly each time; all of them where these are too few for a step.
 
-    Most of what is made of documents is too easy: it would be practised in vain (LOG.md, 2026-11-29). Which sheets
-    these are is kept in the run's folder, so that a run that was cut short goes on with the same.
+    Most synthetic questions are too easy to learn from (LOG.md, 2026-11-29). The packs' numbers are kept in the run's
+    folder, so that an interrupted run goes on with the same.
     """
-    kept = begun.run / "unsettled.json"
-    wanted = practice.digest
+    kept = run.folder / "unsettled.json"
+    digest = environment.digest
     found = read_json(kept) if kept.exists() else {}
-    if found.get("of") != wanted:
+    if found.get("of") != digest:
         with policy.generating():
-            numbers = practice.unsolved(
+            numbers = environment.unsolved(
                 _SAMPLED, temperature=config.temperature, seed=config.seed, progress=True
             )
-        found = {"of": wanted, "sheets": numbers}
-        begun.run.mkdir(parents=True, exist_ok=True)
+        found = {"of": digest, "packs": numbers}
+        run.folder.mkdir(parents=True, exist_ok=True)
         os.replace(write_json(kept, found), kept)
-    enough = len(found["sheets"]) * config.questions_per_context >= _PRACTISED
-    return practice.select(found["sheets"]) if enough else practice
+    enough = len(found["packs"]) * config.questions_per_context >= _QUESTIONS_A_STEP
+    return environment.select(found["packs"]) if enough else environment
 
 
-def _practice(questions: LabelledSet, begun: Begun) -> PackedExampleSet:
-    """Return sheets with as many questions each as there are enough sheets for a step with. Raises DataError."""
+def _training_packs(questions: LabelledSet, run: RetrieveRun) -> PackedExampleSet:
+    """Return packs with as many questions each as there are packs enough for a step. Raises DataError."""
     from training.traces.packed_example_set import PackedExampleSet
 
-    for n in _ON_A_SHEET:
+    for n in _PACK_SIZES:
         try:
-            drawn = PackedExampleSet.draw(
-                questions, begun.pool, n, n_passages=_shown(begun), seed=begun.settings.seed
+            packs = PackedExampleSet.draw(
+                questions, run.pool, n, n_passages=_n_passages(run), seed=run.settings.seed
             )
         except DataError:
             continue
-        if len(drawn.examples) * n >= _PRACTISED:
-            return drawn
-    raise DataError(f"fewer than {_PRACTISED} questions can be practised on: ask or synthesise more")
+        if len(packs.examples) * n >= _QUESTIONS_A_STEP:
+            return packs
+    raise DataError(f"fewer than {_QUESTIONS_A_STEP} questions can be trained on: ask or synthesise more")
 
 
-def _measured(questions: LabelledSet, begun: Begun) -> PackedExampleSet | None:
-    """Return sheets of one question, which is asked once, to measure on; None where none of them is answered."""
+def _measured_packs(training: LabelledSet, run: RetrieveRun) -> tuple[str, PackedExampleSet]:
+    """Return packs of one question each to measure on, held out where possible, and what these are called.
+
+    Raises DataError where no question can be measured.
+    """
+    held_out = load_set(run.dataset.held_out)
+    if held_out.questions and (packs := _single_packs(held_out, run)) is not None:
+        return "held out", packs
+    if (packs := _single_packs(training, run)) is not None:
+        return "trained on", packs
+    raise DataError("no question can be measured on the passages that are served")
+
+
+def _single_packs(questions: LabelledSet, run: RetrieveRun) -> PackedExampleSet | None:
+    """Return packs of one question, each used once; None where none of them is answered."""
     from training.traces.packed_example_set import PackedExampleSet
 
     try:
-        drawn = PackedExampleSet.draw(
-            questions, begun.pool, 1, n_passages=_shown(begun), often=1, seed=begun.settings.seed
+        packs = PackedExampleSet.draw(
+            questions, run.pool, 1, n_passages=_n_passages(run), often=1, seed=run.settings.seed
         )
     except DataError:
         return None
-    measured = drawn.examples[:_MEASURED]
-    answered = any(not question.withheld for sheet in measured for question in sheet.questions)
-    return replace(drawn, examples=measured) if answered else None
+    measured = packs.examples[:_MEASURED]
+    answered = any(not question.withheld for pack in measured for question in pack.questions)
+    return replace(packs, examples=measured) if answered else None
 
 
-def _shown(begun: Begun) -> int:
-    return begun.serving.episode.passages_per_search
+def _n_passages(run: RetrieveRun) -> int:
+    return run.serving.episode.passages_per_search

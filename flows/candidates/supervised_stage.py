@@ -1,9 +1,9 @@
-"""The supervised stage of a retrieve candidate: on traces of what should be said; what is unsaid it refuses as before.
+"""The supervised stage of a retrieve candidate: traces of right reports, and abstention as often as before.
 
-Questions that were made are those which the model answers anyway: beside these, refusals that it does not give yet
-teach it to refuse everything that is harder (LOG.md, 2026-11-28), and there is little to learn. Where people have
-said what is right (lessons, `flows.candidates.feedback_data`), it goes on faster and for longer, and is shown near
-misses and withheld evidence, too (LOG.md, 2026-11-29).
+The model already answers most synthetic questions: refusals that it does not give yet, beside these, teach it to refuse
+everything harder (LOG.md, 2026-11-28), and there is little to learn. With feedback examples
+(`flows.candidates.feedback_data`) the stage trains faster and for longer, and near misses and withheld evidence are
+among the traces (LOG.md, 2026-11-29).
 """
 
 from __future__ import annotations
@@ -15,42 +15,48 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flows.candidates.candidate_folder import fresh_folder
-from flows.candidates.training_sets import Dataset, PassSettings
+from flows.candidates.dataset_folder import Dataset
+from flows.candidates.question_sets import limit_cloze
+from flows.candidates.stage import RetrieveRun, StageResult
+from flows.candidates.training_settings import TrainingSettings
 from prep.errors import DataError
-from training.data.dataset import Question, load_set
-from training.data.feedback_examples import LOGGED
+from training.data.dataset import FROM_LOG, Question, load_set
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.candidates.retrieve_candidates import Begun, Trained
     from retrieve.model import ServingConfig
     from training.data.passage_pool import PassagePool
     from training.traces.traces import Trace, TraceConfig
 
-__all__ = ["as_ready", "configure", "few_gaps", "is_broad", "spared_lessons", "traces_of", "train"]
+__all__ = [
+    "calibrated_serving",
+    "calibration_examples",
+    "configure",
+    "has_several_findings",
+    "traces_of",
+    "train",
+]
 
-# Of questions with a gap the retrieve model sees one to so many others, or what makes up few (LOG.md, 2026-11-27).
-_GAP_EVERY, _FEW = 4, 60
-# So many questions say how often the candidate is to refuse (`abstention_calibration`): of lessons one in so many,
-# which is not trained on, since without evidence those that were are refused more readily than others (LOG.md,
-# 2026-11-30).
-_CALIBRATION, _CALIBRATION_EVERY, _FEWEST_SPARED = 64, 6, 8
-# Without lessons, and with them: these are few, and seen twice they are told better from what is unsaid (LOG.md).
-_RATE, _RATE_OF_LESSONS = 1e-4, 3e-4
-_EPOCHS, _EPOCHS_OF_LESSONS = 1.0, 2.0
-# With lessons: of the traces' questions, and of those on a sheet.
+# The threshold of abstention is matched on at most so many questions (`abstention_calibration`). One feedback example
+# in six is kept for it and not trained on: a model refuses questions that it was trained on more readily than others
+# where their evidence is missing (LOG.md, 2026-11-30).
+_CALIBRATION, _CALIBRATION_EVERY, _FEWEST_CALIBRATION = 64, 6, 8
+# Without feedback examples, and with them: they are few, and two passes tell answers from refusals better (LOG.md).
+_RATE, _RATE_WITH_FEEDBACK = 1e-4, 3e-4
+_EPOCHS, _EPOCHS_WITH_FEEDBACK = 1.0, 2.0
+# With feedback examples: of the traces' questions, and of those in a pack.
 _WITHHELD, _NEAR_MISSES = 0.15, 0.25
 
 
-def configure(start: Path, serving: ServingConfig, settings: PassSettings, dataset: Dataset) -> Any:
+def configure(start: Path, serving: ServingConfig, settings: TrainingSettings, dataset: Dataset) -> Any:
     """Return the stage's settings."""
     from training.retrieve_model.supervised_config import SupervisedConfig
 
-    taught = dataset.n_lessons > 0
+    with_feedback = dataset.n_feedback_examples > 0
     return SupervisedConfig(
-        learning_rate=_RATE_OF_LESSONS if taught else _RATE,
-        n_epochs=_EPOCHS_OF_LESSONS if taught else _EPOCHS,
+        learning_rate=_RATE_WITH_FEEDBACK if with_feedback else _RATE,
+        n_epochs=_EPOCHS_WITH_FEEDBACK if with_feedback else _EPOCHS,
         warmup_steps=5,
         lengths=(256, 384, 512, 768, 1280),
         batch_tokens=2048,
@@ -60,58 +66,53 @@ def configure(start: Path, serving: ServingConfig, settings: PassSettings, datas
     )
 
 
-def train(begun: Begun, config: Any) -> Trained:
+def train(run: RetrieveRun, config: Any) -> StageResult:
     """Train, and write the version. Raises DataError where no trace could be built."""
-    from flows.candidates.retrieve_candidates import Trained
     from retrieve.lm.adapter import stack_adapters
     from retrieve.model import ADAPTER, RetrieveModel
     from training.retrieve_model.supervised import train_supervised
 
-    seed = begun.settings.seed
-    spared = spared_lessons(begun.training.questions, seed)
-    taught = [question for question in begun.training.questions if question not in spared]
-    traces = traces_of(
-        taught,
-        begun.pool,
-        with_lessons=begun.dataset.n_lessons > 0,
-        seed=seed,
-    )
-    model = RetrieveModel.load(begun.start)
+    seed = run.settings.seed
+    calibration = calibration_examples(run.training.questions, seed)
+    questions = [question for question in run.training.questions if question not in calibration]
+    with_feedback = run.dataset.n_feedback_examples > 0
+    traces = traces_of(questions, run.pool, with_feedback=with_feedback, seed=seed)
+    model = RetrieveModel.load(run.start)
     result = train_supervised(
         model.model,
         model.tokenizer,
         traces,
-        begun.run,
+        run.folder,
         config,
-        stop_after_s=begun.allowed_s,
-        on_progress=lambda row: begun.tell(row["seconds"]),
+        stop_after_s=run.allowed_s,
+        on_progress=lambda row: run.report_progress(row["seconds"]),
     )
-    fresh_folder(begun.draft)
-    stack_adapters(
-        begun.start / ADAPTER, result.adapter, begun.draft / ADAPTER, interpolation=begun.settings.share
-    )
-    begun.save(begun.draft / ADAPTER, begun.serving, result.n_steps)  # as it was, to be compared
-    # Gaps last: nobody asks like that.
-    made = sorted([*load_set(begun.dataset.held_out).questions, *taught], key=lambda one: one.kind == "cloze")
-    questions = spared or made[:_CALIBRATION]
-    ready = as_ready(begun.start, begun.draft, questions, begun.pool, begun.serving, seed)
-    version = begun.save(begun.draft / ADAPTER, ready, result.n_steps)
-    return Trained(version, result.seconds, {}, ("loss",))
+    fresh_folder(run.draft)
+    adapter = run.draft / ADAPTER
+    stack_adapters(run.start / ADAPTER, result.adapter, adapter, interpolation=run.settings.interpolation)
+    run.save(adapter, run.serving, result.n_steps)  # with the old threshold, to be compared
+    if not calibration:
+        synthetic = [*load_set(run.dataset.held_out).questions, *questions]
+        # Cloze questions last: nobody asks like that.
+        calibration = sorted(synthetic, key=lambda question: question.kind == "cloze")[:_CALIBRATION]
+    serving = calibrated_serving(run.start, run.draft, calibration, run.pool, run.serving, seed)
+    version = run.save(adapter, serving, result.n_steps)
+    return StageResult(version=version, seconds=result.seconds, metrics={}, curves=("loss",))
 
 
-def spared_lessons(questions: Sequence[Question], seed: int) -> list[Question]:
-    """Return the lessons that are not trained on, but say how often to refuse; none where there are too few to spare.
+def calibration_examples(questions: Sequence[Question], seed: int) -> list[Question]:
+    """Return the feedback examples that calibrate abstention instead of being trained on; none where there are few.
 
-    Drawn from all of them alike: from what people ask about now as from what they asked about before.
+    Drawn from all of them alike, new and old.
     """
-    lessons = [question for question in questions if question.id.startswith(LOGGED)]
-    n_spared = min(_CALIBRATION, len(lessons) // _CALIBRATION_EVERY)
-    if n_spared < _FEWEST_SPARED:
+    examples = [question for question in questions if question.source == FROM_LOG]
+    n_drawn = min(_CALIBRATION, len(examples) // _CALIBRATION_EVERY)
+    if n_drawn < _FEWEST_CALIBRATION:
         return []
-    return random.Random(f"{seed}/spared").sample(lessons, n_spared)
+    return random.Random(f"{seed}/spared").sample(examples, n_drawn)
 
 
-def as_ready(
+def calibrated_serving(
     start: Path,
     draft: Path,
     questions: Sequence[Question],
@@ -119,10 +120,10 @@ def as_ready(
     serving: ServingConfig,
     seed: int,
 ) -> ServingConfig:
-    """Return the settings with which the version in `draft` refuses what is unsaid as often as the one in `start`.
+    """Return the settings with which the version in `draft` abstains as often as the one in `start`.
 
-    But at most seven in eight (`training.retrieve_model.abstention_calibration`). After another search, too: both
-    offsets move alike.
+    At most on seven of eight questions (`training.retrieve_model.abstention_calibration`). The bias after a second
+    retrieval moves by as much.
     """
     from retrieve.model import RetrieveModel
     from training.retrieve_model.abstention_calibration import (
@@ -141,37 +142,37 @@ def as_ready(
 
 
 def traces_of(
-    questions: Sequence[Question], pool: PassagePool, *, with_lessons: bool, seed: int
+    questions: Sequence[Question], pool: PassagePool, *, with_feedback: bool, seed: int
 ) -> list[Trace]:
     """Return episodes over the chunks that are served, so that training reads what serving shows.
 
-    with_lessons: people have said what is right to some of the questions. Questions on the same passages are asked of a
-    sheet as well, twice each on average. Not shown is what the data set lacks: frozen documents, and those that changed
-    since it was made. Raises DataError.
+    with_feedback: some questions are feedback examples. Questions on the same passages are packed as well, twice each
+    on average. Documents that the data set lacks are not shown: those of the gate set, and those that changed since it
+    was made. Raises DataError.
     """
     from training.traces.packed_examples import PackedExampleConfig, build_packed_traces
     from training.traces.traces import TraceConfig, build_traces
 
-    withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_lessons else (0.0, 0.0)
+    withheld, none_share = (_WITHHELD, _NEAR_MISSES) if with_feedback else (0.0, 0.0)
     plain = TraceConfig(withheld_share=withheld, seed=seed)
-    questions = few_gaps(questions)
+    questions = limit_cloze(questions)
     traces: list[Trace] = []
     refused: Counter[str] = Counter()
-    for shown in (plain, replace(plain, several=True)):
-        some = [question for question in questions if is_broad(question, plain) is shown.several]
-        alone, counts = build_traces(some, pool, shown)
+    for config in (plain, replace(plain, several=True)):
+        some = [question for question in questions if has_several_findings(question, plain) is config.several]
+        single, counts = build_traces(some, pool, config)
         refused += counts.refused
-        traces += alone
-        if alone:
-            sheets = PackedExampleConfig(traces=replace(shown, most_passages=4), none_share=none_share)
-            traces += build_packed_traces(some, pool, sheets, n=2 * len(some))[0]
+        traces += single
+        if single:
+            packing = PackedExampleConfig(traces=replace(config, most_passages=4), none_share=none_share)
+            traces += build_packed_traces(some, pool, packing, n=2 * len(some))[0]
     if not traces:
         raise DataError(f"no sound trace could be built: {dict(refused)}")
     return traces
 
 
-def is_broad(question: Question, config: TraceConfig) -> bool:
-    """Whether it is answered with findings in the words of its evidence.
+def has_several_findings(question: Question, config: TraceConfig) -> bool:
+    """Whether the answer is findings in the words of the evidence.
 
     So where a report of several findings helped, or where the answer is too long to be copied.
     """
@@ -181,16 +182,3 @@ def is_broad(question: Question, config: TraceConfig) -> bool:
         return False
     several = len(question.evidence) > 1 and len(question.statements) > 1
     return several or not target_answer(question, config)
-
-
-def few_gaps(questions: Sequence[Question]) -> list[Question]:
-    """Return the questions without most that have a gap, if there are others.
-
-    Their answers are a word or two: a model that is trained on many of them answers people's questions like that.
-    """
-    others = [question for question in questions if question.kind != "cloze"]
-    gaps = [question for question in questions if question.kind == "cloze"]
-    n_answered = sum(question.answerable for question in others)
-    if not n_answered:
-        return [*others, *gaps]
-    return [*others, *gaps[: max(n_answered // _GAP_EVERY, _FEW - n_answered)]]

@@ -2,99 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prep.errors import ChecksumMismatch
+import click
+
+from flows.cli.command import KINDS, Kind, command, command_group, json_option, kind_argument
+from flows.cli.output import format_moment, format_value, plain, print_columns, print_json
 
 if TYPE_CHECKING:
-    from flows.models.registry import Change, ModelVersion
-    from prep.store.current import ModelKind
+    from flows.models.registry import ModelVersion, ValueChange
 
-__all__ = ["add_models"]
+__all__ = ["models"]
 
-KINDS: tuple[ModelKind, ...] = ("prep", "retrieve")
 #: What `models list` calls a model that came with the package.
 SHIPPED = "shipped"
-KEPT = 5
 
 
-def add_models(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the sub-commands. command: makes the parser of one, from commands, its name, function, summary, examples."""
-    models = command(
-        commands,
-        "models",
-        None,
-        "list, show, compare, promote, roll back and prune trained versions",
-        "diptych models list\n  diptych models show retrieve\n  diptych models rollback prep",
-        common=False,
-    )
-    actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = command(
-        actions,
-        "list",
-        _list,
-        "what there is, what serves, what each was made from and what the gate said",
-        "diptych models list\n  diptych models list --json",
-    )
-    show = command(
-        actions,
-        "show",
-        _show,
-        "where a version comes from, its settings and figures, and whether its files are intact",
-        "diptych models show retrieve\n  diptych models show prep prep-0a1b2c3d4e5f --json",
-    )
-    show.add_argument("kind", choices=KINDS)
-    show.add_argument("version", nargs="?", help='its name, or "shipped" (what serves)')
-    diff = command(
-        actions,
-        "diff",
-        _diff,
-        "what differs between two versions: settings, data, figures, and how far the weights are apart",
-        "diptych models diff retrieve shipped retrieve-0a1b2c3d4e5f\n  diptych models diff prep shipped",
-    )
-    diff.add_argument("kind", choices=KINDS)
-    diff.add_argument("first", metavar="A", help='its name, or "shipped"')
-    diff.add_argument("second", metavar="B", nargs="?", help="the other (what serves)")
-    promote = command(
-        actions,
-        "promote",
-        _promote,
-        "serve this version; one of prep prepares the documents again where it has not before",
-        "diptych models promote prep prep-0a1b2c3d4e5f",
-    )
-    promote.add_argument("kind", choices=KINDS)
-    promote.add_argument("version")
-    rollback = command(
-        actions, "rollback", _rollback, "serve the version before", "diptych models rollback prep"
-    )
-    rollback.add_argument("kind", choices=KINDS)
-    prune = command(
-        actions,
-        "prune",
-        _prune,
-        "remove old versions, never one that serves, served before, is under trial or built a generation that is kept",
-        "diptych models prune --dry-run\n  diptych models prune --keep 3",
-    )
-    prune.add_argument(
-        "--keep", type=int, default=KEPT, metavar="N", help=f"the newest N of each kind stay ({KEPT})"
-    )
-    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    for parser in (listing, show, diff, promote, rollback, prune):
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+@command_group(
+    "models", "diptych models list", "diptych models show retrieve", "diptych models rollback prep"
+)
+def models() -> None:
+    """List, compare, promote, roll back and prune versions."""
 
 
-def _list(arguments: argparse.Namespace) -> int:
+@command("list", "diptych models list", "diptych models list --json")
+@json_option
+def list_models(workspace: Path, as_json: bool) -> int:
+    """List the versions, their origin, the gate's verdict.
+
+    Of each: whether it serves, when it was kept, what it was trained from.
+    """
+    from flows.models.gate_decisions import read_decisions
     from flows.models.registry import list_versions
-    from flows.retraining.gate_decisions import read_decisions
     from prep.store.workspace import Workspace
 
-    workspace = Workspace(arguments.workspace)
-    decided = {(one.kind, one.candidate): one for one in read_decisions(workspace)[0]}
+    place = Workspace(workspace)
+    decided = {(one.kind, one.candidate): one for one in read_decisions(place)[0]}
     rows = []
     for kind in KINDS:
-        for version in list_versions(workspace, kind):
+        for version in list_versions(place, kind):
             decision = decided.get((kind, version.version))
             lineage = version.lineage
             rows.append(
@@ -110,15 +58,15 @@ def _list(arguments: argparse.Namespace) -> int:
                     "damage": version.damage or None,
                 }
             )
-    if arguments.json:
-        _print_json(rows)
+    if as_json:
+        print_json(rows)
         return 0
-    _print_columns(
+    print_columns(
         [
-            f"{row['kind']:9} {_plain(row['version'])}{'   serving' if row['serving'] else ''}",
+            f"{row['kind']:9} {plain(row['version'])}{'   serving' if row['serving'] else ''}",
             "damaged" if row["damage"] else "served before" if row["served_before"] else "",
-            _moment(row["created"]),
-            f"from {_plain(row['start'])}" if row["start"] else "",
+            format_moment(row["created"]),
+            f"from {plain(row['start'])}" if row["start"] else "",
             f"gate: {row['gate']}" if row["gate"] else "",
         ]
         for row in rows
@@ -126,36 +74,45 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
+@command("show", "diptych models show retrieve", "diptych models show prep prep-0a1b2c3d4e5f --json")
+@kind_argument
+@click.argument("version", required=False)
+@json_option
+def show(workspace: Path, kind: Kind, version: str | None, as_json: bool) -> int:
+    """Show a version's origin, settings, figures and files.
+
+    Every file is read and checked.
+    """
     from flows.models.registry import describe_version, find_version
+    from prep.errors import ChecksumMismatch
     from prep.store.workspace import Workspace
 
-    workspace = Workspace(arguments.workspace)
-    version = find_version(workspace, arguments.kind, arguments.version)
-    about = describe_version(workspace, version)
-    if arguments.json:
-        _print_json(about)
+    place = Workspace(workspace)
+    found = find_version(place, kind, version)
+    about = describe_version(place, found)
+    if as_json:
+        print_json(about)
     else:
-        _print_version(version, about)
+        _print_version(found, about)
     damaged = [state["name"] for state in about["files"] if not state["is_intact"]]
     if damaged:
         raise ChecksumMismatch(
-            f"{version.folder / damaged[0]} is missing or damaged: it does not match its checksum; "
-            f"serve another version with `diptych models promote {version.kind} VERSION`"
+            f"{found.folder / damaged[0]} is missing or damaged: it does not match its checksum; "
+            f"serve another version with `diptych models promote {found.kind} VERSION`"
         )
     return 0
 
 
 def _print_version(version: ModelVersion, about: Mapping[str, Any]) -> None:
-    print(f"{version.kind} {_plain(version.version)}{f'   {version.state}' if version.state else ''}")
+    print(f"{version.kind} {plain(version.version)}{f'   {version.state}' if version.state else ''}")
     facts = [
-        ("kept", _moment(about["created"]) or "not noted"),
+        ("kept", format_moment(about["created"]) or "not noted"),
         ("made by", _code(about["code"])),
-        ("base", ", ".join(_plain(value) for value in about["base"].values())),
+        ("base", ", ".join(plain(value) for value in about["base"].values())),
         ("data set", _dataset(about["dataset"])),
-        ("generation", _plain(about["generation"] or "not noted")),
+        ("generation", plain(about["generation"] or "not noted")),
     ]
-    _print_columns([f"  {name}", value] for name, value in facts)
+    print_columns([f"  {name}", value] for name, value in facts)
     _print_part("goes back to", [(row["version"], row["state"]) for row in about["ancestors"]])
     _print_part("configuration", about["configuration"].items())
     _print_part("figures", about["metrics"].items())
@@ -175,7 +132,7 @@ def _print_version(version: ModelVersion, about: Mapping[str, Any]) -> None:
         "gate",
         [
             (
-                _moment(row["created"]),
+                format_moment(row["created"]),
                 "promoted" if row["promoted"] else "refused",
                 f"beside {row['current']}",
                 "; ".join(row["reasons"]),
@@ -185,27 +142,39 @@ def _print_version(version: ModelVersion, about: Mapping[str, Any]) -> None:
     )
 
 
-def _diff(arguments: argparse.Namespace) -> int:
+@command(
+    "diff",
+    "diptych models diff retrieve shipped retrieve-0a1b2c3d4e5f",
+    "diptych models diff prep shipped",
+)
+@kind_argument
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="[B]", required=False)
+@json_option
+def diff(workspace: Path, kind: Kind, first: str, second: str | None, as_json: bool) -> int:
+    """Show what differs between two versions.
+
+    Settings, data, figures, and how far the weights are apart.
+    """
     from flows.models.registry import compare_versions, find_version
     from prep.store.workspace import Workspace
 
-    workspace = Workspace(arguments.workspace)
-    first = find_version(workspace, arguments.kind, arguments.first)
-    second = find_version(workspace, arguments.kind, arguments.second)
-    difference = compare_versions(first, second)
-    if arguments.json:
+    place = Workspace(workspace)
+    before, after = find_version(place, kind, first), find_version(place, kind, second)
+    difference = compare_versions(before, after)
+    if as_json:
         parts = ("configuration", "origin", "metrics")
-        _print_json(
+        print_json(
             {
-                "kind": arguments.kind,
-                "before": first.version,
-                "after": second.version,
+                "kind": kind,
+                "before": before.version,
+                "after": after.version,
                 **{part: [_change_row(change) for change in getattr(difference, part)] for part in parts},
                 "weights": difference.weights,
             }
         )
         return 0
-    print(f"{arguments.kind} {_plain(first.version)} → {_plain(second.version)}")
+    print(f"{kind} {plain(before.version)} → {plain(after.version)}")
     for name, changes in (
         ("configuration", difference.configuration),
         ("data and code", difference.origin),
@@ -223,7 +192,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _change_row(change: Change) -> dict[str, Any]:
+def _change_row(change: ValueChange) -> dict[str, Any]:
     return {
         "name": change.name,
         "before": change.before,
@@ -232,87 +201,90 @@ def _change_row(change: Change) -> dict[str, Any]:
     }
 
 
-def _change_cells(change: Change) -> tuple[str, str, str]:
-    told = "" if change.difference is None else f"{change.difference:+.4g}"
-    return change.name, f"{_value(change.before)} → {_value(change.after)}", told
+def _change_cells(change: ValueChange) -> tuple[str, str, str]:
+    amount = "" if change.difference is None else f"{change.difference:+.4g}"
+    return change.name, f"{format_value(change.before)} → {format_value(change.after)}", amount
 
 
-def _promote(arguments: argparse.Namespace) -> int:
+@command("promote", "diptych models promote prep prep-0a1b2c3d4e5f")
+@kind_argument
+@click.argument("version")
+@json_option
+def promote(workspace: Path, kind: Kind, version: str, as_json: bool) -> int:
+    """Let a version serve.
+
+    A prep version prepares the documents again where it has not before.
+    """
     from flows.models.promotion import promote_version
     from prep.store.workspace import Workspace
 
-    promote_version(Workspace(arguments.workspace), arguments.kind, arguments.version)
-    return _say_serving(arguments, arguments.version)
+    promote_version(Workspace(workspace), kind, version)
+    return _print_serving(kind, version, as_json)
 
 
-def _rollback(arguments: argparse.Namespace) -> int:
+@command("rollback", "diptych models rollback prep")
+@kind_argument
+@json_option
+def rollback(workspace: Path, kind: Kind, as_json: bool) -> int:
+    """Let the version serve that served before."""
     from flows.models.promotion import roll_back
     from prep.store.workspace import Workspace
 
-    current = roll_back(Workspace(arguments.workspace), arguments.kind)
-    return _say_serving(arguments, getattr(current, arguments.kind) or SHIPPED)
+    current = roll_back(Workspace(workspace), kind)
+    return _print_serving(kind, getattr(current, kind) or SHIPPED, as_json)
 
 
-def _say_serving(arguments: argparse.Namespace, version: str) -> int:
-    if arguments.json:
-        _print_json({"kind": arguments.kind, "version": version, "serving": True})
+def _print_serving(kind: Kind, version: str, as_json: bool) -> int:
+    if as_json:
+        print_json({"kind": kind, "version": version, "serving": True})
     else:
-        print(f"{arguments.kind} {version} now serves")
+        print(f"{kind} {version} now serves")
     return 0
 
 
-def _prune(arguments: argparse.Namespace) -> int:
+@command("prune", "diptych models prune --dry-run", "diptych models prune --keep 3")
+@click.option(
+    "--keep", type=int, default=5, show_default=True, metavar="N", help="The newest N of each kind stay."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def prune(workspace: Path, keep: int, dry_run: bool, as_json: bool) -> int:
+    """Remove old versions that nothing needs.
+
+    A version stays that serves, served before, is on trial or built a generation that is kept.
+    """
     from flows.models.registry import list_versions
-    from flows.retraining.cycle import versions_under_trial
+    from flows.retraining.cycle_folder import versions_under_trial
     from prep.store.workspace import Workspace
 
-    workspace = Workspace(arguments.workspace)
+    place = Workspace(workspace)
     sizes = {
         (kind, version.version): version.n_bytes
         for kind in KINDS
-        for version in list_versions(workspace, kind)
+        for version in list_versions(place, kind)
         if not version.is_shipped
     }
-    needed = versions_under_trial(workspace)
-    removed = workspace.prune_models(arguments.keep, needed=needed, dry_run=arguments.dry_run)
+    needed = versions_under_trial(place)
+    removed = place.prune_models(keep, needed=needed, dry_run=dry_run)
     rows = [(kind, name, sizes.get((kind, name), 0)) for kind, name in removed]
     n_stay, n_bytes = len(sizes) - len(rows), sum(size for _, _, size in rows)
-    if arguments.json:
+    if as_json:
         names = ("kind", "version", "bytes")
-        told = [dict(zip(names, row, strict=True)) for row in rows]
-        _print_json({"dry_run": arguments.dry_run, "removed": told, "kept": n_stay})
+        removals = [dict(zip(names, row, strict=True)) for row in rows]
+        print_json({"dry_run": dry_run, "removed": removals, "kept": n_stay})
         return 0
-    _print_columns([f"{kind:9} {_plain(name)}", f"{size:,} bytes"] for kind, name, size in rows)
-    verb = "would be removed" if arguments.dry_run else "removed"
+    print_columns([f"{kind:9} {plain(name)}", f"{size:,} bytes"] for kind, name, size in rows)
+    verb = "would be removed" if dry_run else "removed"
     print(f"{len(rows)} versions {verb}, {n_bytes:,} bytes; {n_stay} stay")
     return 0
 
 
-def _print_json(value: Any) -> None:
-    from flows.cli.app import print_json
-
-    print_json(value)
-
-
 def _print_part(title: str, rows: Iterable[Sequence[Any]]) -> None:
     """Print rows under a title; nothing where there are none."""
-    cells = [[f"  {_value(row[0])}", *(_value(cell) for cell in row[1:])] for row in rows]
+    cells = [[f"  {format_value(row[0])}", *(format_value(cell) for cell in row[1:])] for row in rows]
     if cells:
         print(f"\n{title}")
-        _print_columns(cells)
-
-
-def _print_columns(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows with their cells under one another, the last of each as long as it is."""
-    lines = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)] if lines else []
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True) if width)
-        print("   ".join(padded).rstrip())
-
-
-def _moment(created: Any) -> str:
-    return _plain(str(created)[:16].replace("T", " ")) if created else ""
+        print_columns(cells)
 
 
 def _code(code: Mapping[str, Any] | None) -> str:
@@ -320,25 +292,17 @@ def _code(code: Mapping[str, Any] | None) -> str:
         return "not noted"
     commit = f", commit {code['commit'][:12]}" if code.get("commit") else ""
     changed = " with changes" if code.get("changed") else ""
-    return _plain(f"diptych {code.get('package')}{commit}{changed}")
+    return plain(f"diptych {code.get('package')}{commit}{changed}")
 
 
 def _dataset(dataset: Mapping[str, Any] | None) -> str:
     if not dataset:
         return "not noted"
     counts = [
-        f"{count} {_plain(name.replace('_', ' '))}" for name, count in dataset.items() if name != "digest"
+        f"{count} {plain(name.replace('_', ' '))}" for name, count in dataset.items() if name != "digest"
     ]
-    return ": ".join(part for part in (_plain(dataset.get("digest")), ", ".join(counts)) if part)
+    return ": ".join(part for part in (plain(dataset.get("digest")), ", ".join(counts)) if part)
 
 
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.4g}" if isinstance(value, float) else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    from retrieve.report.render_text import plain_text
-
-    return plain_text(str(value))
+for _command in (list_models, show, diff, promote, rollback, prune):
+    models.add_command(_command)

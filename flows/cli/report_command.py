@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["add_report"]
+import click
 
+from flows.cli.command import FILE, command, json_option
+from flows.cli.output import print_json
 
-def add_report(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the sub-command. command: makes the parser of one, from its name, function, summary and examples."""
-    report = command(
-        "report",
-        _report,
-        "write one page on a workspace: what serves, is it getting better, what failed, how it is used",
-        "diptych report\n  diptych report --out standing.html",
-    )
-    report.add_argument(
-        "--out", metavar="FILE", help="write the page there (reports/index.html in the workspace)"
-    )
-    report.add_argument("--json", action="store_true", help="print what the page says first as JSON")
+__all__ = ["report"]
 
 
-def _report(arguments: argparse.Namespace) -> int:
+@command("report", "diptych report", "diptych report --out standing.html")
+@click.option(
+    "--out",
+    type=FILE,
+    metavar="FILE",
+    help="Write the page there, instead of reports/index.html in the workspace.",
+)
+@json_option
+def report(workspace: Path, out: Path | None, as_json: bool) -> int:
+    """Write one page on a workspace: is it getting better?
+
+    The page shows the serving models, their figures over time, failures, and how the workspace is used.
+    """
     from flows.pages.workspace_page import write_workspace_page
     from prep.store.workspace import Workspace
 
-    written = write_workspace_page(Workspace(arguments.workspace), arguments.out)
-    if arguments.json:
-        from flows.cli.app import print_json
-
+    written = write_workspace_page(Workspace(workspace), out)
+    if as_json:
         print_json(written)
     else:
         print(f"{written.verdict}\n{written.path}")

@@ -1,77 +1,54 @@
-"""`diptych retrain` and `diptych drift`: a retraining cycle, and whether one is due, from the command line."""
+"""`diptych retrain` and `diptych drift`: a retraining cycle, and whether one is due."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["add_retrain"]
+import click
 
+from flows.cli.command import FILE, KINDS, Kind, command, json_option
+from flows.cli.output import print_json
 
-def add_retrain(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the sub-commands. command: makes the parser of one, from its name, function, summary and examples."""
-    retrain = command(
-        "retrain",
-        _retrain,
-        "train candidates on the corpus and the experience log, and promote those that pass the gate",
-        "diptych retrain\n  diptych retrain --kind retrieve --config retrain.toml",
-    )
-    retrain.add_argument(
-        "--config",
-        metavar="FILE",
-        help="settings of the cycle as TOML (retrain.toml in the workspace, if there)",
-    )
-    retrain.add_argument(
-        "--kind",
-        action="append",
-        choices=("prep", "retrieve"),
-        help="only this model; may be repeated (both)",
-    )
-    retrain.add_argument("--json", action="store_true", help="print the result as JSON")
-    drift = command(
-        "drift",
-        _drift,
-        "compare questions and documents with what the last retraining saw",
-        "diptych drift\n  diptych drift --workspace notes-index --json",
-    )
-    drift.add_argument("--json", action="store_true", help="print the result as JSON")
+__all__ = ["drift", "retrain"]
 
 
-def _drift(arguments: argparse.Namespace) -> int:
-    from flows.cli.app import print_json
-    from flows.retraining.drift import workspace_drift
+@command("retrain", "diptych retrain", "diptych retrain --kind retrieve --config retrain.toml")
+@click.option(
+    "--config",
+    type=FILE,
+    metavar="FILE",
+    help="Settings of the cycle as TOML; by default retrain.toml in the workspace, if it exists.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Only this model; may be repeated. By default both.",
+)
+@json_option
+def retrain(workspace: Path, config: Path | None, kinds: tuple[Kind, ...], as_json: bool) -> int:
+    """Train candidates; promote those that pass the gate.
 
-    found = workspace_drift(arguments.workspace)
-    if arguments.json:
-        print_json(found)
-        return 0
-    print("drift: retraining is due" if found.drifted else "no drift")
-    for reason in found.reasons:
-        print(f"  {reason}")
-    return 0
-
-
-def _retrain(arguments: argparse.Namespace) -> int:
+    Candidates are trained on the corpus and the experience log.
+    """
     from dataclasses import replace
 
-    from flows.cli.app import print_json
     from flows.retraining.cycle import retrain_workspace
     from flows.retraining.cycle_config import cycle_settings
     from prep.store.workspace import Workspace
 
-    workspace = Workspace(arguments.workspace)
-    settings = cycle_settings(workspace, arguments.config)
-    if arguments.kind:
-        settings = replace(settings, kinds=tuple(arguments.kind))
-    outcome = retrain_workspace(workspace, settings, told=lambda sentence: print(sentence, file=sys.stderr))
-    if arguments.json:
+    place = Workspace(workspace)
+    settings = cycle_settings(place, config)
+    if kinds:
+        settings = replace(settings, kinds=kinds)
+    outcome = retrain_workspace(place, settings, on_progress=lambda text: print(text, file=sys.stderr))
+    if as_json:
         print_json(outcome)
         return 0
-    learned = ", ".join(f"{count} {kind}" for kind, count in outcome.lessons.items()) or "none"
-    print(
-        f"cycle {outcome.cycle}: {outcome.n_questions} questions to train on; lessons of the log: {learned}"
-    )
+    learned = ", ".join(f"{count} {kind}" for kind, count in outcome.feedback_examples.items()) or "none"
+    print(f"cycle {outcome.cycle}: {outcome.n_questions} questions to train on; feedback examples: {learned}")
     for step in outcome.steps:
         print(
             f"{step.kind} {step.candidate or 'candidate'} {'now serves' if step.promoted else 'is not promoted'}"
@@ -79,5 +56,21 @@ def _retrain(arguments: argparse.Namespace) -> int:
         for reason in step.reasons:
             print(f"  {reason}")
         if step.decision is not None:
-            print(f"  {workspace.path / step.decision / 'index.html'}")
+            print(f"  {place.path / step.decision / 'index.html'}")
+    return 0
+
+
+@command("drift", "diptych drift", "diptych drift --workspace notes-index --json")
+@json_option
+def drift(workspace: Path, as_json: bool) -> int:
+    """Compare questions and documents with the last retraining's."""
+    from flows.retraining.drift import workspace_drift
+
+    found = workspace_drift(workspace)
+    if as_json:
+        print_json(found)
+        return 0
+    print("drift: retraining is due" if found.drifted else "no drift")
+    for reason in found.reasons:
+        print(f"  {reason}")
     return 0

@@ -1,1 +1,1 @@
-"""The demo: the whole loop on a folder of documents, once."""
+"""The demo: the whole loop once, on a folder of documents."""

@@ -1,11 +1,11 @@
-"""The whole loop, once, to look at: documents, both models, a training pass, figures, answers, a page.
+"""The whole loop once, as a demo: documents, both models, a training pass, figures, answers, a page.
 
     1 documents   2 ingest   3 train   4 measure   5 ask   6 page
 
-Each step is one of the flows, or a plain function where there is none. What was done before is found again:
-unchanged documents are not prepared, finished trainings not repeated, figures of the same models on the same
-questions not taken again. Nothing is promoted: the answers come from what serves. Importing this module imports
-Prefect, so `flows.deployments.prefect_settings.configure` comes first (`diptych demo` sees to it).
+Each step is one of the flows, or a plain function where there is none. A second run repeats nothing: unchanged
+documents are not prepared, finished trainings and figures are found. Nothing is promoted: the serving models answer.
+Importing this module imports Prefect, so `flows.deployments.prefect_settings.configure` comes first (`diptych demo`
+calls it).
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.candidates.candidate_folder import Candidate
+from flows.candidates.dataset_folder import Dataset
 from flows.candidates.prep_candidates import train_prep_candidate
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import Dataset, PassSettings, synthesize_data
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.demo.demo_corpus import write_corpus
 from flows.deployments.evaluate_flow import evaluate
 from flows.deployments.ingest_flow import ingest
@@ -38,7 +40,7 @@ from retrieve.researcher import Researcher
 
 __all__ = ["QUESTIONS", "run_demo"]
 
-#: Asked of the language reference. The last one it does not answer.
+#: Questions on the language reference. It does not answer the last one.
 QUESTIONS = (
     "What does the assert statement raise when the condition is false?",
     "Which dunder method is called to delete an attribute of an object?",
@@ -46,7 +48,7 @@ QUESTIONS = (
     "Who won the football World Cup in 1998?",
 )
 #: Short, so that the demo shows the loop rather than a result: `diptych train` takes longer and gives more.
-PASS = PassSettings(n_examples=480, n_asked=8, minutes=1.2, prep_epochs=4, prep_pages=1)
+PASS = TrainingSettings(n_examples=480, n_generated=8, minutes=1.2, prep_epochs=4, prep_pages=1)
 N_MEASURED = 12
 N_SAMPLES = 3
 # A demo may run beside a browser and a compiler: an answer that takes longer is better than none.
@@ -75,7 +77,7 @@ def run_demo(
         _print_ingested(ingested)
     with clock.step("train both models on questions and structure made from these documents"):
         dataset, prep, retrieve = _train(place)
-    with clock.step("measure what serves, the candidate and the usual workflow"):
+    with clock.step("measure the serving models, the candidate and baseline RAG"):
         measured = _measure(place, dataset, retrieve)
         _print_measured(measured, prep, retrieve)
     with clock.step("ask"):
@@ -98,10 +100,12 @@ def run_demo(
 
 def _train(place: Workspace) -> tuple[Dataset, Candidate, Candidate]:
     workspace = str(place.path)
-    synthesize(workspace, PASS.n_examples, PASS.seed, PASS.n_asked)
-    train_prep(workspace, PASS.prep_epochs, PASS.prep_pages, PASS.n_examples, PASS.seed, n_asked=PASS.n_asked)
-    train_retrieve(workspace, PASS.minutes, PASS.n_examples, PASS.seed, PASS.n_asked)
-    # The flows return receipts; what they made is found again by its digest.
+    synthesize(workspace, PASS.n_examples, PASS.seed, PASS.n_generated)
+    train_prep(
+        workspace, PASS.prep_epochs, PASS.prep_pages, PASS.n_examples, PASS.seed, n_generated=PASS.n_generated
+    )
+    train_retrieve(workspace, PASS.minutes, PASS.n_examples, PASS.seed, PASS.n_generated)
+    # The flows return receipts; the data set and the candidates are found by their digests.
     dataset = synthesize_data(place, PASS)
     prep = train_prep_candidate(place, dataset, PASS)
     retrieve = train_retrieve_candidate(place, dataset, PASS)
@@ -111,7 +115,7 @@ def _train(place: Workspace) -> tuple[Dataset, Candidate, Candidate]:
 
 
 def _measure(place: Workspace, dataset: Dataset, retrieve: Candidate) -> Receipt:
-    """Return the receipts of two suites as one; what was measured before is read again."""
+    """Return the receipts of two evaluations as one; figures of the same models are read again."""
     current = place.current()
     made_of = [dataset.digest, current.generation, current.retrieve, retrieve.version, N_MEASURED, DEADLINE_S]
     path = place.path / "reports" / "demo" / f"measured-{json_digest(made_of)[:12]}.json"
@@ -120,12 +124,12 @@ def _measure(place: Workspace, dataset: Dataset, retrieve: Candidate) -> Receipt
         found: Receipt = json.loads(path.read_text(encoding="utf-8"))
         return found
     workspace, data = str(place.path), str(dataset.held_out)
-    retrieval = evaluate(workspace, "retrieval", data, beside_workflow=True)
+    retrieval = evaluate(workspace, "retrieval", data, baseline=True)
     answers = evaluate(
         workspace,
         "answers",
         data,
-        beside_workflow=True,
+        baseline=True,
         candidate=retrieve.version,
         limit=N_MEASURED,
         deadline_s=DEADLINE_S,
@@ -156,7 +160,7 @@ def _questions(dataset: Dataset, is_reference: bool) -> Sequence[str]:
 
 
 def _samples(place: Workspace, reports: Sequence[Report]) -> list[tuple[Document, list[Chunk]]]:
-    """Return a few documents with their chunks: those that were quoted first."""
+    """Return a few documents with their chunks, quoted ones first."""
     with place.open_generation() as generation:
         quoted = [quote.document_id for report in reports for quote in report.quotes]
         others = (document.id for document in generation.documents())
@@ -198,7 +202,7 @@ def _notes(measured: Receipt, prep: Candidate, retrieve: Candidate) -> list[str]
 
 
 class _Clock:
-    """Says which step begins, and how long it took."""
+    """Prints which step begins, and how long it took."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -211,7 +215,7 @@ class _Clock:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         self._n += 1
-        begun = self.seconds
-        print(f"\n== {self._n}/6 {name} (after {begun:.0f} s)", flush=True)
+        started_s = self.seconds
+        print(f"\n== {self._n}/6 {name} (after {started_s:.0f} s)", flush=True)
         yield
-        print(f"== {self._n}/6 took {self.seconds - begun:.0f} s", flush=True)
+        print(f"== {self._n}/6 took {self.seconds - started_s:.0f} s", flush=True)

@@ -1,6 +1,6 @@
 """The `check-drift` flow: says on the Prefect server when a workspace has drifted, so that retraining is triggered.
 
-The event `diptych.drift` names the workspace as its resource; the deployment `retrain-on-drift` in prefect.yaml waits
+The event `diptych.drift` names the workspace as its resource; the deployment `on-drift` in prefect.yaml waits
 for it. The work is `flows.retraining.drift`. Importing this module imports Prefect.
 """
 
@@ -23,9 +23,9 @@ EVENT = "diptych.drift"
 
 @flow(name="check-drift", result_serializer="json", persist_result=False)
 def check_drift(workspace: str = "workspace") -> Receipt:
-    """Compare questions and documents with what the last cycle saw; emit `diptych.drift` where they moved.
+    """Compare questions and documents with those of the last cycle; emit `diptych.drift` where they moved.
 
-    Returns what was found. Raises EmptyStore, StoreError.
+    Returns the drift. Raises EmptyStore, StoreError.
     """
     receipt = compare(workspace)
     row = {name: value for name, value in receipt.items() if name != "reasons"}

@@ -1,4 +1,4 @@
-"""The `evaluate` flow: one suite on one labelled set, as a table, as JSON and as a page.
+"""The `evaluate` flow: the serving models on one labelled set, as a table, as JSON and as a page.
 
 The work is `flows.models.measurement`. Importing this module imports Prefect.
 """
@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, task
 
 from flows.deployments.artifacts import publish_page, publish_table
 from flows.deployments.tasks import TASK, Receipt
-from flows.models.measurement import SuiteSettings, metrics_of, run_suite, verdict, write_results
+from flows.models.measurement import EvaluationSettings, metrics_of, run_evaluation, verdict, write_results
 from flows.pages.run_page import write_page
 from prep.store.workspace import Workspace
 from training.metrics.results import format_table
@@ -24,19 +24,18 @@ def evaluate(
     workspace: str = "workspace",
     suite: str = "answers",
     data: str = "data",
-    beside_workflow: bool = False,
+    baseline: bool = False,
     candidate: str | None = None,
     limit: int | None = None,
     deadline_s: float = 5.0,
 ) -> Receipt:
-    """Measure what serves in `workspace` on the labelled set in the folder `data`.
+    """Measure the serving models of `workspace` on the labelled set in the folder `data`.
 
-    candidate: a version to measure beside it, of retrieve for the answers suite, of prep for the others.
+    suite: chunking, retrieval or answers. candidate: a version to measure beside them, of retrieve for answers, of prep
+    for the others. baseline: measure baseline RAG too.
     Returns the figures and the paths of the JSON and the page. Raises ConfigError, DataError, EmptyStore.
     """
-    settings = SuiteSettings(
-        beside_workflow=beside_workflow, candidate=candidate, limit=limit, deadline_s=deadline_s
-    )
+    settings = EvaluationSettings(baseline=baseline, candidate=candidate, limit=limit, deadline_s=deadline_s)
     receipt = measure(workspace, suite, data, settings)
     publish_table(f"{suite}-figures", receipt["figures"], f"The {suite} suite on {data}")
     publish_page(f"{suite}-page", receipt["page"], f"The {suite} suite on {data}")
@@ -44,10 +43,10 @@ def evaluate(
 
 
 @task(name="measure", **TASK)
-def measure(workspace: str, suite: str, data: str, settings: SuiteSettings) -> Receipt:
+def measure(workspace: str, suite: str, data: str, settings: EvaluationSettings) -> Receipt:
     """Run the suite and write its results below the workspace's reports."""
     place = Workspace(workspace)
-    results = run_suite(place, suite, data, settings)
+    results = run_evaluation(place, suite, data, settings)
     get_run_logger().info("%s", format_table(results))
     folder = place.path / "reports" / f"{suite}-{Path(data).resolve().name}"
     page = write_page(

@@ -13,20 +13,20 @@ from dataclasses import asdict
 from prefect import flow, get_run_logger, task
 
 from flows.deployments.artifacts import Progress, publish_table
-from flows.deployments.task_runner import SpreadPrep, SpreadSettings, task_runner
+from flows.deployments.task_runner import DistributedPrep, TaskRunnerSettings, task_runner
 from flows.deployments.tasks import TASK, Receipt, writer_slot
 from flows.models.serving import serving_prep
 from prep.document import Document, Rejected
 from prep.ingest import IngestSettings, Preparer
 from prep.store.workspace import Workspace
 
-__all__ = ["build_generation", "build_spread", "check_generation", "ingest"]
+__all__ = ["build_distributed", "build_generation", "check_generation", "ingest"]
 
 # A folder of scans can reject thousands of files: the table shows the first, the manifest has them all.
 MAX_REJECTED_SHOWN = 100
 
-# Workers of several machines are to have parts to prepare at once; a batch is held in memory.
-SPREAD_BATCH = IngestSettings(batch_documents=512, batch_characters=16_000_000)
+# Large enough for workers of several machines to have parts at once; a batch is held in memory.
+DISTRIBUTED_BATCH = IngestSettings(batch_documents=512, batch_characters=16_000_000)
 
 
 @flow(name="ingest", result_serializer="json", persist_result=False, validate_parameters=True)
@@ -36,9 +36,11 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
     paths: files, folders or glob patterns. Raises the errors of `prep.ingest.ingest`, ConfigError and
     DependencyError where the task runner that the environment names cannot be used.
     """
-    spread = SpreadSettings.from_environment()
+    runner = TaskRunnerSettings.from_environment()
     build = (
-        build_spread.with_options(task_runner=task_runner(spread)) if spread.is_spread else build_generation
+        build_distributed.with_options(task_runner=task_runner(runner))
+        if runner.is_distributed
+        else build_generation
     )
     with writer_slot(workspace):
         receipt = build(workspace, paths, keep_missing)
@@ -57,17 +59,17 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
 def build_generation(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
     """Ingest `paths` into `workspace` with the prep model that serves there."""
     place = Workspace(workspace)
-    with place.lock():  # so that nothing is promoted between loading what serves and preparing with it
+    with place.lock():  # so that nothing is promoted between loading the serving model and preparing with it
         return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
 
 
-@flow(name="ingest-spread", result_serializer="json", persist_result=False)
-def build_spread(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
-    """Do the same with documents prepared by tasks, wherever the flow's task runner runs them."""
+@flow(name="ingest-distributed", result_serializer="json", persist_result=False)
+def build_distributed(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+    """Do the same with documents prepared by tasks, on the workers of the flow's task runner."""
     place = Workspace(workspace)
     with place.lock():
-        prep = SpreadPrep(place)
-        receipt = _build(place, paths, keep_missing, prep, SPREAD_BATCH)
+        prep = DistributedPrep(place)
+        receipt = _build(place, paths, keep_missing, prep, DISTRIBUTED_BATCH)
     return receipt | {"n_processes": len(prep.processes)}
 
 
@@ -93,7 +95,7 @@ def check_generation(workspace: str, generation: str) -> Receipt:
 
 
 def _counted(documents: Iterable[Document | Rejected], progress: Progress) -> Iterator[Document | Rejected]:
-    """Pass documents on and move the bar: to the middle while there are more, as none knows how many."""
+    """Pass documents on and move the bar: half way while there are more, as their number is unknown."""
     for n_read, document in enumerate(documents, start=1):
         progress(n_read, 2 * n_read)
         yield document

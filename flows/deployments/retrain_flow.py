@@ -1,7 +1,7 @@
 """The `retrain` flow: one retraining cycle of a workspace, through the gate.
 
-The work is `flows.retraining.cycle`; a run that was killed is gone on with by the next one. The flow holds the one
-writer's slot for as long as the cycle takes, so that ingests wait. Importing this module imports Prefect.
+The work is `flows.retraining.cycle`; the next run goes on with one that was killed. The flow holds the one writer's
+slot for as long as the cycle takes, so that ingests wait. Importing this module imports Prefect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flows.deployments.artifacts import publish_page, publish_table
 from flows.deployments.tasks import TASK, Receipt, writer_slot
 from flows.retraining.cycle import retrain_workspace
 from flows.retraining.cycle_config import cycle_settings
-from flows.retraining.gate_trial import read_decision
+from flows.retraining.decision_folder import read_decision
 from prep.store.workspace import Workspace
 
 __all__ = ["retrain", "run_cycle"]
@@ -25,7 +25,7 @@ def retrain(workspace: str = "workspace", config: str | None = None) -> Receipt:
     """Train candidates on the corpus and the experience log, and promote those that pass the gate.
 
     config: a TOML file with the cycle's settings, by default retrain.toml in the workspace, if there is one. Returns
-    what the cycle came to. Raises EmptyStore, DataError, ConfigError.
+    the outcome. Raises EmptyStore, DataError, ConfigError.
     """
     with writer_slot(workspace):
         receipt = run_cycle(workspace, config)
@@ -33,7 +33,7 @@ def retrain(workspace: str = "workspace", config: str | None = None) -> Receipt:
         {key: step[key] for key in ("kind", "candidate", "promoted")} | {"why": "; ".join(step["reasons"])}
         for step in receipt["steps"]
     ]
-    publish_table("retrain", rows, f"What cycle {receipt['cycle']} came to")
+    publish_table("retrain", rows, f"The outcome of cycle {receipt['cycle']}")
     for step in receipt["steps"]:
         if step["decision"] is not None:
             show_decision(workspace, step["decision"])
@@ -42,9 +42,9 @@ def retrain(workspace: str = "workspace", config: str | None = None) -> Receipt:
 
 @task(name="run a cycle", **TASK)
 def run_cycle(workspace: str, config: str | None) -> Receipt:
-    """Run the cycle, or go on with the one that was cut short."""
+    """Run the cycle, or go on with an unfinished one."""
     place = Workspace(workspace)
-    outcome = retrain_workspace(place, cycle_settings(place, config), told=get_run_logger().info)
+    outcome = retrain_workspace(place, cycle_settings(place, config), on_progress=get_run_logger().info)
     return asdict(outcome)
 
 
@@ -57,7 +57,7 @@ def show_decision(workspace: str, folder: str) -> None:
         figure: f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
         for figure, gain in decision["gains"].items()
     }
-    said = "promoted" if decision["promoted"] else "refused"
-    title = f"{decision['kind']} {decision['candidate']} {said}: {'; '.join(decision['reasons'])}"
+    verdict = "promoted" if decision["promoted"] else "refused"
+    title = f"{decision['kind']} {decision['candidate']} {verdict}: {'; '.join(decision['reasons'])}"
     publish_table(f"gate-{decision['kind']}", [*rows, {"system": "gain", **gains}], title)
     publish_page(f"gate-{decision['kind']}-page", path / "index.html", title)

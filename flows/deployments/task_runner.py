@@ -1,11 +1,11 @@
-"""Work spread by Prefect's task runners: threads of this machine by default, Dask's or Ray's workers if configured.
+"""Distributed work by Prefect's task runners: threads of this machine by default, Dask's or Ray's if configured.
 
     DIPTYCH_TASK_RUNNER          threads, dask or ray
     DIPTYCH_TASK_RUNNER_ADDRESS  of a scheduler that is running; a cluster on this machine where it is empty
     DIPTYCH_TASK_WORKERS         processes of the cluster; one for each processor where it is empty
 
-Dask and Ray are extras (`pip install 'diptych[dask]'`, `diptych[ray]`). Workers tell a Prefect server how their tasks
-go, so PREFECT_API_URL has to name one that they reach. They read the prep version from the workspace, or the one that
+Dask and Ray are extras (`pip install 'diptych[dask]'`, `diptych[ray]`). Workers report to a Prefect server, so
+PREFECT_API_URL has to name one that they reach. They read the prep version from the workspace, or the one that
 ships, so on other machines the workspace must be a shared folder. They send documents and chunks in pickles to each
 other: a cluster is to be yours alone. Importing this module imports Prefect.
 """
@@ -30,7 +30,7 @@ from prep.errors import ConfigError, DependencyError, VersionMismatch
 from prep.model.prep_model import PrepModel
 from prep.store.workspace import Workspace
 
-__all__ = ["RUNNERS", "SpreadPrep", "SpreadSettings", "prepare_part", "task_runner"]
+__all__ = ["RUNNERS", "DistributedPrep", "TaskRunnerSettings", "prepare_part", "task_runner"]
 
 RUNNERS = ("threads", "dask", "ray")
 _PART_DOCUMENTS = 8  # prepared by a task
@@ -38,7 +38,7 @@ _PART_CHARACTERS = 250_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpreadSettings:
+class TaskRunnerSettings:
     """Where tasks run. address: of a scheduler; workers: of a cluster on this machine, None for one a processor."""
 
     runner: str = "threads"
@@ -52,7 +52,7 @@ class SpreadSettings:
             raise ConfigError(f"DIPTYCH_TASK_WORKERS={self.workers!r} must be at least 1")
 
     @classmethod
-    def from_environment(cls) -> SpreadSettings:
+    def from_environment(cls) -> TaskRunnerSettings:
         """Read the settings. Raises ConfigError."""
         workers = os.environ.get("DIPTYCH_TASK_WORKERS", "")
         if workers and not workers.isdecimal():
@@ -65,16 +65,16 @@ class SpreadSettings:
 
     @property
     def n_workers(self) -> int:
-        """How many processes are taken to be there: what is set, or one for each processor."""
+        """The number of processes: as set, or one for each processor."""
         return self.workers or os.cpu_count() or 1
 
     @property
-    def is_spread(self) -> bool:
+    def is_distributed(self) -> bool:
         """Whether tasks leave this process."""
         return self.runner != "threads"
 
 
-def task_runner(settings: SpreadSettings) -> TaskRunner[Any]:
+def task_runner(settings: TaskRunnerSettings) -> TaskRunner[Any]:
     """Return Prefect's task runner.
 
     Raises DependencyError where its extra is not installed, ConfigError where its workers would have no server.
@@ -110,7 +110,7 @@ def task_runner(settings: SpreadSettings) -> TaskRunner[Any]:
     return runner
 
 
-class SpreadPrep:
+class DistributedPrep:
     """A workspace's serving prep version whose documents are prepared by tasks, a few to a task.
 
     Only inside a flow. processes: those that took part so far, as (machine's name, process id).

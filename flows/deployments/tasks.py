@@ -1,4 +1,4 @@
-"""How the flows' tasks run: what is tried again, who may write, and what a task leaves behind.
+"""How the flows' tasks run: retries, the one writer's slot, and receipts.
 
 A task run leaves a small JSON receipt and no cached result: Prefect's cached results are pickles, and the
 workspace is content-addressed already, so that a task run twice does its work once. Importing this module
@@ -24,7 +24,7 @@ from prep.errors import WorkspaceLocked
 
 __all__ = ["TASK", "Receipt", "TaskOptions", "candidate_receipt", "worth_retrying", "writer_slot"]
 
-#: What a task returns: a few names and numbers, ready for JSON.
+#: A task's result: a few names and numbers, ready for JSON.
 Receipt = dict[str, Any]
 
 # Another writer is usually done within a minute; a full disk does not mend by waiting longer.

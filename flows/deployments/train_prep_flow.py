@@ -8,7 +8,8 @@ from __future__ import annotations
 from prefect import flow, task
 
 from flows.candidates.prep_candidates import PrepStage, train_prep_candidate
-from flows.candidates.training_sets import PassSettings, synthesize_data
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.deployments.artifacts import Progress, publish_table
 from flows.deployments.tasks import TASK, Receipt, candidate_receipt
 from prep.store.workspace import Workspace
@@ -25,16 +26,16 @@ def train_prep(
     seed: int = 0,
     stage: PrepStage = "supervised",
     minutes: float = 20.0,
-    n_asked: int = 240,
+    n_generated: int = 240,
 ) -> Receipt:
     """Train a prep version in one stage and keep it as a candidate.
 
     stage: "supervised" trains the heads on the documents' own structure, pages being damaged pages a document and
     epochs passes over them; "contrastive" the chunk vectors on synthesised questions, for so many minutes at most;
-    "reinforcement" the cuts on what the questions find. A run that was interrupted goes on, one that
-    was finished is found again. Returns the version and its held-out figures. Raises EmptyStore, DataError.
+    "reinforcement" the cuts on search results for the questions. An interrupted run goes on, a finished one is found
+    again. Returns the version and its held-out figures. Raises EmptyStore, DataError.
     """
-    receipt = train_stage(workspace, epochs, pages, n_examples, seed, stage, minutes, n_asked)
+    receipt = train_stage(workspace, epochs, pages, n_examples, seed, stage, minutes, n_generated)
     publish_table("prep-candidate", receipt["figures"], f"Held-out figures of {receipt['version']}")
     return receipt
 
@@ -48,14 +49,14 @@ def train_stage(
     seed: int,
     stage: PrepStage,
     minutes: float,
-    n_asked: int,
+    n_generated: int,
 ) -> Receipt:
     """Train, or find what was trained before, and return the candidate's receipt."""
-    settings = PassSettings(
+    settings = TrainingSettings(
         prep_epochs=epochs,
         prep_pages=pages,
         n_examples=n_examples,
-        n_asked=n_asked,
+        n_generated=n_generated,
         seed=seed,
         minutes=minutes,
     )

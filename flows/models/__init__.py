@@ -1,1 +1,1 @@
-"""The models of a workspace: what serves, where versions come from, promotion and rollback."""
+"""The models of a workspace: serving versions, lineage, gate decisions, promotion and rollback, measurement."""

@@ -1,7 +1,7 @@
-"""Where a candidate's weights come from: the version before, the data set, the settings, the code.
+"""A candidate's lineage: the version before, the data set, the settings, the code.
 
-Noted in the manifest when a candidate is kept, beside what the training writes there itself; versions that were kept
-before, or come with the package, have none. Nothing that serves reads it: `flows.models.registry` shows it.
+It is written into the manifest when a candidate is kept, beside what the training writes there. Versions that are older
+than that, or come with the package, have none. Serving does not read it: `flows.models.registry` shows it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _GIT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """What a version was made of. start: the version that training went on from.
+    """What a version was made from. start: the version that training started from.
 
-    dataset: digest and counts. generation: whose chunks were shown, if any. config: the training's settings as they
-    were resolved. metrics: system → figure → value, on held-out documents.
+    dataset: digest and counts. generation: whose chunks were shown, if any. config: the resolved settings of the
+    training. metrics: system → figure → value, on held-out documents.
     """
 
     start: str
@@ -44,7 +44,7 @@ class Lineage:
 def note_lineage(workspace: Workspace, kind: ModelKind, draft: Path, lineage: Lineage) -> None:
     """Write the lineage into the manifest of the version in `draft`, whose name and checksums stay as they are.
 
-    The versions before it are named, nearest first, so that the line can be followed where they were pruned.
+    All ancestors are named, nearest first, so that they are known where one of them was pruned.
     """
     manifest = read_json(draft / MANIFEST_NAME)
     manifest["created_at"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -68,7 +68,7 @@ def code_version() -> dict[str, str | bool | None]:
     except PackageNotFoundError:
         package = "not installed"
     commit, changed = None, None
-    if (ROOT / ".git").exists():  # an environment inside the repository of somebody else is none of ours
+    if (ROOT / ".git").exists():  # the package may be installed inside another repository
         commit = _git("rev-parse", "HEAD")
         status = _git("status", "--porcelain", "--untracked-files=no")
         changed = None if status is None else bool(status)
@@ -103,7 +103,7 @@ def _ancestors(workspace: Workspace, kind: ModelKind, start: str) -> list[str]:
 
 
 def _git(*words: str) -> str | None:
-    """Return what git says; None where it cannot be asked."""
+    """Return the output of git; None where it fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(ROOT), *words],

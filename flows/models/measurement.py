@@ -1,7 +1,7 @@
-"""One suite on one labelled set with what serves in a workspace; beside it a candidate or the usual workflow.
+"""Measures the serving models of a workspace on a labelled set, beside a candidate or baseline RAG.
 
-Plain functions: `diptych evaluate`, the `evaluate` flow and the demo call them. What is measured and how is
-left to the suites of `training.evaluation`; here the systems are put together and given the set's documents.
+`diptych evaluate`, the `evaluate` flow and the demo call these functions. They put the systems together and give them
+the set's documents; the suites of `training.evaluation` measure.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
     from training.metrics.significance import Difference
 
 __all__ = [
+    "EVALUATIONS",
     "SERVING",
-    "SUITES",
+    "EvaluationSettings",
     "StoredPreparer",
-    "SuiteSettings",
     "advantages",
     "gain",
     "holding_generation",
     "interval_of",
     "metrics_of",
-    "run_suite",
+    "run_evaluation",
     "verdict",
     "write_results",
 ]
 
-SUITES = ("chunking", "retrieval", "answers")
-#: What the serving models are called in results.
+EVALUATIONS = ("chunking", "retrieval", "answers")
+#: The label of the serving models in results.
 SERVING = "diptych"
-#: What the usual workflow's label begins with.
-USUAL = "baseline RAG"
-#: The figure by which a candidate is compared with what serves, for each suite.
+#: The prefix of baseline RAG's label.
+BASELINE = "baseline RAG"
+#: The figure by which a candidate is compared with the serving version, for each suite.
 HEADLINE = {"chunking": "iou", "retrieval": "evidence_recall", "answers": "f1"}
-#: The figures on which what serves is compared with the usual workflow.
-COMPARED = {
+#: The figures by which the serving models are compared with baseline RAG.
+BASELINE_FIGURES = {
     "chunking": ("recall", "iou", "precision_omega"),
     "retrieval": ("ndcg_at_10", "evidence_recall"),
     "answers": ("f1", "citation_recall", "abstention_f1"),
@@ -59,15 +59,15 @@ COMPARED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteSettings:
-    """What is measured beside the serving models, and on how much.
+class EvaluationSettings:
+    """What is measured beside the serving models, and on how many questions.
 
     candidate: a version of the workspace (of retrieve for answers, of prep otherwise). limit: so many questions,
-    evenly spread. deadline_s: of one answer of ours. resume: where an earlier run of the answers suite on the same
-    questions with the same models was cut short, go on from the answers it gave; its seconds are those of then.
+    evenly spread. deadline_s: for an answer of ours. resume: where an earlier run on answers to the same questions by
+    the same models was interrupted, keep its answers and their seconds.
     """
 
-    beside_workflow: bool = False
+    baseline: bool = False
     candidate: str | None = None
     limit: int | None = None
     deadline_s: float = 5.0
@@ -75,19 +75,19 @@ class SuiteSettings:
     progress: bool = True
 
 
-def run_suite(
-    workspace: Workspace, suite: str, data: str | Path, settings: SuiteSettings | None = None
+def run_evaluation(
+    workspace: Workspace, suite: str, data: str | Path, settings: EvaluationSettings | None = None
 ) -> list[Result]:
-    """Measure what serves in `workspace` on a labelled set; then the candidate, then the usual workflow, if any.
+    """Measure the serving models on a labelled set; then the candidate, then baseline RAG, if any.
 
-    Documents that the workspace holds already, word for word, are searched there; others are ingested
-    beside it. Raises ConfigError for an unknown suite, DataError for data that does not follow the schema,
+    Where the workspace holds just these documents, they are searched there; otherwise they are ingested into a
+    workspace of their own. Raises ConfigError for an unknown suite, DataError for data that does not follow the schema,
     StoreError for an unknown candidate.
     """
-    if suite not in SUITES:
-        raise ConfigError(f"there is no suite {suite!r}; known are {', '.join(SUITES)}")
+    if suite not in EVALUATIONS:
+        raise ConfigError(f"there is no suite {suite!r}; known are {', '.join(EVALUATIONS)}")
     dataset = load_set(data)
-    settings = settings or SuiteSettings()
+    settings = settings or EvaluationSettings()
     if suite == "answers":
         return list(_answers(workspace, dataset, settings))
     from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
@@ -100,12 +100,12 @@ def run_suite(
 
 
 def interval_of(difference: Difference) -> str:
-    """Return a difference and its interval in words."""
+    """Return a difference and its interval as text."""
     return f"{difference.difference:+.3f}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
 
 
 def gain(results: Sequence[Result]) -> tuple[str, Difference] | None:
-    """Return the headline figure and by how much the candidate gains on what serves; None without a candidate."""
+    """Return the headline figure and the candidate's gain on the serving version; None without a candidate."""
     from training.evaluation.gains import compare_results
 
     ours = next((result for result in results if result.label == SERVING), None)
@@ -117,31 +117,32 @@ def gain(results: Sequence[Result]) -> tuple[str, Difference] | None:
 
 
 def verdict(results: Sequence[Result]) -> str | None:
-    """Say in a sentence whether the candidate is better for sure; None without a candidate."""
+    """Return a sentence that says whether the candidate is surely better; None without a candidate."""
     found = gain(results)
     if found is None:
         return None
     metric, difference = found
     interval = interval_of(difference)
     words = "is better than" if difference.is_gain else "is not surely better than"
-    return f"The candidate {words} what serves: {metric} {interval} on {difference.n} questions."
+    return f"The candidate {words} the serving version: {metric} {interval} on {difference.n} questions."
 
 
 def advantages(results: Sequence[Result]) -> dict[str, Difference]:
-    """Return by how much what serves is ahead of the usual workflow, by figure; empty where that was not measured."""
+    """Return the serving models' lead over baseline RAG, by figure; empty where that was not measured."""
     from training.evaluation.gains import compare_results
 
     ours = next((result for result in results if result.label == SERVING), None)
-    usual = next((result for result in results if result.label.startswith(USUAL)), None)
-    if ours is None or usual is None:
+    rag = next((result for result in results if result.label.startswith(BASELINE)), None)
+    if ours is None or rag is None:
         return {}
     return {
-        metric: compare_results(cast(Any, usual), cast(Any, ours), metric) for metric in COMPARED[ours.suite]
+        metric: compare_results(cast(Any, rag), cast(Any, ours), metric)
+        for metric in BASELINE_FIGURES[ours.suite]
     }
 
 
 def metrics_of(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | str | None]]]:
-    """Return the results as the page shows them: title → system → metric → value."""
+    """Return the results as pages show them: title → system → metric → value."""
     shown: dict[str, dict[str, dict[str, float | str | None]]] = {}
     for result in results:
         title = f"{result.suite} on {result.dataset}"
@@ -161,7 +162,7 @@ def write_results(results: Sequence[Result], path: str | Path) -> Path:
 
 
 class StoredPreparer:
-    """A generation's own chunks in the place of preparing the same documents again."""
+    """Returns a generation's chunks instead of preparing the same documents again."""
 
     def __init__(self, generation: Generation, prep: PrepModel) -> None:
         self._generation = generation
@@ -177,9 +178,9 @@ class StoredPreparer:
 
 
 def _preparers(
-    workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
+    workspace: Workspace, dataset: LabelledSet, settings: EvaluationSettings
 ) -> Iterator[tuple[str, Any, bool]]:
-    """Yield what prepares, what it is called, and whether it is searched by words, too, as our store is."""
+    """Yield each system's label, the system, and whether words are searched as well as vectors."""
     from prep.model.prep_model import PrepModel
 
     prep = serving_prep(workspace)
@@ -192,12 +193,14 @@ def _preparers(
     if settings.candidate is not None:
         folder = workspace.model_path("prep", settings.candidate)
         yield f"candidate {settings.candidate}", PrepModel.load(folder), True
-    if settings.beside_workflow:
-        usual = _usual_preparer()
-        yield usual.version, usual, False
+    if settings.baseline:
+        rag = _baseline_preparer()
+        yield rag.version, rag, False
 
 
-def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings) -> Iterator[AnswersResult]:
+def _answers(
+    workspace: Workspace, dataset: LabelledSet, settings: EvaluationSettings
+) -> Iterator[AnswersResult]:
     from prep.ingest import ingest
     from retrieve.model import RetrieveModel
     from retrieve.researcher import Researcher
@@ -205,21 +208,20 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
 
     prep = serving_prep(workspace)
     place = workspace.path
-    aside = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
+    folder = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
     generation = holding_generation(workspace, dataset, prep)
     if generation is None:
-        place = aside
+        place = folder
         ingest(place, dataset.documents.values(), prep, progress=settings.progress)
     else:
         generation.close()
     versions = {SERVING: serving_retrieve_path(workspace)}
     if settings.candidate is not None:
-        folder = workspace.model_path("retrieve", settings.candidate)
-        versions[f"candidate {settings.candidate}"] = folder
+        versions[f"candidate {settings.candidate}"] = workspace.model_path("retrieve", settings.candidate)
     done: list[KeptRows] = []
-    for label, folder in versions.items():
-        model = RetrieveModel.load(folder)
-        kept = _kept(aside, dataset, settings, [prep.version, model.version, settings.deadline_s])
+    for label, version in versions.items():
+        model = RetrieveModel.load(version)
+        kept = _kept(folder, dataset, settings, [prep.version, model.version, settings.deadline_s])
         with Researcher.open(place, prep=prep, model=model, log=False) as researcher:
             yield evaluate_answers(
                 dataset,
@@ -231,20 +233,20 @@ def _answers(workspace: Workspace, dataset: LabelledSet, settings: SuiteSettings
                 deadline_s=settings.deadline_s,
             )
         done.append(kept)
-    if settings.beside_workflow:
-        usual = _usual_workflow(dataset, settings.progress)
-        kept = _kept(aside, dataset, settings, [usual.name, str(usual.settings)])
+    if settings.baseline:
+        rag = _baseline_rag(dataset, settings.progress)
+        kept = _kept(folder, dataset, settings, [rag.name, str(rag.settings)])
         yield evaluate_answers(
-            dataset, usual, limit=settings.limit, label=usual.name, progress=settings.progress, kept=kept
+            dataset, rag, limit=settings.limit, label=rag.name, progress=settings.progress, kept=kept
         )
         done.append(kept)
-    # Only once every system is through: a run cut in the second starts again with the first one's rows at hand.
+    # Not before every system is through: a run interrupted in the second goes on with the rows of the first.
     for kept in done:
         kept.discard()
 
 
-def _kept(folder: Path, dataset: LabelledSet, settings: SuiteSettings, system: list[Any]) -> KeptRows:
-    """Return where one system's rows on these questions are kept; without those there where it may not resume."""
+def _kept(folder: Path, dataset: LabelledSet, settings: EvaluationSettings, system: list[Any]) -> KeptRows:
+    """Return the file for one system's rows on these questions, emptied where the run may not resume."""
     questions = [asdict(question) for question in dataset.questions]
     content = json.dumps([questions, settings.limit, system], sort_keys=True, ensure_ascii=False)
     kept = KeptRows(folder / f"rows-{hashlib.sha256(content.encode()).hexdigest()[:12]}.jsonl")
@@ -254,7 +256,7 @@ def _kept(folder: Path, dataset: LabelledSet, settings: SuiteSettings, system: l
 
 
 def holding_generation(workspace: Workspace, dataset: LabelledSet, prep: PrepModel) -> Generation | None:
-    """Return the current generation, open, if it holds the set's documents and nothing else."""
+    """Return the current generation, open, if it holds exactly the set's documents."""
     try:
         generation = workspace.open_generation(prep_version=prep.version)
     except (EmptyStore, VersionMismatch):
@@ -266,8 +268,8 @@ def holding_generation(workspace: Workspace, dataset: LabelledSet, prep: PrepMod
     return None
 
 
-def _usual_workflow(dataset: LabelledSet, progress: bool) -> BaselineRAG:
-    """Return the usual workflow over the set's documents, with the same base models as ours."""
+def _baseline_rag(dataset: LabelledSet, progress: bool) -> BaselineRAG:
+    """Return baseline RAG over the set's documents, with the same base models as ours."""
     from prep.model.encoder import Encoder
     from retrieve.lm.base import load_base
     from training.evaluation.baseline_rag import BaselineRAG, GreedyCompleter
@@ -276,14 +278,14 @@ def _usual_workflow(dataset: LabelledSet, progress: bool) -> BaselineRAG:
     return BaselineRAG(dataset.documents.values(), completer, Encoder.load(), progress=progress)
 
 
-def _usual_preparer() -> FrozenEncoderSystem:
+def _baseline_preparer() -> FrozenEncoderSystem:
     from prep.model.encoder import Encoder
     from training.evaluation.baseline_rag import BaselineConfig, default_splitter
     from training.evaluation.splitters import FrozenEncoderSystem
 
     encoder = Encoder.load()
     name, chunker = default_splitter(encoder, BaselineConfig().chunk_tokens)
-    return FrozenEncoderSystem(chunker, encoder, name=f"{USUAL} ({name})")
+    return FrozenEncoderSystem(chunker, encoder, name=f"{BASELINE} ({name})")
 
 
 def _digest(dataset: LabelledSet) -> str:

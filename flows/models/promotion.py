@@ -1,4 +1,4 @@
-"""Lets a version serve: at once, or with the documents prepared again where no generation was built by it."""
+"""Lets a version serve: at once, or once the documents are prepared again where it built no generation."""
 
 from __future__ import annotations
 
@@ -14,46 +14,50 @@ if TYPE_CHECKING:
 __all__ = ["prepare_again", "promote_version", "roll_back"]
 
 
-def promote_version(place: Workspace, kind: ModelKind, version: str, *, progress: bool = True) -> Current:
+def promote_version(workspace: Workspace, kind: ModelKind, version: str, *, progress: bool = True) -> Current:
     """Let a version serve. A prep version that built no generation prepares the documents, and is swapped in with them.
 
     Takes the lock. Raises StoreError, ChecksumMismatch, WorkspaceLocked.
     """
-    with place.lock():
-        if _must_prepare(place, kind, version):
-            return _prepared(place, version, progress)
-        return place.promote(kind, version)
+    with workspace.lock():
+        if _must_prepare(workspace, kind, version):
+            return _prepared(workspace, version, progress)
+        return workspace.promote(kind, version)
 
 
-def roll_back(place: Workspace, kind: ModelKind, *, progress: bool = True) -> Current:
-    """Let the version serve that served before (the shipped one, if that was it), as `promote_version` does.
+def roll_back(workspace: Workspace, kind: ModelKind, *, progress: bool = True) -> Current:
+    """Let the version serve again that served before (the shipped one, if that was it), as `promote_version` does.
 
     Raises StoreError where there is none to go back to, ChecksumMismatch, WorkspaceLocked.
     """
-    with place.lock():
-        previous = place.current().previous
-        if kind in previous and _must_prepare(place, kind, previous[kind]):
-            return _prepared(place, previous[kind], progress)
-        return place.rollback(kind)
+    with workspace.lock():
+        previous = workspace.current().previous
+        if kind in previous and _must_prepare(workspace, kind, previous[kind]):
+            return _prepared(workspace, previous[kind], progress)
+        return workspace.rollback(kind)
 
 
-def _must_prepare(place: Workspace, kind: ModelKind, version: str | None) -> bool:
-    return kind == "prep" and place.current().generation is not None and not place.generations_of(version)
+def _must_prepare(workspace: Workspace, kind: ModelKind, version: str | None) -> bool:
+    return (
+        kind == "prep"
+        and workspace.current().generation is not None
+        and not workspace.generations_of(version)
+    )
 
 
-def _prepared(place: Workspace, version: str | None, progress: bool) -> Current:
+def _prepared(workspace: Workspace, version: str | None, progress: bool) -> Current:
     from prep.model.prep_model import PrepModel
 
-    folder = None if version is None else place.model_path("prep", version)
-    prepare_again(place, PrepModel.load(folder), progress=progress)
-    return place.current()
+    folder = None if version is None else workspace.model_path("prep", version)
+    prepare_again(workspace, PrepModel.load(folder), progress=progress)
+    return workspace.current()
 
 
-def prepare_again(place: Workspace, prep: PrepModel, *, progress: bool = True) -> None:
-    """Prepare the documents that are there again and swap them in with the version; what was rejected stays so."""
+def prepare_again(workspace: Workspace, prep: PrepModel, *, progress: bool = True) -> None:
+    """Prepare the current documents again and swap them in with the version; rejected ones stay rejected."""
     from prep.ingest import ingest
 
-    with place.open_generation() as generation:
+    with workspace.open_generation() as generation:
         rejected = (Rejected(**row) for row in generation.manifest.get("rejected", ()))
         rows = (row for some in (generation.documents(), rejected) for row in some)
-        ingest(place, rows, prep, progress=progress)
+        ingest(workspace, rows, prep, progress=progress)

@@ -1,7 +1,7 @@
-"""The models of a workspace and where they come from: what serves, the line back to the shipped ones, differences.
+"""The versions of a workspace's models: which serve, their ancestors, and differences between two.
 
-It only looks: promoting, rolling back and pruning are `prep.store.workspace`'s. A version is known by its manifest:
-files with checksums, configuration, figures, and the lineage that `flows.models.lineage` noted when it was kept.
+This module only reads: `flows.models.promotion` changes which serve. A version is known by its manifest: files with
+checksums, configuration, figures, and the lineage that `flows.models.lineage` wrote.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.models.gate_decisions import GateDecision, read_decisions
 from flows.models.lineage import shipped_folder
 from flows.models.weight_distance import weight_distances
-from flows.retraining.gate_decisions import GateDecision, read_decisions
 from prep.errors import StoreError
 from prep.manifest import file_digest, read_manifest, verify_folder
 from prep.store.current import ModelKind
@@ -22,10 +22,10 @@ from retrieve.old_settings import current_names
 
 __all__ = [
     "SHIPPED",
-    "Change",
-    "Difference",
     "FileState",
     "ModelVersion",
+    "ValueChange",
+    "VersionDifference",
     "ancestors",
     "compare_versions",
     "decisions_on",
@@ -35,7 +35,7 @@ __all__ = [
     "list_versions",
 ]
 
-#: What a version that came with the package is called.
+#: The name of the version that comes with the package.
 SHIPPED = "shipped"
 
 
@@ -53,7 +53,7 @@ class FileState:
 class ModelVersion:
     """A version of a workspace or of the package.
 
-    is_previous: it served before what serves now. damage: why its manifest cannot be read, else empty.
+    is_previous: it served before the serving one. damage: why its manifest cannot be read, else empty.
     """
 
     kind: ModelKind
@@ -67,7 +67,7 @@ class ModelVersion:
 
     @property
     def state(self) -> str:
-        """What it is to the workspace, in a word or two; empty where it is only kept."""
+        """ "shipped", "serving", "served before" or two of these; empty for any other version."""
         serving = "serving" if self.is_serving else "served before" if self.is_previous else ""
         return ", ".join(word for word in (SHIPPED if self.is_shipped else "", serving) if word)
 
@@ -79,9 +79,15 @@ class ModelVersion:
 
     @property
     def lineage(self) -> dict[str, Any]:
-        """What was noted when it was kept; of older versions what their training wrote, as far as that goes."""
+        """What was noted when it was kept; of older versions, the start, config and data that their training wrote.
+
+        Older data sets count "lessons": these are feedback examples.
+        """
         if noted := self.manifest.get("lineage"):
-            return dict(noted)
+            dataset = dict(noted.get("dataset") or {})
+            if "lessons" in dataset:
+                dataset["feedback_examples"] = dataset.pop("lessons")
+            return {**noted, "dataset": dataset or None}
         about = self.manifest.get("training") or {}
         found: dict[str, Any] = {"start": about.get("start"), "config": about.get("config") or {}}
         if "dataset" in about:
@@ -90,7 +96,7 @@ class ModelVersion:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What it serves with and what it was trained with, by dotted names; settings under today's names."""
+        """Its settings for serving and for training, by dotted names; under today's names."""
         serving = self.manifest.get("config" if self.kind == "prep" else "serving") or {}
         if self.kind == "retrieve":
             serving = current_names(serving)
@@ -98,11 +104,11 @@ class ModelVersion:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Its figures by dotted names, on what was held out of its training."""
+        """Its figures on held-out data, by dotted names."""
         return flatten({**(self.manifest.get("metrics") or {}), **(self.lineage.get("metrics") or {})})
 
     def check_files(self) -> list[FileState]:
-        """Read every file the manifest lists and return how each is."""
+        """Read every file that the manifest lists, and return its state."""
         states = []
         for name, expected in sorted(self.manifest["files"].items()):
             path = self.folder / name
@@ -113,12 +119,12 @@ class ModelVersion:
 
     @property
     def n_bytes(self) -> int:
-        """What it takes on the disk."""
+        """The size of its files on the disk."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ValueChange:
     """A value that differs; None where one side has none."""
 
     name: str
@@ -135,12 +141,12 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VersionDifference:
     """What differs between two versions. weights: file → group of tensors → distance (`weight_distance`)."""
 
-    configuration: list[Change]
-    origin: list[Change]
-    metrics: list[Change]
+    configuration: list[ValueChange]
+    origin: list[ValueChange]
+    metrics: list[ValueChange]
     weights: dict[str, dict[str, float]]
 
 
@@ -152,12 +158,12 @@ def list_versions(workspace: Workspace, kind: ModelKind) -> list[ModelVersion]:
             found.append(_of_workspace(workspace, kind, version))
         except StoreError as error:
             folder = workspace.model_path(kind, version)
-            found.append(_placed(workspace, kind, version, folder, {"files": {}}, damage=str(error)))
+            found.append(_version(workspace, kind, version, folder, {"files": {}}, damage=str(error)))
     return found
 
 
 def find_version(workspace: Workspace, kind: ModelKind, version: str | None = None) -> ModelVersion:
-    """Return a version by its name, "shipped" among them; what serves where none is named. Raises StoreError."""
+    """Return a version by its name or "shipped"; without a name, the serving one. Raises StoreError."""
     name = version if version is not None else getattr(workspace.current(), kind) or SHIPPED
     if name not in workspace.model_versions(kind):
         shipped = _shipped(workspace, kind)
@@ -167,7 +173,7 @@ def find_version(workspace: Workspace, kind: ModelKind, version: str | None = No
 
 
 def ancestors(workspace: Workspace, version: ModelVersion) -> list[tuple[str, str]]:
-    """Return the versions it goes back to, nearest first, each with what it is now: its state, "kept" or "gone"."""
+    """Return its ancestors, nearest first, each with its state now, "kept" or "gone"."""
     noted = [str(name) for name in version.lineage.get("ancestors") or ()]
     line: list[tuple[str, str]] = []
     seen = {version.version}
@@ -179,7 +185,7 @@ def ancestors(workspace: Workspace, version: ModelVersion) -> list[tuple[str, st
         seen.add(start)
         before = _known(workspace, version.kind, start)
         line.append((start, "gone" if before is None else before.state or "kept"))
-    if before is None:  # it was pruned: what was noted when this one was made goes on from there
+    if before is None:  # it was pruned: the ancestors noted in this version go on from there
         for name in noted[len(line) :]:
             later = _known(workspace, version.kind, name)
             line.append((name, "gone" if later is None else later.state or "kept"))
@@ -193,7 +199,7 @@ def decisions_on(workspace: Workspace, version: ModelVersion) -> list[GateDecisi
 
 
 def describe_version(workspace: Workspace, version: ModelVersion) -> dict[str, Any]:
-    """Return all that is known of a version as JSON-ready values, its files read and checked."""
+    """Return everything known about a version as JSON-ready values; reads and checks its files."""
     lineage = version.lineage
     return {
         "kind": version.kind,
@@ -223,12 +229,12 @@ def describe_version(workspace: Workspace, version: ModelVersion) -> dict[str, A
     }
 
 
-def compare_versions(first: ModelVersion, second: ModelVersion) -> Difference:
+def compare_versions(first: ModelVersion, second: ModelVersion) -> VersionDifference:
     """Return what differs from the first to the second. Raises StoreError, ChecksumMismatch, WeightsError."""
     for version in (first, second):
         verify_folder(version.folder)
     files = dict(first.manifest["files"]), dict(second.manifest["files"])
-    return Difference(
+    return VersionDifference(
         configuration=_changes(first.configuration, second.configuration),
         origin=_changes(_origin(first), _origin(second)),
         metrics=_changes(first.metrics, second.metrics),
@@ -264,10 +270,10 @@ def _origin(version: ModelVersion) -> dict[str, Any]:
     )
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ValueChange]:
     names = dict.fromkeys((*before, *after))
     return [
-        Change(name, before.get(name), after.get(name))
+        ValueChange(name, before.get(name), after.get(name))
         for name in names
         if before.get(name) != after.get(name)
     ]
@@ -282,16 +288,16 @@ def _known(workspace: Workspace, kind: ModelKind, name: str) -> ModelVersion | N
 
 def _of_workspace(workspace: Workspace, kind: ModelKind, version: str) -> ModelVersion:
     folder = workspace.model_path(kind, version)
-    return _placed(workspace, kind, version, folder, read_manifest(folder))
+    return _version(workspace, kind, version, folder, read_manifest(folder))
 
 
 def _shipped(workspace: Workspace, kind: ModelKind) -> ModelVersion:
     folder = shipped_folder(kind)
     manifest = read_manifest(folder)
-    return _placed(workspace, kind, None, folder, manifest)
+    return _version(workspace, kind, None, folder, manifest)
 
 
-def _placed(
+def _version(
     workspace: Workspace,
     kind: ModelKind,
     name: str | None,
@@ -300,7 +306,7 @@ def _placed(
     *,
     damage: str = "",
 ) -> ModelVersion:
-    """Return the version with what it is to the workspace. name: in CURRENT.json; None for the shipped one."""
+    """Return the version. name: in CURRENT.json; None for the shipped one."""
     current = workspace.current()
     return ModelVersion(
         kind=kind,

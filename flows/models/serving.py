@@ -1,4 +1,4 @@
-"""Which models serve in a workspace: the promoted versions, or those that come with the package."""
+"""The serving models of a workspace: the promoted versions, or those that come with the package."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["serving_prep", "serving_prep_path", "serving_retrieve_path"]
 
 
 def serving_prep_path(workspace: Workspace) -> Path | None:
-    """Return the folder of the prep version that serves, None for the one that ships. Raises StoreError."""
+    """Return the folder of the serving prep version, None for the shipped one. Raises StoreError."""
     promoted = workspace.current().prep
     return workspace.model_path("prep", promoted) if promoted is not None else None
 
 
 def serving_prep(workspace: Workspace) -> PrepModel:
-    """Return the prep model that serves. Raises WeightsError, StoreError."""
+    """Return the serving prep model. Raises WeightsError, StoreError."""
     from prep.model.prep_model import PrepModel
 
     return PrepModel.load(serving_prep_path(workspace))
 
 
 def serving_retrieve_path(workspace: Workspace) -> Path:
-    """Return the folder of the retrieve version that serves. Raises WeightsError, StoreError."""
+    """Return the folder of the serving retrieve version. Raises WeightsError, StoreError."""
     from retrieve.model import shipped_retrieve
 
     promoted = workspace.current().retrieve

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from flows.models.gate_decisions import GateDecision
 from flows.pages.chart_frame import LARGE, SMALL, ChartFrame, format_number, round_ticks, value_range
 from flows.pages.rendering import pages_environment
-from flows.retraining.gate_decisions import GateDecision
 from training.runs.loss_curves import smooth
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flows.models.gate_decisions import GateDecision, read_decisions
 from flows.models.registry import ModelVersion, find_version
 from flows.pages.corpus_health import CorpusHealth, read_health
 from flows.pages.rendering import counted
 from flows.pages.usage import DayUsage, UsageSummary, read_usage
-from flows.retraining.gate_decisions import GateDecision, read_decisions
 from prep.errors import StoreError, WeightsError
 from prep.store.current import MODEL_KINDS, ModelKind
 from prep.store.workspace import Workspace

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.models.gate_decisions import GateDecision
 from flows.models.registry import ModelVersion
 from flows.pages.charts import Bar, draw_bars, draw_curve, draw_decisions, draw_lines
 from flows.pages.corpus_health import CorpusHealth
 from flows.pages.overview import GateHistory, Overview, helpful_trend, read_overview
 from flows.pages.rendering import counted, format_seconds, render_page, share_of, write_html
 from flows.pages.usage import DayUsage, UsageSummary
-from flows.retraining.gate_decisions import GateDecision
 from prep.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _figure_name(figure: str) -> str:
 def _trained_on(version: ModelVersion) -> str:
     dataset = version.lineage.get("dataset") or {}
     words = f"data set {dataset['digest']}" if dataset.get("digest") else "—"
-    n_questions, n_logged = dataset.get("questions"), dataset.get("lessons")
+    n_questions, n_logged = dataset.get("questions"), dataset.get("feedback_examples")
     if isinstance(n_questions, int):
         words += f": {counted(n_questions, 'question')}"
         words += f", {n_logged:,} of them from the log" if isinstance(n_logged, int) and n_logged else ""

@@ -1,77 +1,54 @@
 """A retraining cycle: from the corpus and the experience log to versions that serve, through the gate.
 
-    1 freeze     what of the corpus candidates are judged by (`training.data.gate_set`)
-    2 data       questions made from the rest of the corpus, and the log's lessons
-    3 each kind  a candidate is trained, is put before the gate beside what serves, and is promoted or kept
+    1 gate set   documents and questions that candidates are judged by (`training.data.gate_set`)
+    2 data       synthetic questions on the rest of the corpus, and feedback examples of the log
+    3 each kind  a candidate is trained, tried at the gate beside the serving version, and promoted or kept
 
-    retrain/<number>/   plan.json   <kind>-start.json  <kind>-candidate.json  <kind>.json   outcome.json
-
-Every note is written when its step is done, whole or not at all; a cycle that was killed anywhere goes on from the
-last one, and comes to the same end. One whose settings were changed since, or of whose lessons somebody deleted any, is
-given up for a new one. Plain functions: `diptych retrain` and the `retrain` flow call them.
+Every finished step leaves a note (`flows.retraining.cycle_folder`): a cycle that was killed anywhere goes on from its
+last note, and comes to the same end. A cycle is given up for a new one where its settings were changed since, or where
+somebody deleted some of its feedback examples. `diptych retrain` and the `retrain` flow call these functions.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from flows.candidates.candidate_folder import Candidate
-from flows.candidates.deletion import forget_deleted
-from flows.candidates.feedback_data import log_lessons
+from flows.candidates.dataset_folder import find_dataset, gate_set_path
+from flows.candidates.deletion import delete_from_datasets
 from flows.candidates.prep_candidates import train_prep_candidate
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import (
-    Dataset,
-    document_formats,
-    find_dataset,
-    frozen_path,
-    synthesize_data,
-)
+from flows.models.lineage import shipped_folder
 from flows.models.promotion import prepare_again
+from flows.models.serving import serving_prep, serving_retrieve_path
 from flows.retraining.cycle_config import CycleSettings
-from flows.retraining.gate_trial import (
-    Bench,
-    clean_trials,
-    decision_folder,
-    keep_decision,
-    measured_set,
-    read_decision,
-    run_trial,
-)
-from prep.document import Document
-from prep.errors import DataError, StoreError, WorkspaceLocked
+from flows.retraining.cycle_folder import CycleFolder
+from flows.retraining.cycle_plan import resume_cycle, start_cycle
+from flows.retraining.decision_folder import decision_folder, has_decision, keep_decision, read_decision
+from flows.retraining.gate_trial import TrialModels, clean_trials, gate_questions, run_trial
+from flows.retraining.lock import retraining_lock
+from prep.errors import DataError
 from prep.fault_injection import fault_point
-from prep.manifest import MANIFEST_NAME, read_json, sync_folder, write_json
-from prep.store.current import MODEL_KINDS, ModelKind
+from prep.manifest import read_manifest
+from prep.store.current import ModelKind
 from prep.store.workspace import Workspace
 from retrieve.experience.log import ExperienceLog
-from training.data.gate_set import extend_gate_set, plain, read_gate_set
+from training.data.gate_set import read_gate_set
 from training.evaluation.promotion_gate import decide
 
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel
 
-__all__ = ["Outcome", "Step", "alone", "cycles", "last_plan", "retrain_workspace", "versions_under_trial"]
-
-FORMAT = 1
-PLAN = "plan.json"
-OUTCOME = "outcome.json"
-#: What is called with a sentence at every step.
-Told = Callable[[str], None]
+__all__ = ["CycleOutcome", "CycleStep", "retrain_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What became of one kind: its candidate (None: none could be trained), and why it was promoted or kept.
+class CycleStep:
+    """The result for one kind: its candidate (None: none could be trained), and why it was promoted or kept.
 
     decision: the folder of the gate's decision, below the workspace.
     """
@@ -84,369 +61,206 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A finished cycle. lessons: how many of each kind the log taught; left_out: why others were not learned from."""
+class CycleOutcome:
+    """A finished cycle.
+
+    dataset, gate_set: digests. feedback_examples: kind → number; left_out: reason why other rows of the log gave none →
+    number.
+    """
 
     cycle: str
     dataset: str
-    frozen: str
+    gate_set: str
     n_questions: int
-    lessons: dict[str, int]
+    feedback_examples: dict[str, int]
     left_out: dict[str, int]
-    steps: tuple[Step, ...]
+    steps: tuple[CycleStep, ...]
 
 
 def retrain_workspace(
-    workspace: Workspace | str | Path, settings: CycleSettings | None = None, *, told: Told | None = None
-) -> Outcome:
-    """Run a cycle, or go on with the one that was cut short, and return what it came to.
+    workspace: Workspace | str | Path,
+    settings: CycleSettings | None = None,
+    *,
+    on_progress: Callable[[str], None] | None = None,
+) -> CycleOutcome:
+    """Run a cycle, or go on with an unfinished one, and return its outcome.
 
-    told: called with a sentence at every step. Raises EmptyStore, DataError where the corpus gives nothing to train
-    on or to measure with, WorkspaceLocked while another process retrains.
+    on_progress: called with a sentence at every step. Raises EmptyStore, DataError where the corpus gives nothing to
+    train on or to measure with, WorkspaceLocked while another process retrains.
     """
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     settings = settings or CycleSettings()
-    say = told or (lambda sentence: None)
+    report = on_progress or (lambda sentence: None)
     if place.current().generation is None:
         place.open_generation()  # raises, saying what to do first
-    with alone(place):
-        cycle = _Cycle(place, settings, say)
-        return cycle.run()
-
-
-def cycles(workspace: Workspace) -> list[Path]:
-    """Return the folders of all cycles that were begun, oldest first."""
-    return sorted(path.parent for path in (workspace.path / "retrain").glob(f"[0-9]*/{PLAN}"))
-
-
-def versions_under_trial(workspace: Workspace) -> frozenset[tuple[ModelKind, str]]:
-    """Return kind and version of the candidates of a cycle that is not finished, and of what they are compared with."""
-    if (cycle := _under_way(workspace)) is None:
-        return frozenset()
-    noted = [(kind, cycle / f"{kind}-candidate.json") for kind in MODEL_KINDS]
-    found = [(kind, read_json(path)) for kind, path in noted if path.is_file()]
-    return frozenset(
-        (kind, version)
-        for kind, note in found
-        for version in (note["start"], note["candidate"]["version"])
-        if version is not None
-    )
-
-
-def last_plan(workspace: Workspace) -> dict[str, Any] | None:
-    """Return what the newest cycle was begun with: created, dataset, frozen, generation; None before the first."""
-    begun = cycles(workspace)
-    return read_json(begun[-1] / PLAN) if begun else None
+    with retraining_lock(place):
+        ExperienceLog.of(place.path).prune()  # before anything is learned from it
+        delete_from_datasets(place)
+        cycle = resume_cycle(place, settings, report) or start_cycle(place, settings, report)
+        return _Cycle(place, settings, cycle, report).run()
 
 
 class _Cycle:
-    """One cycle under way."""
+    """A cycle that has a plan."""
 
-    def __init__(self, place: Workspace, settings: CycleSettings, say: Told) -> None:
-        self.place = place
+    def __init__(
+        self, workspace: Workspace, settings: CycleSettings, cycle: CycleFolder, report: Callable[[str], None]
+    ) -> None:
+        self.workspace = workspace
         self.settings = settings
-        self.say = say
-        ExperienceLog.of(place.path).prune()  # what is not to be kept is not to be learned
-        forget_deleted(place)
-        self.folder, self.plan = self._open_plan() or self._make_plan()
-        self.frozen = read_gate_set(frozen_path(place))
-        self.dataset: Dataset = find_dataset(place, self.plan["dataset"])
+        self.folder = cycle
+        self.plan = cycle.plan
+        self.report = report
+        self.gate_set = read_gate_set(gate_set_path(workspace))
+        self.dataset = find_dataset(workspace, self.plan.dataset)
 
-    def run(self) -> Outcome:
+    def run(self) -> CycleOutcome:
         steps = tuple(self._step(kind) for kind in self.settings.kinds)
-        outcome = Outcome(
+        outcome = CycleOutcome(
             cycle=self.folder.name,
-            dataset=self.plan["dataset"],
-            frozen=self.plan["frozen"],
+            dataset=self.plan.dataset,
+            gate_set=self.plan.gate_set,
             n_questions=self.dataset.n_questions,
-            lessons=self.plan["lessons"],
-            left_out=self.plan["left_out"],
+            feedback_examples=self.plan.feedback_examples,
+            left_out=self.plan.left_out,
             steps=steps,
         )
-        clean_trials(self.place)
-        self._note("outcome", asdict(outcome))
-        shutil.rmtree(self.folder / "rows", ignore_errors=True)  # they are beside the decisions
+        clean_trials(self.workspace)
+        self.folder.write("outcome", asdict(outcome))
+        shutil.rmtree(self.folder.path / "rows", ignore_errors=True)  # they are beside the decisions
         return outcome
 
-    # The plan
-
-    def _open_plan(self) -> tuple[Path, dict[str, Any]] | None:
-        """Return the cycle that was cut short; None where there is none, or it cannot go on as it was begun."""
-        if (cycle := _under_way(self.place)) is None:
-            return None
-        plan = read_json(cycle / PLAN)
-        if (why := self._why_not(plan)) is None:
-            self.say(f"going on with cycle {cycle.name}, begun {plan['created']}")
-            return cycle, plan
-        self.say(f"cycle {cycle.name} is given up: {why}")
-        os.replace(write_json(cycle / OUTCOME, {"given_up": True}), cycle / OUTCOME)
-        return None
-
-    def _why_not(self, plan: Mapping[str, Any]) -> str | None:
-        """Return why a cycle cannot go on, if so."""
-        if plan["settings"] != self.settings.to_json():
-            return "it was begun with other settings"
-        try:
-            dataset = find_dataset(self.place, plan["dataset"])
-        except StoreError:
-            return "its training data are gone"
-        return "people have deleted what it was to learn from" if dataset.n_struck else None
-
-    def _make_plan(self) -> tuple[Path, dict[str, Any]]:
-        clean_trials(self.place)
-        n_old = self._n_old_layers()
-        with self.place.open_generation() as generation:
-            documents = {document.id: document for document in generation.documents()}
-            generation_id = generation.id
-        frozen = extend_gate_set(
-            frozen_path(self.place),
-            documents,
-            document_formats(documents),
-            self.settings.frozen,
-            trained=_trained_on(self.place),
-        )
-        measured_set(
-            self.place, frozen
-        )  # raises now, before anything is trained, where nothing can be measured
-        lessons = (
-            log_lessons(self.place, frozen, self.settings.lesson_weights) if self.settings.lessons else None
-        )
-        dataset = synthesize_data(
-            self.place,
-            self.settings.training,
-            lessons=lessons.questions if lessons else (),
-            teacher=self.settings.teacher,
-        )
-        fault_point("after-dataset")
-        plan = {
-            "format": FORMAT,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "settings": self.settings.to_json(),
-            "generation": generation_id,
-            "frozen": frozen.digest,
-            "n_old_layers": n_old,
-            "dataset": dataset.digest,
-            "lessons": dict(lessons.kinds) if lessons else {},
-            "left_out": dict(lessons.left_out) if lessons else {},
-        }
-        number = 1 + max((int(path.name) for path in cycles(self.place)), default=0)
-        folder = self.place.path / "retrain" / f"{number:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        os.replace(write_json(folder / PLAN, plan), folder / PLAN)
-        sync_folder(folder)
-        self.say(
-            f"cycle {folder.name}: {dataset.n_questions} questions, {dataset.n_lessons} of them from the log; "
-            f"{len(frozen.questions)} frozen"
-        )
-        fault_point("after-plan")
-        return folder, plan
-
-    def _n_old_layers(self) -> int:
-        """Return how many layers were frozen when the last cycle that came to its end began.
-
-        What a cycle froze that was killed before it had a plan, or was given up, is as new as it was then.
-        """
-        ended = [path for path in cycles(self.place) if _came_to_its_end(path)]
-        if not ended:
-            return 0
-        return read_gate_set(frozen_path(self.place)).n_layers_of(read_json(ended[-1] / PLAN)["frozen"])
-
-    # One kind
-
-    def _step(self, kind: ModelKind) -> Step:
-        if (done := self._noted(kind)) is not None:
-            return Step(**{**done, "reasons": tuple(done["reasons"])})
-        step = self._try(kind)
-        self.say(
-            f"{kind} {step.candidate}: {'promoted' if step.promoted else 'not promoted'}: {step.reasons[0]}"
-        )
-        self._note(kind, asdict(step))
+    def _step(self, kind: ModelKind) -> CycleStep:
+        if (done := self.folder.read(kind)) is not None:
+            return CycleStep(**{**done, "reasons": tuple(done["reasons"])})
+        step = self._run_step(kind)
+        verdict = "promoted" if step.promoted else "not promoted"
+        self.report(f"{kind} {step.candidate}: {verdict}: {step.reasons[0]}")
+        self.folder.write(kind, asdict(step))
         fault_point("after-step")
         return step
 
-    def _try(self, kind: ModelKind) -> Step:
-        noted = self._noted(f"{kind}-candidate")
-        if noted is None or not self._is_there(kind, noted):
-            start = self._start(kind)
-            try:
-                candidate = self._train(kind, start["generation"])
-            except DataError as error:
-                return Step(kind, None, False, (f"no candidate could be trained: {error}",))
-            noted = {"start": start[kind], "candidate": asdict(candidate)}
-            self._note(f"{kind}-candidate", noted)
-            fault_point("after-candidate")
-        start_version, version = noted["start"], noted["candidate"]["version"]
-        if version == (start_version or self._shipped(kind)):
-            return Step(kind, version, False, ("training changed nothing",))
-        folder = decision_folder(self.place, kind, version, self.plan["created"])
-        if not (folder / "decision.json").is_file():
-            self._judge(kind, start_version, noted["candidate"])
+    def _run_step(self, kind: ModelKind) -> CycleStep:
+        try:
+            start, candidate = self._candidate(kind)
+        except DataError as error:
+            return CycleStep(kind, None, False, (f"no candidate could be trained: {error}",))
+        version = candidate["version"]
+        if version == (start or _shipped_version(kind)):
+            return CycleStep(kind, version, False, ("training changed nothing",))
+        folder = decision_folder(self.workspace, kind, version, self.plan.created)
+        if not has_decision(folder):
+            self._decide(kind, start, candidate)
         fault_point("after-decision")
         decision = read_decision(folder)
         promoted, reasons = bool(decision["promoted"]), tuple(decision["reasons"])
-        if promoted and not self._promote(kind, version, start_version):
-            promoted, reasons = (
-                False,
-                (f"another {kind} version was promoted meanwhile; the candidate is kept",),
-            )
+        if promoted and not self._promote(kind, version, start):
+            promoted = False
+            reasons = (f"another {kind} version was promoted meanwhile; the candidate is kept",)
         fault_point("after-promotion")
-        return Step(kind, version, promoted, reasons, folder.relative_to(self.place.path).as_posix())
+        return CycleStep(kind, version, promoted, reasons, folder.relative_to(self.workspace.path).as_posix())
 
-    def _is_there(self, kind: ModelKind, noted: Mapping[str, Any]) -> bool:
-        """Whether nobody has removed the candidate meanwhile, or what it is compared with."""
-        wanted = {noted["start"], noted["candidate"]["version"]} - {None, self._shipped(kind)}
-        return wanted <= set(self.place.model_versions(kind))
+    def _candidate(self, kind: ModelKind) -> tuple[str | None, dict[str, Any]]:
+        """Return the version that training started from (None: the shipped one), and the candidate.
+
+        Trains it where it is not noted, or somebody has removed one of the two. Raises DataError.
+        """
+        noted = self.folder.read(f"{kind}-candidate")
+        if noted is not None:
+            needed = {noted["start"], noted["candidate"]["version"]} - {None, _shipped_version(kind)}
+            if needed <= set(self.workspace.model_versions(kind)):
+                return noted["start"], noted["candidate"]
+        start = self._start(kind)
+        candidate = asdict(self._train(kind, start["generation"]))
+        self.folder.write(f"{kind}-candidate", {"start": start[kind], "candidate": candidate})
+        fault_point("after-candidate")
+        return start[kind], candidate
 
     def _start(self, kind: ModelKind) -> dict[str, Any]:
-        """Return what serves as training begins, noted so that one that was cut short goes on with the same."""
-        current = self.place.current()
+        """Return the serving versions and generation, noted so that an interrupted training goes on with the same."""
+        current = self.workspace.current()
         serving = {"prep": current.prep, "retrieve": current.retrieve}
-        noted = self._noted(f"{kind}-start")
+        noted = self.folder.read(f"{kind}-start")
         if (
             noted is not None
-            and noted["generation"] in self.place.generations()
+            and noted["generation"] in self.workspace.generations()
             and serving.items() <= noted.items()
         ):
             return noted
         start = {**serving, "generation": current.generation}
-        self._note(f"{kind}-start", start)
+        self.folder.write(f"{kind}-start", start)
         return start
 
     def _train(self, kind: ModelKind, generation_id: str) -> Candidate:
-        self.say(f"training {kind}")
+        self.report(f"training {kind}")
+        training = self.settings.training
         if kind == "prep":
-            return train_prep_candidate(
-                self.place, self.dataset, self.settings.training, self.settings.prep_stage
-            )
+            return train_prep_candidate(self.workspace, self.dataset, training, self.settings.prep_stage)
+        stage = self.settings.retrieve_stage
         return train_retrieve_candidate(
-            self.place,
-            self.dataset,
-            self.settings.training,
-            self.settings.retrieve_stage,
-            generation_id=generation_id,
+            self.workspace, self.dataset, training, stage, generation_id=generation_id
         )
 
-    def _judge(self, kind: ModelKind, start: str | None, candidate: Mapping[str, Any]) -> None:
-        """Measure the candidate and what served when it was begun, and keep the gate's decision."""
-        questions = measured_set(self.place, self.frozen)
-        old = self.frozen.old_questions(self.plan["n_old_layers"])
+    def _decide(self, kind: ModelKind, start: str | None, candidate: Mapping[str, Any]) -> None:
+        """Measure the candidate and the version that it started from, and keep the gate's decision."""
+        questions = gate_questions(self.workspace, self.gate_set)
+        old = self.gate_set.old_questions(self.plan.n_old_layers)
         trials = []
         for version in (start, candidate["version"]):
-            bench = self._bench(kind, version)
-            name = version or self._shipped(kind)
-            self.say(f"asking {kind} {name} the frozen questions")
+            name = version or _shipped_version(kind)
+            self.report(f"asking {kind} {name} the questions of the gate set")
             trials.append(
                 run_trial(
-                    self.place,
+                    self.workspace,
                     questions,
                     name,
-                    bench,
+                    self._models(kind, version),
                     self.settings.trials,
                     with_retrieval=kind == "prep",
                     old=old,
-                    kept=self.folder / "rows",
+                    kept=self.folder.path / "rows",
                 )
             )
             if len(trials) == 1:
                 fault_point("between-trials")
-        decision = decide(trials[0], trials[1], self.settings.gate)
         keep_decision(
-            self.place,
+            self.workspace,
             kind,
-            decision,
+            decide(trials[0], trials[1], self.settings.gate),
             (trials[0], trials[1]),
-            self.frozen,
-            created=self.plan["created"],
+            self.gate_set,
+            created=self.plan.created,
             curves=candidate["curves"],
         )
 
-    def _bench(self, kind: ModelKind, version: str | None) -> Bench:
-        """Return the version beside the other model that serves."""
-        from flows.models.serving import serving_prep, serving_retrieve_path
-        from retrieve.model import shipped_retrieve
-
+    def _models(self, kind: ModelKind, version: str | None) -> TrialModels:
+        """Return the version with the serving model of the other kind."""
         if kind == "prep":
-            return Bench(self._prep(version), serving_retrieve_path(self.place))
-        folder = self.place.model_path("retrieve", version) if version else shipped_retrieve()
-        return Bench(serving_prep(self.place), folder)
+            return TrialModels(self._load_prep(version), serving_retrieve_path(self.workspace))
+        folder = self.workspace.model_path("retrieve", version) if version else shipped_folder("retrieve")
+        return TrialModels(serving_prep(self.workspace), folder)
 
-    def _prep(self, version: str | None) -> PrepModel:
+    def _load_prep(self, version: str | None) -> PrepModel:
         from prep.model.prep_model import PrepModel
 
-        return PrepModel.load(self.place.model_path("prep", version) if version else None)
-
-    def _shipped(self, kind: ModelKind) -> str:
-        """Return the name of the version that comes with the package."""
-        from prep.model.prep_version import shipped_version
-        from retrieve.model import shipped_retrieve
-
-        folder = shipped_version() if kind == "prep" else shipped_retrieve()
-        return str(read_json(folder / MANIFEST_NAME)["version"])
+        return PrepModel.load(self.workspace.model_path("prep", version) if version else None)
 
     def _promote(self, kind: ModelKind, version: str, start: str | None) -> bool:
-        """Let the version serve, in one step; False where what it was compared with serves no more."""
-        with self.place.lock():
-            serving = getattr(self.place.current(), kind)
+        """Let the version serve, in one step; False where the version that it was compared with serves no more."""
+        with self.workspace.lock():
+            serving = getattr(self.workspace.current(), kind)
             if serving != version and serving != start:
                 return False
             if serving == version:
                 return True
             if kind == "retrieve":
-                self.place.promote(kind, version)
-            else:  # the documents of now are prepared, whatever else it prepared before
-                prepare_again(self.place, self._prep(version), progress=self.settings.trials.progress)
+                self.workspace.promote(kind, version)
+            else:  # today's documents are prepared, whatever the version prepared before
+                progress = self.settings.trials.progress
+                prepare_again(self.workspace, self._load_prep(version), progress=progress)
             return True
 
-    # Notes
 
-    def _noted(self, name: str) -> dict[str, Any] | None:
-        try:
-            return read_json(self.folder / f"{name}.json")
-        except FileNotFoundError:
-            return None
-
-    def _note(self, name: str, content: Mapping[str, Any]) -> None:
-        path = self.folder / f"{name}.json"
-        os.replace(write_json(path, content), path)
-        sync_folder(self.folder)
-
-
-def _under_way(workspace: Workspace) -> Path | None:
-    """Return the folder of the cycle that is neither at its end nor given up, if there is one."""
-    begun = cycles(workspace)
-    return begun[-1] if begun and not (begun[-1] / OUTCOME).exists() else None
-
-
-def _came_to_its_end(cycle: Path) -> bool:
-    path = cycle / OUTCOME
-    return path.exists() and not read_json(path).get("given_up")
-
-
-@contextmanager
-def alone(place: Workspace) -> Iterator[None]:
-    """Be the only process that retrains the workspace; ingesting and asking go on beside it. Raises WorkspaceLocked."""
-    folder = place.path / "retrain"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise WorkspaceLocked(f"another process retrains {place.path}: wait until it is through") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _trained_on(place: Workspace) -> Callable[[Document], bool]:
-    """Return what says of a document whether some earlier data set trains on it, be it by another id."""
-    ids: set[str] = set()
-    texts: set[str] = set()
-    for path in (place.path / "datasets").glob(f"*/{MANIFEST_NAME}"):
-        try:
-            trained = find_dataset(place, path.parent.name).trained_documents()
-        except (StoreError, DataError):
-            continue  # a damaged one is not trained on again, and what it held is not known
-        ids |= trained.keys()
-        texts |= {plain(document.text) for document in trained.values()}
-    return lambda document: document.id in ids or plain(document.text) in texts
+def _shipped_version(kind: ModelKind) -> str:
+    """Return the name of the version that comes with the package."""
+    return str(read_manifest(shipped_folder(kind))["version"])

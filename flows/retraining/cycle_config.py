@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.candidates.prep_candidates import STAGES, PrepStage
 from flows.candidates.retrieve_candidates import RETRIEVE_STAGES, RetrieveStage
-from flows.candidates.training_sets import PassSettings
+from flows.candidates.training_settings import TrainingSettings
 from flows.retraining.gate_trial import TrialSettings
 from prep.errors import ConfigError
 from prep.store.current import MODEL_KINDS, ModelKind
@@ -19,9 +19,9 @@ from training.data.feedback_examples import FeedbackConfig
 from training.data.gate_set import GateSetConfig
 from training.evaluation.promotion_gate import GateConfig
 from training.questions.teacher import TeacherConfig
-from training.runs.config_file import read_config
+from training.runs.config_file import read_config, rename_settings
 
-__all__ = ["SETTINGS_NAME", "CycleSettings", "cycle_settings"]
+__all__ = ["SETTINGS_NAME", "CycleSettings", "cycle_settings", "rename_cycle_settings"]
 
 #: The file in a workspace that settings are read from where none is named.
 SETTINGS_NAME = "retrain.toml"
@@ -31,18 +31,18 @@ SETTINGS_NAME = "retrain.toml"
 class CycleSettings:
     """What a cycle trains, on what, and what a candidate must show.
 
-    kinds: in this order. prep_stage, retrieve_stage: of their training. lessons: learn from the experience log.
-    teacher: an outside model that writes questions instead of our own; none by default.
+    kinds: in this order. prep_stage, retrieve_stage: of their training. feedback_examples: train on those of the
+    experience log. teacher: an outside model that writes questions instead of our own; none by default.
     """
 
     kinds: tuple[ModelKind, ...] = MODEL_KINDS
     prep_stage: PrepStage = "contrastive"
     retrieve_stage: RetrieveStage = "supervised"
-    lessons: bool = True
-    lesson_weights: FeedbackConfig = field(default_factory=FeedbackConfig)
+    feedback_examples: bool = True
+    feedback_weights: FeedbackConfig = field(default_factory=FeedbackConfig)
     teacher: TeacherConfig | None = None
-    training: PassSettings = field(default_factory=PassSettings)
-    frozen: GateSetConfig = field(default_factory=GateSetConfig)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    gate_set: GateSetConfig = field(default_factory=GateSetConfig)
     trials: TrialSettings = field(default_factory=TrialSettings)
     gate: GateConfig = field(default_factory=GateConfig)
 
@@ -62,20 +62,22 @@ class CycleSettings:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> CycleSettings:
-        """Read settings; an unknown key is a ConfigError.
+        """Read settings; an unknown key is a ConfigError. Old names of settings are read too.
 
-        Tables: [training], [lesson_weights], [teacher], [frozen], [trials] and [gate].
+        Tables: [training], [feedback_weights], [teacher], [gate_set], [trials] and [gate].
         """
         tables = {
-            "training": PassSettings,
-            "lesson_weights": FeedbackConfig,
+            "training": TrainingSettings,
+            "feedback_weights": FeedbackConfig,
             "teacher": TeacherConfig,
-            "frozen": GateSetConfig,
+            "gate_set": GateSetConfig,
             "trials": TrialSettings,
             "gate": GateConfig,
         }
         return read_config(
-            cls, path, nested={"kinds": tuple} | {name: _table(kind, name) for name, kind in tables.items()}
+            cls,
+            path,
+            nested={"kinds": tuple} | {name: _table(kind, name) for name, kind in tables.items()},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +88,7 @@ class CycleSettings:
 
 
 def cycle_settings(workspace: Workspace, path: str | Path | None = None) -> CycleSettings:
-    """Return the settings in the named file, else in the workspace's retrain.toml, else those that are usual.
+    """Return the settings in the named file, else in the workspace's retrain.toml, else the defaults.
 
     Raises ConfigError.
     """
@@ -96,10 +98,17 @@ def cycle_settings(workspace: Workspace, path: str | Path | None = None) -> Cycl
     return CycleSettings.from_toml(own if path is None else path)
 
 
+def rename_cycle_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a cycle's settings, as `CycleSettings.to_json` wrote them, under the names of today."""
+    renamed = rename_settings(CycleSettings, values, "the cycle")
+    return renamed | {"training": rename_settings(TrainingSettings, renamed["training"], "[training]")}
+
+
 def _table(kind: type[Any], name: str) -> Callable[[Any], Any]:
     def read(values: Any) -> Any:
         if not isinstance(values, Mapping):
             raise ConfigError(f"{name} must be a table of settings, found {values!r}")
+        values = rename_settings(kind, values, f"[{name}]")
         known = set(kind.__dataclass_fields__)
         if unknown := set(values) - known:
             raise ConfigError(f"unknown settings in [{name}]: {sorted(unknown)}; known are {sorted(known)}")

@@ -21,7 +21,8 @@ from typing import Any
 
 from flows.candidates.prep_candidates import train_prep_candidate
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import PassSettings, synthesize_data
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.models.serving import serving_prep
 from prep.ingest import ingest
 from prep.model.prep_model import PrepModel
@@ -59,15 +60,15 @@ class Adaptation:
         place = Workspace(self.out / "workspace")
         shipped = serving_prep(place)
         ingest(place, list(self.sets["new"].documents.values()), shipped, progress=False)
-        settings = PassSettings(
+        settings = TrainingSettings(
             n_examples=self.options.examples,
-            n_asked=self.options.asked,
+            n_generated=self.options.asked,
             held_out_every=len(self.sets["new"].documents),
             minutes=self.options.minutes,
             seed=self.options.seed,
         )
         dataset = synthesize_data(place, settings)
-        print(json.dumps({"questions": dataset.n_questions, "asked": dataset.asked}), flush=True)
+        print(json.dumps({"questions": dataset.n_questions, "generated": dataset.generated}), flush=True)
         trained = {
             "prep": train_prep_candidate(place, dataset, settings, "contrastive"),
             "retrieve": train_retrieve_candidate(place, dataset, settings),
@@ -95,7 +96,7 @@ class Adaptation:
                 )
         return {
             "settings": asdict(settings),
-            "asked": dataset.asked,
+            "generated": dataset.generated,
             "versions": {kind: candidate.version for kind, candidate in trained.items()},
             "retrieval": self.retrieval_gains(retrieval),
             "answers": self.answer_gains(answers),

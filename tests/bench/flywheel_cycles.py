@@ -43,8 +43,8 @@ from typing import Any
 
 from simulated_users import Users, by_document, dialect, own_words, poisoned
 
-from flows.candidates.training_sets import PassSettings
-from flows.models.measurement import SuiteSettings, interval_of, run_suite
+from flows.candidates.training_settings import TrainingSettings
+from flows.models.measurement import EvaluationSettings, interval_of, run_evaluation
 from flows.models.serving import serving_prep
 from flows.retraining.cycle import retrain_workspace
 from flows.retraining.cycle_config import CycleSettings
@@ -74,7 +74,7 @@ ALONE = 10**6  # of the corpus no documents are frozen: what the gate asks is gi
 
 #: Cycles that end while one waits; for those in use see `CycleSettings`.
 BRIEF = CycleSettings(
-    training=PassSettings(n_examples=240, n_asked=0, minutes=3.0), trials=TrialSettings(n_answers=50)
+    training=TrainingSettings(n_examples=240, n_generated=0, minutes=3.0), trials=TrialSettings(n_answers=50)
 )
 
 
@@ -160,7 +160,7 @@ class Flywheel:
             training=replace(
                 settings.training,
                 n_examples=options.examples or settings.training.n_examples,
-                n_asked=settings.training.n_asked if options.asked is None else options.asked,
+                n_generated=settings.training.n_generated if options.asked is None else options.asked,
                 minutes=options.minutes or settings.training.minutes,
             ),
             trials=replace(settings.trials, n_answers=options.answers or settings.trials.n_answers),
@@ -231,10 +231,16 @@ class Flywheel:
     def cycle(self, *topics: str) -> list[dict[str, Any]]:
         """Retrain; the gate asks the questions that are frozen of these topics."""
         gate = tuple(str(self.beside / f"gate-{topic}") for topic in topics)
-        frozen = replace(self.settings.frozen, held_out_every=ALONE, labelled_questions=gate)
-        settings = replace(self.settings, frozen=frozen)
-        outcome = retrain_workspace(self.place, settings, told=lambda said: print(said, flush=True))
-        about = {"questions": outcome.n_questions, "lessons": outcome.lessons, "left out": outcome.left_out}
+        gate_set = replace(self.settings.gate_set, held_out_every=ALONE, labelled_questions=gate)
+        settings = replace(self.settings, gate_set=gate_set)
+        outcome = retrain_workspace(
+            self.place, settings, on_progress=lambda sentence: print(sentence, flush=True)
+        )
+        about = {
+            "questions": outcome.n_questions,
+            "feedback examples": outcome.feedback_examples,
+            "left out": outcome.left_out,
+        }
         return [about, *(asdict(step) for step in outcome.steps)]
 
     def measure(self, when: str) -> dict[str, dict[str, float]]:
@@ -246,10 +252,10 @@ class Flywheel:
         for topic, questions in self.stream.measured.items():
             folder = self.beside / topic
             save_set(replace(self.labelled, questions=questions), folder)
-            settings = SuiteSettings(deadline_s=60.0, progress=False)
-            (evidence,) = run_suite(self.place, "retrieval", folder, settings)
+            settings = EvaluationSettings(deadline_s=60.0, progress=False)
+            (evidence,) = run_evaluation(self.place, "retrieval", folder, settings)
             save_set(replace(self.labelled, questions=sample(questions, self.options.measured)), folder)
-            (answers,) = run_suite(self.place, "answers", folder, settings)
+            (answers,) = run_evaluation(self.place, "answers", folder, settings)
             columns = evidence.columns() | answers.columns()
             found[topic] = {short: round(columns[name], 4) for name, short in FIGURES.items()}
             each[topic] = {
@@ -288,7 +294,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             option, default="all", choices=PARTS, help="held out: every sixth by id; others: the rest (all)"
         )
     parser.add_argument("--workspace", required=True, help="a folder for the workspace, kept")
-    parser.add_argument("--config", help="the cycles' settings as TOML; [frozen] is set here")
+    parser.add_argument("--config", help="the cycles' settings as TOML; [gate_set] is set here")
     parser.add_argument("--questions", type=int, default=120, help="asked before each cycle (120)")
     parser.add_argument("--measured", type=int, default=40, help="measured on, of each topic, at most (40)")
     parser.add_argument("--kinds", nargs="+", choices=MODEL_KINDS, help="the models trained (both)")

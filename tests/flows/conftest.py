@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fixture_candidates import SETTINGS
 from fixture_causal_lm import serve_tiny_model
 
+from flows.candidates.candidate_folder import Candidate
+from flows.candidates.dataset_folder import Dataset
+from flows.candidates.retrieve_candidates import train_retrieve_candidate
+from flows.candidates.training_sets import synthesize_data
 from flows.demo.demo_corpus import write_corpus
 from flows.deployments import prefect_settings
 from flows.models.serving import serving_prep
@@ -37,3 +42,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     small = [path for path in write_corpus(folder / "docs") if path.stat().st_size < 1600][:12]
     ingest(place, small, serving_prep(place), progress=False)
     return place
+
+
+@pytest.fixture(scope="session")
+def dataset(workspace: Workspace) -> Dataset:
+    """Training data made from the workspace's documents."""
+    return synthesize_data(workspace, SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def retrieve_candidate(workspace: Workspace, dataset: Dataset) -> Candidate:
+    """A candidate of the workspace, not promoted."""
+    return train_retrieve_candidate(workspace, dataset, SETTINGS)

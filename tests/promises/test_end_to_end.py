@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flows.candidates.training_sets import ASKED_PAGE, PassSettings, synthesize_data
+from flows.candidates.dataset_folder import QUESTIONS_PAGE
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from prep import PrepModel, Workspace, read_documents
 from prep.ingest import ingest
 from retrieve import Report, Researcher
@@ -90,7 +92,7 @@ def test_feedback_on_a_report_is_kept(researcher: Researcher, answered: list[Rep
 
 def test_questions_are_written_on_the_documents_and_lead_back_to_them(researcher: Researcher) -> None:
     """Without labels and without an outside model: the version that asks, and the one that answers as its judge."""
-    settings = PassSettings(n_examples=8, n_asked=3, held_out_every=3)
+    settings = TrainingSettings(n_examples=8, n_generated=3, held_out_every=3)
     dataset = synthesize_data(researcher.workspace, settings)
     about = dataset.asked
     assert about["written"] == about["kept"] + sum(about["refused"].values())
@@ -109,6 +111,6 @@ def test_questions_are_written_on_the_documents_and_lead_back_to_them(researcher
             in question.answers
         )
         assert question.question.endswith("?")
-    assert "Kept, a sample" in (dataset.folder / ASKED_PAGE).read_text(encoding="utf-8")
+    assert "Kept, a sample" in (dataset.folder / QUESTIONS_PAGE).read_text(encoding="utf-8")
     assert synthesize_data(researcher.workspace, settings).reused
     assert not list((researcher.workspace.path / "datasets").glob(".asked-*"))

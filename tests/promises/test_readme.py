@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.app import build_parser
+from flows.cli.app import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,8 +41,7 @@ def test_a_make_command_of_the_readme_names_a_target(command):
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("diptych ")])
 def test_a_diptych_command_of_the_readme_parses(command):
-    arguments = build_parser().parse_args(shlex.split(command)[1:])
-    assert callable(arguments.run)
+    assert callable(parse(shlex.split(command)[1:]).function)
 
 
 def test_every_command_of_the_readme_is_one_that_is_checked_here():

@@ -24,8 +24,9 @@ from fixture_prep import free_port, subprocess_environment
 from flows.demo.demo_corpus import write_corpus
 from flows.deployments import prefect_settings
 from flows.models.serving import serving_prep
-from flows.retraining.cycle import OUTCOME, cycles, retrain_workspace
+from flows.retraining.cycle import retrain_workspace
 from flows.retraining.cycle_config import cycle_settings
+from flows.retraining.cycle_folder import OUTCOME, cycles
 from prep.ingest import ingest
 from prep.store.workspace import Workspace
 

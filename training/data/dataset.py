@@ -2,7 +2,7 @@
 
 `documents.jsonl`   {"id", "title", "text", "format"}, optionally "topics": [{"title", "start", "end"}]
 `questions.jsonl`   {"id", "question", "answers", "evidence": [{"document_id", "start", "end"}], "answerable",
-                    "kind"}
+                    "kind"}, and "source": "log" where it came from the experience log
 
 Only a document's id and text, and a question's id and question, must be there; other fields are ignored.
 Everything is checked on reading (`DataError` names the file and the line), so that metrics need not check
@@ -22,6 +22,7 @@ from prep.document import Document, Span
 from prep.errors import ConfigError, DataError
 
 __all__ = [
+    "FROM_LOG",
     "LabelledSet",
     "Question",
     "Topic",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+#: The source of a question that came from the experience log.
+FROM_LOG = "log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Question:
 
     statements: of a report that helped, one for each finding, where a report is what the question comes from.
     `withheld` is set by `withhold_every`: the evidence is kept from the system, which should then abstain.
+    `source` is FROM_LOG where people asked the question and judged its answer, otherwise empty.
     """
 
     id: str
@@ -61,6 +65,7 @@ class Question:
     kind: str = "other"
     statements: tuple[str, ...] = ()
     withheld: bool = False
+    source: str = ""
 
     @property
     def expects_answer(self) -> bool:
@@ -166,6 +171,8 @@ def save_set(labelled: LabelledSet, folder: str | Path) -> None:
             row |= {"evidence": evidence, "answerable": question.answerable, "kind": question.kind}
             if question.statements:
                 row["statements"] = list(question.statements)
+            if question.source:
+                row["source"] = question.source
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -289,4 +296,5 @@ def _question(row: dict[str, Any], documents: dict[str, Document], where: str) -
         answerable=answerable,
         kind=_text(row, "kind", where, default="other"),
         statements=statements,
+        source=FROM_LOG if row.get("source") == FROM_LOG else "",  # other sets have sources of their own
     )

@@ -28,12 +28,11 @@ from prep.errors import ConfigError
 from prep.text import split_sentences, strip_span
 from retrieve.experience.log_config import MASK
 from retrieve.experience.record import ASKED_AGAIN, FOLLOWED_UP, Experience
-from training.data.dataset import Question
+from training.data.dataset import FROM_LOG, Question
 from training.data.gate_set import GateSet
 from training.metrics.answer_metrics import normalise_answer, says
 
 __all__ = [
-    "LOGGED",
     "FeedbackConfig",
     "FeedbackExample",
     "FeedbackExamples",
@@ -41,8 +40,6 @@ __all__ = [
     "examples_from_log",
 ]
 
-#: The prefix of the ids of feedback examples; the report's id follows.
-LOGGED = "log:"
 _SILENT = "nobody said anything"
 _OVER_SHARE = "more than the share of one"
 _NO_DOCUMENT = ("",)  # what refusals rest on; no document has this id
@@ -236,7 +233,6 @@ def _example(
     if MASK in report.question or MASK in (verdict.answer or report.answer or ""):
         return "blacked out"
     signs = {signal.kind for signal in row.signals}
-    name = f"{LOGGED}{report.id}"
     again = config.asked_again if ASKED_AGAIN in signs else 1.0
     missing = "the documents do not say it any more"
     statements: tuple[str, ...] = ()
@@ -255,7 +251,9 @@ def _example(
     elif report.answer is None:
         if verdict.kind != "helpful":
             return _SILENT
-        question = Question(name, report.question, answerable=False, kind="refused rightly")
+        question = Question(
+            report.id, report.question, answerable=False, kind="refused rightly", source=FROM_LOG
+        )
         return FeedbackExample(question, config.helpful * again, report.id, row.user)
     else:
         answer, evidence, statements = report.answer, _quoted(row, documents), report.statements
@@ -277,7 +275,15 @@ def _example(
         return "on a document of the gate set"
     if weight <= 0:
         return "weighs nothing"
-    question = Question(name, report.question, (answer,), evidence, kind=kind, statements=statements)
+    question = Question(
+        id=report.id,
+        question=report.question,
+        answers=(answer,),
+        evidence=evidence,
+        kind=kind,
+        statements=statements,
+        source=FROM_LOG,
+    )
     return FeedbackExample(question, weight, report.id, row.user)
 
 

@@ -10,7 +10,8 @@ import torch
 
 import training.rl.reinforce
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import PassSettings, synthesize_data
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.models.serving import serving_retrieve_path
 from flows.retraining.cycle_config import CycleSettings
 from prep.errors import ConfigError, DataError
@@ -20,7 +21,7 @@ from retrieve.lm.adapter import read_adapter
 from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
 from training.evaluation.packed_environment import PackedEnvironment
 
-SETTINGS = PassSettings(n_examples=60, n_asked=0, held_out_every=4, minutes=1.0)
+SETTINGS = TrainingSettings(n_examples=60, n_generated=0, held_out_every=4, minutes=1.0)
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
 
 
@@ -48,7 +49,7 @@ def test_a_candidate_is_reinforced_measured_and_kept_and_found_again(last, datas
     said: list[tuple[float, float]] = []
     before = last.current()
     candidate = train_retrieve_candidate(
-        last, dataset, SETTINGS, "reinforcement", told=lambda *times: said.append(times)
+        last, dataset, SETTINGS, "reinforcement", on_progress=lambda *times: said.append(times)
     )
     assert last.current() == before
     assert set(candidate.metrics) == {"start, held out", "reinforced, held out"}
@@ -65,7 +66,7 @@ def test_a_candidate_is_reinforced_measured_and_kept_and_found_again(last, datas
     again = train_retrieve_candidate(last, dataset, SETTINGS, "reinforcement")
     assert again.reused
     assert again.version == candidate.version
-    assert "share" not in manifest["lineage"]["config"]  # it goes all the way
+    assert "interpolation" not in manifest["lineage"]["config"]  # it goes all the way
 
 
 def test_where_reports_are_worth_different_things_the_pairs_move(last, dataset, monkeypatch):

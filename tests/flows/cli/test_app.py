@@ -14,14 +14,15 @@ import pytest
 from fixture_causal_lm import serve_tiny_model
 
 from flows.candidates import prep_candidates
-from flows.cli import app as cli
-from flows.cli import train_command as cli_train
-from flows.cli.app import build_parser, main
-from flows.models import measurement as suites
+from flows.candidates.training_settings import TrainingSettings
+from flows.cli import command, evaluate_command, train_command
+from flows.cli.app import main, parse
+from flows.models import measurement
+from flows.models.measurement import EvaluationSettings
 from prep.store.current import MODEL_KINDS
 from prep.store.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LEAVES = [
     "ingest",
     "ask",
@@ -75,8 +76,8 @@ def test_the_workspace_is_the_folder_of_that_name_unless_said_otherwise(command)
         "experience feedback": ["x"],
     }
     words = [*command.split(), *needed.get(command, [])]
-    assert build_parser().parse_args(words).workspace == "workspace"
-    assert build_parser().parse_args([*words, "--workspace", "other"]).workspace == "other"
+    assert parse(words).arguments["workspace"] == Path("workspace")
+    assert parse([*words, "--workspace", "other"]).arguments["workspace"] == Path("other")
 
 
 @pytest.mark.parametrize(
@@ -197,10 +198,10 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where a shell runs us with &
         "import flows.cli.app as cli\n"
         "import flows.cli.models_commands\n"
-        "def slow(arguments):\n"
+        "def slow(**_):\n"
         "    print('running', flush=True)\n"
         "    time.sleep(60)\n"
-        "flows.cli.models_commands._list = slow\n"
+        "flows.cli.models_commands.list_models.callback = slow\n"
         f"sys.exit(cli.main(['models', 'list', '--workspace', {str(tmp_path)!r}]))"
     )
     process = subprocess.Popen(
@@ -217,9 +218,60 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
 
 def test_the_choices_offered_are_those_that_exist():
     """The command line names them itself, so that `--help` imports nothing heavy."""
-    assert cli_train.STAGES == prep_candidates.STAGES
-    assert cli_train.KINDS == MODEL_KINDS
-    assert cli.SUITES == suites.SUITES
+    assert train_command.STAGES == prep_candidates.STAGES
+    assert command.KINDS == MODEL_KINDS
+    assert evaluate_command.EVALUATIONS == measurement.EVALUATIONS
+
+
+def test_the_defaults_offered_are_those_of_the_settings():
+    train = parse(["train", "prep"]).arguments
+    settings = TrainingSettings()
+    assert (train["minutes"], train["seed"]) == (settings.minutes, settings.seed)
+    assert (train["examples"], train["examples"] // 4) == (settings.n_examples, settings.n_generated)
+    evaluate = parse(["evaluate", "answers", "--data", "x"]).arguments
+    expected = EvaluationSettings()
+    assert (evaluate["baseline"], evaluate["candidate"], evaluate["limit"], evaluate["deadline"]) == (
+        expected.baseline,
+        expected.candidate,
+        expected.limit,
+        expected.deadline_s,
+    )
+    assert evaluate["no_resume"] is not expected.resume
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (["ak", "q"], "'ask'"),
+        (["ask", "q", "--workpace", "w"], "'--workspace'"),
+        (["models", "rolback", "prep"], "'rollback'"),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_suggested(words, suggestion, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(words)
+    assert stopped.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"Did you mean {suggestion}?" in shown.err
+
+
+def test_the_corpus_may_be_several_paths_and_ends_at_the_next_option():
+    words = ["train", "retrieve", "--corpus", "a", "b", "--seed", "1", "--corpus", "c"]
+    assert parse(words).arguments["corpus"] == ("a", "b", "c")
+
+
+def test_json_is_a_format_of_the_answer():
+    assert parse(["ask", "q"]).arguments["output_format"] == "text"
+    assert parse(["ask", "q", "--json"]).arguments["output_format"] == "json"
+    assert parse(["ask", "--format", "html", "one", "two"]).arguments["output_format"] == "html"
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(["--version"])
+    assert stopped.value.code == 0
+    assert re.fullmatch(r"diptych \S+\n", capsys.readouterr().out)
 
 
 def test_a_stage_that_a_model_lacks_is_refused_before_anything_is_ingested(tmp_path, capsys):

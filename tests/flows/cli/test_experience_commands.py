@@ -65,7 +65,7 @@ def test_rows_are_exported_and_deleted_by_who_and_what(
     ]
     assert "2 reports written" in capsys.readouterr().out
     assert run(place, "delete", "--user", "ada", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"deleted": 2, "lessons_deleted": 0}
+    assert json.loads(capsys.readouterr().out) == {"deleted": 2, "feedback_examples_deleted": 0}
     assert run(place, "delete", "--report", "r1") == 0
     assert "1 report deleted" in capsys.readouterr().out
     assert run(place, "show") == 0

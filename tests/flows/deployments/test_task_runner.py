@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from fixture_prep import subprocess_environment
 
-from flows.candidates.training_sets import PassSettings, find_dataset, synthesize_data
+from flows.candidates.dataset_folder import find_dataset
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.demo.demo_corpus import write_corpus
 from flows.deployments import prefect_settings
 from flows.models.serving import serving_prep
@@ -36,7 +38,7 @@ def main():
     from flows.deployments.synthesize_flow import synthesize
     receipts = [ingest([sys.argv[2]], sys.argv[1])]
     if len(sys.argv) > 4:
-        receipts.append(synthesize(sys.argv[1], n_examples=int(sys.argv[4]), n_asked=int(sys.argv[5])))
+        receipts.append(synthesize(sys.argv[1], n_examples=int(sys.argv[4]), n_generated=int(sys.argv[5])))
     print(json.dumps(receipts))
 
 if __name__ == "__main__":
@@ -110,14 +112,14 @@ def test_questions_asked_by_dask_s_workers_are_those_of_one_process(
     assert receipt["n_processes"] == 1  # two sentences are one batch
     plain = Workspace(tmp_path / "plain")
     ingest(plain, [tmp_path / "docs"], serving_prep(plain), progress=False)
-    expected = synthesize_data(plain, PassSettings(n_examples=8, n_asked=2))
+    expected = synthesize_data(plain, TrainingSettings(n_examples=8, n_generated=2))
     made = find_dataset(spread, receipt["dataset"])
     assert made.digest == expected.digest
-    assert made.asked | {"seconds": 0, "kept_per_minute": 0} == expected.asked | {
+    assert made.generated | {"seconds": 0, "kept_per_minute": 0} == expected.generated | {
         "seconds": 0,
         "kept_per_minute": 0,
     }
-    assert made.asked["written"] > 0
+    assert made.generated["written"] > 0
     assert made.training().questions == expected.training().questions
 
 
@@ -137,19 +139,21 @@ class Counts:
             yield {"outcomes": [{"question": str(batch.seed), "reason": "none"}], "seconds": 0.0}
 
 
-def test_batches_are_drafted_ahead_and_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_generated_ahead_and_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from prefect import flow
 
-    from flows.deployments import question_tasks as spread_asking
+    from flows.deployments import question_tasks as question_tasks
 
     counts = Counts()
-    monkeypatch.setattr(spread_asking, "_drafting", lambda *of: counts)
+    monkeypatch.setattr(question_tasks, "_local_generator", lambda *of: counts)
 
     @flow
     def some(n: int) -> list[str]:
-        by_tasks = spread_asking.DraftByTasks(Workspace(tmp_path), "g", None, ahead=3)
-        drafted = by_tasks.generate([QuestionBatch((), seed) for seed in range(9)])
-        return [next(drafted)["outcomes"][0]["question"] for _ in range(n)]
+        by_tasks = question_tasks.TaskGenerator(Workspace(tmp_path), "g", None, ahead=3)
+        generated = by_tasks.generate([QuestionBatch((), seed) for seed in range(9)])
+        return [next(generated)["outcomes"][0]["question"] for _ in range(n)]
 
     assert some(9) == [str(n) for n in range(9)]
     counts.seeds.clear()
@@ -158,21 +162,21 @@ def test_batches_are_drafted_ahead_and_come_in_order(tmp_path: Path, monkeypatch
 
 
 def test_a_worker_with_other_versions_says_so(tmp_path: Path) -> None:
-    from flows.deployments.question_tasks import draft_batch
+    from flows.deployments.question_tasks import generate_batch
 
     with pytest.raises(VersionMismatch, match="install the same Diptych"):
-        draft_batch.fn(
+        generate_batch.fn(
             str(tmp_path), "g", "", None, {"writer": "other", "reader": "other"}, QuestionBatch((), 0)
         )
 
 
 def test_threads_of_this_machine_are_what_runs_tasks_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.deployments.task_runner import SpreadSettings, task_runner
+    from flows.deployments.task_runner import TaskRunnerSettings, task_runner
 
     for name in [name for name in os.environ if name.startswith("DIPTYCH_TASK")]:
         monkeypatch.delenv(name)
-    settings = SpreadSettings.from_environment()
-    assert not settings.is_spread
+    settings = TaskRunnerSettings.from_environment()
+    assert not settings.is_distributed
     assert type(task_runner(settings)).__name__ == "ThreadPoolTaskRunner"
 
 
@@ -181,30 +185,30 @@ def test_threads_of_this_machine_are_what_runs_tasks_by_default(monkeypatch: pyt
     [("DIPTYCH_TASK_RUNNER", "cloud"), ("DIPTYCH_TASK_WORKERS", "0"), ("DIPTYCH_TASK_WORKERS", "many")],
 )
 def test_a_setting_that_cannot_work_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.deployments.task_runner import SpreadSettings
+    from flows.deployments.task_runner import TaskRunnerSettings
 
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"{name}={value}|{name}='{value}'"):
-        SpreadSettings.from_environment()
+        TaskRunnerSettings.from_environment()
 
 
 def test_workers_without_a_server_are_refused() -> None:
     pytest.importorskip("prefect_dask")
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.deployments.task_runner import SpreadSettings, task_runner
+    from flows.deployments.task_runner import TaskRunnerSettings, task_runner
 
     with (
         temporary_settings(restore_defaults={PREFECT_API_URL}),
         pytest.raises(ConfigError, match="prefect server start"),
     ):
-        task_runner(SpreadSettings(runner="dask"))
+        task_runner(TaskRunnerSettings(runner="dask"))
 
 
 def test_a_runner_that_is_not_installed_names_its_extra() -> None:
-    from flows.deployments.task_runner import SpreadSettings, task_runner
+    from flows.deployments.task_runner import TaskRunnerSettings, task_runner
 
     if importlib.util.find_spec("prefect_ray") is not None:
         pytest.skip("prefect-ray is installed")
     with pytest.raises(DependencyError, match=r"diptych\[ray\]"):
-        task_runner(SpreadSettings(runner="ray"))
+        task_runner(TaskRunnerSettings(runner="ray"))

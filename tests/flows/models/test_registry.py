@@ -13,10 +13,13 @@ from fixture_causal_lm import make_causal_lm, make_retrieve_version
 
 from flows.candidates.prep_candidates import train_prep_candidate
 from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import PassSettings, synthesize_data
+from flows.candidates.training_sets import synthesize_data
+from flows.candidates.training_settings import TrainingSettings
 from flows.cli.app import main
+from flows.models.gate_decisions import Gain, GateDecision, read_decisions
 from flows.models.lineage import Lineage, code_version, note_lineage
 from flows.models.registry import (
+    ModelVersion,
     ancestors,
     compare_versions,
     describe_version,
@@ -25,7 +28,6 @@ from flows.models.registry import (
     list_versions,
 )
 from flows.models.weight_distance import weight_distances
-from flows.retraining.gate_decisions import Gain, GateDecision, read_decisions
 from prep.errors import ChecksumMismatch, StoreError, WeightsError
 from prep.manifest import read_manifest
 from prep.model.lora import save_updates
@@ -33,7 +35,9 @@ from prep.store.workspace import Workspace
 from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 
-SETTINGS = PassSettings(n_examples=40, n_asked=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1)
+SETTINGS = TrainingSettings(
+    n_examples=40, n_generated=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def keep(
 def goes_on_from(start: str, digest: str = "0123456789ab") -> Lineage:
     return Lineage(
         start=start,
-        dataset={"digest": digest, "documents": 12, "questions": 40, "held_out": 9, "lessons": 3},
+        dataset={"digest": digest, "documents": 12, "questions": 40, "held_out": 9, "feedback_examples": 3},
         config={"learning_rate": 1e-4, "minutes": 20.0},
         generation="g1",
         metrics={"candidate": {"f1": 0.5}},
@@ -89,11 +93,18 @@ def decide(workspace: Workspace, created: str, candidate: str, *, promoted: bool
         "reasons": ["reward +0.100: better for sure" if promoted else "reward -0.100: worse for sure"],
         "figures": {"current": {"reward": 0.4, "f1": 0.5}, "candidate": {"reward": 0.5, "f1": 0.6}},
         "gains": {"reward": {"mean": 0.1, "low": 0.05, "high": 0.15}},
-        "questions": {"set": "frozen-1", "n": 60},
+        "questions": {"set": "gate-set-1", "n": 60},
         **more,
     }
     (folder / "decision.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def test_the_lineage_of_an_older_version_counts_feedback_examples(tmp_path: Path) -> None:
+    dataset = {"digest": "0123456789ab", "documents": 12, "lessons": 3}
+    manifest = {"lineage": {"start": "retrieve-a", "dataset": dataset}}
+    version = ModelVersion("retrieve", "retrieve-b", tmp_path, manifest, False, False, False)
+    assert version.lineage["dataset"] == {"digest": "0123456789ab", "documents": 12, "feedback_examples": 3}
 
 
 def test_a_candidate_says_what_it_was_trained_on_from_what_and_with_which_code(
@@ -110,7 +121,7 @@ def test_a_candidate_says_what_it_was_trained_on_from_what_and_with_which_code(
         "documents": dataset.n_documents,
         "questions": dataset.n_questions,
         "held_out": dataset.n_held_out,
-        "lessons": 0,
+        "feedback_examples": 0,
     }
     assert manifest["lineage"]["generation"] == place.current().generation
     assert manifest["lineage"]["config"]["learning_rate"] == 1e-4
@@ -277,7 +288,7 @@ def test_show_and_diff_tell_on_the_command_line_what_they_know(
     for words in (
         f"retrieve {first}\n",
         f"{shipped}   shipped, served before",
-        "0123456789ab: 12 documents, 40 questions, 9 held out, 3 lessons",
+        "0123456789ab: 12 documents, 40 questions, 9 held out, 3 feedback examples",
         "training.learning_rate",
         "development.f1",
         "intact",

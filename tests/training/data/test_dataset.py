@@ -7,7 +7,16 @@ import pytest
 
 from prep.document import Span
 from prep.errors import ConfigError, DataError
-from training.data.dataset import Question, Topic, documents_of, load_set, sample, save_set, withhold_every
+from training.data.dataset import (
+    FROM_LOG,
+    Question,
+    Topic,
+    documents_of,
+    load_set,
+    sample,
+    save_set,
+    withhold_every,
+)
 
 DOCUMENT = {"id": "d", "title": "T", "text": "héllo 🌍 world", "format": "markdown"}
 QUESTION = {
@@ -72,6 +81,18 @@ def test_a_saved_set_reads_back_equal(tmp_path: Path) -> None:
         labelled.topics,
     )
     assert [d.text for d in again.documents.values()] == [d.text for d in labelled.documents.values()]
+
+
+def test_a_question_of_the_log_is_known_by_its_source_alone(tmp_path: Path) -> None:
+    rows = [
+        QUESTION | {"id": "r1", "source": "log"},
+        QUESTION | {"id": "log:2"},
+        QUESTION | {"id": "q3", "source": {"book": 7}},  # other sets have sources of their own
+    ]
+    labelled = load_set(write(tmp_path, [DOCUMENT], rows))
+    assert [question.source for question in labelled.questions] == [FROM_LOG, "", ""]
+    save_set(labelled, tmp_path / "again")
+    assert load_set(tmp_path / "again").questions == labelled.questions
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from bench import flywheel_cycles
 from fixture_causal_lm import serve_tiny_model
 from fixture_cycle import TOML
 
-from flows.candidates.training_sets import document_formats, find_dataset
-from flows.retraining.cycle import cycles
+from flows.candidates.dataset_folder import document_formats, find_dataset
+from flows.retraining.cycle_folder import cycles
 from prep.document import Document, Span
 from prep.manifest import read_json
 from prep.store.workspace import Workspace

@@ -9,7 +9,7 @@ import yaml
 
 from flows.deployments import prefect_settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONTENT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS = {deployment["name"]: deployment for deployment in CONTENT["deployments"]}
 
@@ -42,7 +42,7 @@ def test_a_deployment_names_a_flow_and_parameters_it_takes(name, monkeypatch):
     flow.validate_parameters(DEPLOYMENTS[name]["parameters"])
 
 
-@pytest.mark.parametrize("name", [n for n in DEPLOYMENTS if n not in ("suites", "drift")])
+@pytest.mark.parametrize("name", [n for n in DEPLOYMENTS if n not in ("evaluation", "drift")])
 def test_a_deployment_that_writes_runs_one_at_a_time(name):
     assert DEPLOYMENTS[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 

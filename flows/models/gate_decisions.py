@@ -1,7 +1,7 @@
-"""Reads the gate's decisions back, in the order they were made: what `flows.retraining.gate_trial` wrote below
-reports/gate/.
+"""Reads the gate's decisions below reports/gate/, oldest first; `flows.retraining.decision_folder` writes them.
 
-Further keys are let be, missing ones are empty, so that pages and lists of a workspace outlast a change of the file.
+Unknown keys are ignored and missing ones are empty, so that pages and lists of a workspace outlast a change of the
+format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prep.store.workspace import Workspace
 __all__ = ["Gain", "GateDecision", "read_decisions"]
 
 DECISION = "decision.json"
-#: What decides by kind, the first of these that was measured; see `training.evaluation.promotion_gate`.
+#: The figure that decides, by kind: the first of these that was measured; see `training.evaluation.promotion_gate`.
 _HEADLINES = {"prep": ("evidence_recall", "reward", "f1"), "retrieve": ("reward", "f1")}
 
 
@@ -37,7 +37,7 @@ class Gain:
 class GateDecision:
     """One decision. figures: "current" and "candidate" → figure → value; gains: by figure.
 
-    created: ISO 8601 in UTC. question_set: the digest of the frozen questions; folder: where it was read from.
+    created: ISO 8601 in UTC. question_set: the digest of the gate set; folder: where it was read from.
     """
 
     created: str
@@ -54,13 +54,13 @@ class GateDecision:
 
     @property
     def headline(self) -> str | None:
-        """The figure that it went by; None where none of them was measured for both."""
+        """The figure that decided; None where none was measured for both."""
         measured = self.figures.get("current", {}).keys() & self.figures.get("candidate", {}).keys()
         return next((name for name in _HEADLINES[self.kind] if name in measured), None)
 
     @property
     def served(self) -> dict[str, float]:
-        """The figures of what was to serve from then on."""
+        """The figures of the version that serves from then on."""
         return self.figures.get("candidate" if self.promoted else "current", {})
 
     @classmethod
