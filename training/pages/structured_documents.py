@@ -71,7 +71,7 @@ def read_structured(folder: str | Path, *, limit: int | None = None) -> Iterator
     for path in files[:limit]:
         text = path.read_text(encoding="utf-8", errors="replace")
         name = path.relative_to(root).as_posix()
-        yield parse_document(name, path.prefix, text, formats[path.suffix.lower()])
+        yield parse_document(name, path.stem, text, formats[path.suffix.lower()])
 
 
 def parse_document(

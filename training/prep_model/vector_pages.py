@@ -200,7 +200,7 @@ def _write_cuts(
     from safetensors.numpy import save_file
 
     found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
-    with tqdm(total=len(documents), desc=f"reading {path.prefix}", unit="doc", disable=None) as bar:
+    with tqdm(total=len(documents), desc=f"reading {path.stem}", unit="doc", disable=None) as bar:
         for size in sorted(set(drawn.values())):
             limits = ChunkLimits(target_tokens=size, max_tokens=max(size, model.limits.max_tokens))
             config = replace(model.config, limits=limits, vectors="shared")
