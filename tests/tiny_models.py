@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from prep.model.lora import save_updates
+from prep.lora import save_updates
 from retrieve.lm.vocabulary import CONTROL, build_tokenizer, prune
 
 WORDS = [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prep.errors import WeightsError
-from prep.model.lora import layer_number
+from prep.lora import layer_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ _Groups = dict[str, dict[str, Any]]
 def _read(path: Path) -> _Groups:
     from safetensors import SafetensorError, safe_open
 
-    from prep.model.lora import read_updates
+    from prep.lora import read_updates
 
     try:
         with safe_open(path, "pt") as file:

@@ -263,6 +263,4 @@ def _histogram(health: CorpusHealth) -> Markup | None:
         bars.append(Bar(f"{low + 1} to {low + width} tokens", (n_chunks,), is_over))
     median = sorted(lengths.elements())[lengths.total() // 2]
     limit = None if health.max_tokens is None else (health.max_tokens / width, f"limit {health.max_tokens}")
-    return draw_bars(
-        bars, "Lengths of chunks that are searched", f"median {median} tokens", limit=limit
-    )
+    return draw_bars(bars, "Lengths of chunks that are searched", f"median {median} tokens", limit=limit)

@@ -22,8 +22,8 @@ from torch import nn
 
 from prep.document import Floats
 from prep.errors import ConfigError
+from prep.lora import Updates, merge_updates
 from prep.model.base_encoder import BaseEncoder, Precision, load_base
-from prep.model.lora import Updates, merge_updates
 
 __all__ = ["Encoder", "States", "like_lengths", "pad_states"]
 

@@ -23,6 +23,7 @@ import torch
 
 from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
+from prep.lora import Updates
 from prep.manifest import json_digest
 from prep.model.base_encoder import Precision
 from prep.model.config import ChunkLimits, PrepConfig, Vectors
@@ -37,7 +38,6 @@ from prep.model.encoded_document import (
 from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
 from prep.model.line_features import BOUNDARY_LEVELS, Predictions, rule_predictions, surface_features
-from prep.model.lora import Updates
 from prep.model.markup import markup
 from prep.model.outline import majority_role
 from prep.model.prep_version import read_version, shipped_version

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from prep.errors import ConfigError, WeightsError
+from prep.lora import Updates, layer_number, read_updates, save_updates
 from prep.manifest import file_digest, json_digest
 from prep.model.config import PrepConfig
 from prep.model.encoder import Encoder
 from prep.model.heads import HeadsConfig, StructureHeads
-from prep.model.lora import Updates, layer_number, read_updates, save_updates
 
 __all__ = ["SavedVersion", "read_version", "save_version", "shipped_version"]
 

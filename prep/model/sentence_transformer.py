@@ -23,9 +23,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Router, Transformer
 
 from prep.errors import WeightsError
+from prep.lora import Updates, merge_updates
 from prep.model.base_encoder import base_fingerprint, locate_base
 from prep.model.encoder import Encoder
-from prep.model.lora import Updates, merge_updates
 from prep.model.prep_version import read_version
 
 __all__ = ["PrepTransformer", "build_sentence_transformer"]

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from prep.errors import WeightsError
-from prep.model.lora import merge_updates, read_updates
+from prep.lora import merge_updates, read_updates
 from retrieve.decoding.generator import Generator
 from retrieve.episode.episode import PromptParts
 from retrieve.lm.attention_mask import added_masks

@@ -1,6 +1,6 @@
 """Adapter files: low-rank updates of the base's linear layers, and the embedding rows of our own tokens.
 
-One safetensors file in the format of `prep.model.lora`. Its `token_rows` (n, hidden) replace the embeddings of
+One safetensors file in the format of `prep.lora`. Its `token_rows` (n, hidden) replace the embeddings of
 `tokens`, and their rows in an output head that is not tied to the embeddings.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from prep.errors import WeightsError
-from prep.model.lora import merge_updates, read_updates, save_updates, stack_updates
+from prep.lora import merge_updates, read_updates, save_updates, stack_updates
 
 __all__ = ["Adapter", "apply_adapter", "apply_rows", "read_adapter", "save_adapter", "stack_adapters"]
 

@@ -28,9 +28,9 @@ from torch import nn
 
 from prep.document import Floats
 from prep.errors import ConfigError, DataError
+from prep.lora import Updates, layer_number, stack_updates
 from prep.model.config import Queries, Vectors
 from prep.model.encoder import like_lengths, pad_states
-from prep.model.lora import Updates, layer_number, stack_updates
 from prep.model.prep_model import PrepModel
 from training.metrics.significance import Difference
 from training.prep_model.contrastive_config import ContrastiveConfig

@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from prep.errors import ConfigError
+from prep.lora import Updates
 from prep.model.config import PrepConfig
 from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
-from prep.model.lora import Updates
 from prep.model.prep_model import PrepModel
 from prep.model.prep_version import SavedVersion, read_version
 from training.prep_model.structure_config import StructureConfig

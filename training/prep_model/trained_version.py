@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prep.lora import Updates
 from prep.model.config import PrepConfig
 from prep.model.encoder import Encoder
 from prep.model.heads import StructureHeads
-from prep.model.lora import Updates
 from prep.model.prep_version import save_version
 
 __all__ = ["TrainedVersion"]

@@ -29,8 +29,8 @@ from flows.models.registry import (
 )
 from flows.models.weight_distance import weight_distances
 from prep.errors import ChecksumMismatch, StoreError, WeightsError
+from prep.lora import save_updates
 from prep.manifest import read_manifest
-from prep.model.lora import save_updates
 from prep.store.workspace import Workspace
 from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version

@@ -13,9 +13,9 @@ from sentence_transformers import SentenceTransformer
 
 from prep import PrepModel
 from prep.errors import WeightsError
+from prep.lora import Updates
 from prep.model.config import PrepConfig
 from prep.model.encoder import Encoder
-from prep.model.lora import Updates
 from prep.model.prep_version import save_version, shipped_version
 
 TEXTS = [

@@ -11,7 +11,7 @@ from fixture_reranking import NONE, PARTS, TinyBase, report
 from tiny_models import make_gemma, make_llama, make_updates
 
 from prep.errors import WeightsError
-from prep.model.lora import merge_updates, read_updates
+from prep.lora import merge_updates, read_updates
 from retrieve.decoding.noisy_channel import channel_format, channel_scores, load_channel_model, sharing_copy
 from retrieve.lm.base import load_base
 

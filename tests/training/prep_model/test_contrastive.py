@@ -15,11 +15,11 @@ from fixture_encoder import WORDS
 from fixture_stages import log_rows, save_start, write_labelled_set
 
 from prep.errors import ConfigError, WeightsError
+from prep.lora import read_updates, save_updates
 from prep.manifest import file_digest
 from prep.model.config import ChunkLimits, PrepConfig
 from prep.model.encoder import Encoder
 from prep.model.heads import HeadsConfig
-from prep.model.lora import read_updates, save_updates
 from prep.model.prep_model import PrepModel
 from training.data.dataset import load_set
 from training.prep_model.contrastive import (

@@ -10,7 +10,7 @@ import torch
 from tiny_models import make_gemma
 
 from prep.errors import ConfigError
-from prep.model.lora import read_updates
+from prep.lora import read_updates
 from retrieve.decoding.generator import Generator
 from retrieve.decoding.noisy_channel import channel_scores, load_channel_model
 from retrieve.episode.episode import PromptParts
