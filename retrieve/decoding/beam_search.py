@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from retrieve.decoding.generator import Generation, Generator, is_late
+from retrieve.decoding.generator import GeneratedTokens, Generator, is_late
 from retrieve.decoding.kv_cache import KVCacheBatch
 from retrieve.episode.grammar import Constraint
 from retrieve.lm.attention_mask import added_masks, sliding_window
@@ -25,7 +25,7 @@ __all__ = ["NBest", "beam_search"]
 class NBest:
     """The likeliest reports on one prompt, best first, and how many tokens the model read to find them."""
 
-    generations: list[Generation]
+    generations: list[GeneratedTokens]
     n_tokens: int
 
 
@@ -103,7 +103,9 @@ class _Search:
 
     def result(self) -> NBest:
         """Return the finished reports."""
-        return NBest([Generation(list(beam.tokens), beam.logprob) for beam in self.finished], self.n_tokens)
+        return NBest(
+            [GeneratedTokens(list(beam.tokens), beam.logprob) for beam in self.finished], self.n_tokens
+        )
 
     def _extended(self, generator: Generator, logits: torch.Tensor) -> list[_Beam]:
         """Return the n likeliest beams with a token more."""

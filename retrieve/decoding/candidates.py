@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieve.decoding.beam_search import NBest, beam_search
-from retrieve.decoding.generator import Generation, Generator, is_late
+from retrieve.decoding.generator import GeneratedTokens, Generator, is_late
 from retrieve.decoding.kv_cache import KVCacheBatch, copy_cache
 from retrieve.decoding.noisy_channel import channel_scores
-from retrieve.decoding.reranking import Candidate, RerankingConfig, alternative, best_candidate
+from retrieve.decoding.reranking import CandidateReport, RerankingConfig, alternative, best_candidate
 from retrieve.episode.episode import PromptParts
 from retrieve.episode.grammar import Constraint
 
@@ -31,8 +31,8 @@ class Reranked:
     not among them.
     """
 
-    generation: Generation
-    candidates: tuple[Candidate, ...] = ()
+    generation: GeneratedTokens
+    candidates: tuple[CandidateReport, ...] = ()
     alternative: str = ""
     n_tokens: int = 0
 
@@ -47,7 +47,7 @@ class Reranker:
 
     def rerank(
         self,
-        generations: Sequence[Generation],
+        generations: Sequence[GeneratedTokens],
         batch: KVCacheBatch,
         states: Sequence[Constraint],
         parts: Sequence[PromptParts | None],
@@ -85,7 +85,7 @@ class Reranker:
                 reranked[row] = self._best(greedy, n_best, part, results[row])
         return reranked
 
-    def _reranks(self, greedy: Generation, parts: PromptParts) -> bool:
+    def _reranks(self, greedy: GeneratedTokens, parts: PromptParts) -> bool:
         """Whether a generation is an unsure report, and its question short enough to be read after each candidate."""
         grammar, config = self.generator.grammar, self.config
         is_report = greedy.tokens[0] == grammar.report and not grammar.abstains(greedy.tokens)
@@ -94,7 +94,7 @@ class Reranker:
         n_question = len(grammar.encode(parts.question))
         return (config.n_candidates + 1) * (n_question + config.max_tokens) <= _MAX_CHANNEL_TOKENS
 
-    def _best(self, greedy: Generation, n_best: NBest, parts: PromptParts, results: Any) -> Reranked:
+    def _best(self, greedy: GeneratedTokens, n_best: NBest, parts: PromptParts, results: Any) -> Reranked:
         """Return the best of a greedy report and the proposed ones."""
         reports = {tuple(one.tokens): one.logprob for one in (greedy, *n_best.generations)}
         texts = [self.generator.grammar.text(tokens) for tokens in reports]
@@ -103,14 +103,14 @@ class Reranker:
             cache = None if results is None else copy_cache(results)
             scores, n_read = channel_scores(self.generator, self.channel_model, parts, texts, cache)
         candidates = tuple(
-            Candidate(text, logprob, score, len(tokens))
+            CandidateReport(text, logprob, score, len(tokens))
             for text, (tokens, logprob), score in zip(texts, reports.items(), scores, strict=True)
         )
         best = best_candidate(candidates, self.config)
         beside = alternative(candidates, best, self.config)
         tokens = list(reports)[best]
         return Reranked(
-            Generation(list(tokens), reports[tokens], greedy.margins),
+            GeneratedTokens(list(tokens), reports[tokens], greedy.margins),
             candidates,
             "" if beside is None else candidates[beside].text,
             n_best.n_tokens + n_read + len(greedy.tokens) - len(tokens),

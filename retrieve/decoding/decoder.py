@@ -16,7 +16,7 @@ import torch
 
 from retrieve.decoding.candidates import Reranked, Reranker
 from retrieve.decoding.generator import Generator, PrefixCache
-from retrieve.decoding.reranking import Candidate, RerankingConfig
+from retrieve.decoding.reranking import CandidateReport, RerankingConfig
 from retrieve.decoding.second_retrieval import search_before_abstaining
 from retrieve.episode.episode import PromptParts
 from retrieve.episode.grammar import Constraint, Grammar
@@ -43,7 +43,7 @@ class Action:
     n_prompt_tokens: int
     complete: bool
     seconds: float = 0.0
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[CandidateReport, ...] = ()
     alternative: str = ""
     n_reranking_tokens: int = 0
 

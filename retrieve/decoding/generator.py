@@ -20,7 +20,7 @@ from retrieve.episode.episode import PromptParts
 from retrieve.episode.grammar import Constraint, Decision, Grammar
 from retrieve.lm.attention_mask import sliding_window
 
-__all__ = ["Generation", "Generator", "Prefill", "PrefixCache", "is_late"]
+__all__ = ["GeneratedTokens", "Generator", "Prefill", "PrefixCache", "is_late"]
 
 _MIN_SHARED_TOKENS = 32  # fewer are not worth a pass of their own
 
@@ -31,7 +31,7 @@ def is_late(deadline: float | None) -> bool:
 
 
 @dataclass(slots=True)
-class Generation:
+class GeneratedTokens:
     """The tokens of one action, their log-probability together, and the margins of its decisions."""
 
     tokens: list[int] = field(default_factory=list)
@@ -196,13 +196,13 @@ class Generator:
         temperature: float = 0.0,
         rng: torch.Generator | None = None,
         deadline: float | None = None,
-    ) -> list[Generation]:
+    ) -> list[GeneratedTokens]:
         """Generate after a batch, each row under its state, until all are done or the deadline has come.
 
         The batch is used up and the states advance. deadline: `time.monotonic()` value.
         """
         device = self.model.device
-        generations = [Generation(margins=dict.fromkeys(self.biases, float("nan"))) for _ in states]
+        generations = [GeneratedTokens(margins=dict.fromkeys(self.biases, float("nan"))) for _ in states]
         active = list(range(len(states)))
         while True:
             chosen = self._choose(batch.logits, [states[row] for row in active], temperature, rng)

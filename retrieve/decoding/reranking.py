@@ -19,7 +19,7 @@ from prep.errors import ConfigError
 from prep.store.bm25 import searchable_words
 from retrieve.lm.special_tokens import MARKERS, POINTER, TAGS
 
-__all__ = ["Candidate", "RerankingConfig", "agreement", "alternative", "best_candidate"]
+__all__ = ["CandidateReport", "RerankingConfig", "agreement", "alternative", "best_candidate"]
 
 _MARKUP = re.compile("|".join(map(re.escape, (*TAGS, *MARKERS))))
 _WORD = re.compile(r"\w+")
@@ -60,7 +60,7 @@ class RerankingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateReport:
     """A report as the model writes it, its log-probability and its channel score, in nats, and its length."""
 
     text: str
@@ -79,7 +79,7 @@ def agreement(one: str, other: str) -> float:
     return 2 * shared / max(words.total() + others.total(), 1)
 
 
-def best_candidate(candidates: Sequence[Candidate], config: RerankingConfig) -> int:
+def best_candidate(candidates: Sequence[CandidateReport], config: RerankingConfig) -> int:
     """Return the number of the candidate to give; of equals the first.
 
     A candidate's agreement is the mean over all candidates, itself included, weighted by how likely they are.
@@ -87,7 +87,7 @@ def best_candidate(candidates: Sequence[Candidate], config: RerankingConfig) -> 
     most = max(candidate.logprob for candidate in candidates)
     weights = [math.exp(candidate.logprob - most) for candidate in candidates]
 
-    def worth(candidate: Candidate) -> float:
+    def worth(candidate: CandidateReport) -> float:
         agreed = sum(
             weight * agreement(candidate.text, other.text)
             for weight, other in zip(weights, candidates, strict=True)
@@ -98,7 +98,7 @@ def best_candidate(candidates: Sequence[Candidate], config: RerankingConfig) -> 
     return max(range(len(candidates)), key=lambda number: worth(candidates[number]))
 
 
-def alternative(candidates: Sequence[Candidate], best: int, config: RerankingConfig) -> int | None:
+def alternative(candidates: Sequence[CandidateReport], best: int, config: RerankingConfig) -> int | None:
     """Return the number of the best one's alternative: the likeliest candidate that points elsewhere.
 
     A candidate is as likely as the report and its question together; all candidates that point at the same place add

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrieve.decoding.generator import Generation, Generator
+from retrieve.decoding.generator import GeneratedTokens, Generator
 from retrieve.decoding.kv_cache import KVCacheBatch
 from retrieve.episode.grammar import Constraint
 
@@ -23,14 +23,14 @@ _TIMES_AS_LONG = 1.5  # as the action took: its search, reading new results, and
 class SecondSearches:
     """Searches by the row whose abstention they replace, their states at the end, and the batch they extend."""
 
-    generations: dict[int, Generation]
+    generations: dict[int, GeneratedTokens]
     states: dict[int, Constraint]
     batch: KVCacheBatch
 
 
 def search_before_abstaining(
     generator: Generator,
-    generations: Sequence[Generation],
+    generations: Sequence[GeneratedTokens],
     batch: KVCacheBatch,
     states: Sequence[Constraint],
     *,
@@ -57,7 +57,7 @@ def search_before_abstaining(
     ):  # the deadline has come; an abstention is still a report
         return None
     replacing = {
-        row: Generation(search.tokens, search.logprob, generations[row].margins)
+        row: GeneratedTokens(search.tokens, search.logprob, generations[row].margins)
         for row, search in zip(searching, searches, strict=True)
     }
     return SecondSearches(replacing, searching, chosen)

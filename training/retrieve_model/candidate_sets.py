@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from prep.errors import DataError
 from prep.model.prep_model import PrepModel
 from retrieve.decoding.noisy_channel import channel_format
-from retrieve.decoding.reranking import Candidate, RerankingConfig, alternative, best_candidate
+from retrieve.decoding.reranking import CandidateReport, RerankingConfig, alternative, best_candidate
 from retrieve.episode.episode import Episode, PromptParts
 from retrieve.episode.grammar import Grammar
 from retrieve.episode_runner import Run
@@ -60,7 +60,7 @@ class CandidateSet:
     """
 
     prompt: PromptParts
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateReport, ...]
     rows: tuple[AnswerRow, ...]
     n_question_tokens: int
 
@@ -92,7 +92,7 @@ class CandidateSet:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> CandidateSet:
         """Read what `as_json` gave."""
-        candidates = tuple(Candidate(**one) for one in content["candidates"])
+        candidates = tuple(CandidateReport(**one) for one in content["candidates"])
         rows = tuple(AnswerRow.from_json(one) for one in content["rows"])
         return cls(PromptParts(**content["prompt"]), candidates, rows, content["n_question_tokens"])
 
@@ -133,7 +133,7 @@ def build_candidate_sets(
         prompt = run.episode.first_prompt
         assert prompt is not None
         _, measured = channel_format(prompt.question, action.text)
-        alone = Candidate(action.text, action.logprob, n_tokens=len(action.token_ids))
+        alone = CandidateReport(action.text, action.logprob, n_tokens=len(action.token_ids))
         candidates = action.candidates or (alone,)
         rows = []
         for candidate in candidates:

@@ -9,7 +9,13 @@ import pytest
 from fixture_reranking import report
 
 from prep.errors import ConfigError
-from retrieve.decoding.reranking import Candidate, RerankingConfig, agreement, alternative, best_candidate
+from retrieve.decoding.reranking import (
+    CandidateReport,
+    RerankingConfig,
+    agreement,
+    alternative,
+    best_candidate,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +36,9 @@ def test_agreement_is_the_f1_of_words(one: str, other: str, wanted: float) -> No
 def test_the_likely_the_agreed_and_the_explaining_report_wins() -> None:
     plain = RerankingConfig(n_candidates=3, report_weight=0.0, channel_weight=0.0)
     greedy, longer, shorter = (
-        Candidate(report("1883"), -1.0, -30.0),
-        Candidate(report("the 19th century"), -1.2, -20.0),
-        Candidate(report("19th century"), -1.4, -20.0),
+        CandidateReport(report("1883"), -1.0, -30.0),
+        CandidateReport(report("the 19th century"), -1.2, -20.0),
+        CandidateReport(report("19th century"), -1.4, -20.0),
     )
     assert best_candidate([greedy, longer, shorter], plain) == 1
     assert best_candidate([greedy, shorter], plain) == 0
@@ -43,10 +49,10 @@ def test_the_likely_the_agreed_and_the_explaining_report_wins() -> None:
 
 def test_a_candidate_is_given_beside_the_best_where_its_place_is_likely_enough() -> None:
     best, same, elsewhere, too = (
-        Candidate("<report> 1883⟦2⟧</report>", -1.0, -20.0),
-        Candidate("<report> in 1883⟦2⟧</report>", -1.0, -20.0),
-        Candidate("<report> 1901⟦5⟧</report>", -1.7, -20.0),
-        Candidate("<report> 1902⟦5⟧⟦6⟧</report>", -1.7, -20.5),
+        CandidateReport("<report> 1883⟦2⟧</report>", -1.0, -20.0),
+        CandidateReport("<report> in 1883⟦2⟧</report>", -1.0, -20.0),
+        CandidateReport("<report> 1901⟦5⟧</report>", -1.7, -20.0),
+        CandidateReport("<report> 1902⟦5⟧⟦6⟧</report>", -1.7, -20.5),
     )
     share = 2 * math.exp(-0.7) / (2 + 2 * math.exp(-0.7))
     other = replace(elsewhere, text="<report> 1901⟦5⟧⟦7⟧</report>")

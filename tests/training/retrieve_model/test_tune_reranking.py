@@ -10,16 +10,16 @@ import pytest
 from fixture_rows import answer_row
 
 from prep.errors import DataError
-from retrieve.decoding.reranking import Candidate, RerankingConfig
+from retrieve.decoding.reranking import CandidateReport, RerankingConfig
 from retrieve.episode.episode import PromptParts
 from training.retrieve_model.candidate_sets import CandidateSet, read_candidate_sets
 from training.retrieve_model.tune_reranking import coordinate_search, main, reranked_rows, split
 from training.rewards import Prices, reward
 
 CANDIDATES = (
-    Candidate("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
-    Candidate("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
-    Candidate("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
+    CandidateReport("<report> 1883⟦2⟧</report>", -1.0, -30.0, 6),
+    CandidateReport("<report> 1901⟦3⟧</report>", -2.0, -20.0, 6),
+    CandidateReport("<report> 1905⟦3⟧</report>", -6.0, -10.0, 6),
 )
 ROWS = tuple(answer_row(prediction=text, f1=f1) for text, f1 in (("1883", 0.0), ("1901", 1.0), ("1905", 0.5)))
 PROMPT = PromptParts("<results>\n</results>\n", "<question>When?</question>\n")
