@@ -124,25 +124,31 @@ class Decoder:
             reranked = self.reranker.rerank(generations, prefilled, starts, finished, results, deadline)
         n_read = [len(prefill.encoded[row]) for row in row_of]
         return [
-            self._action(one, end, n_read[row], seconds, n_replaced.get(row, 0))
+            _action(self.grammar, one, end, n_read[row], seconds, n_replaced.get(row, 0))
             for row, (one, end) in enumerate(zip(reranked, ends, strict=True))
         ]
 
-    def _action(
-        self, reranked: Reranked, end: Constraint, n_prompt_tokens: int, seconds: float, n_replaced: int
-    ) -> Action:
-        """Return the action of a reranked generation. n_replaced: tokens of an abstention that a search replaces."""
-        generation = reranked.generation
-        return Action(
-            text=self.grammar.text(generation.tokens),
-            token_ids=tuple(generation.tokens),
-            logprob=generation.logprob,
-            abstention_margin=generation.margins["abstain"],
-            search_margin=generation.margins["search"],
-            n_prompt_tokens=n_prompt_tokens,
-            complete=end.done,
-            seconds=seconds,
-            candidates=reranked.candidates,
-            alternative=reranked.alternative,
-            n_reranking_tokens=reranked.n_tokens + n_replaced,
-        )
+
+def _action(
+    grammar: Grammar,
+    reranked: Reranked,
+    end: Constraint,
+    n_prompt_tokens: int,
+    seconds: float,
+    n_replaced: int,
+) -> Action:
+    """Return the action of a reranked generation. n_replaced: tokens of an abstention that a search replaces."""
+    generation = reranked.generation
+    return Action(
+        text=grammar.text(generation.tokens),
+        token_ids=tuple(generation.tokens),
+        logprob=generation.logprob,
+        abstention_margin=generation.margins["abstain"],
+        search_margin=generation.margins["search"],
+        n_prompt_tokens=n_prompt_tokens,
+        complete=end.done,
+        seconds=seconds,
+        candidates=reranked.candidates,
+        alternative=reranked.alternative,
+        n_reranking_tokens=reranked.n_tokens + n_replaced,
+    )

@@ -21,6 +21,7 @@ from tiny_models import GREEK, KATAKANA, base_tokens, make_gemma, make_llama
 
 from prep.errors import BaseModelError
 from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.generator import Generator
 from retrieve.episode.episode import Episode, Passage
 from retrieve.lm import base as base_module
 from retrieve.lm.base import embedded_base, load_base
@@ -256,7 +257,7 @@ def test_a_killed_conversion_is_cleared_away_and_done_again(installed: Path, tmp
 
 def answer(model: object, tokenizer: object) -> Episode:
     """Run one episode over a passage; whatever the model says must be an action."""
-    decoder = Decoder(model, tokenizer)
+    decoder = Decoder(Generator(model, tokenizer))
     episode = Episode("What do bees make?")
     text = "Bees make honey. Glass is sand."
     episode.give([Passage("d", "Bees", (), 0, len(text), text)])
@@ -313,7 +314,7 @@ def test_the_embedded_base_is_verified_converted_and_acts() -> None:
     text = "The  kestrel’s\r\n\tnest – 蜂蜜 🐝 \u0000 Ωμέγα <report>".replace("<report>", "‹report>")
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
     ids = torch.tensor(
-        [Decoder(model, tokenizer).encode("The capital of France is Paris. The capital of Italy is")]
+        [Generator(model, tokenizer).encode("The capital of France is Paris. The capital of Italy is")]
     )
     with torch.inference_mode():
         following = tokenizer.decode(model(ids).logits[0, -1].argmax())
