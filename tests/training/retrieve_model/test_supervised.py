@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tiny_models import gemma_tokenizer, make_gemma, make_llama
 
 from prep.errors import ConfigError, DataError
-from retrieve.decoding.decoder import Decoder
+from retrieve.decoding.generator import Generator
 from retrieve.episode.episode import Episode, Passage
 from retrieve.lm.adapter import apply_adapter
 from retrieve.lm.base import load_base
@@ -283,14 +283,14 @@ def test_a_base_of_another_kind_is_trained_and_served_the_same_way(tmp_path: Pat
 
 def test_a_trace_is_encoded_as_its_episode_is_read(base: Path) -> None:
     model, tokenizer = load_base(base)
-    decoder = Decoder(model, tokenizer)
+    generator = Generator(model, tokenizer)
     episode = Episode("what <eos> is")
     episode.give([Passage("d", "Bees", (), 0, 21, "Bees <bos> é 蜂 honey.")])
     episode.act("<search> glass</search>")
     episode.give([])
     episode.act("<report> none</report>")
     example = encode_traces(tokenizer, [Trace("q", "direct", tuple(episode.segments))])[0]
-    assert list(example.ids) == decoder.encode(episode.prompt)
+    assert list(example.ids) == generator.encode(episode.prompt)
     written = [token for token, label in zip(example.ids, example.labelled, strict=True) if label]
     assert tokenizer.decode(written) == "<search> glass</search><report> none</report>"
     assert not example.labelled[0]
