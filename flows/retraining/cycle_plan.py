@@ -16,7 +16,7 @@ from prep.errors import DataError, StoreError
 from prep.fault_injection import fault_point
 from prep.manifest import MANIFEST_NAME
 from prep.store.workspace import Workspace
-from training.data.gate_set import extend_gate_set, plain, read_gate_set
+from training.data.gate_set import extend_gate_set, normalise_text, read_gate_set
 
 __all__ = ["resume_cycle", "start_cycle"]
 
@@ -108,5 +108,5 @@ def _was_trained_on(workspace: Workspace) -> Callable[[Document], bool]:
         except (StoreError, DataError):
             continue  # a damaged one is not trained on again, and its documents are not known
         ids |= trained.keys()
-        texts |= {plain(document.text) for document in trained.values()}
-    return lambda document: document.id in ids or plain(document.text) in texts
+        texts |= {normalise_text(document.text) for document in trained.values()}
+    return lambda document: document.id in ids or normalise_text(document.text) in texts

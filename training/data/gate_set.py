@@ -30,7 +30,7 @@ from training.data.cloze_questions import synthesize_cloze
 from training.data.dataset import LabelledSet, Question, load_set, save_set
 from training.metrics.answer_metrics import normalise_answer
 
-__all__ = ["GateSet", "GateSetConfig", "extend_gate_set", "plain", "read_gate_set"]
+__all__ = ["GateSet", "GateSetConfig", "extend_gate_set", "normalise_text", "read_gate_set"]
 
 _LOG = logging.getLogger(__name__)
 _CORPUS = "corpus"
@@ -99,7 +99,7 @@ class GateSet:
 
     def holds_document(self, document: Document) -> bool:
         """Whether nothing may be trained on this document."""
-        return document.id in self._kept or plain(document.text) in self._texts
+        return document.id in self._kept or normalise_text(document.text) in self._texts
 
     def holds_question(self, question: str) -> bool:
         """Whether nothing may be trained on this question."""
@@ -107,11 +107,11 @@ class GateSet:
 
     def repeats(self, document: Document) -> bool:
         """Whether this document has the text of a document of the set under another id."""
-        return document.id not in self.documents and plain(document.text) in self._all_texts
+        return document.id not in self.documents and normalise_text(document.text) in self._all_texts
 
     @cached_property
     def _all_texts(self) -> frozenset[str]:
-        return frozenset(plain(document.text) for document in self.documents.values())
+        return frozenset(normalise_text(document.text) for document in self.documents.values())
 
     @cached_property
     def _kept(self) -> dict[str, Document]:
@@ -120,7 +120,7 @@ class GateSet:
 
     @cached_property
     def _texts(self) -> frozenset[str]:
-        return frozenset(plain(document.text) for document in self._kept.values())
+        return frozenset(normalise_text(document.text) for document in self._kept.values())
 
     @cached_property
     def _asked(self) -> frozenset[str]:
@@ -262,6 +262,6 @@ def _write_layer(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def plain(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Return a text without its case and layout, to recognise the same document under another id."""
     return " ".join(text.split()).casefold()

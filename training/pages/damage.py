@@ -324,7 +324,7 @@ def lost_fences(page: Page, rng: random.Random) -> Page:
     return replace(page, pieces=tuple(pieces))
 
 
-def one_line(page: Page, rng: random.Random) -> Page:
+def join_lines(page: Page, rng: random.Random) -> Page:
     """Line ends are lost: the prose of the page runs on in one line, headings and all, or in a few."""
     keep = rng.choice((0.0, 0.0, 0.1))
     flowing = ("text", "heading", "title", "list", "reference")
@@ -402,7 +402,7 @@ CATALOGUE: Mapping[str, Damage] = MappingProxyType(
         "lost_fences": lost_fences,
         "rewrap": rewrap,
         "hyphenate": hyphenate,
-        "one_line": one_line,
+        "one_line": join_lines,
         "sentence_lines": sentence_lines,
         "lose_blank_lines": lose_blank_lines,
         "double_spacing": double_spacing,

@@ -11,7 +11,7 @@ from fixture_stages import write_labelled_set
 
 from prep.document import Document
 from prep.errors import ChecksumMismatch, ConfigError, DataError
-from training.data.gate_set import GateSetConfig, extend_gate_set, plain, read_gate_set
+from training.data.gate_set import GateSetConfig, extend_gate_set, normalise_text, read_gate_set
 
 CONFIG = GateSetConfig(held_out_every=3, n_questions=20)
 
@@ -163,12 +163,12 @@ def test_what_was_trained_on_by_another_name_counts_as_trained_on(tmp_path):
     moved = {
         f"new/{name}": replace(document, id=f"new/{name}") for name, document in corpus(*range(9)).items()
     }
-    known = {plain(document.text) for document in corpus(0, 3, 6).values()}
+    known = {normalise_text(document.text) for document in corpus(0, 3, 6).values()}
     frozen = extend_gate_set(
-        tmp_path, moved, {}, CONFIG, trained=lambda document: plain(document.text) in known
+        tmp_path, moved, {}, CONFIG, trained=lambda document: normalise_text(document.text) in known
     )
     assert len(frozen.documents) == 3
-    assert not known & {plain(document.text) for document in frozen.documents.values()}
+    assert not known & {normalise_text(document.text) for document in frozen.documents.values()}
 
 
 def test_a_frozen_document_by_another_name_repeats_it_and_itself_does_not(tmp_path):

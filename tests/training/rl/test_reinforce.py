@@ -30,7 +30,8 @@ from training.evaluation.packed_environment import PackedEnvironment
 from training.evaluation.store_environment import StoreEnvironment
 from training.metrics.results import AnswerRow
 from training.retrieve_model.candidate_sets import packed_candidate_sets, store_candidate_sets
-from training.rl.grpo import EpisodeTrainer, Policy, RewardFunction, Rollouts
+from training.rl.grpo import EpisodeTrainer, RewardFunction, Rollouts
+from training.rl.policy import Policy
 from training.rl.reinforce import ReinforcementResult, load_packed_examples, main, reinforce
 from training.rl.reinforce_config import ReinforceConfig
 from training.traces.mixture import held_out_documents
