@@ -59,10 +59,10 @@ def local_generator(pool: PassagePool, teacher: TeacherConfig | None = None) -> 
     return LocalGenerator(writer, RoundTrip(pool, AnsweringModel(RetrieveModel.load())))
 
 
-def trainable_documents(generation: Generation, frozen: GateSet) -> dict[str, Document]:
+def trainable_documents(generation: Generation, gate_set: GateSet) -> dict[str, Document]:
     """Return a generation's documents that may be trained on, by id."""
     return {
-        document.id: document for document in generation.documents() if not frozen.holds_document(document)
+        document.id: document for document in generation.documents() if not gate_set.holds_document(document)
     }
 
 

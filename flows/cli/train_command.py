@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import click
 
 from flows.cli.command import Command, Kind, command, json_option, kind_argument, positive_float
 from flows.cli.output import print_json
+
+if TYPE_CHECKING:
+    from flows.candidates.candidate_folder import Candidate
+    from flows.candidates.dataset_folder import Dataset
 
 __all__ = ["train"]
 
@@ -87,7 +91,6 @@ def train(
     as_json: bool,
 ) -> int:
     """Train a candidate version on data made from the documents."""
-    from flows.candidates.dataset_folder import QUESTIONS_PAGE
     from flows.candidates.prep_candidates import train_prep_candidate
     from flows.candidates.retrieve_candidates import check_retrieve_stage, train_retrieve_candidate
     from flows.candidates.training_sets import synthesize_data
@@ -121,11 +124,19 @@ def train(
     if as_json:
         print_json(candidate)
         return 0
+    _print_candidate(candidate, dataset, "the teacher" if config else "the model")
+    return 0
+
+
+def _print_candidate(candidate: Candidate, dataset: Dataset, writer: str) -> None:
+    """Print the counts of the data set, the candidate's figures, and how to promote it."""
+    from flows.candidates.dataset_folder import QUESTIONS_PAGE
+
     print(f"{dataset.n_questions} questions to train on, {dataset.n_held_out} held out")
     if about := dataset.generated:
         print(
-            f"  {about['kept']} of them written by {'the teacher' if config else 'the model'}, of "
-            f"{about['written']} tried; a sample: {dataset.folder / QUESTIONS_PAGE}"
+            f"  {about['kept']} of them written by {writer}, of {about['written']} tried; a sample: "
+            f"{dataset.folder / QUESTIONS_PAGE}"
         )
     print(
         f"{candidate.kind} {candidate.version} {'was trained before' if candidate.reused else 'is trained'}"
@@ -133,4 +144,3 @@ def train(
     for system, figures in candidate.metrics.items():
         print(f"  {system}: {', '.join(f'{name} {value:.3f}' for name, value in figures.items())}")
     print(f"It does not serve yet: diptych models promote {candidate.kind} {candidate.version}")
-    return 0

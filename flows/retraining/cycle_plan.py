@@ -28,7 +28,7 @@ def resume_cycle(
     if (cycle := unfinished_cycle(workspace)) is None:
         return None
     if (reason := _reason_to_give_up(workspace, cycle.plan, settings)) is None:
-        report(f"going on with cycle {cycle.name}, begun {cycle.plan.created}")
+        report(f"going on with cycle {cycle.name} of {cycle.plan.created}")
         return cycle
     report(f"cycle {cycle.name} is given up: {reason}")
     cycle.give_up()
@@ -81,7 +81,7 @@ def start_cycle(workspace: Workspace, settings: CycleSettings, report: Callable[
 def _reason_to_give_up(workspace: Workspace, plan: CyclePlan, settings: CycleSettings) -> str | None:
     """Return why a cycle cannot go on, if so."""
     if plan.settings != settings.to_json():
-        return "it was begun with other settings"
+        return "its settings were changed since"
     try:
         dataset = find_dataset(workspace, plan.dataset)
     except StoreError:

@@ -1,6 +1,6 @@
 """The gate set: the questions that candidates are judged by, out of reach of logs and of every training.
 
-    frozen/<nnn>-<digest>/   manifest.json  documents.jsonl  questions.jsonl
+    gate-set/<nnn>-<digest>/   manifest.json  documents.jsonl  questions.jsonl
 
 A layer is a labelled set that never changes once it is written: every n-th document of the corpus with cloze questions
 made from it, or a set of the user's own. Documents that come into the corpus later make a new layer by the same rule.

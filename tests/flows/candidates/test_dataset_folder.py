@@ -20,7 +20,8 @@ from prep.errors import StoreError
 from prep.manifest import read_manifest, write_manifest
 from prep.store.workspace import Workspace
 from retrieve.experience.log import ExperienceLog
-from retrieve.report.data import Report, Usage
+from retrieve.report.data import Usage
+from retrieve.report.report import Report
 from training.data.dataset import FROM_LOG, LabelledSet, Question, load_set, save_set
 
 DOCUMENT = Document("log:book.md", "Book", "Nine turns. Ten locks.")

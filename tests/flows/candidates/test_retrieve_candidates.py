@@ -14,11 +14,12 @@ from prep.manifest import read_manifest
 from prep.store.workspace import Workspace
 
 
-def test_a_candidate_that_was_deleted_is_trained_again(workspace, dataset, retrieve_candidate):
-    shutil.rmtree(workspace.model_path("retrieve", retrieve_candidate.version))
-    again = train_retrieve_candidate(workspace, dataset, SETTINGS)
+def test_a_candidate_that_was_deleted_is_trained_again(workspace, dataset, retrieve_candidate, tmp_path):
+    copy = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
+    shutil.rmtree(copy.model_path("retrieve", retrieve_candidate.version))
+    again = train_retrieve_candidate(copy, dataset, SETTINGS)
     assert not again.reused
-    assert again.version in workspace.model_versions("retrieve")
+    assert again.version in copy.model_versions("retrieve")
 
 
 def test_a_retrieve_candidate_is_trained_from_what_serves_or_from_what_is_shipped(
