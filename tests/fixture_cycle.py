@@ -23,7 +23,13 @@ UNTIMED = 1e12
 #: What refuses tiny models, which learn nothing.
 STRICT = CycleSettings(
     training=TrainingSettings(
-        n_examples=40, n_generated=0, held_out_every=4, minutes=UNTIMED, prep_epochs=1, prep_pages=1
+        n_examples=40,
+        n_generated=0,
+        held_out_every=4,
+        minutes=UNTIMED,
+        prep_epochs=1,
+        prep_pages=1,
+        vector_epochs=2,
     ),
     gate_set=GateSetConfig(held_out_every=4, n_questions=12),
     trials=TrialSettings(n_answers=6, withhold_every=3, progress=False),

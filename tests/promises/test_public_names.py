@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("prep", "retrieve", "training", "flows")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MOST_MODULES = 15  # of a folder, beside its __init__
+MOST_MODULES = 14  # of a folder, beside its __init__
 
 #: What programs that use the library import, and no less.
 PUBLIC = {

@@ -37,13 +37,17 @@ def main():
     from flows.deployments.ingest_flow import ingest
     from flows.deployments.synthesize_flow import synthesize
     receipts = [ingest([sys.argv[2]], sys.argv[1])]
-    if len(sys.argv) > 4:
-        receipts.append(synthesize(sys.argv[1], n_examples=int(sys.argv[4]), n_generated=int(sys.argv[5])))
+    receipts.append(synthesize(sys.argv[1], n_examples=int(sys.argv[4]), n_generated=int(sys.argv[5])))
     print(json.dumps(receipts))
 
 if __name__ == "__main__":
     main()
 """
+N_EXAMPLES, N_GENERATED = 8, 2
+TOPICS = {
+    "bridges": "# Bridges of Barlin\n\nThe old stone bridge of Barlin was opened in 1893 by the mayor Anna Holt.\n",
+    "fountains": "# Fountains of Tolgate\n\nThe blue fountain of Tolgate was built by Peter Marsh in 1712.\n",
+}
 
 
 def chunks_of(workspace: Workspace) -> dict[str, list[tuple[object, ...]]]:
@@ -54,16 +58,40 @@ def chunks_of(workspace: Workspace) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def run_on_dask(folder: Path, server: str, workspace: Workspace, *numbers: int) -> list[dict[str, Any]]:
-    """Ingest folder/docs on two workers, then write questions if `numbers` (of examples, asked) say so."""
-    script = folder / "spread.py"
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty short documents."""
+    folder = tmp_path_factory.mktemp("dask") / "docs"
+    folder.mkdir()
+    for name, text in TOPICS.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    small = [path for path in write_corpus(folder.parent / "all") if path.stat().st_size < 1500]
+    for path in small[: 20 - len(TOPICS)]:
+        path.rename(folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(docs: Path) -> Workspace:
+    """The documents, ingested by this process."""
+    workspace = Workspace(docs.parent / "plain")
+    ingest(workspace, [docs], serving_prep(workspace), progress=False)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def spread(docs: Path, prefect_server: str) -> tuple[Workspace, list[dict[str, Any]]]:
+    """The documents, ingested and asked about by two workers of Dask; and the receipts of both flows."""
+    pytest.importorskip("prefect_dask")
+    workspace = Workspace(docs.parent / "spread")
+    script = docs.parent / "spread.py"
     script.write_text(SPREAD, encoding="utf-8")
-    words = [str(workspace.path), str(folder / "docs"), str(folder / "prefect"), *map(str, numbers)]
+    words = [workspace.path, docs, docs.parent / "prefect", N_EXAMPLES, N_GENERATED]
     done = subprocess.run(
-        [sys.executable, str(script), *words],
+        [sys.executable, str(script), *map(str, words)],
         env=subprocess_environment()
         | prefect_settings.SETTINGS
-        | {"PREFECT_API_URL": server, "OMP_NUM_THREADS": "1"}
+        | {"PREFECT_API_URL": prefect_server, "OMP_NUM_THREADS": "1"}
         | {"DIPTYCH_TASK_RUNNER": "dask", "DIPTYCH_TASK_WORKERS": "2"},
         capture_output=True,
         text=True,
@@ -72,48 +100,27 @@ def run_on_dask(folder: Path, server: str, workspace: Workspace, *numbers: int) 
     )
     assert done.returncode == 0, done.stderr
     receipts: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return receipts
+    return workspace, receipts
 
 
 @pytest.mark.slow
 def test_documents_prepared_by_dask_s_workers_make_the_same_generation(
-    tmp_path: Path, prefect_server: str
+    spread: tuple[Workspace, list[dict[str, Any]]], plain: Workspace
 ) -> None:
-    pytest.importorskip("prefect_dask")
-    (tmp_path / "docs").mkdir()
-    small = [path for path in write_corpus(tmp_path / "all") if path.stat().st_size < 1500]
-    for path in small[:20]:
-        path.rename(tmp_path / "docs" / path.name)
-    plain = Workspace(tmp_path / "plain")
-    ingest(plain, [tmp_path / "docs"], serving_prep(plain), progress=False)
-    spread = Workspace(tmp_path / "spread")
-    (receipt,) = run_on_dask(tmp_path, prefect_server, spread)
+    workspace, (receipt, _) = spread
     assert receipt["n_processes"] == 2
     assert receipt["n_documents"] == 20
-    assert chunks_of(spread) == chunks_of(plain)
-
-
-TOPICS = {
-    "bridges": "# Bridges of Barlin\n\nThe old stone bridge of Barlin was opened in 1893 by the mayor Anna Holt.\n",
-    "fountains": "# Fountains of Tolgate\n\nThe blue fountain of Tolgate was built by Peter Marsh in 1712.\n",
-}
+    assert chunks_of(workspace) == chunks_of(plain)
 
 
 @pytest.mark.slow
-def test_questions_asked_by_dask_s_workers_are_those_of_one_process(
-    tmp_path: Path, prefect_server: str
+def test_questions_generated_by_dask_s_workers_are_those_of_one_process(
+    spread: tuple[Workspace, list[dict[str, Any]]], plain: Workspace
 ) -> None:
-    pytest.importorskip("prefect_dask")
-    (tmp_path / "docs").mkdir()
-    for name, text in TOPICS.items():
-        (tmp_path / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
-    spread = Workspace(tmp_path / "spread")
-    _, receipt = run_on_dask(tmp_path, prefect_server, spread, 8, 2)
+    workspace, (_, receipt) = spread
     assert receipt["n_processes"] == 1  # two sentences are one batch
-    plain = Workspace(tmp_path / "plain")
-    ingest(plain, [tmp_path / "docs"], serving_prep(plain), progress=False)
-    expected = synthesize_data(plain, TrainingSettings(n_examples=8, n_generated=2))
-    made = find_dataset(spread, receipt["dataset"])
+    expected = synthesize_data(plain, TrainingSettings(n_examples=N_EXAMPLES, n_generated=N_GENERATED))
+    made = find_dataset(workspace, receipt["dataset"])
     assert made.digest == expected.digest
     assert made.generated | {"seconds": 0, "kept_per_minute": 0} == expected.generated | {
         "seconds": 0,

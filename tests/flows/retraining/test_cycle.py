@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from fixture_cycle import LENIENT, STRICT, TOML, answers
@@ -136,36 +137,58 @@ def test_the_gate_set_stays_when_the_next_cycle_comes(copy):
 
 
 # The libraries are imported once; each point then has a process of its own, forked before anything was computed.
-SCRIPT = """
-import os, sys
+FORKER = """
+import json, os, sys
 from dataclasses import replace
 import faiss, peft, transformers
 from fixture_cycle import LENIENT
 from flows.retraining.cycle import retrain_workspace
 import prep.model.prep_model, retrieve.researcher, training.prep_model.contrastive, training.retrieve_model.supervised
 
-place, points, *kinds = sys.argv[1:]
-for point in points.split(","):
-    child = os.fork()
-    if child == 0:
-        os.environ["DIPTYCH_FAULT_AT"] = point
-        retrain_workspace(place, replace(LENIENT, kinds=tuple(kinds)))
-        os._exit(0)
-    print(point, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+for line in sys.stdin:
+    place, points, kinds = json.loads(line)
+    ends = []
+    for point in points:
+        child = os.fork()
+        if child == 0:
+            os.environ["DIPTYCH_KILL_AT"] = point
+            retrain_workspace(place, replace(LENIENT, kinds=tuple(kinds)))
+            os._exit(0)
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(json.dumps(ends), flush=True)
 """
 
 
-def kill_at(points: Sequence[str], place: Workspace, *kinds: str) -> None:
-    """Retrain in processes one after the other, each killed at one of the points, or at none where it is empty."""
-    killed = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(place.path), ",".join(points), *kinds],
-        env=subprocess_environment() | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    ends = [f"{point} {-signal.SIGKILL if point else 0}" for point in points]
-    assert killed.stdout.splitlines() == ends, killed.stderr
+class KillAt(Protocol):
+    def __call__(self, points: Sequence[str], place: Workspace, *kinds: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def kill_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillAt]:
+    """Retrains in processes one after the other, each killed at one of the points, or at none where it is empty."""
+    log = tmp_path_factory.mktemp("forker") / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", FORKER],
+            env=subprocess_environment() | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as forker,
+    ):
+
+        def retrain_and_kill(points: Sequence[str], place: Workspace, *kinds: str) -> None:
+            assert forker.stdin is not None
+            assert forker.stdout is not None
+            forker.stdin.write(json.dumps([str(place.path), points, kinds]) + "\n")
+            forker.stdin.flush()
+            ends = forker.stdout.readline()
+            expected = [-signal.SIGKILL if point else 0 for point in points]
+            assert ends == json.dumps(expected) + "\n", log.read_text(encoding="utf-8")
+
+        yield retrain_and_kill
 
 
 def outcome_of(place: Workspace) -> dict[str, object]:
@@ -178,7 +201,7 @@ def outcome_of(place: Workspace) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_killed_at_every_point_in_turn_it_comes_to_the_same_end(copy, tmp_path):
+def test_killed_at_every_point_in_turn_it_comes_to_the_same_end(copy, tmp_path, kill_at):
     """Each process goes on with what the one before left, and is killed at the next point."""
     unhurt = Workspace(shutil.copytree(copy.path, tmp_path / "unhurt"))
     kill_at([""], unhurt, "retrieve")
@@ -190,7 +213,7 @@ def test_killed_at_every_point_in_turn_it_comes_to_the_same_end(copy, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_once_prep_serves_it_trains_no_second_prep_candidate(copy):
+def test_killed_once_prep_serves_it_trains_no_second_prep_candidate(copy, kill_at):
     before = set(copy.model_versions("prep"))
     kill_at(["after-promotion"], copy, "prep", "retrieve")
     serving = copy.current().prep
@@ -203,7 +226,7 @@ def test_killed_once_prep_serves_it_trains_no_second_prep_candidate(copy):
     ]
 
 
-def test_a_cycle_begun_with_other_settings_is_given_up(copy):
+def test_a_cycle_begun_with_other_settings_is_given_up(copy, kill_at):
     kill_at(["after-plan"], copy, "prep", "retrieve")
     assert last_plan(copy).settings == LENIENT.to_json()
     assert retrain_workspace(copy, RETRIEVE).cycle == "0002"
@@ -211,7 +234,7 @@ def test_a_cycle_begun_with_other_settings_is_given_up(copy):
 
 
 @pytest.mark.slow
-def test_a_layer_of_the_gate_set_that_a_killed_cycle_added_is_still_new_as_it_goes_on(copy):
+def test_a_layer_of_the_gate_set_that_a_killed_cycle_added_is_still_new_as_it_goes_on(copy, kill_at):
     """The figure on old topics is that on the layers of before, wherever the cycle was cut short."""
     kill_at(["after-plan"], copy, "retrieve")
     (cycle,) = cycles(copy)
@@ -228,7 +251,9 @@ def test_a_layer_of_the_gate_set_that_a_killed_cycle_added_is_still_new_as_it_go
 
 
 @pytest.mark.slow
-def test_a_cycle_whose_feedback_examples_were_deleted_is_given_up_and_its_data_lose_them(copy, capsys):
+def test_a_cycle_whose_feedback_examples_were_deleted_is_given_up_and_its_data_lose_them(
+    copy, capsys, kill_at
+):
     with copy.open_generation() as generation:
         texts = {document.id: document.text for document in generation.documents()}
     with Researcher.open(copy.path) as researcher:
@@ -262,7 +287,7 @@ def test_a_cycle_whose_feedback_examples_were_deleted_is_given_up_and_its_data_l
 
 
 @pytest.mark.slow
-def test_a_candidate_that_was_removed_before_its_cycle_ended_is_trained_again(copy):
+def test_a_candidate_that_was_removed_before_its_cycle_ended_is_trained_again(copy, kill_at):
     kill_at(["after-candidate"], copy, "retrieve")
     (version,) = {name for _, name in versions_under_trial(copy)} - {copy.current().retrieve}
     shutil.rmtree(copy.model_path("retrieve", version))
