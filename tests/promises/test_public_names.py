@@ -99,6 +99,16 @@ def test_no_two_modules_have_the_same_name() -> None:
     assert [name for name, times in names.items() if times > 1] == []
 
 
+def test_no_two_classes_have_the_same_name() -> None:
+    names = Counter(
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 def test_a_folder_holds_few_enough_modules_to_be_read_at_a_glance() -> None:
     folders = Counter(path.parent.relative_to(ROOT) for path in MODULES if path.name != "__init__.py")
     assert {str(folder): n for folder, n in folders.items() if n > MOST_MODULES} == {}
