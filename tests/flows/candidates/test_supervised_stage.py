@@ -76,7 +76,8 @@ def test_what_was_said_at_length_is_taught_as_findings_in_the_documents_words(wo
     ]
     traces = traces_of([long, short], pool, with_feedback=False, seed=0)
     assert {trace.kind for trace in traces if trace.question_id == "long"} == {"several"}
-    assert {trace.kind for trace in traces if trace.question_id == "short"} == {"direct"}
+    of_short = {trace.kind for trace in traces if trace.question_id == "short"}
+    assert of_short in ({"direct"}, {"again"})  # one finding, found at the first search or the second
     written = [trace.written for trace in traces if trace.kind == "several"]
     findings = [re.sub("<.*?>|⟦[0-9]+⟧", "", one).strip() for one in written]
     assert all(finding and finding in " ".join(text.split()) for finding in findings)
