@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["StructuredText"]
+__all__ = ["StructuredText", "fence", "table_lines"]
 
-_BLANKS = re.compile(r"[ \t\r\n\f\v\xa0]+")
-_FENCE = re.compile(r"^\s*(`{3,})", re.M)
+_BLANKS = re.compile(r"[ \t\r\n\f\v\xa0\x85\u2028\u2029]+")
+_FENCE = re.compile(r"\s*(`{3,})")
 
 
 class StructuredText:
@@ -63,29 +63,15 @@ class StructuredText:
 
     def write_preformatted(self, text: str, language: str = "") -> None:
         """Write `text` as it is between fences longer than any in it."""
-        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        while lines and not lines[0].strip():
-            lines.pop(0)
-        while lines and not lines[-1].strip():
-            lines.pop()
-        if not lines:
-            return
-        longest = max((len(match.group(1)) for match in _FENCE.finditer(text)), default=2)
-        fence = "`" * max(3, longest + 1)
-        self.separate(2)
-        self._write([fence + language, *(line.rstrip() for line in lines), fence])
-        self._gap = 2
+        lines = fence(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), language)
+        if lines:
+            self.separate(2)
+            self._write(lines)
+            self._gap = 2
 
-    def write_table(self, rows: list[list[str]], *, has_header: bool) -> None:
-        """Write rows of cells, a rule after the first row where it is the header; blank rows are left out."""
-        width = max((len(row) for row in rows), default=0)
-        lines = []
-        for position, row in enumerate(rows):
-            cells = [_BLANKS.sub(" ", cell).replace("\u00ad", "").strip().replace("|", "\\|") for cell in row]
-            if any(cells):
-                lines.append("| " + " | ".join(cells + [""] * (width - len(cells))) + " |")
-                if has_header and position == 0:
-                    lines.append("|" + " --- |" * width)
+    def write_table(self, rows: list[list[str]], *, n_header: int = 0) -> None:
+        """Write rows of cells, the first `n_header` as one header row with a rule below; blank rows are left out."""
+        lines = table_lines(rows, n_header=n_header)
         if lines:
             self.separate(2)
             self._write(lines)
@@ -127,3 +113,43 @@ class StructuredText:
         self._lines.append((first + lines[0]).rstrip())
         self._lines.extend((prefix + line).rstrip() for line in lines[1:])
         self._gap = 1
+
+
+def fence(lines: list[str], language: str = "") -> list[str]:
+    """Return the lines between fences longer than any in them, without blank lines around; none for none."""
+    first, last = 0, len(lines)
+    while first < last and not lines[first].strip():
+        first += 1
+    while last > first and not lines[last - 1].strip():
+        last -= 1
+    if first == last:
+        return []
+    body = [line.rstrip() for line in lines[first:last]]
+    longest = max((len(found.group(1)) for line in body if (found := _FENCE.match(line))), default=2)
+    mark = "`" * max(3, longest + 1)
+    return [mark + language, *body, mark]
+
+
+def table_lines(rows: list[list[str]], *, n_header: int = 0) -> list[str]:
+    """Return the lines of a table in Markdown form; header rows are joined column by column into one.
+
+    >>> table_lines([["", "Turns", "Turns"], ["Valve", "cold", "warm"], ["inlet", "3", "5"]], n_header=2)
+    ['| Valve | Turns cold | Turns warm |', '| --- | --- | --- |', '| inlet | 3 | 5 |']
+    """
+    width = max((len(row) for row in rows), default=0)
+    body = [[_cell(cell) for cell in row] + [""] * (width - len(row)) for row in rows]
+    header = [" ".join(_unrepeated(column)) for column in zip(*body[:n_header], strict=True)]
+    filled = [*([header] if any(header) else []), *(row for row in body[n_header:] if any(row))]
+    lines = [f"| {' | '.join(row)} |" for row in filled]
+    if any(header):
+        lines.insert(1, "|" + " --- |" * width)
+    return lines
+
+
+def _cell(text: str) -> str:
+    return _BLANKS.sub(" ", text).replace("\u00ad", "").strip().replace("|", "\\|")
+
+
+def _unrepeated(column: tuple[str, ...]) -> list[str]:
+    """Return the cells of a column of header rows, one that spans rows once, none that is empty."""
+    return [cell for i, cell in enumerate(column) if cell and (i == 0 or cell != column[i - 1])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ def text_of(html: str) -> str:
             "<table><caption>C</caption><tr><th>a<th>b<tr><td>1|2<td><p>x</table>",
             "C\n\n| a | b |\n| --- | --- |\n| 1\\|2 | x |\n",
         ),
-        ("<table><tr><td colspan=2>a<td>b<tr><td>1<td>2<td>3</table>", "| a |  | b |\n| 1 | 2 | 3 |\n"),
+        ("<table><tr><td colspan=2>a<td>b<tr><td>1<td>2<td>3</table>", "| a | a | b |\n| 1 | 2 | 3 |\n"),
         ("<table><tr><td><h2>Side</h2><td>text</table>", "## Side\n\ntext\n"),
         ("<table><tr><td><table><tr><td>a<td>b</table><td>c</table>", "| a | b |\n\nc\n"),
         ("<table>lost?<tr><td>a<td>b</table>", "lost?\na\nb\n"),
@@ -51,6 +52,153 @@ def text_of(html: str) -> str:
 )
 def test_structure_is_written_in_markdown_form(html: str, text: str) -> None:
     assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        (
+            "<table><tr><th>Hall<th>Day<th>Fee<tr><td rowspan=2>North<td>Mon<td>4<tr><td>Tue<td>5</table>",
+            "| Hall | Day | Fee |\n| --- | --- | --- |\n| North | Mon | 4 |\n| North | Tue | 5 |\n",
+        ),
+        (
+            "<table><thead><tr><th rowspan=2>Hall<th colspan=2>Fee<tr><th>day<th>week</thead>"
+            "<tr><td>North<td>4<td>20</table>",
+            "| Hall | Fee day | Fee week |\n| --- | --- | --- |\n| North | 4 | 20 |\n",
+        ),
+        (
+            "<table><tr><td rowspan=0>all<td>1<tr><td>2<tr><td>3</table>",
+            "| all | 1 |\n| all | 2 |\n| all | 3 |\n",
+        ),
+        (
+            "<table><tr><th>a<th>b<tr><td colspan=2>Winter<tr><td>1<td>2</table>",
+            "| a | b |\n| --- | --- |\n| Winter |  |\n| 1 | 2 |\n",
+        ),
+        ("<table><tr><td>a<td rowspan=-3 colspan=x>b<tr><td>c<td>d</table>", "| a | b |\n| c | d |\n"),
+    ],
+)
+def test_a_cell_that_spans_stands_in_each_of_its_rows_and_columns(html: str, text: str) -> None:
+    assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<pre>a<br>b<br/>c</pre>", "```\na\nb\nc\n```\n"),
+        ("<pre><code><div>a = 1</div><div>b = 2</div></code></pre>", "```\na = 1\nb = 2\n```\n"),
+        ("<pre><p>a</p>\n<p>b</p></pre>", "```\na\nb\n```\n"),
+        ("<pre><span class='line'>a</span>\n<span class='line'>b</span></pre>", "```\na\nb\n```\n"),
+        ("<pre><span class=lineno>1 </span>a\n<span class=lineno>2 </span>b</pre>", "```\na\nb\n```\n"),
+        ("<pre><i aria-hidden=true>$ </i>run</pre>", "```\nrun\n```\n"),
+        (
+            "<table class=highlight><tr><td class=gutter><pre>1\n2</pre><td class=code><pre>a\nb</pre></table>",
+            "```\na\nb\n```\n",
+        ),
+    ],
+)
+def test_preformatted_text_keeps_its_lines_and_loses_drawn_numbers(html: str, text: str) -> None:
+    assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<p hidden>draft</p>",
+        "<p aria-hidden='true'>draft</p>",
+        "<p style='color: red; DISPLAY : none'>draft</p>",
+        "<p style='visibility:hidden'>draft</p>",
+        "<style>/* x */ .off, p.x { display: none }</style><p class='a off'>draft</p>",
+        "<style>#d{display:none!important}</style><p id=d>draft</p>",
+        "<noscript>draft</noscript>",
+        "<template><p>draft</p></template>",
+        "<del>draft</del>",
+        "<s>draft</s>",
+        "<input type=hidden value=draft>",
+        "<table><tr><td>a<td>b<tr hidden><td>draft<td>c</table>",
+    ],
+)
+def test_what_is_hidden_or_deleted_is_no_text(hidden: str) -> None:
+    text = text_of(f"<p>before</p>{hidden}<p>after</p>")
+    assert "draft" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "<p aria-hidden=false>kept</p>",
+        "<p hidden='until-found'>kept</p>",
+        "<style>@media print { .off { display: none } }</style><p class=off>kept</p>",
+        "<style media=print>.off { display: none }</style><p class=off>kept</p>",
+        "<details><summary>more</summary>kept</details>",
+        "<ins>kept</ins>",
+        "<body aria-hidden=true>kept</body>",
+    ],
+)
+def test_what_a_reader_can_see_is_kept(shown: str) -> None:
+    assert "kept" in text_of(shown)
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<ol type=A start=25><li>x<li>y<li>z</ol>", "Y. x\nZ. y\nAA. z\n"),
+        ("<ol type=i><li>x<li value=8>y<li>z</ol>", "i. x\nviii. y\nix. z\n"),
+        ("<ol reversed><li>x<li>y</ol>", "2. x\n1. y\n"),
+        ("<ol style='list-style-type: upper-roman' start=4><li>x</ol>", "IV. x\n"),
+        ("<ol start=x><li value=y>x</ol>", "1. x\n"),
+    ],
+)
+def test_items_have_the_labels_that_the_page_shows(html: str, text: str) -> None:
+    assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<a href='https://kiln.example/a'>the plan</a>", "the plan (https://kiln.example/a)\n"),
+        ("<a href='mailto:ann@kiln.example'>write to Ann</a>", "write to Ann (ann@kiln.example)\n"),
+        ("<a href='files/form-7.pdf'>form</a>", "form (files/form-7.pdf)\n"),
+        ("<a href='https://www.kiln.example/'>kiln.example</a>", "kiln.example\n"),
+        ("<a href='#top'>up</a> <a href='next.html'>on</a> <a href='javascript:x()'>go</a>", "up on go\n"),
+        ("<nav><a href='https://kiln.example/b'>Shop</a></nav>", "Shop\n"),
+        ("<link rel=canonical href='https://kiln.example/x'><a href='https://kiln.example/y'>y</a>", "y\n"),
+        (
+            "<table><tr><th>a<th>b<tr><td><a href='https://kiln.example/f.zip'>kit</a><td>2</table>",
+            "| a | b |\n| --- | --- |\n| kit (https://kiln.example/f.zip) | 2 |\n",
+        ),
+    ],
+)
+def test_an_address_that_only_the_link_holds_is_not_lost(html: str, text: str) -> None:
+    assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<label>Name</label><input value=Ann>", "Name\nAnn\n"),
+        ("<input type=checkbox checked> hot <input type=radio> cold", "[x] hot [ ] cold\n"),
+        ("<select><option>a<option selected>b</select>", "[ ] a\n[x] b\n"),
+        ("<input type=password value=secret>x", "x\n"),
+        ("<ruby>窯<rp>(</rp><rt>かま</rt><rp>)</rp></ruby>", "窯(かま)\n"),
+    ],
+)
+def test_fields_show_their_values_and_ruby_its_reading(html: str, text: str) -> None:
+    assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<ul>", "<ul><li>", "<a href=x.zip>", "<sup>", "<b class=gutter>", "<table><tr><td>", "<option>",
+        "<tr><td rowspan=1000 colspan=1000>a", "<h1>", "<pre><br>", "<style>.a{", "<ol reversed><li>",
+    ],
+)  # fmt: skip
+def test_a_long_run_of_any_tag_is_read_in_seconds(unit: str) -> None:
+    started = time.process_time()
+    text_of(unit * (200_000 // len(unit)))
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(
