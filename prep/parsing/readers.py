@@ -41,8 +41,8 @@ def read_documents(
     glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
     names, a pattern with a slash with paths inside the folder. Formats are known by suffix: Markdown, plain text,
     reStructuredText, HTML, PDF, DOCX, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML),
-    Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is one of these,
-    text being text.
+    Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is one of
+    these, text being text.
 
     `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
     two of the paths given hold the same id, their ids begin with the folders above. A file that is

@@ -2,8 +2,8 @@
 
 Order: byte order mark, strict UTF-8, UTF-16 without a mark, the encoding the file declares, UTF-8 with a few
 damaged bytes, statistics (charset-normalizer), and Windows-1252 where that package is missing or undecided.
-`decode` leaves line ends as they are, `unix_lines` makes all of them line feeds. NUL and lone surrogates, which UTF-8 or
-SQLite cannot store, become U+FFFD one for one, so that offsets stay.
+`decode` leaves line ends as they are, `unix_lines` makes all of them line feeds. NUL and lone surrogates, which UTF-8
+or SQLite cannot store, become U+FFFD one for one, so that offsets stay.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def test_elements_are_keys_and_entities_stay_closed() -> None:
     text = parse_xml(xml).text
     assert "- name: North" in text
     assert "- note: Wait an hour here" in text
-    assert "- id: b" in text
+    assert "# kiln\n\n| id | cone |\n| --- | --- |\n| a | 6 |\n| b | 10 |\n" in text
     assert "root:" not in text
     assert "draft" not in text
     assert (
