@@ -7,6 +7,7 @@ stays.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from prep.parsing.parsed import Parsed
@@ -14,9 +15,8 @@ from prep.parsing.titles import markdown_title
 
 __all__ = ["parse_markdown"]
 
-_COMMENT = re.compile(r"<!--(?:(?!-->).){0,100000}-->", re.S)
 _TABLE = re.compile(r"^[ \t]*<table\b(?:(?!</?table\b).){0,400000}</table\s*>[ \t]*$", re.S | re.I | re.M)
-_CODE_SPAN = re.compile(r"(?<!`)(`{1,10})(?!`)[^`\n]*(?:(?!\1)`+[^`\n]*)*?(?<!`)\1(?!`)")
+_CODE_SPAN = re.compile(r"(?<!`)(`{1,10})(?!`)[^`\n]{1,500}\1(?!`)")
 
 
 def parse_markdown(text: str) -> Parsed:
@@ -43,22 +43,27 @@ def _rewritten(text: str) -> str:
     if "<!--" in text:
         spans = [found.span() for found in _CODE_SPAN.finditer(text)] if "`" in text else []
         parts, position, at = [], 0, 0
-        for found in _COMMENT.finditer(text):
-            while at < len(spans) and spans[at][1] <= found.start():
+        for start, end in _comments(text):
+            while at < len(spans) and spans[at][1] <= start:
                 at += 1
-            if at < len(spans) and spans[at][0] < found.start():
+            if at < len(spans) and spans[at][0] < start:
                 continue
-            parts.append(text[position : found.start()])
-            position = found.end()
-            if (
-                text[found.start() - 1 : found.start()] in ("", "\n")
-                and text[position : position + 1] == "\n"
-            ):
+            parts.append(text[position:start])
+            position = end
+            if text[start - 1 : start] in ("", "\n") and text[position : position + 1] == "\n":
                 position += 1  # the comment had its lines to itself
         text = "".join([*parts, text[position:]])
     if re.search("<table", text, re.I):
         text = _TABLE.sub(_table_rows, text)
     return text
+
+
+def _comments(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of comments; one that never closes is none."""
+    end = 0
+    while (start := text.find("<!--", end)) >= 0 and (close := text.find("-->", start + 4)) >= 0:
+        end = close + 3
+        yield start, end
 
 
 def _table_rows(found: re.Match[str]) -> str:
