@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from prep.parsing.formats.source_parser import LANGUAGES, is_source_name
 from prep.parsing.parsed import Parsed, UnreadableError
-from prep.parsing.source_parser import LANGUAGES, is_source_name
 from prep.parsing.text_parser import decode, magic_name, storable, unix_lines
 from prep.parsing.titles import plain_title, rest_title
 
@@ -111,7 +111,7 @@ def _sniff(data: bytes, file_name: str) -> str:
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        from prep.parsing.docx_parser import is_docx
+        from prep.parsing.formats.docx_parser import is_docx
 
         if is_docx(data) and suffix not in (".docm", ".dotx", ".dotm"):
             return "docx"
@@ -127,25 +127,25 @@ def _sniff(data: bytes, file_name: str) -> str:
 
 def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
     if kind == "html":
-        from prep.parsing.html_parser import parse_html
+        from prep.parsing.formats.html_parser import parse_html
 
         return parse_html(data)
     if kind == "pdf":
-        from prep.parsing.pdf_parser import parse_pdf
+        from prep.parsing.formats.pdf_parser import parse_pdf
 
         return parse_pdf(data)
     if kind == "docx":
-        from prep.parsing.docx_parser import parse_docx
+        from prep.parsing.formats.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes)
     if kind in ("mail", "mhtml"):
-        from prep.parsing.mail_parser import parse_mail, parse_mhtml
+        from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
 
         if kind == "mhtml":
             return parse_mhtml(data)
         return parse_mail(data, partial(parse_data, memory_limit_bytes=memory_limit_bytes))
     if kind == "xml":
-        from prep.parsing.keyed_parser import parse_xml
+        from prep.parsing.formats.keyed_parser import parse_xml
 
         return parse_xml(data)
     text, losses = decode(data)
@@ -156,27 +156,27 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
 def _parse_text(name: str, text: str, kind: str) -> Parsed:
     """Return what a format that is text in itself says. text: line ends are line feeds."""
     if kind == "markdown":
-        from prep.parsing.markdown_parser import parse_markdown
+        from prep.parsing.formats.markdown_parser import parse_markdown
 
         return parse_markdown(text)
     if kind == "rest":
-        from prep.parsing.rest_parser import rest_to_markdown
+        from prep.parsing.formats.rest_parser import rest_to_markdown
 
         return Parsed(rest_title(text), rest_to_markdown(text))
     if kind == "source":
-        from prep.parsing.source_parser import parse_source
+        from prep.parsing.formats.source_parser import parse_source
 
         return parse_source(text, name)
     if kind in ("csv", "tsv"):
-        from prep.parsing.delimited_parser import parse_delimited
+        from prep.parsing.formats.delimited_parser import parse_delimited
 
         return parse_delimited(text, "\t" if kind == "tsv" else ",")
     if kind in ("json", "jsonl"):
-        from prep.parsing.keyed_parser import parse_json, parse_json_lines
+        from prep.parsing.formats.keyed_parser import parse_json, parse_json_lines
 
         return parse_json(text) if kind == "json" else parse_json_lines(text)
     if kind == "notebook":
-        from prep.parsing.notebook_parser import parse_notebook
+        from prep.parsing.formats.notebook_parser import parse_notebook
 
         return parse_notebook(text)
     return Parsed(plain_title(text), text)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from prep.parsing.source_parser import LANGUAGES, parse_source
+from prep.parsing.formats.source_parser import LANGUAGES, parse_source
 
 KILN = '''#!/usr/bin/env python3
 # Copyright the Kiln guild

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from prep.parsing.markdown_parser import parse_markdown
+from prep.parsing.formats.markdown_parser import parse_markdown
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prep.parsing.delimited_parser import parse_delimited
+from prep.parsing.formats.delimited_parser import parse_delimited
 
 HEADED = ["| glaze | cone |", "| --- | --- |", "| celadon | 6 |", "| ash | 10 |"]
 

@@ -67,7 +67,7 @@ def _comments(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _table_rows(found: re.Match[str]) -> str:
-    from prep.parsing.html_parser import parse_html
+    from prep.parsing.formats.html_parser import parse_html
 
     return "\n" + parse_html(found.group().encode("utf-8")).text.rstrip("\n")
 

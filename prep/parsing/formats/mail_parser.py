@@ -13,7 +13,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import default as default_policy
 
-from prep.parsing.html_parser import parse_html
+from prep.parsing.formats.html_parser import parse_html
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.text_parser import decode, unix_lines
 from prep.parsing.titles import clean_title

@@ -1,10 +1,9 @@
 """HTML to text with its structure in Markdown form.
 
 What a reader of the page sees is kept, navigation and footers included (the prep model decides what is boilerplate);
-what is hidden or deleted is not (`prep.parsing.html_visibility`). Lists keep their labels, tables their rows
-(`prep.parsing.html_tables`), fields of forms their values, `<pre>` its lines. An address that leads out of the site, or
-to a file, stands behind its link. BeautifulSoup over lxml reads the tag soup; the tree is walked without recursion, so
-that depth is no limit.
+what is hidden or deleted is not (`html_visibility`). Lists keep their labels, tables their rows (`html_tables`), fields
+of forms their values, `<pre>` its lines. An address that leads out of the site, or to a file, stands behind its link.
+BeautifulSoup over lxml reads the tag soup; the tree is walked without recursion, so that depth is no limit.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from itertools import islice
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from prep.parsing.html_tables import read_table
-from prep.parsing.html_visibility import Visibility
+from prep.parsing.formats.html_tables import read_table
+from prep.parsing.formats.html_visibility import Visibility
 from prep.parsing.list_labels import list_label
 from prep.parsing.parsed import Parsed
 from prep.parsing.structured_text import StructuredText

@@ -94,7 +94,7 @@ def _output(output: dict[str, Any]) -> str:
     held = data if isinstance(data, dict) else output
     page = _joined(held.get("text/html", held.get("html")))
     if "<table" in page:
-        from prep.parsing.html_parser import parse_html
+        from prep.parsing.formats.html_parser import parse_html
 
         return _short(parse_html(page.encode("utf-8", "replace")).text)
     for key in ("text/markdown", "markdown"):

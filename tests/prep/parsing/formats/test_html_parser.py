@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prep.parsing.html_parser import parse_html
+from prep.parsing.formats.html_parser import parse_html
 from prep.parsing.parsed import UnreadableError
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prep.parsing.keyed_parser import parse_json, parse_json_lines, parse_xml
+from prep.parsing.formats.keyed_parser import parse_json, parse_json_lines, parse_xml
 from prep.parsing.parsed import UnreadableError
 
 LONG = "The kiln is opened only when it is cool to the hand. " * 30

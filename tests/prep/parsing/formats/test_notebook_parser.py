@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prep.parsing.notebook_parser import parse_notebook
+from prep.parsing.formats.notebook_parser import parse_notebook
 from prep.parsing.parsed import UnreadableError
 
 

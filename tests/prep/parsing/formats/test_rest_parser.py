@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from prep.parsing.rest_parser import rest_to_markdown
+from prep.parsing.formats.rest_parser import rest_to_markdown
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from prep.parsing.mail_parser import parse_mail, parse_mhtml
+from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.parsing_worker import parse_data
 
