@@ -11,6 +11,8 @@ import re
 __all__ = ["StructuredText", "fence", "table_lines"]
 
 _BLANKS = re.compile(r"[ \t\r\n\f\v\xa0\x85\u2028\u2029]+")
+# What is nested deeper is written no further in, so that a text is not longer than its source by its depth.
+_MAX_INDENTS = 50
 _FENCE = re.compile(r"\s*(`{3,})")
 
 
@@ -22,6 +24,7 @@ class StructuredText:
         self._inline: list[str] = []
         self._prefixes: list[str] = []
         self._markers: list[str] = []  # of items not yet begun, "" elsewhere; as long as the prefixes
+        self._n_deeper = 0  # open indents beyond those that are written
         self._gap = 0
 
     def add(self, text: str) -> None:
@@ -49,12 +52,9 @@ class StructuredText:
         lines = [_BLANKS.sub(" ", line) for line in lines]
         if lead:
             lines = [" ".join(line for line in lines if line)]
-        while lines and not lines[0]:
-            lines.pop(0)
-        while lines and not lines[-1]:
-            lines.pop()
-        if lines and lines[0]:
-            self._write([lead + lines[0], *lines[1:]])
+        filled = [i for i, line in enumerate(lines) if line]
+        if filled:
+            self._write([lead + lines[filled[0]], *lines[filled[0] + 1 : filled[-1] + 1]])
 
     def write_heading(self, level: int) -> None:
         """Write the running text as a heading of level 1 to 6."""
@@ -80,27 +80,35 @@ class StructuredText:
     def open_indent(self, prefix: str) -> None:
         """Put `prefix` before every line until `close_indent`."""
         self.close_block()
-        self._prefixes.append(prefix)
-        self._markers.append("")
+        self._open(prefix, "")
 
     def close_indent(self) -> None:
         """End the innermost `open_indent` or `open_item`; an item without text leaves nothing behind."""
         self.close_block()
-        self._prefixes.pop()
-        self._markers.pop()
+        if self._n_deeper:
+            self._n_deeper -= 1
+        else:
+            self._prefixes.pop()
+            self._markers.pop()
 
     def open_item(self, marker: str, *, is_first: bool) -> None:
         """Begin a list item: `marker` ("- ") before its first line, its width as indent before the others."""
         self.close_block()
         if not is_first:
             self._gap = 1
-        self._prefixes.append(" " * len(marker))
-        self._markers.append(marker)
+        self._open(" " * len(marker), marker)
 
     def text(self) -> str:
         """Return the text, ending with a line end unless it is empty."""
         self.close_block()
         return "\n".join(self._lines) + "\n" if self._lines else ""
+
+    def _open(self, prefix: str, marker: str) -> None:
+        if len(self._prefixes) < _MAX_INDENTS:
+            self._prefixes.append(prefix)
+            self._markers.append(marker)
+        else:
+            self._n_deeper += 1
 
     def _write(self, lines: list[str]) -> None:
         if self._lines and self._gap == 2:

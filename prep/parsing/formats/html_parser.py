@@ -12,11 +12,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
 from prep.parsing.formats.html_tables import read_table
+from prep.parsing.formats.html_tree import first_named, outermost, walk
 from prep.parsing.formats.html_visibility import Visibility
 from prep.parsing.list_labels import list_label
 from prep.parsing.parsed import Parsed
@@ -40,6 +42,10 @@ _LINES = frozenset((
 ))  # fmt: skip
 _BLOCKS = _APART | _LINES | frozenset(_HEADINGS) | {"pre"}
 _LISTS = ("ul", "ol", "menu")
+_CELLS = ("td", "th")
+_ROW_PARTS = ("tr", *_CELLS)
+# What a table of data holds none of.
+_LAYOUT = frozenset(["table", "pre", "blockquote", "section", "article", "form", *_HEADINGS])
 _SMALL_EXPONENT = re.compile(r"[-−+]?\d{1,3}\Z|[nxkm]\Z")
 _DECLARED = re.compile(
     rb"""<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w:.-]+)|<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w:.-]+)""",
@@ -78,9 +84,6 @@ def parse_html(data: bytes) -> Parsed:
             "ignore"
         )  # XHTML read as HTML, and pages that look like an address: both are fine
         soup = BeautifulSoup(source, "lxml")
-    for definition in soup.find_all("dd"):  # lxml puts one that is not closed before the next around it
-        if definition.parent is not None and definition.parent.name == "dd":
-            definition.parent.insert_after(definition)
     page = _Page(soup, with_aria=True)
     text = page.text()
     if not text.strip():  # a saved page whose body an open dialog had hidden
@@ -98,6 +101,7 @@ class _Page:
         self._visibility = Visibility(soup, with_aria=with_aria)
         self._site = _site(soup)
         self._n_items: dict[int, int] = {}
+        self._has_choice: dict[int, bool] = {}
         self._n_open = dict.fromkeys(["li", *_FRAMES], 0)
 
     def title(self) -> str:
@@ -172,9 +176,11 @@ class _Page:
             elif name == "blockquote":
                 out.open_indent("> ")
             elif name == "dd":
+                if _is_in_definition(tag):
+                    out.close_indent()
                 out.open_item(": ", is_first=False)
             elif name == "option":
-                out.add(_choice(tag))
+                out.add(self._choice(tag))
         return True
 
     def _close(self, tag: Tag) -> None:
@@ -184,7 +190,8 @@ class _Page:
         if name in _HEADINGS:
             out.write_heading(_HEADINGS[name])
         elif name in ("li", "blockquote", "dd"):
-            out.close_indent()
+            if not _is_in_definition(tag):
+                out.close_indent()
             out.separate(2 if name == "blockquote" else 1)
         elif name == "q":
             out.add("”")
@@ -208,7 +215,11 @@ class _Page:
         if parent is not None and parent.name == "ol":
             step = -1 if "reversed" in parent.attrs else 1
             if is_first:
-                n_items = len(parent.find_all("li", recursive=False)) if step < 0 else 1
+                n_items = (
+                    sum(isinstance(one, Tag) and one.name == "li" for one in parent.contents)
+                    if step < 0
+                    else 1
+                )
                 self._n_items[key] = _number(parent.get("start"), n_items) - step
             number = _number(tag.get("value"), self._n_items[key] + step)
             self._n_items[key] = number
@@ -216,6 +227,18 @@ class _Page:
         else:
             self._n_items[key] = 0
         self._out.open_item(marker, is_first=is_first)
+
+    def _choice(self, option: Tag) -> str:
+        """Return the mark of an option in a list in which one is chosen."""
+        choices = option.parent
+        if choices is None:
+            return ""
+        if id(choices) not in self._has_choice:
+            options = (one for one in choices.contents if isinstance(one, Tag))
+            self._has_choice[id(choices)] = any("selected" in one.attrs for one in options)
+        if not self._has_choice[id(choices)]:
+            return ""
+        return "[x] " if "selected" in option.attrs else "[ ] "
 
     def _address(self, link: Tag) -> str:
         """Return the address of a link where nothing else shows it: another site's, a file's, a person's."""
@@ -263,7 +286,10 @@ class _Page:
             elif isinstance(element, PageElement) and _is_text(element):
                 text = str(element)
                 # The line end in the source between two blocks is no line of its own.
-                parts.append(text.removeprefix("\n") if after_edge and not text.strip() else text)
+                if after_edge and not text.strip():
+                    text = text.removeprefix("\n")
+                if text:
+                    parts.append(text)
             after_edge = False
         return "".join(parts)
 
@@ -271,12 +297,12 @@ class _Page:
         """Whether the table places blocks on the page rather than holding cells of data."""
         if table.get("role") in ("presentation", "none"):
             return True
-        if table.find(["table", "pre", "blockquote", "section", "article", "form", *_HEADINGS]) is not None:
+        if first_named(table, _LAYOUT) is not None:
             return True
-        cells = table.find_all(["td", "th"])
-        if any(len(cell.find_all(["p", "li", "div", "dt"], limit=2)) > 1 for cell in cells):
+        cells = outermost(table, _CELLS)
+        if any(len(outermost(cell, ("p", "li", "div", "dt"), 2)) > 1 for cell in cells):
             return True
-        if all(len(row.find_all(["td", "th"], limit=2)) < 2 for row in table.find_all("tr")):
+        if all(len(outermost(row, _CELLS, 2)) < 2 for row in outermost(table, ("tr",))):
             return True
         pending: list[PageElement] = list(table.contents)
         while pending:  # text outside every cell would be lost in rows
@@ -289,12 +315,16 @@ class _Page:
         return False
 
     def _write_table(self, table: Tag) -> None:
-        caption = table.find("caption")
+        caption = first_named(table, ("caption",))
         self._out.separate(2)
-        if isinstance(caption, Tag):
+        if caption is not None:
             self._out.add(self._inline_text(caption))
             self._out.separate(1)
-        for hidden in [tag for tag in table.find_all(["tr", "td", "th"]) if self._visibility.drops(tag)]:
+        for hidden in [
+            tag
+            for tag in walk(table)
+            if isinstance(tag, Tag) and tag.name in _ROW_PARTS and self._visibility.drops(tag)
+        ]:
             hidden.extract()
         rows, n_header = read_table(table, self._inline_text)
         self._out.write_table(rows, n_header=n_header)
@@ -326,11 +356,12 @@ class _Page:
 
 def _site(soup: BeautifulSoup) -> str:
     """Return the host that the page says it is on, "" where it does not."""
-    for name, attributes, key in (
+    places: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("link", {"rel": "canonical"}, "href"),
         ("meta", {"property": "og:url"}, "content"),
         ("base", {}, "href"),
-    ):
+    )
+    for name, attributes, key in places:
         tag = soup.find(name, attrs=attributes)
         host = _host(str(tag.get(key) or "")) if isinstance(tag, Tag) else ""
         if host:
@@ -343,6 +374,11 @@ def _host(address: str) -> str:
     return found.group(1).lower() if found else ""
 
 
+def _is_in_definition(tag: Tag) -> bool:
+    """Whether it is a `<dd>` right in another: lxml puts one that is not closed around the next."""
+    return tag.name == "dd" and tag.parent is not None and tag.parent.name == "dd"
+
+
 def _field_text(field: Tag) -> str:
     """Return what a form's field shows: its value, or whether it is ticked."""
     kind = str(field.get("type") or "").lower()
@@ -350,16 +386,6 @@ def _field_text(field: Tag) -> str:
         return "[x] " if "checked" in field.attrs else "[ ] "
     value = str(field.get("value") or "")
     return f" {value} " if kind in _SHOWN_INPUTS and value.strip() else ""
-
-
-def _choice(option: Tag) -> str:
-    """Return the mark of an option in a list in which one is chosen."""
-    choices = option.parent
-    if choices is None or not any(
-        "selected" in other.attrs for other in choices.contents if isinstance(other, Tag)
-    ):
-        return ""
-    return "[x] " if "selected" in option.attrs else "[ ] "
 
 
 def _number(value: object, default: int) -> int:
@@ -380,7 +406,7 @@ def _list_style(item: Tag, parent: Tag) -> str:
 def _short_text(tag: Tag, most: int = 16) -> str:
     """Return the beginning of a tag's text, whatever its depth."""
     text = ""
-    for element in islice(tag.descendants, most):
+    for element in islice(walk(tag), most):
         if isinstance(element, NavigableString):
             text += element
             if len(text) > most:
@@ -394,7 +420,7 @@ def _is_text(element: PageElement) -> bool:
 
 
 def _language(tag: Tag) -> str:
-    inner = tag.find("code")
+    inner = first_named(tag, ("code",))
     for candidate in (tag, inner, tag.parent, tag.parent.parent if tag.parent else None):
         if isinstance(candidate, Tag):
             found = _LANGUAGE.search(" ".join(candidate.get_attribute_list("class")) or "")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from bs4.element import Tag
 
+from prep.parsing.formats.html_tree import outermost
+
 __all__ = ["read_table"]
 
 _MAX_SPAN = 1000
@@ -27,9 +29,9 @@ def read_table(table: Tag, cell_text: Callable[[Tag], str]) -> tuple[list[list[s
     is_header = True
     hanging: dict[int, tuple[int, str]] = {}  # column → rows still to come, text
     budget = _MAX_REPEATED_CHARACTERS
-    tags = table.find_all("tr")
+    tags = outermost(table, ("tr",))
     for number, row in enumerate(tags):
-        cells = row.find_all(["td", "th"])
+        cells = outermost(row, ("td", "th"))
         texts: list[str] = []
         for cell in cells:
             budget -= _fill(texts, hanging, budget)

@@ -12,6 +12,8 @@ import re
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, Tag
 
+from prep.parsing.formats.html_tree import walk
+
 __all__ = ["Visibility"]
 
 _DROPPED = frozenset((
@@ -70,7 +72,7 @@ class Visibility:
         return bool(_LINE_NUMBERS.search(classes)) and self._is_numbers(tag)
 
     def _is_numbers(self, tag: Tag) -> bool:
-        for element in tag.descendants:
+        for element in walk(tag):
             self._n_left_to_search -= 1
             if self._n_left_to_search < 0:
                 return False

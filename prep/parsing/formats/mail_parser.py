@@ -164,7 +164,7 @@ def _text(part: Message) -> str:
 
 
 def _leaves(message: Message) -> list[Message]:
-    leaves = []
+    leaves: list[Message] = []
     pending = [message]
     while pending and len(leaves) < _MAX_PARTS:
         part = pending.pop()

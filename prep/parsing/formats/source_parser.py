@@ -106,17 +106,19 @@ def _headings(text: str, lines: list[str], language: str) -> list[_Heading]:
         return _with_comments(list(_yaml_keys(lines)), lines)
     if language in ("ini", "toml", "conf", "properties"):
         sections = [
-            (i, 2, found.group(1).strip()) for i, line in enumerate(lines) if (found := _SECTION.match(line))
+            (i, 2, section.group(1).strip())
+            for i, line in enumerate(lines)
+            if (section := _SECTION.match(line))
         ]
         return _with_comments(sections, lines)
     definitions: list[_Heading] = []
     for i, line in enumerate(lines):
         if not line or line[0] in " \t#/*-}" or len(line) > 500:
             continue
-        found = _DEFINITION.match(line)
-        name = (found.group(1) or found.group(2)) if found else ""
-        if not name and language in _C_LIKE and (found := _C_FUNCTION.match(line)):
-            name = found.group(1)
+        defined = _DEFINITION.match(line)
+        name = (defined.group(1) or defined.group(2)) if defined else ""
+        if not name and language in _C_LIKE and (function := _C_FUNCTION.match(line)):
+            name = function.group(1)
         if name:
             definitions.append((i, 2, name.rstrip(":;<>")))
     return _with_comments(definitions, lines)
