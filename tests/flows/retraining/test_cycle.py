@@ -151,7 +151,7 @@ for line in sys.stdin:
     for point in points:
         child = os.fork()
         if child == 0:
-            os.environ["DIPTYCH_KILL_AT"] = point
+            os.environ["DIPTYCH_FAULT_AT"] = point
             retrain_workspace(place, replace(LENIENT, kinds=tuple(kinds)))
             os._exit(0)
         ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
