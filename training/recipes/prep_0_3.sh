@@ -3,8 +3,8 @@
 #
 #   training/recipes/prep_0_3.sh DATA OUT PREP_0_1
 #
-# PREP_0_1: the version whose cuts the vectors were trained on. Today's pages and heads are others, so no recipe makes it.
-# The history holds it:
+# PREP_0_1: the version whose cuts the vectors were trained on. Today's pages and heads are others, so no recipe
+# makes it. The history holds it:
 #   git archive d0a560b prep/weights/0.1
 set -euo pipefail
 DATA=$1 OUT=$2 PREP_0_1=$3

@@ -3,8 +3,8 @@
 #
 #   training/recipes/question_generation_0_1.sh DATA OUT ADAPTER_0_2
 #
-# ADAPTER_0_2: the adapter of retrieve 0.2, on which this one goes on. It goes on from 0.1, which was stopped and continued
-# by hand, so no recipe makes it. The history holds it:
+# ADAPTER_0_2: the adapter of retrieve 0.2, on which this one goes on. It goes on from 0.1, which was stopped and
+# continued by hand, so no recipe makes it. The history holds it:
 #   git show 5304495:retrieve/weights/0.2/adapter.safetensors
 #
 # The weights are not made again to the digit: the traces of the shipped run were built before answers that cut a

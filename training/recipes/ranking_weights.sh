@@ -9,5 +9,5 @@ DATA=$1 OUT=$2
 mkdir -p "$OUT"
 
 # People's questions with their evidence: four English sets, two Chinese ones. Held-out documents are left out.
-python -m training.prep_model.ranking_weights --out "$OUT/ranking.json" --data "$DATA/new_wiki" "$DATA/hotpot_train100" \
-    "$DATA/musique_train100" "$DATA/clapnq_dev" "$DATA/drcd_dev" "$DATA/cmrc_trial"
+python -m training.prep_model.ranking_weights --out "$OUT/ranking.json" --data "$DATA/new_wiki" \
+    "$DATA/hotpot_train100" "$DATA/musique_train100" "$DATA/clapnq_dev" "$DATA/drcd_dev" "$DATA/cmrc_trial"

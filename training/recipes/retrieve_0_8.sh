@@ -3,8 +3,8 @@
 #
 #   training/recipes/retrieve_0_8.sh DATA OUT ADAPTER_0_3
 #
-# ADAPTER_0_3: the adapter of retrieve 0.3, on which 0.4 goes on. It goes back to 0.1, which was stopped and continued by
-# hand, and to episodes that showed the question first, so no recipe makes it. The history holds it:
+# ADAPTER_0_3: the adapter of retrieve 0.3, on which 0.4 goes on. It goes back to 0.1, which was stopped and
+# continued by hand, and to episodes that showed the question first, so no recipe makes it. The history holds it:
 #   git show 70a098b^:retrieve/weights/0.3/adapter.safetensors
 #
 # FIRST_S and THEN_S, in seconds, stop the two runs on broad questions before their last step. The shipped ones
@@ -22,9 +22,9 @@ python -m training.traces.mixture --data "$DATA" --out "$OUT/traces"
 
 # One H200 for 175 s beside another run: 652 steps of 15,000 tokens, traces on the same passages packed behind one
 # reading of them. The shipped run had its traces sorted by their first segment and no held-out traces.
-python -m training.retrieve_model.supervised --traces "$OUT/traces" --out "$OUT/supervised" --start-from "$ADAPTER_0_3" \
-    --packed --lengths 1024 --batch-tokens 15000 --learning-rate 6e-4 --n-epochs 6 --evaluate-every 100000 \
-    --checkpoint-every 100000 --stop-after-s 175
+python -m training.retrieve_model.supervised --traces "$OUT/traces" --out "$OUT/supervised" \
+    --start-from "$ADAPTER_0_3" --packed --lengths 1024 --batch-tokens 15000 --learning-rate 6e-4 --n-epochs 6 \
+    --evaluate-every 100000 --checkpoint-every 100000 --stop-after-s 175
 
 # Halfway back to the start: what was learned by heart fades first.
 python -m training.retrieve_model.weight_averaging --adapters "$ADAPTER_0_3" "$OUT/supervised/adapter.safetensors" \
@@ -77,10 +77,11 @@ python -m training.retrieve_model.release_retrieve --run "$VERSIONS/0.6" --setti
 
 # 0.8: reinforced on broad questions, with short ones among them so that these are kept.
 python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/broad" --broad --questions 2 --most 60
-python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/broad_held_out" --broad --questions 2 --most 60 \
-    --held-out
+python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/broad_held_out" --broad --questions 2 \
+    --most 60 --held-out
 python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/short" --unseen --questions 2
-python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/short_held_out" --unseen --questions 2 --held-out
+python -m training.traces.packed_example_set --data "$DATA" --out "$OUT/short_held_out" --unseen \
+    --questions 2 --held-out
 
 # The first run had the reward before commit 87fff09, where half of the quotes right counted as right enough; it is
 # run here with the reward of today. It quotes much and abstains too little.
