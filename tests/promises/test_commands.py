@@ -59,14 +59,17 @@ class Shown(NamedTuple):
 
 
 def shown_in(source: str, text: str) -> Iterator[Shown]:
-    """Yield the commands of a page or docstring: of its blocks, fenced or indented by four, and of its code spans."""
+    """Yield the commands of a page or docstring: of its blocks and of its code spans.
+
+    A block is fenced or indented by four; a line that starts with "python" is one, too.
+    """
     sentences: list[str] = []
     block: list[str] = []
     fenced = False
     for line in [*text.splitlines(), ""]:
         if line.startswith("```"):
             fenced = not fenced
-        elif fenced or line.startswith("    ") or (block and block[-1].endswith("\\")):
+        elif fenced or line.startswith(("    ", "python ")) or (block and block[-1].endswith("\\")):
             deeper = line.startswith("      ") and block  # a usage line goes on, further in
             if deeper or (block and block[-1].endswith("\\")):
                 block[-1] = f"{block[-1].removesuffix(chr(92))} {line.strip()}"
