@@ -1,4 +1,4 @@
-"""Commands of the reader's training: `python -m training.reader.commands COMMAND`.
+"""Commands of the reader's training: `python -m training.reader.commands train RUN FIRST` and others.
 
     first      examples of the labelled sets            real    examples of questions asked as people ask
     train      train on them, go on where it stopped    save    write a version of a run's newest checkpoint
