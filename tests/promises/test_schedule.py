@@ -33,7 +33,7 @@ from prep.store.workspace import Workspace
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 480.0
+PATIENCE_S = 900.0
 DEPLOYED = ("drift", "on-drift")
 
 # Asks the server until a run of each deployment has ended, and prints what became of them.
