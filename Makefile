@@ -13,7 +13,7 @@ JOBS      ?= 2
 BIN   := $(VENV)/bin
 READY := $(VENV)/.diptych-ready
 # A file's tests stay in one process; the order of the files is that of tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The folders of tests that need no training library, for `make quick`.
 FAST  := tests/prep tests/oracles tests/retrieve/episode tests/retrieve/experience tests/retrieve/report
 FAST  += tests/training/data tests/training/metrics tests/promises/test_public_names.py

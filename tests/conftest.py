@@ -32,17 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open loopback for the tests that say so; keep a file's tests in one process, and start the long files early.
+    """Open loopback for the tests that say so, and start the long files early where several processes run tests.
 
-    The tests with loopback share one Prefect server, so one process. They are the longest group: where several
-    processes run tests (`-n 2 --dist loadgroup --no-loadscope-reorder`), one of them starts with it.
+    A file's tests stay in one process (`-n 2 --dist loadfile --no-loadscope-reorder`), and share what it sets up.
+    xdist's groups would keep all of Prefect's tests together, but xdist 3.8 cannot name them to pytest 9.2.
     """
     long_files = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
-        loopback = item.get_closest_marker("loopback")
-        if loopback:
+        if item.get_closest_marker("loopback"):
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-        item.add_marker(pytest.mark.xdist_group("loopback" if loopback else str(item.path)))
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: (not item.get_closest_marker("loopback"), item.path not in long_files))
     else:

@@ -1,7 +1,7 @@
 """How a command of `diptych` is declared: click's, with examples in its help and the options that all commands have.
 
 Parsing and running are apart: invoking a command returns a `ParsedCommand`, and `flows.cli.app.main` runs it once the
-whole line is parsed. Click is taken for its start-up: 0.13 s of processor time, with typer 0.37 s (it imports pydantic).
+whole line is parsed. Click starts faster than typer, which imports pydantic: 0.13 s of processor time, not 0.37 s.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_questions_are_written_on_the_documents_and_lead_back_to_them(researcher
     """Without labels and without an outside model: the version that asks, and the one that answers as its judge."""
     settings = TrainingSettings(n_examples=8, n_generated=3, held_out_every=3)
     dataset = synthesize_data(researcher.workspace, settings)
-    about = dataset.asked
+    about = dataset.generated
     assert about["written"] == about["kept"] + sum(about["refused"].values())
     training = dataset.training()
     asked = [
@@ -113,4 +113,4 @@ def test_questions_are_written_on_the_documents_and_lead_back_to_them(researcher
         assert question.question.endswith("?")
     assert "Kept, a sample" in (dataset.folder / QUESTIONS_PAGE).read_text(encoding="utf-8")
     assert synthesize_data(researcher.workspace, settings).reused
-    assert not list((researcher.workspace.path / "datasets").glob(".asked-*"))
+    assert not list((researcher.workspace.path / "datasets").glob(".generated-*"))

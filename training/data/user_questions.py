@@ -15,7 +15,7 @@ from pathlib import Path
 from prep.errors import DataError
 from training.data.dataset import LabelledSet, load_set
 
-__all__ = ["USER_QUESTION_SETS", "load_user_questions"]
+__all__ = ["USER_QUESTION_SETS", "load_user_questions", "user_question_files"]
 
 USER_QUESTION_SETS = (
     "doc2dial",
@@ -52,3 +52,8 @@ def load_user_questions(name: str, data: str | Path) -> LabelledSet:
                 "the questions' offsets do not fit it"
             )
     return replace(documents, questions=documents.read_questions(_FOLDER / f"{name}.jsonl"), name=name)
+
+
+def user_question_files() -> list[Path]:
+    """Return the files of all questions, in the order of their sets."""
+    return [_FOLDER / f"{name}.jsonl" for name in USER_QUESTION_SETS]

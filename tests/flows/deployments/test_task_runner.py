@@ -95,7 +95,7 @@ def spread(docs: Path, prefect_server: str) -> tuple[Workspace, list[dict[str, A
         | {"DIPTYCH_TASK_RUNNER": "dask", "DIPTYCH_TASK_WORKERS": "2"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

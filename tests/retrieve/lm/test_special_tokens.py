@@ -43,9 +43,9 @@ def test_an_episode_holds_only_the_tags_and_markers_it_wrote_itself(contents: li
     question, title, text = contents
     episode = Episode(question)
     episode.give([Passage("d", title, (text[:40],), 5, 5 + len(text), text)])
-    expected = ["<question>", "</question>", "<results>"]
+    expected = ["<results>"]
     expected += [marker(number) for number in range(1, len(episode.sentences) + 1)]
-    expected += ["</results>"]
+    expected += ["</results>", "<question>", "</question>"]
     assert TOKENIZER.convert_ids_to_tokens(own_tokens(episode.prompt)) == expected
 
 
@@ -56,12 +56,12 @@ def test_a_tag_that_appears_only_once_blanks_are_collapsed_is_escaped() -> None:
     episode.give([Passage("d", text, (text,), 0, len(text), text)])
     assert len(split_sentences(text)) == len(episode.sentences) == 2
     assert [TOKENIZER.convert_ids_to_tokens(token) for token in own_tokens(episode.prompt)] == [
-        "<question>",
-        "</question>",
         "<results>",
         "⟦1⟧",
         "⟦2⟧",
         "</results>",
+        "<question>",
+        "</question>",
     ]
 
 

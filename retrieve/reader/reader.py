@@ -1,0 +1,249 @@
+"""Read a question with passages, jointly: how relevant each is, what is evidence, the answer's place, or refusing.
+
+One pass over all pairs, as one batch. All that it gives are offsets into the passages' texts, so that quotes are
+exact by construction. A version on disk is a folder: `reader.safetensors` (layers and heads, in half precision; the
+embeddings are the base's), `reader.json` (limits, calibration), and a manifest with checksums, written last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prep.document import Floats
+from prep.errors import WeightsError
+from prep.manifest import verify_folder, write_manifest
+from prep.model.base_encoder import Precision
+from prep.model.encoder import Encoder, like_lengths
+from retrieve.episode.episode import Passage
+from retrieve.reader.answer_types import ANSWER_TYPES, AnswerType
+from retrieve.reader.calibration import Calibration
+from retrieve.reader.inputs import (
+    InputLimits,
+    TokenisedPassage,
+    join_pairs,
+    tokenise_passages,
+    tokenise_questions,
+)
+from retrieve.reader.network import ReaderNetwork, ReaderScores, trained_parameters
+
+__all__ = ["AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
+
+_WEIGHTS = "reader.safetensors"
+_SETTINGS = "reader.json"
+_BATCH_TOKENS = 1500
+_MOST_SPAN_TOKENS = 30
+_TRIED_ENDS = 12  # of each kind, the best starts and ends are tried with one another
+_NO_SIGNAL = -30.0
+_HEADING = re.compile(r"#{1,6}[ \t][^\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSentence:
+    """A sentence of a passage: its span in the passage's text, and its logit against refusing (0)."""
+
+    passage: int
+    start: int
+    end: int
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSpan:
+    """A stretch of a passage's text that may be the answer, and how likely (its start's and its end's probability)."""
+
+    passage: int
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the reader makes of a question and passages, in their order where they are numbered.
+
+    relevance: (n,) logits. sentences: all, best first. spans: some, best first. types: the probability of each type of
+    answer. confidence: calibrated, that the documents hold the answer and the best sentences say it.
+    """
+
+    relevance: Floats
+    sentences: tuple[EvidenceSentence, ...]
+    spans: tuple[AnswerSpan, ...]
+    types: Mapping[AnswerType, float]
+    confidence: float
+
+    @property
+    def null_probability(self) -> float:
+        """The probability that these passages do not hold the answer."""
+        return 1.0 - self.confidence
+
+    @property
+    def answer_type(self) -> AnswerType:
+        """The most probable type of answer."""
+        return max(self.types, key=self.types.__getitem__)
+
+    def signals(self) -> tuple[float, ...]:
+        """Return what the confidence is calibrated on: the best sentence, passage and span, and sentences together."""
+        if not self.sentences:
+            return (_NO_SIGNAL,) * len(Calibration.SIGNALS)
+        logits = [sentence.logit for sentence in self.sentences]
+        best = self.spans[0].probability if self.spans else 0.0
+        return (logits[0], float(self.relevance.max()), math.log(max(best, 1e-9)))
+
+
+class Reader:
+    """A trained reader, for any number of threads."""
+
+    def __init__(
+        self, encoder: Encoder, network: ReaderNetwork, limits: InputLimits, calibration: Calibration
+    ) -> None:
+        """encoder: gives the tokenizer; network: its encoder is the trained one."""
+        self.limits = limits
+        self.calibration = calibration
+        self._encoder = encoder
+        self._network = network.eval().requires_grad_(False)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, base: str | Path | None = None, precision: Precision = "auto"
+    ) -> Reader:
+        """Load a version from a folder, checked. Raises WeightsError, StoreError, ChecksumMismatch, BaseModelError.
+
+        base: the encoder that it was trained from, the embedded one by default.
+        """
+        from safetensors.torch import load_file
+
+        root = Path(folder)
+        manifest = verify_folder(root)
+        encoder = Encoder.load(base, precision=precision)
+        if manifest.get("encoder") != encoder.fingerprint:
+            raise WeightsError(f"{root} was trained from another encoder than {encoder.name}")
+        settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
+        network = ReaderNetwork(encoder.model, encoder.dimension)
+        held = load_file(root / _WEIGHTS)
+        wanted = trained_parameters(network)
+        if held.keys() != wanted.keys() or any(held[name].shape != wanted[name].shape for name in wanted):
+            raise WeightsError(f"the weights in {root} do not fit {encoder.name}")
+        with torch.no_grad():
+            for name, parameter in wanted.items():
+                parameter.copy_(held[name])
+        limits, calibration = InputLimits(**settings["limits"]), Calibration(**settings["calibration"])
+        return cls(encoder, network, limits, calibration)
+
+    def save(self, folder: str | Path, **notes: Any) -> dict[str, Any]:
+        """Write this version into `folder` and return its manifest. notes: plain values that go into it."""
+        from safetensors.torch import save_file
+
+        root = Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        tensors = trained_parameters(self._network)
+        save_file(
+            {name: one.detach().to(torch.float16).contiguous() for name, one in tensors.items()},
+            root / _WEIGHTS,
+        )
+        settings = {"limits": asdict(self.limits), "calibration": self.calibration.to_json()}
+        (root / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        return write_manifest(root, {**notes, "kind": "reader", "encoder": self._encoder.fingerprint})
+
+    def read(self, question: str, passages: Sequence[Passage]) -> Reading:
+        """Read the question with every passage. Headings are read, and are no evidence."""
+        reading = self.read_tokenised(question, self.tokenise(passages))
+        said = tuple(
+            one
+            for one in reading.sentences
+            if not _HEADING.fullmatch(passages[one.passage].text[one.start : one.end])
+        )
+        return replace(reading, sentences=said)
+
+    def tokenise(self, passages: Sequence[Passage]) -> list[TokenisedPassage]:
+        """Return the passages as they are read: to keep, where they are read with several questions."""
+        return tokenise_passages(
+            self._encoder, [(one.title, one.headings, one.text) for one in passages], self.limits
+        )
+
+    def read_tokenised(self, question: str, passages: Sequence[TokenisedPassage]) -> Reading:
+        """Read the question with passages that were tokenised before."""
+        (asked,) = tokenise_questions(self._encoder, [question], self.limits)
+        n = len(passages)
+        relevance = np.full(n, -np.inf, dtype=np.float32)
+        types = np.zeros((n, len(ANSWER_TYPES)), dtype=np.float32)
+        sentences: list[EvidenceSentence] = []
+        spans: list[tuple[float, int, int, int]] = []
+        edges: list[torch.Tensor] = []
+        sizes = [len(asked) + len(one.header) + len(one.text) for one in passages]
+        for rows in like_lengths(sizes, _BATCH_TOKENS):
+            batch = join_pairs(self._encoder, [(asked, passages[row]) for row in rows])
+            with torch.inference_mode():
+                scores = self._network(batch)
+            edges.append(torch.stack([scores.starts, scores.ends]))
+            relevance[rows] = scores.passages.numpy()
+            types[rows] = scores.types.numpy()
+            for place, row in enumerate(rows):
+                logits = scores.sentences[batch.first_sentence[place] : batch.first_sentence[place + 1]]
+                sentences += [
+                    EvidenceSentence(row, *passages[row].sentences[at], logit)
+                    for at, logit in enumerate(logits.tolist())
+                ]
+                left, right = batch.first_token[place], batch.first_token[place + 1]
+                spans += [(score, row, start, end) for score, start, end in _best_spans(scores, left, right)]
+        sentences.sort(key=lambda one: (-one.logit, one.passage, one.start))
+        found = _spans(spans, edges, passages)
+        reading = Reading(relevance, tuple(sentences), found, _type_shares(relevance, types), 0.0)
+        return Reading(
+            relevance, reading.sentences, found, reading.types, self.calibration.confidence(reading.signals())
+        )
+
+
+def _best_spans(scores: ReaderScores, left: int, right: int, n: int = 4) -> list[tuple[float, int, int]]:
+    """Return the best spans of a passage's text tokens left..right: log weight, first and last token in the text."""
+    size = right - left
+    if not size:
+        return []
+    starts, ends = scores.starts[left:right], scores.ends[left:right]
+    some = min(size, _TRIED_ENDS)
+    first, last = starts.topk(some).indices, ends.topk(some).indices
+    both = starts[first].unsqueeze(1) + ends[last].unsqueeze(0)
+    length = last.unsqueeze(0) - first.unsqueeze(1)
+    both = both.masked_fill((length < 0) | (length >= _MOST_SPAN_TOKENS), -math.inf).flatten()
+    chosen = both.topk(min(n, len(both)))
+    return [
+        (score, int(first[at // some]), int(last[at % some]))
+        for score, at in zip(chosen.values.tolist(), chosen.indices.tolist(), strict=True)
+        if score > -math.inf
+    ]
+
+
+def _spans(
+    found: list[tuple[float, int, int, int]], edges: list[torch.Tensor], passages: Sequence[TokenisedPassage]
+) -> tuple[AnswerSpan, ...]:
+    """Return spans with probabilities, best first: of starting and ending there, against all tokens and refusing."""
+    if not found:
+        return ()
+    both = torch.cat(edges, dim=1)
+    both = torch.cat([both, torch.zeros(2, 1)], dim=1)
+    whole = float(both.logsumexp(dim=1).sum())
+    found.sort(key=lambda one: (-one[0], one[1:]))
+    return tuple(
+        AnswerSpan(
+            row, passages[row].offsets[start][0], passages[row].offsets[end][1], math.exp(score - whole)
+        )
+        for score, row, start, end in found
+    )
+
+
+def _type_shares(relevance: Floats, types: Floats) -> dict[AnswerType, float]:
+    """Return the probability of each type: that of each passage, weighted by how relevant it is."""
+    if not len(relevance):
+        return dict.fromkeys(ANSWER_TYPES, 1 / len(ANSWER_TYPES))
+    weights = np.exp(relevance - relevance.max())
+    each = np.exp(types - types.max(axis=1, keepdims=True))
+    shares = (weights / weights.sum()) @ (each / each.sum(axis=1, keepdims=True))
+    return {name: float(share) for name, share in zip(ANSWER_TYPES, shares, strict=True)}

@@ -1,0 +1,77 @@
+"""What the reader alone answers: made of what is quoted, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from prep.document import Span
+from retrieve.episode.episode import Passage
+from retrieve.reader.answer_types import ANSWER_TYPES, AnswerType
+from retrieve.reader.answering import ReaderAnswer, answer_from
+from retrieve.reader.reader import AnswerSpan, EvidenceSentence, Reading
+from retrieve.reader.selection import Selection
+
+HOURS = "Open from nine to five. Closed on Mondays."
+LIST = "Bring these:\n- a ticket\n- a coat\n\nThe tower is old."
+PASSAGES = [
+    Passage("a", "Museum", (), 10, 10 + len(HOURS), HOURS, 0.5),
+    Passage("b", "Visit", (), 0, len(LIST), LIST, 0.4),
+]
+
+
+def reading(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0.9) -> Reading:
+    texts = [HOURS, LIST]
+    found = tuple(
+        EvidenceSentence(
+            number, texts[number].index(said), texts[number].index(said) + len(said), 3.0 - place
+        )
+        for place, (number, said) in enumerate(sentences)
+    )
+    at = HOURS.index("nine to five")
+    spans = (AnswerSpan(1, 0, 5, 0.6), AnswerSpan(0, at, at + len("nine to five"), 0.3))
+    types = {name: float(name == kind) for name in ANSWER_TYPES}
+    return Reading(np.array([2.0, 1.0], dtype=np.float32), found, spans, types, confidence)
+
+
+def answered(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0.9) -> ReaderAnswer:
+    selection = Selection(search_weight=0, quotes=2, margin=5)
+    found = reading(kind, *sentences, confidence=confidence)
+    return answer_from(found, PASSAGES, selection, threshold=0.5)
+
+
+def test_a_fact_is_the_best_span_that_stands_in_a_quote() -> None:
+    answer = answered("span", (0, "Open from nine to five."))
+    assert (answer.answer, answer.statement) == ("nine to five", "Open from nine to five.")
+    assert answer.quotes == (Span("a", 10, 33),)
+    assert answer.passages == (0, 1)
+
+
+def test_a_fact_without_a_span_is_its_sentence() -> None:
+    answer = answered("span", (0, "Closed on Mondays."))
+    assert answer.answer == answer.statement == "Closed on Mondays."
+
+
+def test_yes_and_no_come_with_what_decides() -> None:
+    answer = answered("no", (0, "Closed on Mondays."))
+    assert (answer.answer, answer.statement) == ("No", "No. Closed on Mondays.")
+
+
+def test_a_list_is_told_whole() -> None:
+    for said in ("Bring these:", "- a coat"):
+        answer = answered("list", (1, said))
+        assert answer.answer == "Bring these:\n- a ticket\n- a coat"
+        assert answer.quotes == (Span("b", 0, len("Bring these:\n- a ticket\n- a coat")),)
+
+
+def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
+    answer = answered("list", (1, "Bring these:"), (1, "- a coat"))
+    assert len(answer.quotes) == 1
+
+
+def test_what_is_not_sure_is_refused_and_passages_are_given() -> None:
+    answer = answered("span", (0, "Closed on Mondays."), confidence=0.4)
+    assert answer == replace(answer, answer=None, statement=None, answer_type=None, quotes=())
+    assert answer.abstained
+    assert answer.passages == (0, 1)

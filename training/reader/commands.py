@@ -1,0 +1,179 @@
+"""Commands of the reader's training: `python -m training.reader.commands train RUN FIRST` and others.
+
+    first      examples of the labelled sets            real    examples of questions asked as people ask
+    train      train on them, go on where it stopped    save    write a version of a run's newest checkpoint
+    search     candidates of a set's questions          measure read them, calibrate on one set, report on all
+
+One thread, as training beside other work has; more by OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from prep.model.encoder import Encoder
+from prep.model.prep_model import PrepModel
+from retrieve.reader.calibration import Calibration
+from retrieve.reader.inputs import InputLimits
+from retrieve.reader.reader import Reader
+from retrieve.reader.selection import Selection
+from training.data.dataset import LabelledSet, load_set, sample, withhold_every
+from training.data.passage_pool import PassagePool
+from training.data.user_questions import user_question_files
+from training.reader.calibrate import calibrate
+from training.reader.examples import ExampleFiles, ExampleOptions, LexicalCorpus, read_examples
+from training.reader.measure import (
+    find_candidates,
+    load_candidates,
+    read_candidates,
+    reader_figures,
+    save_candidates,
+)
+from training.reader.reader_mixture import FIRST_MIXTURE, make_mixture
+from training.reader.real_questions import interleave, make_real_examples, read_questions, real_set
+from training.reader.text_windows import cut_windows
+from training.reader.train import ReaderTraining, checkpoint_reader, train_reader
+
+_TRAINED_LIMITS = InputLimits(question_tokens=56, text_tokens=220)
+_REAL = ExampleOptions(n_negatives=4, n_right=2, n_searched=16, withheld_share=0.08)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="python -m training.reader.commands", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("first", "real"):
+        command = commands.add_parser(name)
+        command.add_argument("data", type=Path)
+        command.add_argument("out", type=Path)
+    command.add_argument("--questions", type=Path, nargs="+", default=user_question_files())
+    command.add_argument("--without", nargs="*", default=["docs_prometheus"])
+    command.add_argument("--first", type=Path, help="mixed with these examples")
+    command = commands.add_parser("train")
+    command.add_argument("run", type=Path)
+    command.add_argument("first", type=Path)
+    command.add_argument("--second", type=Path)
+    command.add_argument("--second-from", type=float, default=0.4, help="share of the time")
+    command.add_argument("--minutes", type=float, default=90.0)
+    command.add_argument("--questions-per-step", type=int, default=5)
+    command = commands.add_parser("save")
+    command.add_argument("run", type=Path)
+    command.add_argument("out", type=Path)
+    command.add_argument("--calibration", type=Path, help="what `measure --calibration` wrote")
+    command = commands.add_parser("search")
+    command.add_argument("set", type=Path)
+    command.add_argument("out", type=Path)
+    command.add_argument("--questions", type=Path, nargs="*", help="instead of the set's own")
+    command.add_argument("--limit", type=int)
+    command.add_argument("--withhold-every", type=int, default=0)
+    command.add_argument("--k", type=int, default=50)
+    command = commands.add_parser("measure")
+    command.add_argument("reader", type=Path)
+    command.add_argument("candidates", type=Path, nargs="+")
+    command.add_argument("--k", type=int, default=20)
+    command.add_argument("--calibrate-on", type=Path, help="candidates of a development set")
+    command.add_argument("--wrongly-refused", type=float, default=0.1)
+    command.add_argument("--calibration", type=Path, help="where to write what was fitted")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    {"first": _first, "real": _real, "train": _train, "save": _save, "search": _search, "measure": _measure}[
+        options.command
+    ](options)
+
+
+def _first(options: argparse.Namespace) -> None:
+    encoder = Encoder.load(precision="float32")
+    make_mixture(options.data, FIRST_MIXTURE, encoder, limits=_TRAINED_LIMITS).save(options.out)
+
+
+def _real(options: argparse.Namespace) -> None:
+    views = make_real_examples(
+        options.data,
+        read_questions(options.questions),
+        _windows,
+        Encoder.load(precision="float32"),
+        limits=_TRAINED_LIMITS,
+        options=_REAL,
+        without=options.without,
+        held_out_of={"doc2dial", "mtrag"},
+        n_documents=150,
+        n_views=3,
+    )
+    first = read_examples(options.first) if options.first else ExampleFiles()
+    interleave(views, first).save(options.out)
+
+
+def _windows(labelled: LabelledSet) -> LexicalCorpus:
+    rng = random.Random(labelled.name)
+    return LexicalCorpus(
+        [
+            window
+            for document in labelled.documents.values()
+            for window in cut_windows(document, rng, least=300, most=950)
+        ]
+    )
+
+
+def _train(options: argparse.Namespace) -> None:
+    held: dict[Path, ExampleFiles] = {}
+
+    def examples(share: float) -> ExampleFiles:
+        wanted = options.second if options.second and share >= options.second_from else options.first
+        if wanted not in held:
+            held.clear()
+            held[wanted] = read_examples(wanted)
+        return held[wanted]
+
+    train_reader(
+        examples,
+        Encoder.load(precision="float32"),
+        options.run,
+        ReaderTraining(minutes=options.minutes, questions_per_step=options.questions_per_step),
+        on_step=lambda step, means: logging.info("%d %s", step, means),
+    )
+
+
+def _save(options: argparse.Namespace) -> None:
+    calibration = (
+        Calibration(**json.loads(options.calibration.read_text())) if options.calibration else Calibration()
+    )
+    reader, step = checkpoint_reader(options.run, Encoder.load(precision="float32"), calibration)
+    config = json.loads((options.run / "config.json").read_text(encoding="utf-8"))
+    reader.save(options.out, training={"step": step, **config})
+
+
+def _search(options: argparse.Namespace) -> None:
+    if options.questions:
+        held = read_questions(options.questions)[options.set.name]
+        labelled = real_set(
+            options.set.parent, options.set.name, held, n_documents=10**6, rng=random.Random(0)
+        )
+    else:
+        labelled = load_set(options.set)
+    questions = withhold_every(sample(labelled.questions, options.limit), options.withhold_every)
+    pool = PassagePool.build(labelled.documents.values(), [PrepModel.load()])
+    save_candidates(find_candidates(labelled, pool, questions, k=options.k), options.out)
+
+
+def _measure(options: argparse.Namespace) -> None:
+    reader, selection = Reader.load(options.reader), Selection()
+    calibration = reader.calibration
+    if options.calibrate_on:
+        rows = read_candidates(reader, load_candidates(options.calibrate_on), k=options.k)
+        calibration = calibrate(rows, selection, wrongly_refused=options.wrongly_refused)
+        if options.calibration:
+            options.calibration.write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
+    for path in options.candidates:
+        rows = read_candidates(reader, load_candidates(path), k=options.k)
+        sure = [calibration.confidence(row.signals) for row in rows]
+        figures = reader_figures(rows, selection, threshold=calibration.threshold, confidences=sure)
+        print(json.dumps({"set": path.stem, **{name: round(value, 3) for name, value in figures.items()}}))
+
+
+if __name__ == "__main__":
+    main()

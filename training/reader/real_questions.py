@@ -1,0 +1,138 @@
+"""Examples from questions asked as people ask, over passages cut by rules or the prep model's own chunks.
+
+The questions are files of rows as in `training.data.user_questions`, each named after the set whose documents lie with
+the public sets; `near` is the span that almost answers an unanswerable one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prep.document import Span
+from prep.model.encoder import Encoder
+from retrieve.reader.inputs import InputLimits
+from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
+from training.reader.examples import ExampleFiles, ExampleOptions, ReadableCorpus, make_examples
+
+__all__ = ["HeldQuestions", "interleave", "make_real_examples", "read_questions", "real_set"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Questions of a set with, by question id, the spans that almost answer.
+HeldQuestions = tuple[list[Question], dict[str, list[Span]]]
+
+
+def read_questions(files: Sequence[Path]) -> dict[str, HeldQuestions]:
+    """Return the questions of each file's set, in order."""
+    found: dict[str, HeldQuestions] = {}
+    for path in files:
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if not line:
+                continue
+            row = json.loads(line)
+            questions, near = found.setdefault(path.stem, ([], {}))
+            questions.append(
+                Question(
+                    row["id"],
+                    row["question"],
+                    tuple(row["answers"]),
+                    tuple(map(_span, row["evidence"])),
+                    row["answerable"],
+                    row["kind"],
+                )
+            )
+            if row.get("near"):
+                near[row["id"]] = [_span(row["near"])]
+    return found
+
+
+def real_set(
+    data: Path, name: str, held: HeldQuestions, *, n_documents: int, rng: random.Random
+) -> LabelledSet:
+    """Return a set with these questions: the documents they are about, and others up to `n_documents`."""
+    questions, near = held
+    whole = load_set(data / name)
+    named = {span.document_id for question in questions for span in question.evidence}
+    named |= {span.document_id for spans in near.values() for span in spans}
+    others = [document_id for document_id in whole.documents if document_id not in named]
+    kept = named | set(rng.sample(others, max(0, min(len(others), n_documents - len(named)))))
+    documents = {key: document for key, document in whole.documents.items() if key in kept}
+    return replace(whole, documents=documents, questions=list(questions), topics={})
+
+
+def make_real_examples(
+    data: Path,
+    held: Mapping[str, HeldQuestions],
+    corpus_of: Callable[[LabelledSet], ReadableCorpus],
+    encoder: Encoder,
+    *,
+    limits: InputLimits,
+    options: ExampleOptions,
+    without: Collection[str] = (),
+    held_out_of: Collection[str] = (),
+    n_documents: int = 200,
+    n_views: int = 1,
+    seed: int = 0,
+) -> list[ExampleFiles]:
+    """Return examples of all sets but those in `without`, shuffled; n_views: so often, with other negatives each time.
+
+    corpus_of: gives the passages of a set's documents and a search over them (`PassagePool`, or `LexicalCorpus`).
+    held_out_of: sets of which every sixth document is left out (`held_out_documents`), as in the first examples.
+    """
+    views = [ExampleFiles() for _ in range(n_views)]
+    for name, questions in sorted(held.items()):
+        if name in without:
+            continue
+        rng = random.Random(f"{seed} {name}")
+        labelled = real_set(data, name, questions, n_documents=n_documents, rng=rng)
+        kept = labelled.questions
+        if name in held_out_of:
+            away = held_out_documents(load_set(data / name))
+            kept = [one for one in kept if not any(span.document_id in away for span in one.evidence)]
+        corpus = corpus_of(labelled)
+        for files in views:
+            n = make_examples(
+                kept,
+                corpus,
+                encoder,
+                files,
+                dataset=name,
+                options=options,
+                limits=limits,
+                near=questions[1],
+                rng=rng,
+            )
+        _LOG.info("%s: %d examples of %d questions", name, n, len(kept))
+    for number, files in enumerate(views):
+        random.Random(f"{seed} {number}").shuffle(files.examples)
+    return views
+
+
+def interleave(
+    views: Sequence[ExampleFiles], others: ExampleFiles, *, n_others: int = 1300, seed: int = 5
+) -> ExampleFiles:
+    """Return all views, one after the other, each shuffled with as many of the last of `others`."""
+    rng = random.Random(seed)
+    last = others.examples[-n_others * len(views) :]
+    mixed = ExampleFiles(passages=list(others.passages))
+    for number, view in enumerate(views):
+        first = len(mixed.passages)
+        mixed.passages += view.passages
+        block = [
+            replace(example, passages=tuple(first + place for place in example.passages))
+            for example in view.examples
+        ]
+        block += last[number * n_others : (number + 1) * n_others]
+        rng.shuffle(block)
+        mixed.examples += block
+    return mixed
+
+
+def _span(row: Mapping[str, Any]) -> Span:
+    return Span(row["document_id"], row["start"], row["end"])
