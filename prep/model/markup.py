@@ -1,7 +1,7 @@
 """What a page marks explicitly: fences, literal blocks, list items, tables, heading levels, per line.
 
 Documents come in Markdown form from the parsers; labelled sets also hold reST and wiki text, whose marks are read here
-too. A heading is looked for outside every container (`prep.model.containers`).
+too. A heading is looked for outside every container (`prep.containers`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prep.model.containers import Containers, find_containers
+from prep.containers import Containers, find_containers
 from prep.model.units import Unit
 
 __all__ = ["MAX_HEADING_CHARACTERS", "Markup", "heading_text", "markup", "unit_lines"]

@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from prep.containers import Containers
 from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
 from prep.lora import Updates
 from prep.manifest import json_digest
 from prep.model.base_encoder import Precision
 from prep.model.config import ChunkLimits, PrepConfig, Vectors
-from prep.model.containers import Containers
 from prep.model.encoded_document import (
     ChunkUnits,
     EncodedDocument,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import TypeVar
 
+from prep.containers import Containers, find_containers
 from prep.document import Document
 from prep.errors import ConfigError
-from prep.model.containers import Containers, find_containers
 
 __all__ = ["Part", "Window", "in_groups", "plan_windows", "split_document"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from prep.containers import block_tokens
 from prep.parsing.parsed import Parsed
 from prep.parsing.titles import markdown_title
 
@@ -80,13 +80,8 @@ def _line_starts(text: str) -> list[int]:
 
 
 def _code_lines(text: str) -> list[tuple[int, int]]:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").disable("reference")
-    tokens: list[Any] = []
-    parser.block.parse(text, parser, {}, tokens)
     return [
         (token.map[0], token.map[1])
-        for token in tokens
+        for token in block_tokens(text)
         if token.type in ("fence", "code_block") and token.map is not None
     ]

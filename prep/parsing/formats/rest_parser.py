@@ -58,12 +58,12 @@ _VERSIONS |= {"deprecated": "Deprecated since version", "versionremoved": "Remov
 def rest_to_markdown(text: str) -> str:
     """Return `text` (line ends `\\n`) in Markdown form."""
     lines = [line.rstrip().expandtabs(8) for line in text.split("\n")]
-    writer = _Writer(lines)
-    writer.write(lines, "", 0)
-    return "\n".join(writer.lines).strip("\n") + "\n"
+    translator = _Translator(lines)
+    translator.write(lines, "", 0)
+    return "\n".join(translator.lines).strip("\n") + "\n"
 
 
-class _Writer:
+class _Translator:
     """Writes blocks of lines; `lines` holds what was written."""
 
     def __init__(self, lines: list[str]) -> None:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from prep.containers import find_containers
 from prep.document import Document
-from prep.model.containers import find_containers
 from prep.model.markup import markup
 from prep.model.units import read_units
 from prep.model.windows import split_document

@@ -10,12 +10,13 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
-__all__ = ["Containers", "find_containers"]
+__all__ = ["Containers", "block_tokens", "find_containers"]
 
 # Only a text with one of these has a container that markdown-it is needed for.
 _MARKS = re.compile(r"^[^\n]{0,200}?(?:```|~~~|<!--)", re.M)
@@ -53,7 +54,7 @@ def find_containers(text: str) -> Containers:
     if edges[-1] < len(plain):
         edges.append(len(plain))
     fences: list[tuple[int, int]] = []
-    for token in _block_tokens(plain[start:]):
+    for token in block_tokens(plain[start:]):
         if token.map is None:
             continue
         span = (edges[token.map[0]], edges[min(token.map[1], len(edges) - 1)])
@@ -64,8 +65,9 @@ def find_containers(text: str) -> Containers:
     return Containers(fences, hidden)
 
 
-def _block_tokens(text: str) -> list[Any]:
-    tokens: list[Any] = []
+def block_tokens(text: str) -> list[Token]:
+    """Return the blocks of a text by CommonMark; what stands inside a line is not looked at."""
+    tokens: list[Token] = []
     parser = _parser()
     parser.block.parse(text, parser, {}, tokens)
     return tokens
