@@ -26,10 +26,12 @@ _ABBREVIATIONS = frozenset(
 _CLOSERS = "\"'”’»)\\]】）」』"
 # Either a mark that no blank need follow (CJK, Khmer, Burmese, Tibetan, Ethiopic, Mongolian), or a Latin, Armenian,
 # Arabic or Indic end followed by blank space.
+_ENDS_BEFORE_BLANK = ".!?؟۔।॥։՜՞܀܁܂᙮꓿߸"
 _SENTENCE_END = re.compile(
     rf"[。！？｡…។៕၊။།༎።፧፨᠃]+[{_CLOSERS}]*\s*"
-    rf"|[.!?؟۔।॥։՜՞܀܁܂᙮꓿߸]+[{_CLOSERS}]*(?:\[\d+\])*(?:\s+|\Z)"
+    rf"|(?<![{_ENDS_BEFORE_BLANK}])[{_ENDS_BEFORE_BLANK}]++[{_CLOSERS}]*+(?:\[\d+\])*+(?:\s+|\Z)"
 )
+_WORD = re.compile(r"\w")
 # Thai and Lao: letters that no blank parts, and how long a sentence grows before it ends at a blank.
 _UNMARKED = re.compile(r"[\u0e00-\u0e7f\u0e80-\u0eff]")
 _UNMARKED_CHARACTERS = 100
@@ -38,6 +40,7 @@ _WEAK_ENDS = (
     re.compile(r"[,，、،؛၊၌፣]\s*|[ \t][–—][ \t]"),
     re.compile(r"\s+"),
 )
+_MAX_LABEL_INDENT = 100
 _LAST_WORD = re.compile(r"[\w.]+\Z")
 
 
@@ -64,7 +67,12 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[t
         match.end() for match in _STRUCTURE_BREAK.finditer(text, start, stop) if start < match.end() < stop
     )
     edges = sorted({start, stop, *breaks})
-    spans = [(left, right) for left, right in pairwise(edges) if left < right]
+    spans: list[tuple[int, int]] = []
+    for left, right in pairwise(edges):
+        if spans and text[left - 1] != "\n" and _WORD.search(text, left, right) is None:
+            spans[-1] = (spans[-1][0], right)  # marks alone (". . .") belong to the sentence before them
+        else:
+            spans.append((left, right))
     short = [part for left, right in _join_blank(text, spans) for part in _cut_long(text, left, right)]
     return _join_blank(text, short) if len(short) > len(spans) else short
 
@@ -139,8 +147,8 @@ def _ends_sentence(text: str, floor: int, match: re.Match[str]) -> bool:
     if len(word) == 1 and word.isupper() and word != "I":
         return False
     if word.isdigit() and len(word) <= 3:
-        line_start = text.rfind("\n", floor, before.start()) + 1
-        return bool(text[max(line_start, floor) : before.start()].strip())
+        lead = text[max(floor, before.start() - _MAX_LABEL_INDENT) : before.start()]
+        return bool(lead.rpartition("\n")[2].strip())
     return True
 
 

@@ -7,12 +7,15 @@ fences around preformatted text. Emphasis, links and other marks inside a line a
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 __all__ = ["StructuredText", "fence", "table_lines"]
 
 _BLANKS = re.compile(r"[ \t\r\n\f\v\xa0\x85\u2028\u2029]+")
 # What is nested deeper is written no further in, so that a text is not longer than its source by its depth.
-_MAX_INDENTS = 50
+_MAX_INDENTS = 12
+# Cells that may be added to make the rows of a table equally long; beyond that they stay as they are.
+_MAX_ADDED_CELLS = 200_000
 _FENCE = re.compile(r"\s*(`{3,})")
 
 
@@ -145,12 +148,14 @@ def table_lines(rows: list[list[str]], *, n_header: int = 0) -> list[str]:
     ['| Valve | Turns cold | Turns warm |', '| --- | --- | --- |', '| inlet | 3 | 5 |']
     """
     width = max((len(row) for row in rows), default=0)
-    body = [[_cell(cell) for cell in row] + [""] * (width - len(row)) for row in rows]
-    header = [" ".join(_unrepeated(column)) for column in zip(*body[:n_header], strict=True)]
+    is_even = width * len(rows) - sum(map(len, rows)) <= _MAX_ADDED_CELLS
+    body = [[_cell(cell) for cell in row] + [""] * (width - len(row) if is_even else 0) for row in rows]
+    columns = zip_longest(*body[:n_header], fillvalue="")
+    header = [" ".join(_unrepeated(column)) for column in columns]
     filled = [*([header] if any(header) else []), *(row for row in body[n_header:] if any(row))]
     lines = [f"| {' | '.join(row)} |" for row in filled]
     if any(header):
-        lines.insert(1, "|" + " --- |" * width)
+        lines.insert(1, "|" + " --- |" * len(header))
     return lines
 
 

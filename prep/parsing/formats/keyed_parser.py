@@ -23,6 +23,8 @@ _MAX_ROW_CHARACTERS = 400
 _MAX_COLUMNS = 40
 _MAX_LEVEL = 6
 _MAX_DEPTH = 200
+# Of one element; lxml finds each of them by a search from the first.
+_MAX_ATTRIBUTES = 1000
 _TITLE_KEYS = ("title", "name", "subject", "question", "heading", "id", "key")
 
 
@@ -86,7 +88,8 @@ def _element_value(root: Any) -> Any:
         children = [child for child in element if isinstance(child.tag, str)]
         pieces = [element.text, *(child.tail for child in element)]
         is_mixed = bool(children) and any(piece and piece.strip() for piece in pieces)
-        attributes = {_local(key): value for key, value in element.attrib.items() if value.strip()}
+        named = ((key, element.get(key)) for key in element.keys()[:_MAX_ATTRIBUTES])
+        attributes = {_local(key): value for key, value in named if value.strip()}
         if not children or is_mixed:
             text = " ".join("".join(element.itertext()).split())
             values[element] = (

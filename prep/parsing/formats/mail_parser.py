@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import default as default_policy
+from email.policy import EmailPolicy
 
 from prep.parsing.formats.html_parser import parse_html
 from prep.parsing.parsed import Parsed, UnreadableError
@@ -24,7 +24,11 @@ ParseData = Callable[[str, bytes], Parsed]
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _MAX_PARTS = 500
+_MAX_COMPARISONS = 30_000_000
 _MAX_DEPTH = 5
+# The email package reads a header in time that grows with the square of its length.
+_MAX_HEADER_CHARACTERS = 6000
+_MAX_PART_HEADER_CHARACTERS = 1000
 _PICTURES = ("image/", "audio/", "video/", "font/")
 
 
@@ -55,9 +59,20 @@ def parse_mhtml(data: bytes) -> Parsed:
 
 def _message(data: bytes) -> Message:
     """Return the parsed message. Raises UnreadableError for one of more nested parts than any mail program writes."""
-    if data.lower().count(b"boundary=") > _MAX_PARTS:
-        raise UnreadableError(f"has more than {_MAX_PARTS} nested parts")
-    return BytesParser(policy=default_policy).parsebytes(data)
+    n_nested = data.lower().count(b"boundary=")
+    # Every line is compared with the boundaries of all parts that are open.
+    if n_nested > _MAX_PARTS or n_nested * data.count(b"\n") > _MAX_COMPARISONS:
+        raise UnreadableError(f"has {n_nested} nested parts, more than can be read")
+    return BytesParser(policy=_HeaderLimits()).parsebytes(data)
+
+
+class _HeaderLimits(EmailPolicy):
+    """Cuts the value of a header at a length that no mail program writes."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        is_of_part = name.lower().startswith("content-")
+        return name, value[: _MAX_PART_HEADER_CHARACTERS if is_of_part else _MAX_HEADER_CHARACTERS]
 
 
 class _Reader:
@@ -193,9 +208,10 @@ def _decoded(part: Message) -> str:
 
 def _header(message: Message, name: str) -> str:
     try:
-        return " ".join(str(message.get(name) or "").split())
+        value = str(message.get(name) or "")
     except Exception:  # the email package raises many things for damaged headers
-        return ""
+        value = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
+    return " ".join(value.split())
 
 
 def _size(n_bytes: int) -> str:

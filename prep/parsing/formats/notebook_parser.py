@@ -20,7 +20,7 @@ _MAX_OUTPUT_LINES = 30
 _MAX_OUTPUT_CHARACTERS = 3000
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LONG_DATA = re.compile(r"[A-Za-z0-9+/=]{200,}|data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=]*")
-_EMBEDDED = re.compile(r"!\[([^\]\n]{0,200})\]\((?:data:[^)\s]*|attachment:[^)\s]*)\)")
+_EMBEDDED = re.compile(r"!\[([^\]\n]{0,200})\]\((?:data|attachment):[^()\s]*\)")
 
 
 def parse_notebook(text: str) -> Parsed:

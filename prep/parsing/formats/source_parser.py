@@ -57,7 +57,7 @@ _COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@|%)")
 _YAML_KEY = re.compile(
     r"( *)(?:- )?([^\s#&*!|>'\"%@`{\[-][^#]{0,80}?|\"[^\"]{1,80}\"|'[^']{1,80}')\s*:(?:\s|\Z)"
 )
-_SECTION = re.compile(r"\s*\[\[?\s*([^\[\]]{1,120})\s*\]\]?\s*(?:[#;].*)?\Z")
+_SECTION = re.compile(r"\s*\[\[?\s{0,40}([^\[\]\s][^\[\]]{0,119})\]\]?\s*(?:[#;].*)?\Z")
 _MAX_LEVEL = 6
 # A block of keys as short as this stays in one fence with its neighbours.
 _MAX_BLOCK_LINES = 12
