@@ -1,4 +1,4 @@
-"""Containers of lines that are no headings: code fences, HTML comments, front matter, bodies of reST directives.
+"""Containers of lines that are no headings: code fences, HTML blocks and comments, front matter.
 
 Fences and HTML blocks are those of CommonMark, read by markdown-it's block rules (inline marks are never looked at).
 Every answer is a span of whole lines in code points, so that a text of any line ends keeps its offsets.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Containers", "block_tokens", "find_containers"]
 
 # Only a text with one of these has a container that markdown-it is needed for.
-_MARKS = re.compile(r"^[^\n]{0,200}?(?:```|~~~|<!--)", re.M)
+_MARKS = re.compile(r"^[^\n]{0,200}?(?:```|~~~|<!--)|^[ \t>*+-]{0,40}<[a-zA-Z/!?]", re.M)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}[^`\n]*|~{3,}[^\n]*)$", re.M)
 _FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n(?:[^\n]*\n){1,400}?(?:\1|\.\.\.)[ \t]*(?:\n|\Z)")
 
@@ -27,11 +27,12 @@ _FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n(?:[^\n]*\n){1,400}?(?:\
 @dataclass(frozen=True, slots=True)
 class Containers:
     """Spans [start, end) in code points, in order. fences: with their marks, those left open included. hidden: HTML
-    comments and front matter.
+    comments and front matter. html: other blocks of HTML, in which a mark of Markdown is none.
     """
 
     fences: list[tuple[int, int]]
     hidden: list[tuple[int, int]]
+    html: list[tuple[int, int]] = field(default_factory=list)
 
     def fence_at(self, position: int) -> tuple[int, int] | None:
         """Return the fence that `position` lies inside of, its first character excepted; None where there is none."""
@@ -54,15 +55,16 @@ def find_containers(text: str) -> Containers:
     if edges[-1] < len(plain):
         edges.append(len(plain))
     fences: list[tuple[int, int]] = []
+    html: list[tuple[int, int]] = []
     for token in block_tokens(plain[start:]):
         if token.map is None:
             continue
         span = (edges[token.map[0]], edges[min(token.map[1], len(edges) - 1)])
         if token.type == "fence" or (token.type == "code_block" and _FENCE_LINE.match(token.content)):
             fences.append(span)
-        elif token.type == "html_block" and token.content.lstrip().startswith("<!--"):
-            hidden.append(span)
-    return Containers(fences, hidden)
+        elif token.type == "html_block":
+            (hidden if token.content.lstrip().startswith("<!--") else html).append(span)
+    return Containers(fences, hidden, html)
 
 
 def block_tokens(text: str) -> list[Token]:

@@ -76,6 +76,7 @@ def markup(text: str, units: Sequence[Unit], containers: Containers | None = Non
     blocks = _line_ranges(known.fences, ends)
     fenced = _inside(blocks, n_lines)
     contained = _inside(_line_ranges(known.hidden, ends), n_lines)
+    html = _inside(_line_ranges(known.html, ends), n_lines)
     blocks += _rest_blocks(lines, blanks, indents, fenced, contained)
     table, header = _tables(lines, blanks, fenced)
 
@@ -83,7 +84,7 @@ def markup(text: str, units: Sequence[Unit], containers: Containers | None = Non
     for i, line in enumerate(lines):
         if fenced[i]:
             continue
-        if contained[i] or table[i]:
+        if contained[i] or table[i] or html[i]:
             pass
         elif atx := _ATX.match(line):
             heading[i] = len(atx.group(1))

@@ -55,7 +55,8 @@ class Part:
         """Return the fences and hidden blocks of the part, as offsets into it; None where they are not known yet."""
         if self.containers is None:
             return None
-        return Containers(self._own(self.containers.fences), self._own(self.containers.hidden))
+        known = self.containers
+        return Containers(self._own(known.fences), self._own(known.hidden), self._own(known.html))
 
     def _own(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         first = bisect_right(spans, self.start, key=lambda span: span[1])

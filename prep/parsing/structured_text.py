@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-__all__ = ["StructuredText", "fence", "table_lines"]
+__all__ = ["StructuredText", "escaped", "fence", "table_lines"]
 
 _BLANKS = re.compile(r"[ \t\r\n\f\v\xa0\x85\u2028\u2029]+")
 # What is nested deeper is written no further in, so that a text is not longer than its source by its depth.
 _MAX_INDENTS = 12
 # Cells that may be added to make the rows of a table equally long; beyond that they stay as they are.
 _MAX_ADDED_CELLS = 200_000
+_MARK = re.compile(r"(?=#{1,6}(?:\s|\Z)|`{3,}[^`]*\Z|~{3,})")
 _FENCE = re.compile(r"\s*(`{3,})")
 
 
@@ -53,8 +54,7 @@ class StructuredText:
         self._inline.clear()
         lines = [" ".join(line.split(" ")).strip() for line in text.split("\n")]
         lines = [_BLANKS.sub(" ", line) for line in lines]
-        if lead:
-            lines = [" ".join(line for line in lines if line)]
+        lines = [" ".join(line for line in lines if line)] if lead else [escaped(line) for line in lines]
         filled = [i for i, line in enumerate(lines) if line]
         if filled:
             self._write([lead + lines[filled[0]], *lines[filled[0] + 1 : filled[-1] + 1]])
@@ -124,6 +124,15 @@ class StructuredText:
         self._lines.append((first + lines[0]).rstrip())
         self._lines.extend((prefix + line).rstrip() for line in lines[1:])
         self._gap = 1
+
+
+def escaped(line: str) -> str:
+    """Return a line of running text so that it neither is a heading nor opens a fence.
+
+    >>> escaped("# 4 is the largest"), escaped("#4")
+    ('\\\\# 4 is the largest', '#4')
+    """
+    return f"\\{line}" if _MARK.match(line) else line
 
 
 def fence(lines: list[str], language: str = "") -> list[str]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from prep.parsing.structured_text import fence, table_lines
+from prep.parsing.structured_text import escaped, fence, table_lines
 
 __all__ = ["rest_to_markdown"]
 
@@ -304,7 +304,7 @@ class _Translator:
             block[-1] = block[-1][:-2].rstrip() + (
                 "" if block[-1] == "::" or block[-1].endswith(" ::") else ":"
             )
-        self._add([line for line in self._inline("\n".join(block)).split("\n") if line], prefix)
+        self._add([escaped(line) for line in self._inline("\n".join(block)).split("\n") if line], prefix)
         if not is_literal:
             return end
         while end < len(lines) and not lines[end]:

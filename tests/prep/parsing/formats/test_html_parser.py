@@ -17,6 +17,12 @@ def text_of(html: str) -> str:
     return parse_html(html.encode()).text
 
 
+def test_text_that_begins_like_a_mark_of_markdown_is_none() -> None:
+    assert text_of("<p># 4 is the largest<br>#5<br>```js</p><h2># 6</h2>") == (
+        "\\# 4 is the largest\n#5\n\\```js\n\n## # 6\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("html", "text"),
     [

@@ -85,3 +85,9 @@ def test_a_megabyte_of_anything_is_read_in_seconds(unit: str) -> None:
     started = time.process_time()
     rest_to_markdown(unit * (500_000 // len(unit)))
     assert time.process_time() - started < 10
+
+
+def test_a_line_that_begins_like_a_heading_of_markdown_is_none() -> None:
+    assert rest_to_markdown("# 4 is the largest.\n\n.. note::\n\n   # 5 is not made.\n") == (
+        "\\# 4 is the largest.\n\nNote: \\# 5 is not made.\n"
+    )
