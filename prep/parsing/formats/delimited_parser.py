@@ -1,8 +1,8 @@
 """CSV and TSV as tables: one line a record, `| cell | cell |`, below a header where the file has one.
 
 The delimiter is the one that cuts the first records into the same number of cells. The first record is the header
-unless it holds a number, an empty cell or the same name twice. Records that a stray quote would swallow are read
-without quoting.
+unless it holds a number, an empty cell or the same name twice. Records of one cell before it, where the others have
+more, are text above the table. Records that a stray quote would swallow are read without quoting.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _SAMPLE_RECORDS = 50
 _SAMPLE_CHARACTERS = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_CELL_LINES = 200
+_MAX_ABOVE = 10
 _NUMBER = re.compile(r"[-+−]?[\d.,\s]*\d[\d.,\s]*(?:%|[€$£]|e[-+]?\d+)?", re.I)
 
 
@@ -29,8 +30,12 @@ def parse_delimited(text: str, default: str = ",") -> Parsed:
     body = text[directive.end() :] if directive else text
     delimiter = directive.group(1) if directive else _delimiter(body, default)
     rows = _records(body, delimiter)
+    n_above = _n_above(rows)
+    above = [" ".join(" ".join(row).split()) for row in rows[:n_above]]
+    rows = rows[n_above:]
     has_header = bool(rows) and _is_header(rows[0], rows[1:_SAMPLE_RECORDS])
-    return Parsed("", "\n".join(table_lines(rows, n_header=int(has_header))) + "\n")
+    lines = [*above, *([""] if above else []), *table_lines(rows, n_header=int(has_header))]
+    return Parsed("", "\n".join(lines) + "\n")
 
 
 def _records(text: str, delimiter: str) -> list[list[str]]:
@@ -59,6 +64,14 @@ def _delimiter(text: str, default: str) -> str:
         if score > best_score + 0.05:
             best, best_score = delimiter, score
     return best
+
+
+def _n_above(rows: list[list[str]]) -> int:
+    """Return how many records stand above the table: a title, a date, in one cell each."""
+    filled = [sum(1 for cell in row if cell.strip()) for row in rows[:_SAMPLE_RECORDS]]
+    n_above = next((i for i, n in enumerate(filled) if n > 1), 0)
+    is_title = n_above <= _MAX_ABOVE and all(row[0].strip() for row in rows[:n_above])
+    return n_above if is_title and all(n > 1 for n in filled[n_above:]) else 0
 
 
 def _is_header(first: list[str], others: list[list[str]]) -> bool:

@@ -32,6 +32,9 @@ def test_records_are_rows_whatever_the_delimiter(text: str) -> None:
         ('name,note\nash,"grey, or\nbrown | dark"\n',
          ["| name | note |", "| --- | --- |", "| ash | grey, or brown \\| dark |"]),
         ("name,note,more\nash,grey\n", ["| name | note | more |", "| --- | --- | --- |", "| ash | grey |  |"]),
+        ("Glazes of 2031\n\nname,cone\nash,10\n",
+         ["Glazes of 2031", "", "| name | cone |", "| --- | --- |", "| ash | 10 |"]),
+        (",cone\nash,10\n", ["|  | cone |", "| --- | --- |", "| ash | 10 |"]),
         ("only\none\n", ["| only |", "| --- |", "| one |"]),
     ],
 )  # fmt: skip
