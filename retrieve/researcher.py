@@ -194,7 +194,10 @@ class Researcher:
         if self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve):
             model = self._fixed_model or self._load_model(current.retrieve)
             decoder = model.decoder()
-            runner = EpisodeRunner(decoder, self._search, model.serving.episode, model.serving.action)
+            serving = model.serving
+            runner = EpisodeRunner(
+                decoder, self._search, serving.episode, serving.action, reader=model.reader_policy()
+            )
             self._model = (current.retrieve, model, runner)
         opened = self._generation
         prep_version = self._prep[1].version

@@ -18,7 +18,7 @@ from retrieve.reader.inputs import sentences_of
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 
-__all__ = ["ReaderAnswer", "answer_from"]
+__all__ = ["ReaderAnswer", "answer_from", "quoted_text"]
 
 _ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
 
@@ -28,7 +28,7 @@ class ReaderAnswer:
     """What the reader alone answers.
 
     answer: short, a stretch of a quote, or the word, None where refused. statement: what a person is told. quotes:
-    stretches of documents, the best first. passages: the numbers of the passages, nearest first.
+    stretches of documents, the best first. passages: the numbers of the passages, nearest first. n_tokens: read.
     """
 
     answer: str | None
@@ -37,6 +37,7 @@ class ReaderAnswer:
     confidence: float
     quotes: tuple[Span, ...]
     passages: tuple[int, ...]
+    n_tokens: int = 0
 
     @property
     def abstained(self) -> bool:
@@ -53,7 +54,7 @@ def answer_from(
     order = tuple(rank_passages(scores, reading.relevance.tolist(), sentences, selection))
     chosen = [reading.sentences[place] for place in select_sentences(scores, sentences, selection)]
     if not chosen or reading.confidence < threshold:
-        return ReaderAnswer(None, None, None, reading.confidence, (), order)
+        return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
     answer_type = reading.answer_type
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     if answer_type in ("list", "steps"):
@@ -70,7 +71,13 @@ def answer_from(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
         for number, start, end in stretches
     )
-    return ReaderAnswer(answer, statement, answer_type, reading.confidence, quotes, order)
+    return ReaderAnswer(answer, statement, answer_type, reading.confidence, quotes, order, reading.n_tokens)
+
+
+def quoted_text(span: Span, passages: Sequence[Passage]) -> str:
+    """Return the text of a quote that one of these passages holds. Raises StopIteration where none does."""
+    passage = next(one for one in passages if one.start <= span.start and span.overlaps(one))
+    return passage.text[span.start - passage.start : span.end - passage.start]
 
 
 def _span_in(

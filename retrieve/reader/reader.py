@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,12 @@ from retrieve.reader.inputs import (
 )
 from retrieve.reader.network import ReaderNetwork, ReaderScores, trained_parameters
 
-__all__ = ["AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
+__all__ = ["READER_WEIGHTS", "AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
 
-_WEIGHTS = "reader.safetensors"
+READER_WEIGHTS = "reader.safetensors"
 _SETTINGS = "reader.json"
 _BATCH_TOKENS = 1500
+_AT_ONCE = 6  # passages read before the clock is looked at
 _MOST_SPAN_TOKENS = 30
 _TRIED_ENDS = 12  # of each kind, the best starts and ends are tried with one another
 _NO_SIGNAL = -30.0
@@ -71,7 +73,7 @@ class Reading:
     """What the reader makes of a question and passages, in their order where they are numbered.
 
     relevance: (n,) logits. sentences: all, best first. spans: some, best first. types: the probability of each type of
-    answer. confidence: calibrated, that the documents hold the answer and the best sentences say it.
+    answer. confidence: calibrated, that the documents hold the answer and the best sentences say it. n_tokens: read.
     """
 
     relevance: Floats
@@ -79,6 +81,7 @@ class Reading:
     spans: tuple[AnswerSpan, ...]
     types: Mapping[AnswerType, float]
     confidence: float
+    n_tokens: int = 0
 
     @property
     def null_probability(self) -> float:
@@ -128,7 +131,7 @@ class Reader:
             raise WeightsError(f"{root} was trained from another encoder than {encoder.name}")
         settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
         network = ReaderNetwork(encoder.model, encoder.dimension)
-        held = load_file(root / _WEIGHTS)
+        held = load_file(root / READER_WEIGHTS)
         wanted = trained_parameters(network)
         if held.keys() != wanted.keys() or any(held[name].shape != wanted[name].shape for name in wanted):
             raise WeightsError(f"the weights in {root} do not fit {encoder.name}")
@@ -147,15 +150,18 @@ class Reader:
         tensors = trained_parameters(self._network)
         save_file(
             {name: one.detach().to(torch.float16).contiguous() for name, one in tensors.items()},
-            root / _WEIGHTS,
+            root / READER_WEIGHTS,
         )
         settings = {"limits": asdict(self.limits), "calibration": self.calibration.to_json()}
         (root / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         return write_manifest(root, {**notes, "kind": "reader", "encoder": self._encoder.fingerprint})
 
-    def read(self, question: str, passages: Sequence[Passage]) -> Reading:
-        """Read the question with every passage. Headings are read, and are no evidence."""
-        reading = self.read_tokenised(question, self.tokenise(passages))
+    def read(self, question: str, passages: Sequence[Passage], *, deadline: float | None = None) -> Reading:
+        """Read the question with every passage. Headings are read, and are no evidence.
+
+        deadline: a `time.monotonic()` value; after the first six, passages are read in order while there is time.
+        """
+        reading = self.read_tokenised(question, self.tokenise(passages), deadline=deadline)
         said = tuple(
             one
             for one in reading.sentences
@@ -169,8 +175,10 @@ class Reader:
             self._encoder, [(one.title, one.headings, one.text) for one in passages], self.limits
         )
 
-    def read_tokenised(self, question: str, passages: Sequence[TokenisedPassage]) -> Reading:
-        """Read the question with passages that were tokenised before."""
+    def read_tokenised(
+        self, question: str, passages: Sequence[TokenisedPassage], *, deadline: float | None = None
+    ) -> Reading:
+        """Read the question with passages that were tokenised before; deadline: as for `read`."""
         (asked,) = tokenise_questions(self._encoder, [question], self.limits)
         n = len(passages)
         relevance = np.full(n, -np.inf, dtype=np.float32)
@@ -179,7 +187,9 @@ class Reader:
         spans: list[tuple[float, int, int, int]] = []
         edges: list[torch.Tensor] = []
         sizes = [len(asked) + len(one.header) + len(one.text) for one in passages]
-        for rows in like_lengths(sizes, _BATCH_TOKENS):
+        n_tokens = 0
+        for rows in self._batches(sizes, deadline):
+            n_tokens += sum(sizes[row] for row in rows)
             batch = join_pairs(self._encoder, [(asked, passages[row]) for row in rows])
             with torch.inference_mode():
                 scores = self._network(batch)
@@ -197,9 +207,22 @@ class Reader:
         sentences.sort(key=lambda one: (-one.logit, one.passage, one.start))
         found = _spans(spans, edges, passages)
         reading = Reading(relevance, tuple(sentences), found, _type_shares(relevance, types), 0.0)
-        return Reading(
-            relevance, reading.sentences, found, reading.types, self.calibration.confidence(reading.signals())
-        )
+        confidence = self.calibration.confidence(reading.signals())
+        return replace(reading, confidence=confidence, n_tokens=n_tokens)
+
+    @staticmethod
+    def _batches(sizes: Sequence[int], deadline: float | None) -> Iterator[list[int]]:
+        """Yield the numbers of passages to read at once, like by like; in order of rank where there is a deadline."""
+        if deadline is None:
+            yield from like_lengths(sizes, _BATCH_TOKENS)
+            return
+        started = time.monotonic()
+        for first in range(0, len(sizes), _AT_ONCE):
+            now = time.monotonic()
+            if first and now + (now - started) * _AT_ONCE / first > deadline:
+                return
+            for rows in like_lengths(sizes[first : first + _AT_ONCE], _BATCH_TOKENS):
+                yield [first + row for row in rows]
 
 
 def _best_spans(scores: ReaderScores, left: int, right: int, n: int = 4) -> list[tuple[float, int, int]]:

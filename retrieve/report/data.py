@@ -69,7 +69,7 @@ class Source:
     """One chunk that was shown to the model, in rank order; `used` where a quote was taken from it.
 
     `score`, in [-1, 1], is what it was found with: cosine and matching words, weighed (`prep.store.ranking`). `title`
-    may be empty, `headings` are outermost first.
+    may be empty, `headings` are outermost first, `text` is empty in reports of diptych 0.2 and before.
     """
 
     document_id: str
@@ -79,6 +79,7 @@ class Source:
     end: int
     score: float
     used: bool
+    text: str = ""
 
     def __post_init__(self) -> None:
         _check_span("source", self.document_id, self.start, self.end)
@@ -116,7 +117,8 @@ class ReportData:
     Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and
     no source is used; every quote lies in a source marked used, and every such source is quoted. `note`
     says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve" to
-    versions. Raises DataError.
+    versions. answer_type: span, yes, no, list, steps, statement, or none where nothing is answered; None where no
+    reader told it. confidence: the reader's calibrated probability that the quotes hold the answer. Raises DataError.
     """
 
     id: str
@@ -131,6 +133,8 @@ class ReportData:
     models: dict[str, str] = field(default_factory=dict)
     generation: str = ""
     note: str = ""
+    answer_type: str | None = None
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -148,6 +152,8 @@ class ReportData:
             )
         if self.findings and all(finding.alternative for finding in self.findings):
             raise DataError(f"{where} has alternatives alone: one of its findings must be the answer's")
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise DataError(f"{where}: confidence={self.confidence!r} is no probability")
         try:
             datetime.fromisoformat(self.created)
         except ValueError as error:
@@ -164,6 +170,11 @@ class ReportData:
                 raise DataError(
                     f"{where}: source {source.document_id!r} {source.start}..{source.end} used, not quoted"
                 )
+
+    @property
+    def passages(self) -> list[Source]:
+        """The nearest passages with their text, best first, also where nothing is answered."""
+        return self.sources
 
     @property
     def quotes(self) -> list[Quote]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,15 +83,21 @@ def train_reader(
     folder: str | Path,
     settings: ReaderTraining,
     *,
+    start: Mapping[str, torch.Tensor] | None = None,
     on_step: Callable[[int, dict[str, float]], object] | None = None,
 ) -> ReaderNetwork:
     """Train a reader and return it; what is in `folder` already is gone on from.
 
     examples: gives what to learn from at a share of the time that is spent; another object, another list from there.
+    start: the trained weights of another reader of this encoder, to begin with instead of fresh heads.
     on_step: called with every logged step and its means.
     """
     network = new_network(encoder, settings.seed)
     trained = trained_parameters(network)
+    if start is not None:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(start[name])
     of_encoder = [one for name, one in trained.items() if name.startswith("encoder.")]
     of_heads = [one for name, one in trained.items() if not name.startswith("encoder.")]
     optimiser = torch.optim.AdamW(
