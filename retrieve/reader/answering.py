@@ -1,8 +1,8 @@
 """From a reading to an answer: its quotes, a short answer that stands in them, and what a person is told.
 
-A fact is told as the sentence that holds the answer; yes and no as the word with the sentence that decides; lists and
-steps as every item that stands together with the best sentence. What is told is always made of what is quoted. What
-no sentence says is refused, and the nearest passages are still given.
+A fact is told as the sentence that holds the answer, a row of a table with its columns; yes and no as the word with
+the sentence that decides; lists and steps as every item that stands together with the best sentence, code whole. What
+is told is always made of what is quoted. What no sentence says is refused, and the nearest passages are still given.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from retrieve.reader.answer_types import AnswerType
 from retrieve.reader.inputs import sentences_of
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
+from retrieve.reader.table_rows import row_in_words
 
-__all__ = ["ReaderAnswer", "answer_from", "quoted_text"]
+__all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
 
 _ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
+_ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+_AROUND = " \t\n|-*+•"  # marks of lists and tables, no part of an answer at its edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +62,24 @@ def answer_from(
     answer_type = reading.answer_type
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     if answer_type in ("list", "steps"):
-        stretches[0] = _whole_list(passages, *stretches[0])
+        stretches[0] = _whole_block(passages, *stretches[0])
     stretches = _apart(stretches)
-    quoted = [passages[number].text[start:end] for number, start, end in stretches]
+    said = [passages[number].text[start:end] for number, start, end in stretches]
     if answer_type in ("yes", "no"):
-        answer, statement = answer_type.capitalize(), f"{answer_type.capitalize()}. {quoted[0]}"
+        answer, best = answer_type.capitalize(), 0
     elif answer_type == "span":
-        answer, statement = _span_in(reading, passages, stretches) or (quoted[0], quoted[0])
+        answer, best = _span_in(reading, passages, stretches) or (said[0], 0)
+    elif answer_type == "list":
+        answer, best = "; ".join(_items(said[0])) or said[0], 0
     else:
-        answer = statement = quoted[0]
+        answer, best = said[0], 0
+    stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
         for number, start, end in stretches
     )
+    told = told_text(quotes[0], passages)
+    statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
     return ReaderAnswer(answer, statement, answer_type, reading.confidence, quotes, order, reading.n_tokens)
 
 
@@ -80,25 +89,36 @@ def quoted_text(span: Span, passages: Sequence[Passage]) -> str:
     return passage.text[span.start - passage.start : span.end - passage.start]
 
 
+def told_text(span: Span, passages: Sequence[Passage]) -> str:
+    """Return a quote as a person is told it: a row of a table with the names of its columns."""
+    passage = next(one for one in passages if one.start <= span.start and span.overlaps(one))
+    start, end = span.start - passage.start, span.end - passage.start
+    row = row_in_words(passage.text, start, end, passage.headings)
+    return passage.text[start:end] if row is None else row
+
+
 def _span_in(
     reading: Reading, passages: Sequence[Passage], stretches: Sequence[tuple[int, int, int]]
-) -> tuple[str, str] | None:
-    """Return the best span that stands in a quote, and that quote, which comes to the front."""
+) -> tuple[str, int] | None:
+    """Return the best span that stands in one of these stretches, and the number of the stretch."""
     for span in reading.spans:
-        for number, start, end in stretches:
+        for place, (number, start, end) in enumerate(stretches):
             if span.passage == number and start <= span.start and span.end <= end:
-                text = passages[number].text
-                return text[span.start : span.end], text[start:end]
+                text = passages[number].text[span.start : span.end].strip(_AROUND)
+                if text:
+                    return text, place
     return None
 
 
-def _whole_list(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
-    """Return the stretch with all items of the list that it is part of, or that it announces, and what announces it."""
+def _whole_block(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
+    """Return the stretch with what belongs to it: all items of its list, the list or code that it announces."""
     text = passages[number].text
     spans = sentences_of(text)
     here = next((place for place, (left, right) in enumerate(spans) if left < end and start < right), None)
     if here is None:
         return number, start, end
+    if (fence := _fence_around(text, start)) is not None:
+        return number, *fence
     items = [bool(_ITEM.match(text[left:right])) for left, right in spans]
     first = last = here
     while last + 1 < len(spans) and items[last + 1]:
@@ -106,7 +126,24 @@ def _whole_list(passages: Sequence[Passage], number: int, start: int, end: int) 
     if items[here]:
         while first > 0 and items[first]:
             first -= 1
-    return number, min(start, spans[first][0]), max(end, spans[last][1])
+    start, end = min(start, spans[first][0]), max(end, spans[last][1])
+    if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
+        after = _fence_around(text, spans[last + 1][0])
+        end = after[1] if after is not None else spans[last + 1][1]
+    return number, start, end
+
+
+def _fence_around(text: str, at: int) -> tuple[int, int] | None:
+    """Return the span of the fenced code that holds this place, fences included; None where none does."""
+    for match in _FENCED.finditer(text):
+        if match.start() <= at < match.end():
+            return match.start(), match.end()
+    return None
+
+
+def _items(text: str) -> list[str]:
+    """Return the items of a list, without their bullets and numbers; none where the text is no list."""
+    return [match[1].strip() for match in _ITEM_TEXT.finditer(text) if match[1].strip()]
 
 
 def _apart(stretches: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

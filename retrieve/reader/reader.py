@@ -203,7 +203,10 @@ class Reader:
                     for at, logit in enumerate(logits.tolist())
                 ]
                 left, right = batch.first_token[place], batch.first_token[place + 1]
-                spans += [(score, row, start, end) for score, start, end in _best_spans(scores, left, right)]
+                spans += [
+                    (score, row, start, end)
+                    for score, start, end in _best_spans(scores, left, right, passages[row].offsets)
+                ]
         sentences.sort(key=lambda one: (-one.logit, one.passage, one.start))
         found = _spans(spans, edges, passages)
         reading = Reading(relevance, tuple(sentences), found, _type_shares(relevance, types), 0.0)
@@ -225,12 +228,19 @@ class Reader:
                 yield [first + row for row in rows]
 
 
-def _best_spans(scores: ReaderScores, left: int, right: int, n: int = 4) -> list[tuple[float, int, int]]:
-    """Return the best spans of a passage's text tokens left..right: log weight, first and last token in the text."""
+def _best_spans(
+    scores: ReaderScores, left: int, right: int, offsets: Sequence[tuple[int, int]], n: int = 4
+) -> list[tuple[float, int, int]]:
+    """Return the best spans of a passage's text tokens left..right: log weight, first and last token in the text.
+
+    A token that is not in the text, a column's name, can be neither.
+    """
     size = right - left
     if not size:
         return []
-    starts, ends = scores.starts[left:right], scores.ends[left:right]
+    read_for = torch.tensor([start == end for start, end in offsets])
+    starts = scores.starts[left:right].masked_fill(read_for, -math.inf)
+    ends = scores.ends[left:right].masked_fill(read_for, -math.inf)
     some = min(size, _TRIED_ENDS)
     first, last = starts.topk(some).indices, ends.topk(some).indices
     both = starts[first].unsqueeze(1) + ends[last].unsqueeze(0)

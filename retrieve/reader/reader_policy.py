@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from prep.checks import check_counts
-from retrieve.episode.episode import Episode, Passage
+from retrieve.episode.episode import Episode, Passage, one_line
 from retrieve.reader.answer_types import AnswerType
-from retrieve.reader.answering import ReaderAnswer, answer_from, quoted_text
+from retrieve.reader.answering import ReaderAnswer, answer_from, quoted_text, told_text
 from retrieve.reader.reader import Reader
 from retrieve.reader.selection import Selection
 
@@ -56,18 +56,17 @@ class ReaderPolicy:
 
 
 def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
-    """Return the reader's answer in the writer's words, where the writer rests on a sentence that the reader chose."""
+    """Return the reader's answer in the writer's words, where a sentence that both rest on holds them."""
     for claim in episode.claims:
         pointed = [episode.sentences[pointer - 1] for pointer in claim.pointers]
-        agreed = [span for span in read.quotes if any(span.overlaps(other) for other in pointed)]
-        if agreed and not claim.alternative:
-            statement = quoted_text(agreed[0], episode.passages)
-            return replace(
-                read,
-                answer=claim.statement,
-                statement=statement if claim.statement in statement else f"{claim.statement}: {statement}",
-                quotes=tuple(agreed),
-            )
+        for quote in read.quotes:
+            if claim.alternative or not any(quote.overlaps(other) for other in pointed):
+                continue
+            said = quoted_text(quote, episode.passages)
+            if one_line(claim.statement).lower() in one_line(said).lower():
+                quotes = (quote, *(other for other in read.quotes if other != quote))
+                statement = told_text(quote, episode.passages)
+                return replace(read, answer=claim.statement, statement=statement, quotes=quotes)
     return read
 
 

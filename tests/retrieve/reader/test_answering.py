@@ -61,7 +61,8 @@ def test_yes_and_no_come_with_what_decides() -> None:
 def test_a_list_is_told_whole() -> None:
     for said in ("Bring these:", "- a coat"):
         answer = answered("list", (1, said))
-        assert answer.answer == "Bring these:\n- a ticket\n- a coat"
+        assert answer.statement == "Bring these:\n- a ticket\n- a coat"
+        assert answer.answer == "a ticket; a coat"
         assert answer.quotes == (Span("b", 0, len("Bring these:\n- a ticket\n- a coat")),)
 
 

@@ -1,0 +1,96 @@
+"""Rows of pipe tables, told by the names of their columns: `Boat: Heron | Built: 1962`.
+
+A cell means nothing without its column, which stands in the header, rows above, or among the headings of a passage that
+begins inside the table. The reader reads the name before every cell, and a person is shown it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["TableRow", "row_in_words", "table_lines"]
+
+_DELIMITER = re.compile(r"[ \t>]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t]*")
+_CELL_END = re.compile(r"(?<!\\)\|")
+_MOST_COLUMNS = 24
+_LONGEST_NAME = 48
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of a table's body: its span in the text, and each cell's column name and span; empty cells are left out."""
+
+    start: int
+    end: int
+    cells: tuple[tuple[str, int, int], ...]
+
+
+def table_lines(text: str, headings: Sequence[str] = ()) -> tuple[list[TableRow], list[tuple[int, int]]]:
+    """Return the rows with known columns, in order, and the spans of the lines that only say what the columns are.
+
+    headings: of the passage; the innermost is the header where the text begins inside a table.
+    """
+    if "|" not in text:
+        return [], []
+    rows: list[TableRow] = []
+    heads: list[tuple[int, int]] = []
+    names: list[str] = []
+    if headings and "|" in headings[-1]:
+        names = [name.strip() for name in headings[-1].split("|")]
+    above: tuple[int, int] | None = None
+    at = 0
+    for line in text.splitlines(keepends=True):
+        start, end = at, at + len(line.rstrip("\r\n"))
+        at += len(line)
+        if "|" not in line or line.isspace():
+            above, names = None, names if not rows and not heads and line.isspace() else []
+            continue
+        cells = _cells(text, start, end)
+        if "-" in line and _DELIMITER.fullmatch(text, start, end):
+            if above is not None:
+                names = [text[left:right] for left, right in _cells(text, *above)]
+                heads.append(above)
+                if rows and (rows[-1].start, rows[-1].end) == above:
+                    rows.pop()
+            heads.append((start, end))
+        elif len(cells) == len(names) and 2 <= len(names) <= _MOST_COLUMNS:
+            named = zip(names, cells, strict=True)
+            full = tuple((name[:_LONGEST_NAME], left, right) for name, (left, right) in named if left < right)
+            rows.append(TableRow(start, end, full))
+        above = (start, end)
+    return rows, heads
+
+
+def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) -> str | None:
+    """Return the row that overlaps start..end as `Boat: Heron; Built: 1962`; None where there is no one such row."""
+    found = [row for row in table_lines(text, headings)[0] if row.start < end and start < row.end]
+    if len(found) != 1:
+        return None
+    return "; ".join(
+        f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in found[0].cells
+    )
+
+
+def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the spans of a line's cells, without the blanks and the bars around them."""
+    while start < end and text[start] in " \t>":
+        start += 1
+    while start < end and text[end - 1] in " \t":
+        end -= 1
+    if start < end and text[start] == "|":
+        start += 1
+    if start < end and text[end - 1] == "|" and text[end - 2] != "\\":
+        end -= 1
+    edges = [start, *(match.end() for match in _CELL_END.finditer(text, start, end)), end + 1]
+    spans = []
+    for left, right in itertools.pairwise(edges):
+        right -= 1
+        while left < right and text[left].isspace():
+            left += 1
+        while left < right and text[right - 1].isspace():
+            right -= 1
+        spans.append((left, right))
+    return spans
