@@ -81,17 +81,21 @@ def ask(
     user: str | None,
     output_format: str,
 ) -> int:
-    """Answer questions from the ingested documents, with quotes."""
+    """Answer questions from the ingested documents, with quotes.
+
+    Exit status 3: the time ran out before a question was answered.
+    """
     from retrieve.researcher import Researcher
 
     researcher = Researcher.open(workspace)
     reports = researcher.ask_many(list(questions), max_searches=max_searches, deadline_s=deadline, user=user)
+    status = 3 if any(report.unfinished for report in reports) else 0
     if output_format == "json":
         print_json([report.to_dict() for report in reports] if len(reports) > 1 else reports[0].to_dict())
-        return 0
+        return status
     render = {"text": "to_text", "markdown": "to_markdown", "html": "to_html"}[output_format]
     print("\n\n".join(getattr(report, render)() for report in reports))
-    return 0
+    return status
 
 
 @command("demo", "diptych demo", "diptych demo --docs ~/papers --workspace papers-demo")

@@ -20,7 +20,7 @@ def report_of(
 ) -> Report:
     """Return the report of an episode. models: versions by kind; generation: the store's, where there was one."""
     episode, read = run.episode, run.answer
-    if read is None or (read.answer is not None and episode.state != "done"):
+    if read is None:
         findings = [
             Finding(claim.statement, list(expand_quotes(claim, episode)), claim.alternative)
             for claim in episode.claims
@@ -42,18 +42,20 @@ def report_of(
         )
         for passage in episode.passages
     ]
+    note = "" if read is not None and answer is not None else run.note  # the reader had read the sources
     return Report(
         id=uuid.uuid4().hex,
         question=question,
         answer=answer,
-        abstained=answer is None,
+        abstained=answer is None and not note,
+        unfinished=answer is None and bool(note),
         findings=findings,
         searches=list(episode.queries),
         sources=sources,
         usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
         models=dict(models),
         generation=generation,
-        note=run.note,
+        note=note,
         answer_type=_type_of(read, answer),
         confidence=None if read is None else read.confidence,
     )

@@ -163,7 +163,12 @@ def test_a_deadline_that_cannot_be_kept_gives_the_sources_and_says_so(researcher
     reports = researcher.ask_many(QUESTIONS, deadline_s=0.001)
     for report in reports:
         check(report)
-        assert (report.note, report.abstained, report.answer) == (DEADLINE_NOTE, True, None)
+        assert (report.note, report.status, report.abstained, report.answer) == (
+            DEADLINE_NOTE,
+            "unfinished",
+            False,
+            None,
+        )
         assert report.sources
         assert report.usage.completion_tokens == 0
 

@@ -117,7 +117,8 @@ def answer_blocks(
 
 def judge_report(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow:
     """Return one question's row: the report against the question's answers and evidence."""
-    prediction = "" if report.abstained else report.answer or ""
+    prediction = report.answer or ""
+    refused = report.answer is None  # out of time is no answer, too
     by_character = has_cjk(question.question, *question.answers)
     quotes = report.quotes
     spans = [Span(quote.document_id, quote.start, quote.end) for quote in quotes]
@@ -133,13 +134,11 @@ def judge_report(question: Question, report: Report, dataset: LabelledSet) -> An
         kind=question.kind,
         expects_answer=question.expects_answer,
         withheld=question.withheld,
-        abstained=report.abstained,
+        abstained=refused,
         prediction=prediction,
-        statements=() if report.abstained else report.statements,
-        exact_match=_unless(
-            report.abstained, exact_match(prediction, question.answers, by_character=by_character)
-        ),
-        f1=_unless(report.abstained, f1(prediction, question.answers, by_character=by_character)),
+        statements=() if refused else report.statements,
+        exact_match=_unless(refused, exact_match(prediction, question.answers, by_character=by_character)),
+        f1=_unless(refused, f1(prediction, question.answers, by_character=by_character)),
         citation_precision=precision,
         citation_recall=citation_recall(honest, question.evidence, alternatives=alternatives),
         n_quotes=len(quotes),
