@@ -15,6 +15,7 @@ import json
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -25,7 +26,7 @@ from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import InputLimits
 from retrieve.reader.reader import READER_WEIGHTS, Reader
 from retrieve.reader.selection import Selection
-from training.data.dataset import LabelledSet, load_set, sample, withhold_every
+from training.data.dataset import LabelledSet, held_out_documents, load_set, sample, withhold_every
 from training.data.passage_pool import PassagePool
 from training.data.user_questions import user_question_files
 from training.reader.calibrate import calibrate
@@ -93,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--questions", type=Path, nargs="*", help="instead of the set's own")
     command.add_argument("--limit", type=int)
     command.add_argument("--withhold-every", type=int, default=0)
+    command.add_argument(
+        "--held-out", action="store_true", help="questions on the documents kept out of training"
+    )
     command.add_argument("--k", type=int, default=50)
     command = commands.add_parser("measure")
     command.add_argument("reader", type=Path)
@@ -186,6 +190,10 @@ def _search(options: argparse.Namespace) -> None:
         )
     else:
         labelled = load_set(options.set)
+    if options.held_out:
+        away = held_out_documents(labelled)
+        kept = [one for one in labelled.questions if any(span.document_id in away for span in one.evidence)]
+        labelled = replace(labelled, questions=kept)
     questions = withhold_every(sample(labelled.questions, options.limit), options.withhold_every)
     pool = PassagePool.build(labelled.documents.values(), [PrepModel.load()])
     save_candidates(find_candidates(labelled, pool, questions, k=options.k), options.out)
