@@ -8,6 +8,7 @@ made of the states is the business of `retrieve.reader.network`.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _BETWEEN_HEADINGS = " > "
+_HEADING_LINE = re.compile(r"#{1,6}[ \t][^\n]*\n")
 _MAX_SENTENCE_CHARACTERS = 400  # as in an episode (`EpisodeLimits`)
 
 
@@ -86,9 +88,16 @@ class PairBatch:
 
 
 def sentences_of(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences of a passage's text, without blanks at their ends; long ones in pieces."""
+    """Return the spans of the sentences of a passage's text, without blanks at their ends; long ones in pieces.
+
+    A Markdown heading before a sentence is one by itself.
+    """
     spans = []
     for left, right in split_sentences(text):
+        heading = _HEADING_LINE.match(text, left, right)
+        if heading is not None and heading.end() < right:
+            spans.append((left, heading.end() - 1))
+            left = heading.end()
         for start, end in _pieces(text, left, right):
             start, end = strip_span(text, start, end)
             if start < end:

@@ -65,13 +65,16 @@ def table_lines(text: str, headings: Sequence[str] = ()) -> tuple[list[TableRow]
 
 
 def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) -> str | None:
-    """Return the row that overlaps start..end as `Boat: Heron; Built: 1962`; None where there is no one such row."""
+    """Return what start..end holds of a table's row as `Boat: Heron; Built: 1962`, with the row's first cell.
+
+    None where it is not in one such row.
+    """
     found = [row for row in table_lines(text, headings)[0] if row.start < end and start < row.end]
     if len(found) != 1:
         return None
-    return "; ".join(
-        f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in found[0].cells
-    )
+    cells = found[0].cells
+    told = [cell for place, cell in enumerate(cells) if place == 0 or (cell[1] < end and start < cell[2])]
+    return "; ".join(f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told)
 
 
 def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:
