@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-#: `flows.candidates.prep_candidates.PrepStage`, which is slow to import; a test holds them equal.
-Stage: TypeAlias = Literal["supervised", "contrastive", "reinforcement"]
+#: Those of `flows.candidates.prep_candidates` and `retrieve_candidates`, slow to import; a test holds them equal.
+Stage: TypeAlias = Literal["supervised", "contrastive", "reinforcement", "reader"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -52,7 +52,8 @@ class TrainCommand(Command):
     default="supervised",
     show_default=True,
     help="Of prep: supervised trains the heads on structure, contrastive the vectors on questions, reinforcement the "
-    "cuts on search results. Of retrieve: supervised, or reinforcement, by rewarded reports.",
+    "cuts on search results. Of retrieve: supervised, or reinforcement, by rewarded reports, train the writer; reader "
+    "trains the reader.",
 )
 @click.option(
     "--examples",

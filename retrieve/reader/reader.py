@@ -141,6 +141,13 @@ class Reader:
         limits, calibration = InputLimits(**settings["limits"]), Calibration(**settings["calibration"])
         return cls(encoder, network, limits, calibration)
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return by name what was trained, on the CPU in single precision."""
+        return {
+            name: one.detach().float().cpu().clone()
+            for name, one in trained_parameters(self._network).items()
+        }
+
     def save(self, folder: str | Path, **notes: Any) -> dict[str, Any]:
         """Write this version into `folder` and return its manifest. notes: plain values that go into it."""
         from safetensors.torch import save_file

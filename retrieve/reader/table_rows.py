@@ -74,7 +74,9 @@ def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) 
         return None
     cells = found[0].cells
     told = [cell for place, cell in enumerate(cells) if place == 0 or (cell[1] < end and start < cell[2])]
-    return "; ".join(f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told)
+    return "; ".join(
+        f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told
+    )
 
 
 def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:

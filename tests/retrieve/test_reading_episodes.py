@@ -38,13 +38,13 @@ class StubReader:
 
     calibration = Calibration(threshold=0.5)
 
-    def __init__(self, answer_type: AnswerType, said: str, span: str = "", *, confidence: float = 0.9) -> None:
+    def __init__(
+        self, answer_type: AnswerType, said: str, span: str = "", *, confidence: float = 0.9
+    ) -> None:
         self.answer_type, self.said, self.span, self.confidence = answer_type, said, span, confidence
         self.deadlines: list[float | None] = []
 
-    def read(
-        self, question: str, passages: Sequence[Passage], *, deadline: float | None = None
-    ) -> Reading:
+    def read(self, question: str, passages: Sequence[Passage], *, deadline: float | None = None) -> Reading:
         self.deadlines.append(deadline)
         sentences, spans = [], []
         for number, passage in enumerate(passages):

@@ -169,7 +169,7 @@ def _train(options: argparse.Namespace) -> None:
         options.run,
         ReaderTraining(minutes=options.minutes, questions_per_step=options.questions_per_step),
         start=load_file(options.start / READER_WEIGHTS) if options.start else None,
-        on_step=lambda step, means: logging.info("%d %s", step, means),
+        on_step=lambda row: logging.info("%s", row),
     )
 
 

@@ -49,7 +49,9 @@ def test_a_passage_that_begins_inside_a_table_takes_its_columns_from_the_heading
     assert cells(text) == []
 
 
-@pytest.mark.parametrize("text", ["", "plain", "a | b", "| --- |", "|---|---|\n| a | b |", "| a |\n| - |\n| b |"])
+@pytest.mark.parametrize(
+    "text", ["", "plain", "a | b", "| --- |", "|---|---|\n| a | b |", "| a |\n| - |\n| b |"]
+)
 def test_what_is_no_table_has_no_rows(text: str) -> None:
     assert cells(text) == []
 
