@@ -80,8 +80,8 @@ class Run:
 class EpisodeRunner:
     """A decoder and a search, with the limits of episodes and actions.
 
-    reader: reads the first results before the model does, unless actions are sampled; what it is sure of, the model is
-    not asked.
+    reader: reads the first results before the model does, unless actions are sampled or the question is in a script
+    that it does not know; what it is sure of, the model is not asked.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class EpisodeRunner:
                     max(wanted, self.episode_limits.passages_per_search),
                 )
                 for (run, _), passages in zip(searching, found, strict=True):
-                    if reader is None or run.episode.segments:
+                    if reader is None or run.episode.segments or not reader.reads(run.episode.query):
                         run.episode.give(passages)
                     else:
                         _read(reader, run, passages[:wanted], deadline)

@@ -14,6 +14,8 @@ from retrieve.reader.selection import Selection
 
 __all__ = ["ReaderConfig", "ReaderPolicy", "passages_shown", "settle"]
 
+_PAST_LATIN = "\u0250"  # letters below are Latin, with and without accents
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderConfig:
@@ -49,6 +51,12 @@ class ReaderPolicy:
         return answer_from(
             reading, passages, self.config.selection, threshold=self.reader.calibration.threshold
         )
+
+    @staticmethod
+    def reads(question: str) -> bool:
+        """Whether a question is in a script that the reader was trained on: most of its letters are Latin."""
+        letters = [mark for mark in question if mark.isalpha()]
+        return sum(mark < _PAST_LATIN for mark in letters) * 2 > len(letters)
 
     def wants_writer(self, answer: ReaderAnswer) -> bool:
         """Whether the writer is asked for the words of this answer."""

@@ -78,7 +78,7 @@ def _no_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieve.episode_runner.Start.state", lambda *_: None)
 
 
-def run(reader: StubReader, report: str | None = None, **options: Any) -> Run:
+def run(reader: StubReader, report: str | None = None, *, question: str = "What?", **options: Any) -> Run:
     policy = ReaderPolicy(reader, ReaderConfig(passages=4))  # type: ignore[arg-type]
     limits = EpisodeLimits(passages_per_search=2, max_searches=1)
     runner = EpisodeRunner(
@@ -87,7 +87,7 @@ def run(reader: StubReader, report: str | None = None, **options: Any) -> Run:
         limits,
         reader=policy,
     )
-    return runner.run(["What?"], **options)[0]
+    return runner.run([question], **options)[0]
 
 
 def test_what_the_reader_knows_is_answered_without_the_writer() -> None:
@@ -142,6 +142,13 @@ def test_the_readers_answer_stands_where_the_writer_has_no_time() -> None:
     report = report_of("What?", run(reader, deadline=time.monotonic() - 1), models={})
     assert (report.status, report.answer, report.note) == ("answered", "1906", "")
     assert reader.deadlines[0] is not None
+
+
+@pytest.mark.parametrize("question", ["我可以下载吗?", "Где это?", "42?"])
+def test_a_question_in_another_script_is_the_writers(question: str) -> None:
+    done = run(StubReader("list", "- a coat"), f"<report> a coat{marker(1)}</report>", question=question)
+    assert done.answer is None
+    assert done.episode.claims[0].statement == "a coat"
 
 
 def test_sampled_episodes_are_the_writers_alone() -> None:
