@@ -25,6 +25,7 @@ from prep.manifest import verify_folder, write_manifest
 from prep.model.base_encoder import Precision
 from prep.model.encoder import Encoder, like_lengths
 from retrieve.episode.episode import Passage
+from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import ANSWER_TYPES, AnswerType
 from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import (
@@ -73,7 +74,8 @@ class Reading:
     """What the reader makes of a question and passages, in their order where they are numbered.
 
     relevance: (n,) logits. sentences: all, best first. spans: some, best first. types: the probability of each type of
-    answer. confidence: calibrated, that the documents hold the answer and the best sentences say it. n_tokens: read.
+    answer. signals: what the confidence is calibrated on (`Calibration.SIGNALS`). confidence: that the documents hold
+    the answer and the best sentences say it. n_tokens: read.
     """
 
     relevance: Floats
@@ -81,6 +83,7 @@ class Reading:
     spans: tuple[AnswerSpan, ...]
     types: Mapping[AnswerType, float]
     confidence: float
+    signals: tuple[float, ...] = ()
     n_tokens: int = 0
 
     @property
@@ -92,14 +95,6 @@ class Reading:
     def answer_type(self) -> AnswerType:
         """The most probable type of answer."""
         return max(self.types, key=self.types.__getitem__)
-
-    def signals(self) -> tuple[float, ...]:
-        """Return what the confidence is calibrated on: the best sentence, passage and span, and sentences together."""
-        if not self.sentences:
-            return (_NO_SIGNAL,) * len(Calibration.SIGNALS)
-        logits = [sentence.logit for sentence in self.sentences]
-        best = self.spans[0].probability if self.spans else 0.0
-        return (logits[0], float(self.relevance.max()), math.log(max(best, 1e-9)))
 
 
 class Reader:
@@ -168,13 +163,15 @@ class Reader:
 
         deadline: a `time.monotonic()` value; after the first six, passages are read in order while there is time.
         """
-        reading = self.read_tokenised(question, self.tokenise(passages), deadline=deadline)
+        reading = self._read(question, self.tokenise(passages), deadline)
         said = tuple(
             one
             for one in reading.sentences
             if not _HEADING.fullmatch(passages[one.passage].text[one.start : one.end])
         )
-        return replace(reading, sentences=said)
+        reading = replace(reading, sentences=said)
+        signals = _signals(question, passages, reading)
+        return replace(reading, signals=signals, confidence=self.calibration.confidence(signals))
 
     def tokenise(self, passages: Sequence[Passage]) -> list[TokenisedPassage]:
         """Return the passages as they are read: to keep, where they are read with several questions."""
@@ -182,10 +179,7 @@ class Reader:
             self._encoder, [(one.title, one.headings, one.text) for one in passages], self.limits
         )
 
-    def read_tokenised(
-        self, question: str, passages: Sequence[TokenisedPassage], *, deadline: float | None = None
-    ) -> Reading:
-        """Read the question with passages that were tokenised before; deadline: as for `read`."""
+    def _read(self, question: str, passages: Sequence[TokenisedPassage], deadline: float | None) -> Reading:
         (asked,) = tokenise_questions(self._encoder, [question], self.limits)
         n = len(passages)
         relevance = np.full(n, -np.inf, dtype=np.float32)
@@ -216,9 +210,8 @@ class Reader:
                 ]
         sentences.sort(key=lambda one: (-one.logit, one.passage, one.start))
         found = _spans(spans, edges, passages)
-        reading = Reading(relevance, tuple(sentences), found, _type_shares(relevance, types), 0.0)
-        confidence = self.calibration.confidence(reading.signals())
-        return replace(reading, confidence=confidence, n_tokens=n_tokens)
+        types_found = _type_shares(relevance, types)
+        return Reading(relevance, tuple(sentences), found, types_found, 0.0, n_tokens=n_tokens)
 
     @staticmethod
     def _batches(sizes: Sequence[int], deadline: float | None) -> Iterator[list[int]]:
@@ -233,6 +226,26 @@ class Reader:
                 return
             for rows in like_lengths(sizes[first : first + _AT_ONCE], _BATCH_TOKENS):
                 yield [first + row for row in rows]
+
+
+def _signals(question: str, passages: Sequence[Passage], reading: Reading) -> tuple[float, ...]:
+    """Return the signals of a reading, in the order of `Calibration.SIGNALS`."""
+    if not reading.sentences:
+        return (_NO_SIGNAL,) * 4 + (0.0, 0.0)
+    best = reading.sentences[0]
+    others = [one.logit for one in reading.sentences if one.passage != best.passage]
+    span = reading.spans[0].probability if reading.spans else 0.0
+    passage = passages[best.passage]
+    terms = max(1, len(uncovered_terms(question, ())))
+    missing = uncovered_terms(question, [passage.title, *passage.headings, passage.text])
+    return (
+        best.logit,
+        float(reading.relevance.max()),
+        math.log(max(span, 1e-9)),
+        max(others, default=_NO_SIGNAL),
+        max(one.score for one in passages),
+        1.0 - len(missing) / terms,
+    )
 
 
 def _best_spans(
