@@ -24,6 +24,7 @@ __all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
 _ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
 _ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"#{1,6}[ \t]")
 _AROUND = " \t\n|-*+•"  # marks of lists and tables, no part of an answer at its edges
 
 
@@ -61,18 +62,22 @@ def answer_from(
         return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
     answer_type = reading.answer_type
     stretches = [(one.passage, one.start, one.end) for one in chosen]
+    core = sentence = stretches[0]
     if answer_type in ("list", "steps"):
-        stretches[0] = _whole_block(passages, *stretches[0])
+        core = _whole_block(passages, *sentence)
+    if answer_type in ("list", "steps", "statement"):
+        stretches = [_with_neighbours(passages, *stretch) for stretch in stretches]
+    if core != sentence:
+        stretches[0] = core
     stretches = _apart(stretches)
-    said = [passages[number].text[start:end] for number, start, end in stretches]
+    said = passages[core[0]].text[core[1] : core[2]]
+    answer, best = said, 0
     if answer_type in ("yes", "no"):
-        answer, best = answer_type.capitalize(), 0
+        answer = answer_type.capitalize()
     elif answer_type == "span":
-        answer, best = _span_in(reading, passages, stretches) or (said[0], 0)
+        answer, best = _span_in(reading, passages, stretches) or (said, 0)
     elif answer_type == "list":
-        answer, best = "; ".join(_items(said[0])) or said[0], 0
-    else:
-        answer, best = said[0], 0
+        answer = "; ".join(_items(said)) or said
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
@@ -131,6 +136,16 @@ def _whole_block(passages: Sequence[Passage], number: int, start: int, end: int)
         after = _fence_around(text, spans[last + 1][0])
         end = after[1] if after is not None else spans[last + 1][1]
     return number, start, end
+
+
+def _with_neighbours(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
+    """Return the stretch with the sentence before and the one after it, which say what it is about; no headings."""
+    text = passages[number].text
+    spans = sentences_of(text)
+    before = [span for span in spans if span[1] <= start][-1:]
+    after = [span for span in spans if span[0] >= end][:1]
+    beside = [span for span in (*before, *after) if not _HEADING.match(text, *span)]
+    return number, min([start, *(left for left, _ in beside)]), max([end, *(right for _, right in beside)])
 
 
 def _fence_around(text: str, at: int) -> tuple[int, int] | None:

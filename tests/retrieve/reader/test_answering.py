@@ -66,6 +66,24 @@ def test_a_list_is_told_whole() -> None:
         assert answer.quotes == (Span("b", 0, len("Bring these:\n- a ticket\n- a coat")),)
 
 
+def test_a_statement_is_told_with_its_neighbours_and_no_heading() -> None:
+    text = "# Cats\nCats purr. They sleep. They hunt mice. All night.\n\n## Dogs\nDogs bark."
+    passage = Passage("c", "Pets", (), 7, 7 + len(text), text, 0.5)
+    for said, told in (
+        ("They sleep.", "Cats purr. They sleep. They hunt mice."),
+        ("Cats purr.", "Cats purr. They sleep."),
+        ("All night.", "They hunt mice. All night."),
+        ("Dogs bark.", "Dogs bark."),
+    ):
+        at = text.index(said)
+        sentence = EvidenceSentence(0, at, at + len(said), 3.0)
+        types = {name: float(name == "statement") for name in ANSWER_TYPES}
+        found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, 0.9)
+        answer = answer_from(found, [passage], Selection(), threshold=0.5)
+        assert (answer.answer, answer.statement) == (said, told)
+        assert answer.quotes == (Span("c", 7 + text.index(told), 7 + text.index(told) + len(told)),)
+
+
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
     answer = answered("list", (1, "Bring these:"), (1, "- a coat"))
     assert len(answer.quotes) == 1
