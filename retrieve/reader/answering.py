@@ -7,24 +7,20 @@ is told is always made of what is quoted. What no sentence says is refused, and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prep.document import Span
 from retrieve.episode.episode import Passage
 from retrieve.reader.answer_types import AnswerType
-from retrieve.reader.inputs import sentences_of
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
+from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
 from retrieve.reader.table_rows import row_in_words
+from retrieve.reader.versions import differ_in_values, in_force_first
 
 __all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
 
-_ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
-_ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
-_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"#{1,6}[ \t]")
 _AROUND = " \t\n|-*+•"  # marks of lists and tables, no part of an answer at its edges
 
 
@@ -34,6 +30,7 @@ class ReaderAnswer:
 
     answer: short, a stretch of a quote, or the word, None where refused. statement: what a person is told. quotes:
     stretches of documents, the best first. passages: the numbers of the passages, nearest first. n_tokens: read.
+    documents_differ: the first quotes say the same with other values; all of these are told.
     """
 
     answer: str | None
@@ -43,6 +40,7 @@ class ReaderAnswer:
     quotes: tuple[Span, ...]
     passages: tuple[int, ...]
     n_tokens: int = 0
+    documents_differ: bool = False
 
     @property
     def abstained(self) -> bool:
@@ -51,7 +49,12 @@ class ReaderAnswer:
 
 
 def answer_from(
-    reading: Reading, passages: Sequence[Passage], selection: Selection, *, threshold: float
+    question: str,
+    reading: Reading,
+    passages: Sequence[Passage],
+    selection: Selection,
+    *,
+    threshold: float,
 ) -> ReaderAnswer:
     """Return the answer that a reading of these passages gives; refused where its confidence is below `threshold`."""
     scores = [passage.score for passage in passages]
@@ -64,28 +67,47 @@ def answer_from(
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     core = sentence = stretches[0]
     if answer_type in ("list", "steps"):
-        core = _whole_block(passages, *sentence)
+        core = whole_block(passages, *sentence)
     if answer_type in ("list", "steps", "statement"):
-        stretches = [_with_neighbours(passages, *stretch) for stretch in stretches]
+        stretches = [with_neighbours(passages, *stretch) for stretch in stretches]
     if core != sentence:
         stretches[0] = core
-    stretches = _apart(stretches)
+    stretches = apart(stretches)
+    stretches, n_differing = _in_force_first(question, passages, stretches)
+    if n_differing:
+        core = stretches[0]
     said = passages[core[0]].text[core[1] : core[2]]
     answer, best = said, 0
     if answer_type in ("yes", "no"):
         answer = answer_type.capitalize()
     elif answer_type == "span":
-        answer, best = _span_in(reading, passages, stretches) or (said, 0)
+        some = stretches[:1] if n_differing else stretches
+        answer, best = _span_in(reading, passages, some) or (said, 0)
     elif answer_type == "list":
-        answer = "; ".join(_items(said)) or said
+        answer = "; ".join(items(said)) or said
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
         for number, start, end in stretches
     )
     told = told_text(quotes[0], passages)
+    if n_differing:
+        several = zip(stretches[:n_differing], quotes, strict=False)
+        named = (
+            f"{_name(passages[number])}: {told_text(quote, passages)}" for (number, _, _), quote in several
+        )
+        told = " ".join(named)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
-    return ReaderAnswer(answer, statement, answer_type, reading.confidence, quotes, order, reading.n_tokens)
+    return ReaderAnswer(
+        answer,
+        statement,
+        answer_type,
+        reading.confidence,
+        quotes,
+        order,
+        reading.n_tokens,
+        documents_differ=n_differing > 0,
+    )
 
 
 def quoted_text(span: Span, passages: Sequence[Passage]) -> str:
@@ -102,8 +124,36 @@ def told_text(span: Span, passages: Sequence[Passage]) -> str:
     return passage.text[start:end] if row is None else row
 
 
+def _in_force_first(
+    question: str, passages: Sequence[Passage], stretches: list[Stretch]
+) -> tuple[list[Stretch], int]:
+    """Return the stretches, and how many of the first ones differ in values from one another; 0 where none does.
+
+    What other documents say of the best stretch's matter comes beside it, the one in force first.
+    """
+    number, start, end = stretches[0]
+    best = passages[number].text[start:end]
+
+    def differs(stretch: Stretch) -> bool:
+        other = passages[stretch[0]]
+        is_other = other.document_id != passages[number].document_id
+        return is_other and differ_in_values(best, other.text[stretch[1] : stretch[2]])
+
+    rivals = [stretch for stretch in stretches[1:] if differs(stretch)]
+    if not rivals:
+        return stretches, 0
+    group = [stretches[0], *rivals]
+    order = in_force_first(question, [passages[one] for one, _, _ in group])
+    rest = [stretch for stretch in stretches if stretch not in group]
+    return [*(group[place] for place in order), *rest], len(group)
+
+
+def _name(passage: Passage) -> str:
+    return passage.title or passage.document_id
+
+
 def _span_in(
-    reading: Reading, passages: Sequence[Passage], stretches: Sequence[tuple[int, int, int]]
+    reading: Reading, passages: Sequence[Passage], stretches: Sequence[Stretch]
 ) -> tuple[str, int] | None:
     """Return the best span that stands in one of these stretches, and the number of the stretch."""
     for span in reading.spans:
@@ -113,58 +163,3 @@ def _span_in(
                 if text:
                     return text, place
     return None
-
-
-def _whole_block(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
-    """Return the stretch with what belongs to it: all items of its list, the list or code that it announces."""
-    text = passages[number].text
-    spans = sentences_of(text)
-    here = next((place for place, (left, right) in enumerate(spans) if left < end and start < right), None)
-    if here is None:
-        return number, start, end
-    if (fence := _fence_around(text, start)) is not None:
-        return number, *fence
-    items = [bool(_ITEM.match(text[left:right])) for left, right in spans]
-    first = last = here
-    while last + 1 < len(spans) and items[last + 1]:
-        last += 1
-    if items[here]:
-        while first > 0 and items[first]:
-            first -= 1
-    start, end = min(start, spans[first][0]), max(end, spans[last][1])
-    if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
-        after = _fence_around(text, spans[last + 1][0])
-        end = after[1] if after is not None else spans[last + 1][1]
-    return number, start, end
-
-
-def _with_neighbours(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
-    """Return the stretch with the sentence before and the one after it, which say what it is about; no headings."""
-    text = passages[number].text
-    spans = sentences_of(text)
-    before = [span for span in spans if span[1] <= start][-1:]
-    after = [span for span in spans if span[0] >= end][:1]
-    beside = [span for span in (*before, *after) if not _HEADING.match(text, *span)]
-    return number, min([start, *(left for left, _ in beside)]), max([end, *(right for _, right in beside)])
-
-
-def _fence_around(text: str, at: int) -> tuple[int, int] | None:
-    """Return the span of the fenced code that holds this place, fences included; None where none does."""
-    for match in _FENCED.finditer(text):
-        if match.start() <= at < match.end():
-            return match.start(), match.end()
-    return None
-
-
-def _items(text: str) -> list[str]:
-    """Return the items of a list, without their bullets and numbers; none where the text is no list."""
-    return [match[1].strip() for match in _ITEM_TEXT.finditer(text) if match[1].strip()]
-
-
-def _apart(stretches: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the stretches without those that lie in an earlier one."""
-    kept: list[tuple[int, int, int]] = []
-    for number, start, end in stretches:
-        if not any(number == other and start < right and left < end for other, left, right in kept):
-            kept.append((number, start, end))
-    return kept

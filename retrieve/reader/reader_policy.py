@@ -48,9 +48,8 @@ class ReaderPolicy:
         deadline: a `time.monotonic()` value; the first passages are read in any case, others while there is time.
         """
         reading = self.reader.read(question, passages, deadline=deadline)
-        return answer_from(
-            reading, passages, self.config.selection, threshold=self.reader.calibration.threshold
-        )
+        threshold = self.reader.calibration.threshold
+        return answer_from(question, reading, passages, self.config.selection, threshold=threshold)
 
     @staticmethod
     def reads(question: str) -> bool:
@@ -60,7 +59,7 @@ class ReaderPolicy:
 
     def wants_writer(self, answer: ReaderAnswer) -> bool:
         """Whether the writer is asked for the words of this answer."""
-        return answer.answer_type in self.config.written
+        return answer.answer_type in self.config.written and not answer.documents_differ
 
 
 def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:

@@ -38,7 +38,7 @@ def reading(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0
 def answered(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0.9) -> ReaderAnswer:
     selection = Selection(search_weight=0, quotes=2, margin=5)
     found = reading(kind, *sentences, confidence=confidence)
-    return answer_from(found, PASSAGES, selection, threshold=0.5)
+    return answer_from("What?", found, PASSAGES, selection, threshold=0.5)
 
 
 def test_a_fact_is_the_best_span_that_stands_in_a_quote() -> None:
@@ -79,9 +79,28 @@ def test_a_statement_is_told_with_its_neighbours_and_no_heading() -> None:
         sentence = EvidenceSentence(0, at, at + len(said), 3.0)
         types = {name: float(name == "statement") for name in ANSWER_TYPES}
         found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, 0.9)
-        answer = answer_from(found, [passage], Selection(), threshold=0.5)
+        answer = answer_from("What?", found, [passage], Selection(), threshold=0.5)
         assert (answer.answer, answer.statement) == (said, told)
         assert answer.quotes == (Span("c", 7 + text.index(told), 7 + text.index(told) + len(told)),)
+
+
+def test_documents_that_differ_are_both_told_the_one_in_force_first() -> None:
+    texts = {"Fees 2019": "Guests pay 12 euros a night.", "Fees 2024": "Guests pay 18 euros a night."}
+    fees = [Passage(title, title, (), 0, len(text), text, 0.5) for title, text in texts.items()]
+    sentences = tuple(EvidenceSentence(n, 0, len(one.text), 3.0 - n) for n, one in enumerate(fees))
+    spans = tuple(AnswerSpan(n, one.text.index("1"), one.text.index(" a"), 0.4) for n, one in enumerate(fees))
+    types = {name: float(name == "span") for name in ANSWER_TYPES}
+    found = Reading(np.array([1.0, 1.0], dtype=np.float32), sentences, spans, types, 0.9)
+    for question, answer, first in (
+        ("What do guests pay?", "18 euros", "Fees 2024"),
+        ("What did guests pay in 2019?", "12 euros", "Fees 2019"),
+    ):
+        told = answer_from(question, found, fees, Selection(), threshold=0.5)
+        second = ({*texts} - {first}).pop()
+        assert told.answer == answer
+        assert told.statement == f"{first}: {texts[first]} {second}: {texts[second]}"
+        assert [quote.document_id for quote in told.quotes] == [first, second]
+        assert told.documents_differ
 
 
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
