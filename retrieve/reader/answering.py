@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 from prep.document import Span
 from retrieve.episode.episode import Passage
+from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
-from retrieve.reader.table_rows import row_in_words
+from retrieve.reader.table_rows import find_cell, row_in_words
 from retrieve.reader.versions import differ_in_values, in_force_first
 
 __all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
 
+_TABLES_LOOKED_UP = 3  # of the nearest passages
 _AROUND = " \t\n|-*+•"  # marks of lists and tables, no part of an answer at its edges
 
 
@@ -30,7 +32,7 @@ class ReaderAnswer:
 
     answer: short, a stretch of a quote, or the word, None where refused. statement: what a person is told. quotes:
     stretches of documents, the best first. passages: the numbers of the passages, nearest first. n_tokens: read.
-    documents_differ: the first quotes say the same with other values; all of these are told.
+    is_final: it is not to be put in other words: several values are told, or a cell was looked up.
     """
 
     answer: str | None
@@ -40,7 +42,7 @@ class ReaderAnswer:
     quotes: tuple[Span, ...]
     passages: tuple[int, ...]
     n_tokens: int = 0
-    documents_differ: bool = False
+    is_final: bool = False
 
     @property
     def abstained(self) -> bool:
@@ -61,8 +63,21 @@ def answer_from(
     sentences = [(one.passage, one.logit) for one in reading.sentences]
     order = tuple(rank_passages(scores, reading.relevance.tolist(), sentences, selection))
     chosen = [reading.sentences[place] for place in select_sentences(scores, sentences, selection)]
-    if not chosen or reading.confidence < threshold:
+    looked_up = _looked_up(question, passages, order[:_TABLES_LOOKED_UP])
+    is_sure = looked_up is not None and looked_up.is_whole
+    if not chosen or not (is_sure or reading.confidence >= threshold):
         return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
+    if looked_up is not None and reading.answer_type not in ("yes", "no"):
+        return ReaderAnswer(
+            looked_up.cell,
+            told_text(looked_up.row, passages),
+            "span",
+            max(reading.confidence, threshold),
+            (looked_up.row,),
+            order,
+            reading.n_tokens,
+            is_final=True,
+        )
     answer_type = reading.answer_type
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     core = sentence = stretches[0]
@@ -106,8 +121,37 @@ def answer_from(
         quotes,
         order,
         reading.n_tokens,
-        documents_differ=n_differing > 0,
+        is_final=n_differing > 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """A cell that the question asks for by its row and column; is_whole: it asks for nothing else."""
+
+    row: Span
+    cell: str
+    is_whole: bool
+
+
+def _looked_up(question: str, passages: Sequence[Passage], numbers: Sequence[int]) -> _LookedUp | None:
+    """Return the cell of the first of these passages that has the one that is asked for."""
+    for number in numbers:
+        passage = passages[number]
+        found = find_cell(question, passage.text, passage.headings)
+        if found is None:
+            continue
+        row, cell = found
+        if cell is None:
+            continue
+        name, start, end = cell
+        said = [passage.text[row.start : row.end], name, passage.title, *passage.headings]
+        return _LookedUp(
+            Span(passage.document_id, passage.start + row.start, passage.start + row.end),
+            passage.text[start:end],
+            not uncovered_terms(question, said),
+        )
+    return None
 
 
 def quoted_text(span: Span, passages: Sequence[Passage]) -> str:

@@ -59,7 +59,7 @@ class ReaderPolicy:
 
     def wants_writer(self, answer: ReaderAnswer) -> bool:
         """Whether the writer is asked for the words of this answer."""
-        return answer.answer_type in self.config.written and not answer.documents_differ
+        return answer.answer_type in self.config.written and not answer.is_final
 
 
 def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:

@@ -100,7 +100,28 @@ def test_documents_that_differ_are_both_told_the_one_in_force_first() -> None:
         assert told.answer == answer
         assert told.statement == f"{first}: {texts[first]} {second}: {texts[second]}"
         assert [quote.document_id for quote in told.quotes] == [first, second]
-        assert told.documents_differ
+        assert told.is_final
+
+
+def test_a_cell_that_is_asked_for_by_row_and_column_is_looked_up() -> None:
+    text = "| Boat | Built |\n|---|---|\n| Heron | 1962 |\n| Petrel | 1974 |"
+    table = Passage("fleet", "The fleet", (), 5, 5 + len(text), text, 0.5)
+    at = text.index("| Heron")
+    sentence = EvidenceSentence(0, at, text.index("\n| Petrel"), 3.0)
+    types = {name: float(name == "statement") for name in ANSWER_TYPES}
+    for question, confidence, answer in (
+        ("When was the Petrel built?", 0.9, "1974"),
+        ("When was the Petrel built?", 0.1, "1974"),  # it asks for nothing that the row does not say
+        ("When was the Petrel's anchor built?", 0.1, None),
+        ("When was the Dunlin built?", 0.1, None),
+    ):
+        found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, confidence)
+        told = answer_from(question, found, [table], Selection(), threshold=0.5)
+        assert told.answer == answer
+        if answer is not None:
+            assert told.statement == "Boat: Petrel; Built: 1974"
+            assert told.quotes == (Span("fleet", 5 + text.index("| Petrel"), 5 + len(text)),)
+            assert told.is_final
 
 
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
