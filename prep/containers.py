@@ -20,6 +20,9 @@ __all__ = ["Containers", "block_tokens", "find_containers"]
 
 # Only a text with one of these has a container that markdown-it is needed for.
 _MARKS = re.compile(r"^[^\n]{0,200}?(?:```|~~~|<!--)|^[ \t>*+-]{0,40}<[a-zA-Z/!?]", re.M)
+# Blocks of HTML that end with a mark of their own, however many blank lines come before it.
+_OPENINGS = re.compile(r"^[ \t>*+-]{0,40}(<)(?:(!--)|(\?)|(script|pre|style|textarea)\b)", re.M | re.I)
+_CLOSINGS = re.compile(r"(--)>|(\?)>|</(script|pre|style|textarea)>", re.I)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}[^`\n]*|~{3,}[^\n]*)$", re.M)
 _FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n(?:[^\n]*\n){1,400}?(?:\1|\.\.\.)[ \t]*(?:\n|\Z)")
 
@@ -56,7 +59,7 @@ def find_containers(text: str) -> Containers:
         edges.append(len(plain))
     fences: list[tuple[int, int]] = []
     html: list[tuple[int, int]] = []
-    for token in block_tokens(plain[start:]):
+    for token in block_tokens(_without_unclosed(plain[start:])):
         if token.map is None:
             continue
         span = (edges[token.map[0]], edges[min(token.map[1], len(edges) - 1)])
@@ -65,6 +68,24 @@ def find_containers(text: str) -> Containers:
         elif token.type == "html_block":
             (hidden if token.content.lstrip().startswith("<!--") else html).append(span)
     return Containers(fences, hidden, html)
+
+
+def _without_unclosed(text: str) -> str:
+    """Return a text of the same length in which no block of HTML runs to the end because its end is missing.
+
+    By CommonMark it would: a sentence that begins with `<script>` would hide all that comes after it.
+    """
+    last = [-1, -1, -1]  # where the last comment, instruction and element ends
+    for closing in _CLOSINGS.finditer(text):
+        last[(closing.lastindex or 1) - 1] = closing.start()
+    parts: list[str] = []
+    position = 0
+    for opening in _OPENINGS.finditer(text):
+        at = opening.start(1)
+        if at > last[(opening.lastindex or 2) - 2]:
+            parts += [text[position:at], "x"]
+            position = at + 1
+    return "".join([*parts, text[position:]])
 
 
 def block_tokens(text: str) -> list[Token]:

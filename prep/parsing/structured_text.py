@@ -16,7 +16,7 @@ _BLANKS = re.compile(r"[ \t\r\n\f\v\xa0\x85\u2028\u2029]+")
 _MAX_INDENTS = 12
 # Cells that may be added to make the rows of a table equally long; beyond that they stay as they are.
 _MAX_ADDED_CELLS = 200_000
-_MARK = re.compile(r"(?=#{1,6}(?:\s|\Z)|`{3,}[^`]*\Z|~{3,})")
+_MARK = re.compile(r"#{1,6}(?:\s|\Z)|`{3,}[^`]*\Z|~{3,}|<(?:!--|\?|(?:script|pre|style|textarea)\b)", re.I)
 _FENCE = re.compile(r"\s*(`{3,})")
 
 
@@ -127,7 +127,7 @@ class StructuredText:
 
 
 def escaped(line: str) -> str:
-    """Return a line of running text so that it neither is a heading nor opens a fence.
+    """Return a line of running text so that it is no heading and opens no fence and no block of HTML.
 
     >>> escaped("# 4 is the largest"), escaped("#4")
     ('\\\\# 4 is the largest', '#4')

@@ -81,6 +81,11 @@ def test_line_ends_do_not_matter(end: str) -> None:
         ("Kiln\n====\n\n.. note::\n\n   # no\n\n.. a remark\n   # no\n\ntext\n", ["Kiln"]),
         ("Kiln\n====\n\n====  ====\nCone  Heat\n====  ====\n4     1060\n====  ====\n\ntext\n", ["Kiln"]),
         ("# Kiln\n\n<pre>\n# no\n</pre>\n\n<div>\n# no\n</div>\n\n<style>\n# no\n</style>\n", ["# Kiln"]),
+        (
+            "# Kiln\n\n<script> is an element.\n\n# Cone\n\n<!-- is its mark.\n\n# Heat\n",
+            ["# Kiln", "# Cone", "# Heat"],
+        ),
+        ("# Kiln\n\n<!-- no\n\n# no\n-->\n\n# Cone\n", ["# Kiln", "# Cone"]),
         ("# Kiln\n\n<details>\n<summary>more</summary>\n\n## Yes\n\n</details>\n", ["# Kiln", "## Yes"]),
         ("# Kiln\n\n| # | Heat |\n| --- | --- |\n| # 4 | 1060 |\n", ["# Kiln"]),
     ],

@@ -18,8 +18,8 @@ def text_of(html: str) -> str:
 
 
 def test_text_that_begins_like_a_mark_of_markdown_is_none() -> None:
-    assert text_of("<p># 4 is the largest<br>#5<br>```js</p><h2># 6</h2>") == (
-        "\\# 4 is the largest\n#5\n\\```js\n\n## # 6\n"
+    assert text_of("<p># 4 is the largest<br>#5<br>```js<br>&lt;pre> is seven</p><h2># 6</h2>") == (
+        "\\# 4 is the largest\n#5\n\\```js\n\\<pre> is seven\n\n## # 6\n"
     )
 
 
