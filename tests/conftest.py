@@ -26,9 +26,9 @@ LONG_FILES = (
     "tests/promises/test_schedule.py",
     PREFECT_ROOM,
     "tests/flows/retraining/test_cycle.py",
-    "tests/flows/retraining/test_flywheel_cycles.py",
     "tests/promises/test_stored_reports.py",
     "tests/training/rl/test_reinforce.py",
+    "tests/flows/retraining/test_flywheel_cycles.py",
 )
 
 # Warnings are errors here. These are of libraries calling one another, and theirs to mend.
