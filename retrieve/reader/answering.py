@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prep.document import Span
-from retrieve.episode.episode import Passage
+from retrieve.episode.episode import Passage, one_line
 from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
 from retrieve.reader.expected_answer import expected_in
@@ -118,6 +118,8 @@ def answer_from(
         )
         told = " ".join(named)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
+    if answer_type not in ("list", "steps"):  # where lines mean something
+        answer, statement = one_line(answer), one_line(statement)
     return ReaderAnswer(
         answer,
         statement,
