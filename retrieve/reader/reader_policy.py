@@ -89,7 +89,7 @@ def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
             said = quoted_text(quote, episode.passages)
             if one_line(claim.statement).lower() in one_line(said).lower():
                 quotes = (quote, *(other for other in read.quotes if other != quote))
-                statement = told_text(quote, episode.passages)
+                statement = one_line(told_text(quote, episode.passages))
                 return replace(read, answer=claim.statement, statement=statement, quotes=quotes)
     return read
 
