@@ -17,6 +17,8 @@ from retrieve.decoding.decoder import Action, Decoder
 from retrieve.decoding.generator import PrefixCache
 from retrieve.episode.episode import Episode, EpisodeLimits, Passage
 from retrieve.episode.grammar import ActionLimits, Grammar, GrammarState
+from retrieve.reader.answering import ReaderAnswer
+from retrieve.reader.reader_policy import ReaderPolicy, passages_shown, settle
 
 __all__ = ["DEADLINE_NOTE", "EpisodeRunner", "Run", "Search", "Start"]
 
@@ -52,7 +54,8 @@ class Start:
 class Run:
     """One episode and the actions that were taken in it. `note` says why it ended early, if it did.
 
-    starts: one for each action. prefix: of the prompt, kept while the episode runs alone.
+    starts: one for each action. prefix: of the prompt, kept while the episode runs alone. answer: where a reader read
+    the passages.
     """
 
     episode: Episode
@@ -60,11 +63,13 @@ class Run:
     note: str = ""
     starts: list[Start] = field(default_factory=list)
     prefix: PrefixCache = field(default_factory=PrefixCache, repr=False)
+    answer: ReaderAnswer | None = None
 
     @property
     def n_prompt_tokens(self) -> int:
-        """Tokens read. The prompt after a second search contains the first one, which counts once."""
-        return max((action.n_prompt_tokens for action in self.actions), default=0)
+        """Tokens read, the reader's too. The prompt after a second search contains the first one, which counts once."""
+        read = 0 if self.answer is None else self.answer.n_tokens
+        return read + max((action.n_prompt_tokens for action in self.actions), default=0)
 
     @property
     def n_completion_tokens(self) -> int:
@@ -73,13 +78,24 @@ class Run:
 
 
 class EpisodeRunner:
-    """A decoder and a search, with the limits of episodes and actions."""
+    """A decoder and a search, with the limits of episodes and actions.
+
+    reader: reads the first results before the model does, unless actions are sampled or the question is in a script
+    that it does not know; what it is sure of, the model is not asked.
+    """
 
     def __init__(
-        self, decoder: Decoder, search: Search, episode: EpisodeLimits, action: ActionLimits | None = None
+        self,
+        decoder: Decoder,
+        search: Search,
+        episode: EpisodeLimits,
+        action: ActionLimits | None = None,
+        *,
+        reader: ReaderPolicy | None = None,
     ) -> None:
         self.decoder = decoder
         self.search = search
+        self.reader = reader
         self.episode_limits = episode
         self.action_limits = action or ActionLimits()
         self._tokens_per_s = _FIRST_GUESS_TOKENS_PER_S
@@ -125,14 +141,23 @@ class EpisodeRunner:
         ]:
             searching = [(run, spans) for run, spans in waiting if run.episode.state == "search"]
             if searching:
+                reader = self.reader if temperature == 0 else None
+                wanted = 0 if reader is None else reader.config.passages
                 found = self.search(
                     [run.episode.query for run, _ in searching],
                     [spans for _, spans in searching],
-                    self.episode_limits.passages_per_search,
+                    max(wanted, self.episode_limits.passages_per_search),
                 )
                 for (run, _), passages in zip(searching, found, strict=True):
-                    run.episode.give(passages)
-            self._act([run for run, _ in waiting], deadline, temperature, generator)
+                    if reader is None or run.episode.segments or not reader.reads(run.episode.query):
+                        run.episode.give(passages)
+                    else:
+                        _read(reader, run, passages[:wanted], deadline)
+            if acting := [run for run, _ in waiting if run.episode.state == "act"]:
+                self._act(acting, deadline, temperature, generator)
+        for run in runs:
+            if run.answer is not None and run.actions:
+                run.answer = settle(run.answer, run.episode)
         return runs
 
     def _act(
@@ -179,3 +204,12 @@ class EpisodeRunner:
                 run.note = DEADLINE_NOTE
             if run.note or run.episode.state == "done":
                 run.prefix = PrefixCache()
+
+
+def _read(reader: ReaderPolicy, run: Run, passages: Sequence[Passage], deadline: float | None) -> None:
+    """Let the reader read the first results, and end the episode where the model's words are not needed."""
+    episode = run.episode
+    run.answer = answer = reader.answer(episode.query, passages, deadline=deadline)
+    episode.give(passages_shown(answer, passages), is_chosen=True)
+    if not reader.wants_writer(answer):
+        episode.conclude(answer.answer, answer.quotes)

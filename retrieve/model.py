@@ -1,8 +1,8 @@
 """A version of the retrieve model: the base, an adapter, and the serving settings.
 
 A version is a folder with `adapter.safetensors`, a card and `manifest.json` (checksums, base, settings, metrics), and
-with `backwards.safetensors` where it has a noisy-channel model (`retrieve.decoding.noisy_channel`). The base alone can
-be served for comparison (`RetrieveModel.untrained`).
+with `backwards.safetensors` where it has a noisy-channel model (`retrieve.decoding.noisy_channel`), and a folder
+`reader` where it has one (`retrieve.reader`). The base alone can be served for comparison (`RetrieveModel.untrained`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from retrieve.episode.episode import EpisodeLimits
 from retrieve.episode.grammar import ActionLimits
 from retrieve.lm.base import EMBEDDED_SHA256, compute_dtype, load_base
 from retrieve.old_settings import current_settings
+from retrieve.reader.reader import Reader
+from retrieve.reader.reader_policy import ReaderConfig, ReaderPolicy
+from retrieve.reader.selection import Selection
 
 __all__ = [
     "ADAPTER",
     "CHANNEL_ADAPTER",
     "MANIFEST",
+    "READER",
     "RetrieveModel",
     "ServingConfig",
     "read_retrieve_manifest",
@@ -38,6 +42,7 @@ __all__ = [
 ADAPTER = "adapter.safetensors"
 CHANNEL_ADAPTER = "backwards.safetensors"
 MANIFEST = "manifest.json"
+READER = "reader"
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
@@ -53,6 +58,7 @@ class ServingConfig:
     abstention_bias: float = 0.0
     abstention_bias_after_search: float | None = None
     search_bias: float = 0.0
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
     reranking: RerankingConfig = field(default_factory=RerankingConfig)
     episode: EpisodeLimits = field(default_factory=EpisodeLimits)
     action: ActionLimits = field(default_factory=ActionLimits)
@@ -73,6 +79,7 @@ class ServingConfig:
                 abstention_bias=float(content.get("abstention_bias", 0.0)),
                 abstention_bias_after_search=None if after_search is None else float(after_search),
                 search_bias=float(content.get("search_bias", 0.0)),
+                reader=_reader_config(content.get("reader", {})),
                 reranking=RerankingConfig(**content.get("reranking", {})),
                 episode=EpisodeLimits(**content.get("episode", {})),
                 action=ActionLimits(**content.get("action", {})),
@@ -83,11 +90,17 @@ class ServingConfig:
             ) from error
 
 
+def _reader_config(content: dict[str, Any]) -> ReaderConfig:
+    selection = Selection(**content.get("selection", {}))
+    return ReaderConfig(**{**content, "selection": selection})
+
+
 @dataclass(slots=True)
 class RetrieveModel:
     """A loaded version: a causal LM with the adapter merged, its tokenizer, and serving settings.
 
-    channel_model: scores candidate reports (`retrieve.decoding.noisy_channel`), where the version has one.
+    channel_model: scores candidate reports (`retrieve.decoding.noisy_channel`); reader: reads before the model
+    (`retrieve.reader`); where the version has one.
     """
 
     version: str
@@ -95,6 +108,7 @@ class RetrieveModel:
     tokenizer: Any
     serving: ServingConfig
     channel_model: Any = None
+    reader: Reader | None = None
 
     @classmethod
     def load(
@@ -133,7 +147,12 @@ class RetrieveModel:
         settings = serving or ServingConfig.from_json(manifest["serving"])
         has_channel = CHANNEL_ADAPTER in manifest["files"]
         channel_model = load_channel_model(model, folder / CHANNEL_ADAPTER) if has_channel else None
-        return cls(manifest["version"], model, tokenizer, settings, channel_model)
+        reader = Reader.load(folder / READER) if f"{READER}/{MANIFEST}" in manifest["files"] else None
+        return cls(manifest["version"], model, tokenizer, settings, channel_model, reader)
+
+    def reader_policy(self) -> ReaderPolicy | None:
+        """Return the reader with this version's settings, where it has one."""
+        return None if self.reader is None else ReaderPolicy(self.reader, self.serving.reader)
 
     def decoder(self) -> Decoder:
         """Return a decoder with this version's settings."""
@@ -160,6 +179,7 @@ def save_retrieve_version(
     *,
     serving: ServingConfig,
     channel_adapter: Path | None = None,
+    reader: Path | None = None,
     name: str = "retrieve",
     source: str | None = None,
     card: str = "",
@@ -168,13 +188,16 @@ def save_retrieve_version(
 ) -> str:
     """Write a version into `folder`, the manifest last, and return its version string.
 
-    channel_adapter: of the noisy-channel model (`retrieve.decoding.noisy_channel`), where there is one. source: the
-    base's path or hub name; None for the embedded base.
+    channel_adapter: of the noisy-channel model (`retrieve.decoding.noisy_channel`), where there is one. reader: the
+    folder of a saved `Reader`. source: the base's path or hub name; None for the embedded base.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {ADAPTER: adapter, **({} if channel_adapter is None else {CHANNEL_ADAPTER: channel_adapter})}
+    if reader is not None:
+        weights |= {f"{READER}/{path.name}": path for path in sorted(reader.iterdir()) if path.is_file()}
     for file, origin in weights.items():
         if origin.resolve() != (folder / file).resolve():
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_bytes(origin.read_bytes())
     if card:
         (folder / "README.md").write_text(card, encoding="utf-8")

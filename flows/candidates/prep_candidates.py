@@ -35,10 +35,20 @@ from prep.store.workspace import Workspace
 if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel
 
-__all__ = ["STAGES", "PrepStage", "train_prep_candidate"]
+__all__ = ["STAGES", "PrepStage", "check_prep_stage", "train_prep_candidate"]
 
 PrepStage: TypeAlias = Literal["supervised", "contrastive", "reinforcement"]
 STAGES: tuple[PrepStage, ...] = get_args(PrepStage)
+
+
+def check_prep_stage(stage: str) -> PrepStage:
+    """Return the stage. Raises ConfigError for an unknown one."""
+    for known in STAGES:
+        if stage == known:
+            return known
+    raise ConfigError(f"there is no stage {stage!r} of prep; known are {', '.join(STAGES)}")
+
+
 #: A stage's result: the version's name, its held-out figures by system, and the names of the curves in its log.
 _StageFigures: TypeAlias = tuple[str, dict[str, dict[str, float | None]], tuple[str, ...]]
 
@@ -57,9 +67,7 @@ def train_prep_candidate(
         "contrastive": (_contrastive_config, _train_contrastive),
         "reinforcement": (_reinforcement_config, _train_reinforcement),
     }
-    if stage not in stages:
-        raise ConfigError(f"there is no stage {stage!r}; known are {', '.join(STAGES)}")
-    configure, train = stages[stage]
+    configure, train = stages[check_prep_stage(stage)]
     start = serving_prep(workspace)
     config = configure(dataset, settings, start)
     made_of = {"stage": stage, **asdict(config), "dataset": dataset.digest, "start": start.version}

@@ -2,6 +2,7 @@
 
     supervised      on traces of right reports (`flows.candidates.supervised_stage`)
     reinforcement   on rewards of its own reports, GRPO (`flows.candidates.reinforcement_stage`)
+    reader          the reader alone, on evidence and refusing (`flows.candidates.reader_stage`)
 
 Each starts from the version that serves, or from the shipped one (`TrainingSettings.retrieve_start`). Plain
 functions, as in `flows.candidates.candidate_folder`, which says what a candidate is.
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal, TypeAlias, get_args
 
-from flows.candidates import reinforcement_stage, supervised_stage
+from flows.candidates import reader_stage, reinforcement_stage, supervised_stage
 from flows.candidates.candidate_folder import (
     Candidate,
     curves_of,
@@ -31,7 +32,7 @@ from prep.store.workspace import Workspace
 
 __all__ = ["RETRIEVE_STAGES", "RetrieveStage", "check_retrieve_stage", "train_retrieve_candidate"]
 
-RetrieveStage: TypeAlias = Literal["supervised", "reinforcement"]
+RetrieveStage: TypeAlias = Literal["supervised", "reinforcement", "reader"]
 RETRIEVE_STAGES: tuple[RetrieveStage, ...] = get_args(RetrieveStage)
 #: Raise it when what is trained from the same data and settings changes.
 FORMAT = 5
@@ -64,7 +65,12 @@ def train_retrieve_candidate(
     from retrieve.model import ServingConfig, read_retrieve_manifest, shipped_retrieve
 
     check_retrieve_stage(stage)
-    training_stage: Any = {"supervised": supervised_stage, "reinforcement": reinforcement_stage}[stage]
+    stages = {
+        "supervised": supervised_stage,
+        "reinforcement": reinforcement_stage,
+        "reader": reader_stage,
+    }
+    training_stage: Any = stages[stage]
     start = shipped_retrieve() if settings.retrieve_start == "shipped" else serving_retrieve_path(workspace)
     manifest = read_retrieve_manifest(start)
     serving = ServingConfig.from_json(manifest["serving"])

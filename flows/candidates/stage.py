@@ -50,9 +50,14 @@ class RetrieveRun:
         if self.on_progress is not None:
             self.on_progress(min(seconds, self.allowed_s), self.allowed_s)
 
-    def save(self, adapter: Path, serving: ServingConfig, n_steps: int) -> str:
-        """Write the version into `draft`, with the noisy-channel model of the version before; return its name."""
-        from retrieve.model import CHANNEL_ADAPTER, save_retrieve_version
+    def save(self, adapter: Path, serving: ServingConfig, n_steps: int, *, reader: Path | None = None) -> str:
+        """Write the version into `draft`, with the noisy-channel model of the version before; return its name.
+
+        reader: the folder of its reader, by default that of the version before, where it has one.
+        """
+        from retrieve.model import CHANNEL_ADAPTER, READER, save_retrieve_version
+
+        before = self.start / READER
 
         return save_retrieve_version(
             self.draft,
@@ -61,6 +66,7 @@ class RetrieveRun:
             channel_adapter=self.start / CHANNEL_ADAPTER
             if CHANNEL_ADAPTER in self.manifest["files"]
             else None,
+            reader=reader or (before if before.is_dir() else None),
             source=self.manifest["base"].get("source"),
             card=candidate_card("retrieve", self.dataset, self.settings),
             training={**self.about, "steps": n_steps},

@@ -67,7 +67,7 @@ def evaluate(
     )
     from prep.errors import ConfigError
     from prep.store.workspace import Workspace
-    from training.metrics.results import format_table
+    from training.metrics.results import AnswersResult, format_table
 
     if out and out.is_dir():
         raise ConfigError(f"--out {out} is a folder: name a file for the results")
@@ -85,6 +85,9 @@ def evaluate(
         print_json([result.to_dict(rows=False) for result in results])
         return 0
     print(format_table(results))
+    for result in results:
+        if isinstance(result, AnswersResult) and len(result.by_kind()) > 1:
+            print(f"\n{result.label}, {result.dataset}, by kind of question:\n{result.kind_table()}")
     for metric, difference in advantages(results).items():
         print(f"Ahead of baseline RAG in {metric}: {interval_of(difference)}.")
     if (sentence := verdict(results)) is not None:

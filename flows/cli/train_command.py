@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-#: `flows.candidates.prep_candidates.PrepStage`, which is slow to import; a test holds them equal.
-Stage: TypeAlias = Literal["supervised", "contrastive", "reinforcement"]
+#: Those of `flows.candidates.prep_candidates` and `retrieve_candidates`, slow to import; a test holds them equal.
+Stage: TypeAlias = Literal["supervised", "contrastive", "reinforcement", "reader"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -52,7 +52,8 @@ class TrainCommand(Command):
     default="supervised",
     show_default=True,
     help="Of prep: supervised trains the heads on structure, contrastive the vectors on questions, reinforcement the "
-    "cuts on search results. Of retrieve: supervised, or reinforcement, by rewarded reports.",
+    "cuts on search results. Of retrieve: supervised, or reinforcement, by rewarded reports, train the writer; reader "
+    "trains the reader.",
 )
 @click.option(
     "--examples",
@@ -91,7 +92,7 @@ def train(
     as_json: bool,
 ) -> int:
     """Train a candidate version on data made from the documents."""
-    from flows.candidates.prep_candidates import train_prep_candidate
+    from flows.candidates.prep_candidates import check_prep_stage, train_prep_candidate
     from flows.candidates.retrieve_candidates import check_retrieve_stage, train_retrieve_candidate
     from flows.candidates.training_sets import synthesize_data
     from flows.candidates.training_settings import TrainingSettings
@@ -101,8 +102,8 @@ def train(
     from prep.store.workspace import Workspace
     from training.questions.teacher import TeacherConfig
 
-    if kind == "retrieve":
-        check_retrieve_stage(stage)  # before anything is ingested or generated
+    check = check_retrieve_stage if kind == "retrieve" else check_prep_stage
+    check(stage)  # before anything is ingested or generated
     if (teacher is None) != (teacher_model is None):
         raise ConfigError("--teacher and --teacher-model belong together: a URL and the model's name there")
     config = TeacherConfig(url=teacher, model=teacher_model) if teacher and teacher_model else None
@@ -118,7 +119,7 @@ def train(
             ingest(place, list(corpus), serving_prep(place), remove_missing=False)
     dataset = synthesize_data(place, settings, teacher=config)
     if kind == "prep":
-        candidate = train_prep_candidate(place, dataset, settings, stage)
+        candidate = train_prep_candidate(place, dataset, settings, check_prep_stage(stage))
     else:
         candidate = train_retrieve_candidate(place, dataset, settings, check_retrieve_stage(stage))
     if as_json:

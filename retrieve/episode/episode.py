@@ -160,25 +160,31 @@ class Episode:
         """Whether the next action may still be a search."""
         return len(self.queries) < self.limits.max_searches and len(self.sentences) < MAX_SENTENCES
 
-    def unseen(self, passages: Iterable[Passage]) -> list[Passage]:
-        """Return the passages that overlap none shown before, at most as many as `limits` allows. Best first."""
+    def unseen(self, passages: Iterable[Passage], *, is_chosen: bool = False) -> list[Passage]:
+        """Return the passages that overlap none shown before, at most as many as `limits` allows. Best first.
+
+        is_chosen: they were chosen by more than their scores, which then leave none out.
+        """
         chosen: list[Passage] = []
         for passage in passages:
             if len(chosen) == self.limits.passages_per_search:
                 break
-            if chosen and passage.score < chosen[0].score - self.limits.score_margin:
+            if chosen and not is_chosen and passage.score < chosen[0].score - self.limits.score_margin:
                 break
             span = Span(passage.document_id, passage.start, passage.end)
             if not any(span.overlaps(other) for other in (*self.passages, *chosen)):
                 chosen.append(passage)
         return chosen
 
-    def give(self, passages: Sequence[Passage]) -> None:
-        """Show the results of the pending search, best first; passages shown before are left out."""
+    def give(self, passages: Sequence[Passage], *, is_chosen: bool = False) -> None:
+        """Show the results of the pending search, best first; passages shown before are left out.
+
+        is_chosen: as for `unseen`.
+        """
         if self.state != "search":
             raise RuntimeError(f"passages were given in state {self.state!r}")
         blocks: list[str] = []
-        for passage in self.unseen(passages):
+        for passage in self.unseen(passages, is_chosen=is_chosen):
             block = self._render(passage)
             if block is not None:
                 blocks.append(block)
@@ -209,6 +215,22 @@ class Episode:
         else:
             raise MalformedAction(f"neither a search nor a report: {action!r}")
         self.actions.append(action)
+
+    def conclude(self, answer: str | None, quotes: Sequence[Span] = ()) -> bool:
+        """End with an answer that was found without the model, None for refusing, as an action like the model's.
+
+        Returns False, and does nothing, where a quote holds no sentence that was shown.
+        """
+        pointers: list[int] = []
+        for quote in quotes:
+            found = [number for number, span in enumerate(self.sentences, start=1) if span.overlaps(quote)]
+            if not found:
+                return False
+            pointers += found
+        words = NONE if answer is None else escape(one_line(answer))
+        marks = "".join(marker(number) for number in dict.fromkeys(pointers))
+        self.act(f"<report> {words}{marks}</report>")
+        return True
 
     def add_alternative(self, report: str) -> None:
         """Add the claims of a less likely report to those the episode ended with; the prompt stays as it is.

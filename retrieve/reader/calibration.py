@@ -18,11 +18,15 @@ __all__ = ["Calibration"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Weights of the signals (`Reading.signals`), and the confidence below which is refused."""
+    """Weights of the signals (`Reading.signals`), and the confidence below which is refused.
 
-    SIGNALS: ClassVar[tuple[str, ...]] = ("sentence", "passage", "span")
+    Signals: the logits of the best sentence and passage, the log probability of the best span, the logit of the best
+    sentence of another passage, the best score of the search, the share of the question's terms in the best passage.
+    """
 
-    weights: tuple[float, ...] = (1.0, 0.0, 0.0)
+    SIGNALS: ClassVar[tuple[str, ...]] = ("sentence", "passage", "span", "other", "search", "covered")
+
+    weights: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     bias: float = 0.0
     threshold: float = 0.5
 

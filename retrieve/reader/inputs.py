@@ -1,11 +1,14 @@
 """What the reader reads: `[CLS] question [SEP] title > headings: passage [SEP]`, with sentences and offsets.
 
+In the rows of a table the name of its column is read before every cell; headers and rules are left out there.
+
 Passages and questions are tokenised once and put together in pairs, so that training does not tokenise again. What is
 made of the states is the business of `retrieve.reader.network`.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ import torch
 from prep.checks import check_counts
 from prep.model.encoder import Encoder
 from prep.text import split_sentences, strip_span
+from retrieve.reader.table_rows import table_lines
 
 __all__ = [
     "InputLimits",
     "PairBatch",
     "TokenisedPassage",
+    "is_heading",
     "join_pairs",
     "sentences_of",
     "tokenise_passages",
@@ -27,26 +32,33 @@ __all__ = [
 ]
 
 _BETWEEN_HEADINGS = " > "
+_HEADING = re.compile(r"#{1,6}[ \t][^\n]*|[^\n]+\n[ \t]*([=\-*~^\"#+.`'_:])\1{2,}")
+_HEADING_LINE = re.compile(r"#{1,6}[ \t][^\n]*\n")
 _MAX_SENTENCE_CHARACTERS = 400  # as in an episode (`EpisodeLimits`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputLimits:
-    """How many tokens of a question (its last), a header (its last) and a passage (its first) are read."""
+    """How many tokens of a question (its last), a header (its last) and a passage (its first) are read.
+
+    table_tokens: of a passage with a table.
+    """
 
     question_tokens: int = 64
     header_tokens: int = 32
     text_tokens: int = 256
+    table_tokens: int = 400
 
     def __post_init__(self) -> None:
-        check_counts(self, "question_tokens", "header_tokens", "text_tokens")
+        check_counts(self, "question_tokens", "header_tokens", "text_tokens", "table_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenisedPassage:
     """A passage's tokens: those of its header, then those of its text.
 
-    offsets: the span in the passage's text of each text token. sentences: the spans in the text of its sentences, of
+    offsets: the span in the passage's text of each text token, an empty one before the cell that a column's name was
+    read for. sentences: the spans in the text of its sentences, of
     those alone that have tokens; sentence_of: the number of each text token's sentence.
     """
 
@@ -78,14 +90,30 @@ class PairBatch:
 
 
 def sentences_of(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences of a passage's text, without blanks at their ends; long ones in pieces."""
+    """Return the spans of the sentences of a passage's text, without blanks at their ends; long ones in pieces.
+
+    A Markdown heading before a sentence is one by itself.
+    """
     spans = []
     for left, right in split_sentences(text):
+        heading = _HEADING_LINE.match(text, left, right)
+        if heading is not None and heading.end() < right:
+            spans.append((left, heading.end() - 1))
+            left = heading.end()
         for start, end in _pieces(text, left, right):
             start, end = strip_span(text, start, end)
             if start < end:
                 spans.append((start, end))
     return spans
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether a sentence is only a heading: a line of Markdown's, or a line that is underlined.
+
+    >>> is_heading("## Hours"), is_heading("Hours\\n====="), is_heading("#1 is open.\\nSo is #2.")
+    (True, True, False)
+    """
+    return bool(_HEADING.fullmatch(sentence.strip()))
 
 
 def tokenise_questions(
@@ -104,16 +132,20 @@ def tokenise_passages(
         for title, headings, _ in passages
     ]
     tokenised = []
-    for header, (_, _, text) in zip(encoder.tokenize(headers), passages, strict=True):
+    for header, (_, headings, text) in zip(encoder.tokenize(headers), passages, strict=True):
         # One pass gives ids and offsets.
         encoding = encoder.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        ids, offsets = list(encoding.ids), [(int(start), int(end)) for start, end in encoding.offsets]
         size = limits.text_tokens
-        offsets = [(int(start), int(end)) for start, end in encoding.offsets[:size]]
+        if "|" in text:
+            size = limits.table_tokens
+            ids, offsets = _with_columns(encoder, text, headings, ids, offsets)
+        ids, offsets = ids[:size], offsets[:size]
         sentences, sentence_of = _place_in_sentences(text, offsets)
         tokenised.append(
             TokenisedPassage(
                 tuple(header[-limits.header_tokens :]),
-                tuple(encoding.ids[:size]),
+                tuple(ids),
                 tuple(offsets),
                 sentences,
                 sentence_of,
@@ -160,6 +192,27 @@ def join_pairs(encoder: Encoder, pairs: Sequence[tuple[Sequence[int], TokenisedP
         tuple(first_token),
         tuple(first_sentence),
     )
+
+
+def _with_columns(
+    encoder: Encoder, text: str, headings: Sequence[str], ids: list[int], offsets: list[tuple[int, int]]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the tokens with the name of its column before every cell of a table, without the lines that name them."""
+    rows, heads = table_lines(text, headings)
+    if not rows:
+        return ids, offsets
+    names = sorted({name for row in rows for name, _, _ in row.cells if name})
+    tokens = dict(zip(names, encoder.tokenize([f"{name}:" for name in names]), strict=True))
+    before = {left: tokens.get(name, []) for row in rows for name, left, _ in row.cells}
+    new_ids: list[int] = []
+    new_offsets: list[tuple[int, int]] = []
+    for token, (start, end) in zip(ids, offsets, strict=True):
+        if any(left <= start < right for left, right in heads):
+            continue
+        named = before.get(start, ())
+        new_ids += [*named, token]
+        new_offsets += [*((start, start) for _ in named), (start, end)]
+    return new_ids, new_offsets
 
 
 def _place_in_sentences(

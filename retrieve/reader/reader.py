@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,28 @@ from prep.manifest import verify_folder, write_manifest
 from prep.model.base_encoder import Precision
 from prep.model.encoder import Encoder, like_lengths
 from retrieve.episode.episode import Passage
+from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import ANSWER_TYPES, AnswerType
 from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import (
     InputLimits,
     TokenisedPassage,
+    is_heading,
     join_pairs,
     tokenise_passages,
     tokenise_questions,
 )
 from retrieve.reader.network import ReaderNetwork, ReaderScores, trained_parameters
 
-__all__ = ["AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
+__all__ = ["READER_WEIGHTS", "AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
 
-_WEIGHTS = "reader.safetensors"
+READER_WEIGHTS = "reader.safetensors"
 _SETTINGS = "reader.json"
-_BATCH_TOKENS = 1500
+_BATCH_TOKENS = 600  # more are slower on a processor: padding, and what fits its caches
+_AT_ONCE = 6  # passages read before the clock is looked at
 _MOST_SPAN_TOKENS = 30
 _TRIED_ENDS = 12  # of each kind, the best starts and ends are tried with one another
 _NO_SIGNAL = -30.0
-_HEADING = re.compile(r"#{1,6}[ \t][^\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Reading:
     """What the reader makes of a question and passages, in their order where they are numbered.
 
     relevance: (n,) logits. sentences: all, best first. spans: some, best first. types: the probability of each type of
-    answer. confidence: calibrated, that the documents hold the answer and the best sentences say it.
+    answer. signals: what the confidence is calibrated on (`Calibration.SIGNALS`). confidence: that the documents hold
+    the answer and the best sentences say it. n_tokens: read.
     """
 
     relevance: Floats
@@ -79,6 +82,8 @@ class Reading:
     spans: tuple[AnswerSpan, ...]
     types: Mapping[AnswerType, float]
     confidence: float
+    signals: tuple[float, ...] = ()
+    n_tokens: int = 0
 
     @property
     def null_probability(self) -> float:
@@ -89,14 +94,6 @@ class Reading:
     def answer_type(self) -> AnswerType:
         """The most probable type of answer."""
         return max(self.types, key=self.types.__getitem__)
-
-    def signals(self) -> tuple[float, ...]:
-        """Return what the confidence is calibrated on: the best sentence, passage and span, and sentences together."""
-        if not self.sentences:
-            return (_NO_SIGNAL,) * len(Calibration.SIGNALS)
-        logits = [sentence.logit for sentence in self.sentences]
-        best = self.spans[0].probability if self.spans else 0.0
-        return (logits[0], float(self.relevance.max()), math.log(max(best, 1e-9)))
 
 
 class Reader:
@@ -128,7 +125,7 @@ class Reader:
             raise WeightsError(f"{root} was trained from another encoder than {encoder.name}")
         settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
         network = ReaderNetwork(encoder.model, encoder.dimension)
-        held = load_file(root / _WEIGHTS)
+        held = load_file(root / READER_WEIGHTS)
         wanted = trained_parameters(network)
         if held.keys() != wanted.keys() or any(held[name].shape != wanted[name].shape for name in wanted):
             raise WeightsError(f"the weights in {root} do not fit {encoder.name}")
@@ -137,6 +134,13 @@ class Reader:
                 parameter.copy_(held[name])
         limits, calibration = InputLimits(**settings["limits"]), Calibration(**settings["calibration"])
         return cls(encoder, network, limits, calibration)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return by name what was trained, on the CPU in single precision."""
+        return {
+            name: one.detach().float().cpu().clone()
+            for name, one in trained_parameters(self._network).items()
+        }
 
     def save(self, folder: str | Path, **notes: Any) -> dict[str, Any]:
         """Write this version into `folder` and return its manifest. notes: plain values that go into it."""
@@ -147,21 +151,26 @@ class Reader:
         tensors = trained_parameters(self._network)
         save_file(
             {name: one.detach().to(torch.float16).contiguous() for name, one in tensors.items()},
-            root / _WEIGHTS,
+            root / READER_WEIGHTS,
         )
         settings = {"limits": asdict(self.limits), "calibration": self.calibration.to_json()}
         (root / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         return write_manifest(root, {**notes, "kind": "reader", "encoder": self._encoder.fingerprint})
 
-    def read(self, question: str, passages: Sequence[Passage]) -> Reading:
-        """Read the question with every passage. Headings are read, and are no evidence."""
-        reading = self.read_tokenised(question, self.tokenise(passages))
+    def read(self, question: str, passages: Sequence[Passage], *, deadline: float | None = None) -> Reading:
+        """Read the question with every passage. Headings are read, and are no evidence.
+
+        deadline: a `time.monotonic()` value; after the first six, passages are read in order while there is time.
+        """
+        reading = self._read(question, self.tokenise(passages), deadline)
         said = tuple(
             one
             for one in reading.sentences
-            if not _HEADING.fullmatch(passages[one.passage].text[one.start : one.end])
+            if not is_heading(passages[one.passage].text[one.start : one.end])
         )
-        return replace(reading, sentences=said)
+        reading = replace(reading, sentences=said)
+        signals = _signals(question, passages, reading)
+        return replace(reading, signals=signals, confidence=self.calibration.confidence(signals))
 
     def tokenise(self, passages: Sequence[Passage]) -> list[TokenisedPassage]:
         """Return the passages as they are read: to keep, where they are read with several questions."""
@@ -169,8 +178,7 @@ class Reader:
             self._encoder, [(one.title, one.headings, one.text) for one in passages], self.limits
         )
 
-    def read_tokenised(self, question: str, passages: Sequence[TokenisedPassage]) -> Reading:
-        """Read the question with passages that were tokenised before."""
+    def _read(self, question: str, passages: Sequence[TokenisedPassage], deadline: float | None) -> Reading:
         (asked,) = tokenise_questions(self._encoder, [question], self.limits)
         n = len(passages)
         relevance = np.full(n, -np.inf, dtype=np.float32)
@@ -179,7 +187,9 @@ class Reader:
         spans: list[tuple[float, int, int, int]] = []
         edges: list[torch.Tensor] = []
         sizes = [len(asked) + len(one.header) + len(one.text) for one in passages]
-        for rows in like_lengths(sizes, _BATCH_TOKENS):
+        n_tokens = 0
+        for rows in self._batches(sizes, deadline):
+            n_tokens += sum(sizes[row] for row in rows)
             batch = join_pairs(self._encoder, [(asked, passages[row]) for row in rows])
             with torch.inference_mode():
                 scores = self._network(batch)
@@ -193,21 +203,63 @@ class Reader:
                     for at, logit in enumerate(logits.tolist())
                 ]
                 left, right = batch.first_token[place], batch.first_token[place + 1]
-                spans += [(score, row, start, end) for score, start, end in _best_spans(scores, left, right)]
+                spans += [
+                    (score, row, start, end)
+                    for score, start, end in _best_spans(scores, left, right, passages[row].offsets)
+                ]
         sentences.sort(key=lambda one: (-one.logit, one.passage, one.start))
         found = _spans(spans, edges, passages)
-        reading = Reading(relevance, tuple(sentences), found, _type_shares(relevance, types), 0.0)
-        return Reading(
-            relevance, reading.sentences, found, reading.types, self.calibration.confidence(reading.signals())
-        )
+        types_found = _type_shares(relevance, types)
+        return Reading(relevance, tuple(sentences), found, types_found, 0.0, n_tokens=n_tokens)
+
+    @staticmethod
+    def _batches(sizes: Sequence[int], deadline: float | None) -> Iterator[list[int]]:
+        """Yield the numbers of passages to read at once, like by like; in order of rank where there is a deadline."""
+        if deadline is None:
+            yield from like_lengths(sizes, _BATCH_TOKENS)
+            return
+        started = time.monotonic()
+        for first in range(0, len(sizes), _AT_ONCE):
+            now = time.monotonic()
+            if first and now + (now - started) * _AT_ONCE / first > deadline:
+                return
+            for rows in like_lengths(sizes[first : first + _AT_ONCE], _BATCH_TOKENS):
+                yield [first + row for row in rows]
 
 
-def _best_spans(scores: ReaderScores, left: int, right: int, n: int = 4) -> list[tuple[float, int, int]]:
-    """Return the best spans of a passage's text tokens left..right: log weight, first and last token in the text."""
+def _signals(question: str, passages: Sequence[Passage], reading: Reading) -> tuple[float, ...]:
+    """Return the signals of a reading, in the order of `Calibration.SIGNALS`."""
+    if not reading.sentences:
+        return (_NO_SIGNAL,) * 4 + (0.0, 0.0)
+    best = reading.sentences[0]
+    others = [one.logit for one in reading.sentences if one.passage != best.passage]
+    span = reading.spans[0].probability if reading.spans else 0.0
+    passage = passages[best.passage]
+    terms = max(1, len(uncovered_terms(question, ())))
+    missing = uncovered_terms(question, [passage.title, *passage.headings, passage.text])
+    return (
+        best.logit,
+        float(reading.relevance.max()),
+        math.log(max(span, 1e-9)),
+        max(others, default=_NO_SIGNAL),
+        max(one.score for one in passages),
+        1.0 - len(missing) / terms,
+    )
+
+
+def _best_spans(
+    scores: ReaderScores, left: int, right: int, offsets: Sequence[tuple[int, int]], n: int = 4
+) -> list[tuple[float, int, int]]:
+    """Return the best spans of a passage's text tokens left..right: log weight, first and last token in the text.
+
+    A token that is not in the text, a column's name, can be neither.
+    """
     size = right - left
     if not size:
         return []
-    starts, ends = scores.starts[left:right], scores.ends[left:right]
+    read_for = torch.tensor([start == end for start, end in offsets])
+    starts = scores.starts[left:right].masked_fill(read_for, -math.inf)
+    ends = scores.ends[left:right].masked_fill(read_for, -math.inf)
     some = min(size, _TRIED_ENDS)
     first, last = starts.topk(some).indices, ends.topk(some).indices
     both = starts[first].unsqueeze(1) + ends[last].unsqueeze(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from prep.document import Span
 from retrieve.episode.episode import Claim, Episode
 from retrieve.episode_runner import Run
+from retrieve.reader.answering import ReaderAnswer, quoted_text
 from retrieve.report.data import Finding, Quote, Source, Usage, answer_statements
 from retrieve.report.report import Report
 
@@ -18,11 +19,15 @@ def report_of(
     question: str, run: Run, *, models: Mapping[str, str], generation: str = "", seconds: float = 0.0
 ) -> Report:
     """Return the report of an episode. models: versions by kind; generation: the store's, where there was one."""
-    episode = run.episode
-    findings = [
-        Finding(claim.statement, list(expand_quotes(claim, episode)), claim.alternative)
-        for claim in episode.claims
-    ]
+    episode, read = run.episode, run.answer
+    if read is None:
+        findings = [
+            Finding(claim.statement, list(expand_quotes(claim, episode)), claim.alternative)
+            for claim in episode.claims
+        ]
+        answer = "; ".join(answer_statements(findings)) or None
+    else:
+        findings, answer = _read_findings(read, episode), read.answer
     quotes = [quote for finding in findings for quote in finding.quotes]
     sources = [
         Source(
@@ -33,23 +38,45 @@ def report_of(
             passage.end,
             passage.score,
             any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
+            passage.text,
         )
         for passage in episode.passages
     ]
-    answer = "; ".join(answer_statements(findings)) or None
+    note = "" if read is not None and answer is not None else run.note  # the reader had read the sources
     return Report(
         id=uuid.uuid4().hex,
         question=question,
         answer=answer,
-        abstained=answer is None,
+        abstained=answer is None and not note,
+        unfinished=answer is None and bool(note),
         findings=findings,
         searches=list(episode.queries),
         sources=sources,
         usage=Usage(run.n_prompt_tokens, run.n_completion_tokens, len(episode.queries), seconds),
         models=dict(models),
         generation=generation,
-        note=run.note,
+        note=note,
+        answer_type=_type_of(read, answer),
+        confidence=None if read is None else read.confidence,
     )
+
+
+def _read_findings(read: ReaderAnswer, episode: Episode) -> list[Finding]:
+    """Return the one finding of a reader's answer; none where it refuses."""
+    if read.answer is None or read.statement is None:
+        return []
+    quotes = [
+        Quote(span.document_id, span.start, span.end, quoted_text(span, episode.passages))
+        for span in read.quotes
+    ]
+    return [Finding(read.statement, quotes)]
+
+
+def _type_of(read: ReaderAnswer | None, answer: str | None) -> str | None:
+    """Return the type of the answer, where a reader told it; `none` where nothing is answered."""
+    if answer is None:
+        return "none"
+    return None if read is None else read.answer_type
 
 
 def expand_quotes(claim: Claim, episode: Episode) -> Iterator[Quote]:

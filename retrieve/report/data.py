@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from prep.document import Span
 from prep.errors import DataError
@@ -63,13 +63,18 @@ class Finding:
         """Whether any quote is given for the statement."""
         return bool(self.quotes)
 
+    @property
+    def is_quote(self) -> bool:
+        """Whether the statement is the first quote word for word, so that showing both would say it twice."""
+        return bool(self.quotes) and self.statement.split() == self.quotes[0].text.split()
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One chunk that was shown to the model, in rank order; `used` where a quote was taken from it.
 
     `score`, in [-1, 1], is what it was found with: cosine and matching words, weighed (`prep.store.ranking`). `title`
-    may be empty, `headings` are outermost first.
+    may be empty, `headings` are outermost first, `text` is empty in reports of diptych 0.2 and before.
     """
 
     document_id: str
@@ -79,6 +84,7 @@ class Source:
     end: int
     score: float
     used: bool
+    text: str = ""
 
     def __post_init__(self) -> None:
         _check_span("source", self.document_id, self.start, self.end)
@@ -113,10 +119,12 @@ class Usage:
 class ReportData:
     """The answer to one question, with its evidence.
 
-    Always true, and checked: `abstained` if and only if there is no answer, and then nothing is found and
-    no source is used; every quote lies in a source marked used, and every such source is quoted. `note`
-    says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve" to
-    versions. Raises DataError.
+    Always true, and checked: `abstained` if and only if there is no answer though there was time for one; without an
+    answer nothing is found and no source is used; every quote lies in a source marked used, and every such source is
+    quoted. `note` says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve"
+    to versions. answer_type: span, yes, no, list, steps, statement, or none where nothing is answered; None where no
+    reader told it. confidence: the reader's calibrated probability that the quotes hold the answer.
+    unfinished: the time ran out first. Raises DataError.
     """
 
     id: str
@@ -131,23 +139,29 @@ class ReportData:
     models: dict[str, str] = field(default_factory=dict)
     generation: str = ""
     note: str = ""
+    answer_type: str | None = None
+    confidence: float | None = None
+    unfinished: bool = False
 
     def __post_init__(self) -> None:
         if not self.id:
             raise DataError("a report needs an id, and it is empty")
         where = f"report {self.id!r}"
-        if self.abstained != (self.answer is None):
+        if [self.abstained, self.unfinished, self.answer is not None].count(True) != 1:
             raise DataError(
-                f"{where}: abstained={self.abstained!r} with answer={self.answer!r}; it is one or the other"
+                f"{where}: abstained={self.abstained!r}, unfinished={self.unfinished!r} with answer="
+                f"{self.answer!r}; it is one of the three"
             )
         if self.answer is not None and not self.answer.strip():
             raise DataError(f"{where}: the answer is blank; abstain instead (answer=None, abstained=True)")
-        if self.abstained and self.findings:
+        if self.answer is None and self.findings:
             raise DataError(
-                f"{where} abstains and yet has {len(self.findings)} findings; drop them or answer"
+                f"{where} has no answer and yet {len(self.findings)} findings; drop them or answer"
             )
         if self.findings and all(finding.alternative for finding in self.findings):
             raise DataError(f"{where} has alternatives alone: one of its findings must be the answer's")
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise DataError(f"{where}: confidence={self.confidence!r} is no probability")
         try:
             datetime.fromisoformat(self.created)
         except ValueError as error:
@@ -164,6 +178,23 @@ class ReportData:
                 raise DataError(
                     f"{where}: source {source.document_id!r} {source.start}..{source.end} used, not quoted"
                 )
+
+    @property
+    def status(self) -> Literal["answered", "abstained", "unfinished"]:
+        """Whether there is an answer, the sources hold none, or the time ran out before that was known."""
+        if self.unfinished:
+            return "unfinished"
+        return "abstained" if self.abstained else "answered"
+
+    @property
+    def nearest(self) -> list[Source]:
+        """The passages to show where nothing is answered: the nearest whose text is known, at most three."""
+        return [source for source in self.sources if source.text.strip()][:3] if self.answer is None else []
+
+    @property
+    def passages(self) -> list[Source]:
+        """The nearest passages with their text, best first, also where nothing is answered."""
+        return self.sources
 
     @property
     def quotes(self) -> list[Quote]:

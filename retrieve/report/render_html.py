@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from retrieve.report.data import ReportData
-from retrieve.report.render_text import ABSTAINED, ALTERNATIVE, OPEN, usage_line
+from retrieve.report.render_text import ABSTAINED, ALTERNATIVE, NEAREST, OPEN, UNFINISHED, usage_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,7 +45,8 @@ def html_environment(**packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(ABSTAINED=ABSTAINED, ALTERNATIVE=ALTERNATIVE, OPEN=OPEN)
+    words = {"ABSTAINED": ABSTAINED, "ALTERNATIVE": ALTERNATIVE, "NEAREST": NEAREST}
+    environment.globals.update(words, OPEN=OPEN, UNFINISHED=UNFINISHED)
     environment.filters.update(report_anchor=_report_anchor, usage_line=usage_line)
     return environment
 

@@ -17,7 +17,9 @@ from retrieve.report.data import Finding, ReportData, Source, Usage
 __all__ = [
     "ABSTAINED",
     "ALTERNATIVE",
+    "NEAREST",
     "OPEN",
+    "UNFINISHED",
     "markdown_text",
     "plain_text",
     "render_markdown",
@@ -26,8 +28,11 @@ __all__ = [
 ]
 
 ABSTAINED = "The sources do not answer this."
+UNFINISHED = "The time ran out before this was answered."
 ALTERNATIVE = "Less likely"
 OPEN = "Of the question, not in what is quoted"
+NEAREST = "Nearest passages"
+_NEAREST_CHARACTERS = 400
 
 # What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
 # surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
@@ -71,12 +76,14 @@ def usage_line(usage: Usage) -> str:
 def render_text(report: ReportData, *, width: int = 96) -> str:
     """Return the report as plain text of lines up to `width` columns, unless a single word is longer."""
     lines = [*_wrap(plain_text(report.question), width), ""]
-    answer = ABSTAINED if report.answer is None else plain_text(report.answer)
+    answer = _unanswered(report) if report.answer is None else plain_text(report.answer)
     lines += _wrap(answer, width, first="→ ", rest="  ")
     if report.note:
         lines += _wrap(plain_text(report.note), width, first="  (", rest="   ", last=")")
     for finding in report.findings:
-        lines += ["", *_wrap(plain_text(_stated(finding)), width, first="  • ", rest="    ")]
+        lines.append("")
+        if finding.alternative or not finding.is_quote:
+            lines += _wrap(plain_text(_stated(finding)), width, first="  • ", rest="    ")
         if not finding.quotes:
             lines.append("    no quote was given for this")
         for quote in finding.quotes:
@@ -84,6 +91,12 @@ def render_text(report: ReportData, *, width: int = 96) -> str:
             place = " › ".join(plain_text(part) for part in (source.path if source else (quote.document_id,)))
             lines += _wrap(plain_text(quote.text), width, first="    “", rest="     ", last="”")
             lines += _wrap(f"{place}, {quote.start}–{quote.end}", width, first="      — ", rest="        ")
+    if report.nearest:
+        lines += ["", NEAREST]
+    for source in report.nearest:
+        place = " › ".join(plain_text(part) for part in source.path)
+        lines += _wrap(_beginning(source), width, first="    “", rest="     ", last="”")
+        lines += _wrap(f"{place}, {source.start}–{source.end}", width, first="      — ", rest="        ")
     if report.searches:
         lines += ["", "searched for"]
         for query in report.searches:
@@ -107,7 +120,7 @@ def render_text(report: ReportData, *, width: int = 96) -> str:
 def render_markdown(report: ReportData) -> str:
     """Return the report as CommonMark: answer, findings with their quotes, source analysis, cost."""
     blocks = [f"## {markdown_text(report.question)}"]
-    blocks.append(f"**{ABSTAINED if report.answer is None else markdown_text(report.answer)}**")
+    blocks.append(f"**{_unanswered(report) if report.answer is None else markdown_text(report.answer)}**")
     if report.note:
         blocks.append(markdown_text(report.note))
     if report.findings:
@@ -123,6 +136,13 @@ def render_markdown(report: ReportData) -> str:
                 f"  > {markdown_text(quote.text)}\n  >\n"
                 f"  > — {place}, characters {quote.start}–{quote.end} of {markdown_text(quote.document_id)}"
             )
+    if report.nearest:
+        blocks.append(f"### {NEAREST}")
+    blocks += [
+        f"> {markdown_text(_beginning(source))}\n>\n"
+        f"> — {_markdown_path(source.path)}, characters {source.start}–{source.end}"
+        for source in report.nearest
+    ]
     blocks.append("### Sources")
     if report.searches:
         blocks.append("Searched for:")
@@ -140,6 +160,18 @@ def render_markdown(report: ReportData) -> str:
         )
     blocks.append(f"*{usage_line(report.usage)}*")
     return "\n\n".join(blocks) + "\n"
+
+
+def _unanswered(report: ReportData) -> str:
+    return UNFINISHED if report.unfinished else ABSTAINED
+
+
+def _beginning(source: Source) -> str:
+    """Return a passage's text on one line, cut at a blank where it is long."""
+    text = plain_text(source.text)
+    if len(text) <= _NEAREST_CHARACTERS:
+        return text
+    return text[: text.rfind(" ", _NEAREST_CHARACTERS // 2, _NEAREST_CHARACTERS)].rstrip() + " …"
 
 
 def _stated(finding: Finding) -> str:

@@ -23,6 +23,7 @@ from training.metrics.answer_metrics import (
     exact_match,
     f1,
     has_cjk,
+    normalise_answer,
 )
 from training.metrics.results import AnswerRow, AnswersResult
 from training.runs.resumable_rows import KeptRows
@@ -116,7 +117,8 @@ def answer_blocks(
 
 def judge_report(question: Question, report: Report, dataset: LabelledSet) -> AnswerRow:
     """Return one question's row: the report against the question's answers and evidence."""
-    prediction = "" if report.abstained else report.answer or ""
+    prediction = report.answer or ""
+    refused = report.answer is None  # out of time is no answer, too
     by_character = has_cjk(question.question, *question.answers)
     quotes = report.quotes
     spans = [Span(quote.document_id, quote.start, quote.end) for quote in quotes]
@@ -132,13 +134,11 @@ def judge_report(question: Question, report: Report, dataset: LabelledSet) -> An
         kind=question.kind,
         expects_answer=question.expects_answer,
         withheld=question.withheld,
-        abstained=report.abstained,
+        abstained=refused,
         prediction=prediction,
-        statements=() if report.abstained else report.statements,
-        exact_match=_unless(
-            report.abstained, exact_match(prediction, question.answers, by_character=by_character)
-        ),
-        f1=_unless(report.abstained, f1(prediction, question.answers, by_character=by_character)),
+        statements=() if refused else report.statements,
+        exact_match=_unless(refused, exact_match(prediction, question.answers, by_character=by_character)),
+        f1=_unless(refused, f1(prediction, question.answers, by_character=by_character)),
         citation_precision=precision,
         citation_recall=citation_recall(honest, question.evidence, alternatives=alternatives),
         n_quotes=len(quotes),
@@ -149,7 +149,36 @@ def judge_report(question: Question, report: Report, dataset: LabelledSet) -> An
         completion_tokens=report.usage.completion_tokens,
         n_searches=report.usage.n_searches,
         seconds=report.usage.seconds,
+        word_right=_word_right(question, prediction),
+        items_found=_items_found(question, report),
     )
+
+
+def _word_right(question: Question, prediction: str) -> bool | None:
+    """Whether the answer to a question of yes or no begins with the word that the accepted ones begin with."""
+    words = {_first_word(answer) for answer in question.answers} & {"yes", "no"}
+    if not question.expects_answer or question.kind != "yesno" or len(words) != 1:
+        return None
+    return _first_word(prediction) in words
+
+
+def _first_word(text: str) -> str:
+    return (normalise_answer(text).split() or [""])[0]
+
+
+def _items_found(question: Question, report: Report) -> float | None:
+    """Return the share of a list's items that are named in what is said: three fifths of an item's words are."""
+    if not question.expects_answer or question.kind != "list" or not question.answers:
+        return None
+    said = " ".join(
+        [*report.statements, report.answer or "", *(quote.text for quote in report.answer_quotes)]
+    )
+    held = set(normalise_answer(said).split())
+    shares = []
+    for answer in question.answers:
+        words = normalise_answer(answer).split()
+        shares.append(bool(words) and sum(word in held for word in words) >= 0.6 * len(words))
+    return sum(shares) / len(shares)
 
 
 def _is_exact(dataset: LabelledSet, document_id: str, start: int, end: int, text: str) -> bool:

@@ -176,7 +176,9 @@ class AnswerRow:
 
     expects_answer: the set has an answer and its evidence was not withheld. statements: of the answer, one for each
     finding; none for an abstention. f1 and exact_match are 0.0 for an abstention. Citations count every quote;
-    supported: one that the answer rests on overlaps evidence. correct: f1 of at least CORRECT_F1.
+    supported: one that the answer rests on overlaps evidence. correct: f1 of at least CORRECT_F1. word_right: of a
+    question of yes or no, whether the answer begins with the right word; items_found: of a list, the share of its items
+    that the answer or its quotes name; None for other questions.
     """
 
     question_id: str
@@ -199,6 +201,8 @@ class AnswerRow:
     completion_tokens: int
     n_searches: int
     seconds: float
+    word_right: bool | None = None
+    items_found: float | None = None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AnswerRow:
@@ -221,7 +225,8 @@ class AnswerScores:
     Tokens, searches and seconds are over all questions, and so is the rate of correct supported answers:
     right abstentions cost tokens there and do not count as answers. n_right_though_withheld: answers that
     agree with an accepted one although its evidence was withheld, so that it stands elsewhere too or was
-    guessed; abstention figures count them as wrong.
+    guessed; abstention figures count them as wrong. supported, wrongly_refused: over questions that expect an answer;
+    refused: of the others. words_right, items_found: over the rows that have them, an abstention counting 0.
     """
 
     n: int
@@ -244,6 +249,11 @@ class AnswerScores:
     seconds_p95: float
     n_inexact_quotes: int
     n_right_though_withheld: int
+    supported: float
+    wrongly_refused: float
+    refused: float
+    words_right: float
+    items_found: float
 
 
 def score_answers(rows: Sequence[AnswerRow]) -> AnswerScores:
@@ -281,6 +291,11 @@ def score_answers(rows: Sequence[AnswerRow]) -> AnswerScores:
         n_right_though_withheld=sum(
             row.withheld and not row.abstained and row.f1 >= CORRECT_F1 for row in rows
         ),
+        supported=_mean(expecting, "supported"),
+        wrongly_refused=_mean(expecting, "abstained"),
+        refused=_mean([row for row in rows if not row.expects_answer], "abstained"),
+        words_right=_mean([row for row in expecting if row.word_right is not None], "word_right"),
+        items_found=_mean([row for row in expecting if row.items_found is not None], "items_found"),
     )
 
 
@@ -303,11 +318,22 @@ class AnswersResult:
         """Return the figures over the questions of each kind, withheld ones among their own kind."""
         return {name: score_answers(rows) for name, rows in _groups(self.rows, "kind").items()}
 
+    def kind_table(self) -> str:
+        """Return the figures of each kind of question that tell whether people are served, as a Markdown table."""
+        header = ["kind", "n", *_OF_KINDS.values()]
+        lines = [
+            [kind, str(scores.n), *(f"{getattr(scores, name):.3f}" for name in _OF_KINDS)]
+            for kind, scores in [*self.by_kind().items(), ("all", self.overall())]
+        ]
+        return _markdown([header, *lines])
+
     def columns(self) -> dict[str, float]:
         """Return the figures a table shows."""
         scores = self.overall()
         return {
             "n": scores.n,
+            "supported": scores.supported,
+            "wrongly refused": scores.wrongly_refused,
             "EM": scores.exact_match,
             "F1": scores.f1,
             "cite P": scores.citation_precision,
@@ -331,6 +357,15 @@ class AnswersResult:
             "by_kind": {kind: asdict(scores) for kind, scores in self.by_kind().items()},
         }
 
+
+_OF_KINDS = {
+    "supported": "supported",
+    "wrongly_refused": "wrongly refused",
+    "refused": "rightly refused",
+    "words_right": "yes/no right",
+    "items_found": "items found",
+    "f1": "F1",
+}
 
 Result = ChunkingResult | RetrievalResult | AnswersResult
 

@@ -2,6 +2,7 @@
 
     first      examples of the labelled sets            real    examples of questions asked as people ask
     train      train on them, go on where it stopped    save    write a version of a run's newest checkpoint
+    mix        shuffle several examples together
     search     candidates of a set's questions          measure read them, calibrate on one set, report on all
 
 One thread, as training beside other work has; more by OMP_NUM_THREADS.
@@ -14,15 +15,18 @@ import json
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from safetensors.torch import load_file
 
 from prep.model.encoder import Encoder
 from prep.model.prep_model import PrepModel
 from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import InputLimits
-from retrieve.reader.reader import Reader
+from retrieve.reader.reader import READER_WEIGHTS, Reader
 from retrieve.reader.selection import Selection
-from training.data.dataset import LabelledSet, load_set, sample, withhold_every
+from training.data.dataset import LabelledSet, held_out_documents, load_set, sample, withhold_every
 from training.data.passage_pool import PassagePool
 from training.data.user_questions import user_question_files
 from training.reader.calibrate import calibrate
@@ -34,8 +38,14 @@ from training.reader.measure import (
     reader_figures,
     save_candidates,
 )
-from training.reader.reader_mixture import FIRST_MIXTURE, make_mixture
-from training.reader.real_questions import interleave, make_real_examples, read_questions, real_set
+from training.reader.reader_mixture import FIRST_MIXTURE, SECOND_MIXTURE, make_mixture
+from training.reader.real_questions import (
+    interleave,
+    make_real_examples,
+    mix_examples,
+    read_questions,
+    real_set,
+)
 from training.reader.text_windows import cut_windows
 from training.reader.train import ReaderTraining, checkpoint_reader, train_reader
 
@@ -51,13 +61,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = commands.add_parser(name)
         command.add_argument("data", type=Path)
         command.add_argument("out", type=Path)
+        command.add_argument("--seed", type=int, default=0)
+    commands.choices["first"].add_argument("--second", action="store_true", help="the smaller, later mixture")
     command.add_argument("--questions", type=Path, nargs="+", default=user_question_files())
     command.add_argument("--without", nargs="*", default=["docs_prometheus"])
     command.add_argument("--first", type=Path, help="mixed with these examples")
+    command.add_argument("--n-first", type=int, default=1300, help="of them, with each of the three views")
+    command.add_argument(
+        "--chunks",
+        action="store_true",
+        help="passages and negatives of the prep model and the store's search",
+    )
+    command = commands.add_parser("mix")
+    command.add_argument("out", type=Path)
+    command.add_argument("folders", type=Path, nargs="+")
+    command.add_argument("--most", type=int, default=8000, help="of every folder but the first")
     command = commands.add_parser("train")
     command.add_argument("run", type=Path)
     command.add_argument("first", type=Path)
     command.add_argument("--second", type=Path)
+    command.add_argument("--start", type=Path, help="a saved reader to train on")
     command.add_argument("--second-from", type=float, default=0.4, help="share of the time")
     command.add_argument("--minutes", type=float, default=90.0)
     command.add_argument("--questions-per-step", type=int, default=5)
@@ -71,31 +94,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--questions", type=Path, nargs="*", help="instead of the set's own")
     command.add_argument("--limit", type=int)
     command.add_argument("--withhold-every", type=int, default=0)
+    command.add_argument(
+        "--held-out", action="store_true", help="questions on the documents kept out of training"
+    )
     command.add_argument("--k", type=int, default=50)
     command = commands.add_parser("measure")
     command.add_argument("reader", type=Path)
     command.add_argument("candidates", type=Path, nargs="+")
     command.add_argument("--k", type=int, default=20)
-    command.add_argument("--calibrate-on", type=Path, help="candidates of a development set")
+    command.add_argument("--calibrate-on", type=Path, nargs="+", help="candidates of development sets")
     command.add_argument("--wrongly-refused", type=float, default=0.1)
     command.add_argument("--calibration", type=Path, help="where to write what was fitted")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    {"first": _first, "real": _real, "train": _train, "save": _save, "search": _search, "measure": _measure}[
-        options.command
-    ](options)
+    _COMMANDS[options.command](options)
 
 
 def _first(options: argparse.Namespace) -> None:
     encoder = Encoder.load(precision="float32")
-    make_mixture(options.data, FIRST_MIXTURE, encoder, limits=_TRAINED_LIMITS).save(options.out)
+    portions = SECOND_MIXTURE if options.second else FIRST_MIXTURE
+    make_mixture(options.data, portions, encoder, limits=_TRAINED_LIMITS, seed=options.seed).save(options.out)
 
 
 def _real(options: argparse.Namespace) -> None:
     views = make_real_examples(
         options.data,
         read_questions(options.questions),
-        _windows,
+        _chunks if options.chunks else _windows,
         Encoder.load(precision="float32"),
         limits=_TRAINED_LIMITS,
         options=_REAL,
@@ -103,9 +128,18 @@ def _real(options: argparse.Namespace) -> None:
         held_out_of={"doc2dial", "mtrag"},
         n_documents=150,
         n_views=3,
+        seed=options.seed,
     )
     first = read_examples(options.first) if options.first else ExampleFiles()
-    interleave(views, first).save(options.out)
+    interleave(views, first, n_others=options.n_first).save(options.out)
+
+
+def _mix(options: argparse.Namespace) -> None:
+    mix_examples([read_examples(folder) for folder in options.folders], options.most).save(options.out)
+
+
+def _chunks(labelled: LabelledSet) -> PassagePool:
+    return PassagePool.build(labelled.documents.values(), [PrepModel.load()], progress=True)
 
 
 def _windows(labelled: LabelledSet) -> LexicalCorpus:
@@ -134,7 +168,8 @@ def _train(options: argparse.Namespace) -> None:
         Encoder.load(precision="float32"),
         options.run,
         ReaderTraining(minutes=options.minutes, questions_per_step=options.questions_per_step),
-        on_step=lambda step, means: logging.info("%d %s", step, means),
+        start=load_file(options.start / READER_WEIGHTS) if options.start else None,
+        on_step=lambda row: logging.info("%s", row),
     )
 
 
@@ -155,6 +190,10 @@ def _search(options: argparse.Namespace) -> None:
         )
     else:
         labelled = load_set(options.set)
+    if options.held_out:
+        away = held_out_documents(labelled)
+        kept = [one for one in labelled.questions if any(span.document_id in away for span in one.evidence)]
+        labelled = replace(labelled, questions=kept)
     questions = withhold_every(sample(labelled.questions, options.limit), options.withhold_every)
     pool = PassagePool.build(labelled.documents.values(), [PrepModel.load()])
     save_candidates(find_candidates(labelled, pool, questions, k=options.k), options.out)
@@ -164,8 +203,8 @@ def _measure(options: argparse.Namespace) -> None:
     reader, selection = Reader.load(options.reader), Selection()
     calibration = reader.calibration
     if options.calibrate_on:
-        rows = read_candidates(reader, load_candidates(options.calibrate_on), k=options.k)
-        calibration = calibrate(rows, selection, wrongly_refused=options.wrongly_refused)
+        sets = [read_candidates(reader, load_candidates(path), k=options.k) for path in options.calibrate_on]
+        calibration = calibrate(sets, selection, wrongly_refused=options.wrongly_refused)
         if options.calibration:
             options.calibration.write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
     for path in options.candidates:
@@ -174,6 +213,16 @@ def _measure(options: argparse.Namespace) -> None:
         figures = reader_figures(rows, selection, threshold=calibration.threshold, confidences=sure)
         print(json.dumps({"set": path.stem, **{name: round(value, 3) for name, value in figures.items()}}))
 
+
+_COMMANDS = {
+    "first": _first,
+    "real": _real,
+    "mix": _mix,
+    "train": _train,
+    "save": _save,
+    "search": _search,
+    "measure": _measure,
+}
 
 if __name__ == "__main__":
     main()

@@ -331,6 +331,7 @@ def _right_places(question: Question, passage: Passage, tokenised: TokenisedPass
         sentences |= {
             number for number, (start, end) in enumerate(tokenised.sentences) if start < right and left < end
         }
+        left, right = _answer_within(question, passage.text, left, right)
         inside = [
             number for number, (start, end) in enumerate(tokenised.offsets) if start < right and left < end
         ]
@@ -340,6 +341,18 @@ def _right_places(question: Question, passage: Passage, tokenised: TokenisedPass
     if not sentences:
         return None
     return RightPlaces(tuple(sorted(sentences)), tuple(sorted(starts)), tuple(sorted(ends)))
+
+
+def _answer_within(question: Question, text: str, left: int, right: int) -> tuple[int, int]:
+    """Return where a short answer stands in the evidence left..right of a text; the whole where none does."""
+    if question.kind in ("yesno", "list", "passage"):
+        return left, right
+    evidence = text[max(0, left) : right].lower()
+    for answer in question.answers:
+        at = evidence.find(answer.lower()) if answer else -1
+        if at >= 0:
+            return max(0, left) + at, max(0, left) + at + len(answer)
+    return left, right
 
 
 def type_number(answer_type: str | None) -> int:

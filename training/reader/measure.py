@@ -122,7 +122,7 @@ def read_candidates(reader: Reader, candidates: Iterable[Candidates], *, k: int 
                     for span in reading.spans[:3]
                 ),
                 {str(name): share for name, share in reading.types.items()},
-                reading.signals(),
+                reading.signals,
                 seconds,
             )
         )

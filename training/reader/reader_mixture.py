@@ -16,7 +16,7 @@ from training.data.dataset import Question, held_out_documents, load_set
 from training.reader.examples import ExampleFiles, ExampleOptions, LexicalCorpus, make_examples
 from training.reader.text_windows import cut_windows
 
-__all__ = ["FIRST_MIXTURE", "Portion", "make_mixture", "near_spans"]
+__all__ = ["FIRST_MIXTURE", "SECOND_MIXTURE", "Portion", "make_mixture", "near_spans"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +63,22 @@ FIRST_MIXTURE = (
     Portion(dataset="afriqa_en", n_questions=300),
     Portion(dataset="pubmedqa", n_questions=200),
     Portion(dataset="new_wiki", n_questions=700),
+)
+
+# Beside questions as people ask them (`training.data.user_questions`): more near misses, more yes and no.
+SECOND_MIXTURE = (
+    Portion(dataset="squad_train", n_questions=1000, n_documents=60, joined="squad_nearmiss", n_joined=1500),
+    Portion(dataset="boolq", n_questions=900),
+    Portion(dataset="nq", n_questions=300),
+    Portion(dataset="doc2dial", n_questions=300, kind="conversation", most=700),
+    Portion(dataset="mtrag", n_questions=250, most=900),
+    Portion(dataset="multispan", n_questions=250),
+    Portion(dataset="clapnq_dev", n_questions=250),
+    Portion(dataset="orsharc", n_questions=150),
+    Portion(dataset="selqa", n_questions=150),
+    Portion(dataset="bioasq", n_questions=150),
+    Portion(dataset="qasper_uda", n_questions=100, options=_WITHIN),
+    Portion(dataset="tatqa", n_questions=100, options=_WITHIN),
 )
 
 

@@ -20,7 +20,7 @@ from retrieve.reader.inputs import InputLimits
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
 from training.reader.examples import ExampleFiles, ExampleOptions, ReadableCorpus, make_examples
 
-__all__ = ["HeldQuestions", "interleave", "make_real_examples", "read_questions", "real_set"]
+__all__ = ["HeldQuestions", "interleave", "make_real_examples", "mix_examples", "read_questions", "real_set"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -131,6 +131,22 @@ def interleave(
         block += last[number * n_others : (number + 1) * n_others]
         rng.shuffle(block)
         mixed.examples += block
+    return mixed
+
+
+def mix_examples(parts: Sequence[ExampleFiles], most: int, *, seed: int = 0) -> ExampleFiles:
+    """Return all of the first part, and at most `most` drawn from each other, shuffled."""
+    rng = random.Random(seed)
+    mixed = ExampleFiles()
+    for number, part in enumerate(parts):
+        first = len(mixed.passages)
+        mixed.passages += part.passages
+        chosen = part.examples if number == 0 else rng.sample(part.examples, min(most, len(part.examples)))
+        mixed.examples += [
+            replace(example, passages=tuple(first + place for place in example.passages))
+            for example in chosen
+        ]
+    rng.shuffle(mixed.examples)
     return mixed
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,14 @@ from training.reader.loss import LossWeights, Targets, reader_loss
 from training.runs.run_folder import RunFolder
 from training.runs.training_loop import restore_training, training_tensors
 
-__all__ = ["ReaderTraining", "batch_loss", "checkpoint_reader", "new_network", "train_reader"]
+__all__ = [
+    "ReaderTraining",
+    "TrainedReader",
+    "batch_loss",
+    "checkpoint_reader",
+    "new_network",
+    "train_reader",
+]
 
 _LOG = logging.getLogger(__name__)
 _BATCH_TOKENS = 2600  # of one pass through the encoder
@@ -60,6 +67,15 @@ class ReaderTraining:
             raise ConfigError("minutes and learning_rate must be positive")
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedReader:
+    """A trained network, after so many steps and seconds of training."""
+
+    network: ReaderNetwork
+    n_steps: int
+    seconds: float
+
+
 def new_network(encoder: Encoder, seed: int = 0) -> ReaderNetwork:
     """Return a network that starts from the encoder's weights, in float32, with heads of small random weights."""
     torch.manual_seed(seed)
@@ -83,15 +99,21 @@ def train_reader(
     folder: str | Path,
     settings: ReaderTraining,
     *,
-    on_step: Callable[[int, dict[str, float]], object] | None = None,
-) -> ReaderNetwork:
+    start: Mapping[str, torch.Tensor] | None = None,
+    on_step: Callable[[dict[str, float]], object] | None = None,
+) -> TrainedReader:
     """Train a reader and return it; what is in `folder` already is gone on from.
 
     examples: gives what to learn from at a share of the time that is spent; another object, another list from there.
-    on_step: called with every logged step and its means.
+    start: the trained weights of another reader of this encoder, to begin with instead of fresh heads.
+    on_step: called with every logged row.
     """
     network = new_network(encoder, settings.seed)
     trained = trained_parameters(network)
+    if start is not None:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(start[name])
     of_encoder = [one for name, one in trained.items() if name.startswith("encoder.")]
     of_heads = [one for name, one in trained.items() if not name.startswith("encoder.")]
     optimiser = torch.optim.AdamW(
@@ -140,14 +162,15 @@ def train_reader(
         if step % _LOGGED_EVERY == 0:
             means = {name: round(value / n_summed, 4) for name, value in sums.items()}
             sums, n_summed = {}, 0
-            run.log({"step": step, "spent_s": round(spent_s, 1), "rate": rate, **means})
+            row = {"step": step, "spent_s": round(spent_s, 1), "rate": rate, **means}
+            run.log(row)
             if on_step is not None:
-                on_step(step, means)
+                on_step(row)
         if now - last_checkpoint > settings.checkpoint_minutes * 60:
             run.checkpoint(step, training_tensors(trained, optimiser), spent_s=spent_s)
             last_checkpoint = now
     run.checkpoint(step, training_tensors(trained, optimiser), spent_s=spent_s)
-    return network.eval()
+    return TrainedReader(network.eval(), step, spent_s)
 
 
 def batch_loss(

@@ -2,7 +2,7 @@
 
     python -m training.retrieve_model.release_retrieve --run RUN --tuning tuning.json --name 0.1 \
         --card card.md --out WEIGHTS
-        [--channel RUN] [--reranking reranking.json]
+        [--channel RUN] [--reranking reranking.json] [--reader READER]
 
 Nothing is measured here: the tuning file comes from `training.retrieve_model.tune_serving`, the reranking settings from
 `training.retrieve_model.tune_reranking`, and a person writes the card from measured figures. `--settings-of VERSION`
@@ -26,6 +26,7 @@ from retrieve.model import (
     ADAPTER,
     CHANNEL_ADAPTER,
     MANIFEST,
+    READER,
     ServingConfig,
     read_retrieve_manifest,
     save_retrieve_version,
@@ -68,12 +69,14 @@ def release_retrieve(
     weights: Path,
     reranking: RerankingConfig | None = None,
     channel: Path | None = None,
+    reader: Path | None = None,
 ) -> str:
     """Write `weights`/`name` from a finished run and point `weights`/CURRENT at it; returns the version string.
 
     run: or the folder of a version. chosen: settings and their judgement. reranking: instead of that in the settings.
     channel: the run of this version's noisy-channel model, or the version that the run started from, whose channel
-    model serves the run too; by default a version keeps its own. Raises DataError where it is another version's.
+    model serves the run too; by default a version keeps its own. reader: a saved reader; by default a version keeps its
+    own. Raises DataError where the noisy-channel model is another version's.
     """
     serving, judgement = chosen
     if (run / MANIFEST).exists():
@@ -96,6 +99,7 @@ def release_retrieve(
         run / ADAPTER,
         serving=serving,
         channel_adapter=channel_adapter,
+        reader=reader or (run / READER if (run / READER).is_dir() else None),
         name=f"retrieve-{name}",
         source=source,
         card=card,
@@ -148,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--bias-after-search", type=float, help="abstain only after a second search, and with this bias then"
     )
+    parser.add_argument("--reader", type=Path, help="what `training.reader.commands save` wrote")
     parser.add_argument("--reranking", type=Path, help="what training.retrieve_model.tune_reranking chose")
     parser.add_argument("--score-margin", type=float, help="of the passages shown (EpisodeLimits), likewise")
     parser.add_argument("--name", required=True, help="the version's short name, such as 0.1")
@@ -174,7 +179,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         reranking = RerankingConfig(**current_reranking(chosen_reranking))
     print(
         release_retrieve(
-            arguments.run, chosen, arguments.name, card, arguments.out, reranking, arguments.channel
+            arguments.run,
+            chosen,
+            arguments.name,
+            card,
+            arguments.out,
+            reranking,
+            arguments.channel,
+            arguments.reader,
         )
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fixture_causal_lm import serve_tiny_model
 
-from flows.candidates import prep_candidates
+from flows.candidates import prep_candidates, retrieve_candidates
 from flows.candidates.training_settings import TrainingSettings
 from flows.cli import command, evaluate_command, train_command
 from flows.cli.app import main, parse
@@ -218,7 +218,8 @@ def test_an_interrupt_ends_with_status_130_and_one_line(tmp_path):
 
 def test_the_choices_offered_are_those_that_exist():
     """The command line names them itself, so that `--help` imports nothing heavy."""
-    assert train_command.STAGES == prep_candidates.STAGES
+    both = (*prep_candidates.STAGES, *retrieve_candidates.RETRIEVE_STAGES)
+    assert list(train_command.STAGES) == list(dict.fromkeys(both))
     assert command.KINDS == MODEL_KINDS
     assert evaluate_command.EVALUATIONS == measurement.EVALUATIONS
 

@@ -75,7 +75,7 @@ def test_the_best_span_is_the_likeliest_of_all(reader: Reader) -> None:
 def test_nothing_to_read_is_no_evidence(reader: Reader) -> None:
     reading = reader.read("is it", [])
     assert (reading.sentences, reading.spans) == ((), ())
-    assert reading.signals() == (-30.0, -30.0, -30.0)
+    assert reading.signals == (-30.0, -30.0, -30.0, -30.0, 0.0, 0.0)
     assert reading.confidence < 1e-6
 
 

@@ -30,10 +30,12 @@ def test_no_more_than_so_many_sentences_near_the_best_are_quoted() -> None:
 
 
 def test_confidence_rises_with_the_logits() -> None:
-    calibration = Calibration(weights=(1.0, 0.5, 0.0), bias=-1.0)
-    assert calibration.confidence((1.0, 0.0, -9.0)) == pytest.approx(0.5)
-    assert calibration.confidence((2.0, 0.0, 0.0)) > calibration.confidence((1.0, 0.0, 0.0))
-    assert 0 <= calibration.confidence((-1e9, 0.0, 0.0)) < 1e-9
+    calibration = Calibration(weights=(1.0, 0.5, 0.0, 0.0, 0.0, 0.0), bias=-1.0)
+    assert calibration.confidence((1.0, 0.0, -9.0, 0.0, 0.0, 0.0)) == pytest.approx(0.5)
+    assert calibration.confidence((2.0, 0.0, 0.0, 0.0, 0.0, 0.0)) > calibration.confidence(
+        (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    )
+    assert 0 <= calibration.confidence((-1e9, 0.0, 0.0, 0.0, 0.0, 0.0)) < 1e-9
 
 
 def test_wrong_settings_are_refused() -> None:

@@ -67,7 +67,7 @@ def settings(**changed: float) -> ReaderTraining:
 def test_the_loss_falls(files: ExampleFiles, base: Path, tmp_path: Path) -> None:
     encoder = Encoder.load(base, precision="float32")
     before = new_network(encoder).encoder.embeddings.word_embeddings.weight.clone()  # type: ignore[union-attr]
-    network = train_reader(lambda _: files, encoder, tmp_path / "run", settings(max_steps=60))
+    network = train_reader(lambda _: files, encoder, tmp_path / "run", settings(max_steps=60)).network
     losses = [row["loss"] for row in read_log(tmp_path / "run" / "log.jsonl")]
     assert losses[-1] < 0.8 * losses[0]
     assert (network.encoder.embeddings.word_embeddings.weight == before).all()  # type: ignore[union-attr]
@@ -85,7 +85,7 @@ def test_a_run_goes_on_where_it_stopped(files: ExampleFiles, base: Path, tmp_pat
         Encoder.load(base, precision="float32"),
         tmp_path / "run",
         settings(max_steps=20),
-        on_step=lambda step, _: steps.append(step),
+        on_step=lambda row: steps.append(int(row["step"])),
     )
     assert steps == [20]
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.jsonl")] == [10, 20]

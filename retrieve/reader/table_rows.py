@@ -1,0 +1,138 @@
+"""Rows of pipe tables, told by the names of their columns: `Boat: Heron | Built: 1962`.
+
+A cell means nothing without its column, which stands in the header, rows above, or among the headings of a passage that
+begins inside the table. The reader reads the name before every cell, and a person is shown it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["TableRow", "find_cell", "row_in_words", "table_lines"]
+
+_DELIMITER = re.compile(r"[ \t>]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t]*")
+_CELL_END = re.compile(r"(?<!\\)\|")
+_WORD = re.compile(r"\w+(?:[.,:]\w+)*")
+_MOST_COLUMNS = 24
+_LONGEST_NAME = 48
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of a table's body: its span in the text, and each cell's column name and span; empty cells are left out."""
+
+    start: int
+    end: int
+    cells: tuple[tuple[str, int, int], ...]
+
+
+def table_lines(text: str, headings: Sequence[str] = ()) -> tuple[list[TableRow], list[tuple[int, int]]]:
+    """Return the rows with known columns, in order, and the spans of the lines that only say what the columns are.
+
+    headings: of the passage; the innermost is the header where the text begins inside a table.
+    """
+    if "|" not in text:
+        return [], []
+    rows: list[TableRow] = []
+    heads: list[tuple[int, int]] = []
+    names: list[str] = []
+    if headings and "|" in headings[-1]:
+        names = [name.strip() for name in headings[-1].split("|")]
+    above: tuple[int, int] | None = None
+    at = 0
+    for line in text.splitlines(keepends=True):
+        start, end = at, at + len(line.rstrip("\r\n"))
+        at += len(line)
+        if "|" not in line or line.isspace():
+            above, names = None, names if not rows and not heads and line.isspace() else []
+            continue
+        cells = _cells(text, start, end)
+        if "-" in line and _DELIMITER.fullmatch(text, start, end):
+            if above is not None:
+                names = [text[left:right] for left, right in _cells(text, *above)]
+                heads.append(above)
+                if rows and (rows[-1].start, rows[-1].end) == above:
+                    rows.pop()
+            heads.append((start, end))
+        elif len(cells) == len(names) and 2 <= len(names) <= _MOST_COLUMNS:
+            named = zip(names, cells, strict=True)
+            full = tuple((name[:_LONGEST_NAME], left, right) for name, (left, right) in named if left < right)
+            rows.append(TableRow(start, end, full))
+        above = (start, end)
+    return rows, heads
+
+
+def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) -> str | None:
+    """Return what start..end holds of a table's row as `Boat: Heron; Built: 1962`, with the row's first cell.
+
+    None where it is not in one such row.
+    """
+    found = [row for row in table_lines(text, headings)[0] if row.start < end and start < row.end]
+    if len(found) != 1:
+        return None
+    cells = found[0].cells
+    told = [cell for place, cell in enumerate(cells) if place == 0 or (cell[1] < end and start < cell[2])]
+    return "; ".join(
+        f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told
+    )
+
+
+def find_cell(
+    question: str, text: str, headings: Sequence[str] = ()
+) -> tuple[TableRow, tuple[str, int, int] | None] | None:
+    """Return the row that a question names by what its cells say, and the cell of the column that it asks for.
+
+    None where no row, or no single one, has the most cells that the question holds; no cell where the question names no
+    single other column.
+
+    >>> text = "| Boat | Built |\\n|---|---|\\n| Heron | 1962 |\\n| Petrel | 1974 |"
+    >>> row, cell = find_cell("When was the Petrel built?", text)
+    >>> text[cell[1] : cell[2]]
+    '1974'
+    """
+    rows, _ = table_lines(text, headings)
+    asked = rest = f" {' '.join(_words(question))} "
+    for name in {name for row in rows for name, _, _ in row.cells}:
+        if words := " ".join(_words(name)):
+            rest = rest.replace(f" {words} ", " | ")  # what names a column names no row
+    held = [[cell for cell in row.cells if _is_in(_words(text[cell[1] : cell[2]]), rest)] for row in rows]
+    most = max(map(len, held), default=0)
+    best = [place for place, cells in enumerate(held) if len(cells) == most]
+    if most == 0 or len(best) > 1:
+        return None
+    row, given = rows[best[0]], held[best[0]]
+    wanted = [cell for cell in row.cells if cell not in given and _is_in(_words(cell[0]), asked)]
+    return row, wanted[0] if len(wanted) == 1 else None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _is_in(words: Sequence[str], asked: str) -> bool:
+    return bool(words) and f" {' '.join(words)} " in asked
+
+
+def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the spans of a line's cells, without the blanks and the bars around them."""
+    while start < end and text[start] in " \t>":
+        start += 1
+    while start < end and text[end - 1] in " \t":
+        end -= 1
+    if start < end and text[start] == "|":
+        start += 1
+    if start < end and text[end - 1] == "|" and text[end - 2] != "\\":
+        end -= 1
+    edges = [start, *(match.end() for match in _CELL_END.finditer(text, start, end)), end + 1]
+    spans = []
+    for left, right in itertools.pairwise(edges):
+        right -= 1
+        while left < right and text[left].isspace():
+            left += 1
+        while left < right and text[right - 1].isspace():
+            right -= 1
+        spans.append((left, right))
+    return spans
