@@ -7,13 +7,15 @@ is told is always made of what is quoted. What no sentence says is refused, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prep.document import Span
-from retrieve.episode.episode import Passage
+from retrieve.episode.episode import Passage, one_line
 from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
+from retrieve.reader.expected_answer import expected_in
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
@@ -65,7 +67,10 @@ def answer_from(
     chosen = [reading.sentences[place] for place in select_sentences(scores, sentences, selection)]
     looked_up = _looked_up(question, passages, order[:_TABLES_LOOKED_UP])
     is_sure = looked_up is not None and looked_up.is_whole
-    if not chosen or not (is_sure or reading.confidence >= threshold):
+    expected = expected_in(question)
+    said = [passages[one.passage].text[one.start : one.end] for one in chosen]
+    is_missing = expected is not None and not any(map(expected.search, said))
+    if not chosen or not (is_sure or (reading.confidence >= threshold and not is_missing)):
         return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
     if looked_up is not None and reading.answer_type not in ("yes", "no"):
         return ReaderAnswer(
@@ -91,15 +96,15 @@ def answer_from(
     stretches, n_differing = _in_force_first(question, passages, stretches)
     if n_differing:
         core = stretches[0]
-    said = passages[core[0]].text[core[1] : core[2]]
-    answer, best = said, 0
+    best_said = passages[core[0]].text[core[1] : core[2]]
+    answer, best = best_said, 0
     if answer_type in ("yes", "no"):
         answer = answer_type.capitalize()
     elif answer_type == "span":
         some = stretches[:1] if n_differing else stretches
-        answer, best = _span_in(reading, passages, some) or (said, 0)
+        answer, best = _span_in(reading, passages, some, expected) or (best_said, 0)
     elif answer_type == "list":
-        answer = "; ".join(items(said)) or said
+        answer = "; ".join(items(best_said)) or best_said
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
@@ -113,6 +118,8 @@ def answer_from(
         )
         told = " ".join(named)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
+    if answer_type not in ("list", "steps"):  # where lines mean something
+        answer, statement = one_line(answer), one_line(statement)
     return ReaderAnswer(
         answer,
         statement,
@@ -197,13 +204,16 @@ def _name(passage: Passage) -> str:
 
 
 def _span_in(
-    reading: Reading, passages: Sequence[Passage], stretches: Sequence[Stretch]
+    reading: Reading,
+    passages: Sequence[Passage],
+    stretches: Sequence[Stretch],
+    expected: re.Pattern[str] | None,
 ) -> tuple[str, int] | None:
-    """Return the best span that stands in one of these stretches, and the number of the stretch."""
+    """Return the best span that stands in one of these stretches and holds what is expected, and which stretch."""
     for span in reading.spans:
         for place, (number, start, end) in enumerate(stretches):
             if span.passage == number and start <= span.start and span.end <= end:
                 text = passages[number].text[span.start : span.end].strip(_AROUND)
-                if text:
+                if text and (expected is None or expected.search(text)):
                     return text, place
     return None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from retrieve.episode.episode import Passage
-from retrieve.reader.inputs import sentences_of
+from retrieve.reader.inputs import is_heading, sentences_of
 
 __all__ = ["Stretch", "apart", "items", "whole_block", "with_neighbours"]
 
@@ -19,7 +19,6 @@ Stretch: TypeAlias = tuple[int, int, int]
 _ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
 _ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"#{1,6}[ \t]")
 
 
 def whole_block(passages: Sequence[Passage], number: int, start: int, end: int) -> Stretch:
@@ -51,7 +50,7 @@ def with_neighbours(passages: Sequence[Passage], number: int, start: int, end: i
     spans = sentences_of(text)
     before = [span for span in spans if span[1] <= start][-1:]
     after = [span for span in spans if span[0] >= end][:1]
-    beside = [span for span in (*before, *after) if not _HEADING.match(text, *span)]
+    beside = [(left, right) for left, right in (*before, *after) if not is_heading(text[left:right])]
     return number, min([start, *(left for left, _ in beside)]), max([end, *(right for _, right in beside)])
 
 

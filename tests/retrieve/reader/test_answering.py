@@ -124,6 +124,16 @@ def test_a_cell_that_is_asked_for_by_row_and_column_is_looked_up() -> None:
             assert told.is_final
 
 
+def test_when_and_how_many_want_a_time_and_a_number() -> None:
+    selection = Selection(search_weight=0, quotes=1)
+    found = reading("span", (0, "Open from nine to five."))
+    assert answer_from("How many hours?", found, PASSAGES, selection, threshold=0.5).answer == "nine to five"
+    found = reading("span", (1, "- a coat"))
+    assert answer_from("How many coats?", found, PASSAGES, selection, threshold=0.5).abstained
+    assert answer_from("When is it open?", found, PASSAGES, selection, threshold=0.5).abstained
+    assert not answer_from("What is it?", found, PASSAGES, selection, threshold=0.5).abstained
+
+
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
     answer = answered("list", (1, "Bring these:"), (1, "- a coat"))
     assert len(answer.quotes) == 1
