@@ -38,6 +38,7 @@ _QUOTED = re.compile(r"(?<![\w`])`([^`]+)`__?(?!\w)")
 _SIMPLE_REFERENCE = re.compile(r"(?<![\w`:/.])(\w+(?:[-.]\w+){0,10})__?(?![\w`])")
 _NOTE_REFERENCE = re.compile(r"\[([^\]\s]+)\]_(?!\w)")
 _SUBSTITUTION = re.compile(r"\|([^|\s](?:[^|\n]{0,80}[^|\s])?)\|(?:__?)?")
+_DOCTEST = re.compile(r">>>\s")
 _LITERAL = re.compile(r"``(.+?)``(?!`)", re.S)
 _CODE = frozenset(
     "code code-block sourcecode parsed-literal prompt doctest testcode testsetup testoutput productionlist ipython "
@@ -294,7 +295,7 @@ class _Translator:
         ):
             end += 1
         block = lines[i:end]
-        if block[0].startswith(">>> "):
+        if _DOCTEST.match(block[0]):
             self._add(fence(block, "python"), prefix)
             return end
         if block[0].startswith("| "):
