@@ -72,7 +72,7 @@ def answer_from(
     is_missing = expected is not None and not any(map(expected.search, said))
     if not chosen or not (is_sure or (reading.confidence >= threshold and not is_missing)):
         return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
-    if looked_up is not None and reading.answer_type not in ("yes", "no"):
+    if looked_up is not None:
         return ReaderAnswer(
             looked_up.cell,
             told_text(looked_up.row, passages),
@@ -83,7 +83,7 @@ def answer_from(
             reading.n_tokens,
             is_final=True,
         )
-    answer_type = reading.answer_type
+    answer_type = _told_type(reading, selection)
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     core = sentence = stretches[0]
     if answer_type in ("list", "steps"):
@@ -130,6 +130,14 @@ def answer_from(
         reading.n_tokens,
         is_final=n_differing > 0,
     )
+
+
+def _told_type(reading: Reading, selection: Selection) -> AnswerType:
+    """Return the likeliest type of answer; a statement where yes or no is wanted and neither is likely enough."""
+    yes, no = reading.types["yes"], reading.types["no"]
+    if reading.answer_type in ("yes", "no") and max(yes, no) < selection.word_odds * min(yes, no):
+        return "statement"
+    return reading.answer_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,17 +80,21 @@ def _numbers_both_ways(question: str) -> str:
 
 
 def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
-    """Return the reader's answer in the writer's words, where a sentence that both rest on holds them."""
+    """Return the reader's answer in the writer's words, where a sentence that both rest on holds them.
+
+    The quotes are then those that both rest on.
+    """
     for claim in episode.claims:
         pointed = [episode.sentences[pointer - 1] for pointer in claim.pointers]
-        for quote in read.quotes:
-            if claim.alternative or not any(quote.overlaps(other) for other in pointed):
-                continue
-            said = quoted_text(quote, episode.passages)
-            if one_line(claim.statement).lower() in one_line(said).lower():
-                quotes = (quote, *(other for other in read.quotes if other != quote))
-                statement = one_line(told_text(quote, episode.passages))
-                return replace(read, answer=claim.statement, statement=statement, quotes=quotes)
+        agreed = [quote for quote in read.quotes if any(quote.overlaps(other) for other in pointed)]
+        said = [one_line(quoted_text(quote, episode.passages)).lower() for quote in agreed]
+        words = one_line(claim.statement).lower()
+        if claim.alternative or not any(words in one for one in said):
+            continue
+        first = next(place for place, one in enumerate(said) if words in one)
+        agreed.insert(0, agreed.pop(first))
+        statement = one_line(told_text(agreed[0], episode.passages))
+        return replace(read, answer=claim.statement, statement=statement, quotes=tuple(agreed))
     return read
 
 

@@ -18,15 +18,17 @@ class Selection:
     """How search and reader are fused, and how much is quoted.
 
     search_weight: what a search score (in [-1, 1]) weighs beside the reader's logits. quotes: at most so many
-    sentences; margin: none whose logit is by more below the best.
+    sentences; margin: none whose logit is by more below the best. word_odds: yes or no is said only where one is so
+    many times as likely as the other; else the sentence alone is told.
 
     The defaults are the best of docs_prometheus, which nothing was trained on (LOG.md, 2026-12-01).
     """
 
     search_weight: float = 16.0
-    sentence_weight: float = 0.5
+    sentence_weight: float = 1.0
     quotes: int = 3
     margin: float = 4.0
+    word_odds: float = 3.0
 
     def __post_init__(self) -> None:
         check_counts(self, "quotes")

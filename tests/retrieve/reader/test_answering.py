@@ -58,6 +58,13 @@ def test_yes_and_no_come_with_what_decides() -> None:
     assert (answer.answer, answer.statement) == ("No", "No. Closed on Mondays.")
 
 
+def test_no_word_is_said_where_yes_and_no_are_as_likely() -> None:
+    found = reading("yes", (0, "Closed on Mondays."))
+    doubtful = replace(found, types={**found.types, "yes": 0.5, "no": 0.4})
+    answer = answer_from("Is it open?", doubtful, PASSAGES, Selection(search_weight=0), threshold=0.5)
+    assert (answer.answer_type, answer.answer) == ("statement", "Closed on Mondays.")
+
+
 def test_a_list_is_told_whole() -> None:
     for said in ("Bring these:", "- a coat"):
         answer = answered("list", (1, said))
