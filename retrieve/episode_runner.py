@@ -156,8 +156,8 @@ class EpisodeRunner:
             if acting := [run for run, _ in waiting if run.episode.state == "act"]:
                 self._act(acting, deadline, temperature, generator)
         for run in runs:
-            if run.answer is not None and run.actions:
-                run.answer = settle(run.answer, run.episode)
+            if self.reader is not None and run.answer is not None and run.actions:
+                run.answer = settle(run.answer, run.episode, self.reader.config)
         return runs
 
     def _act(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from prep.checks import check_counts
+from prep.errors import ConfigError
 from retrieve.episode.episode import Episode, Passage, one_line
 from retrieve.reader.answer_types import AnswerType
 from retrieve.reader.answering import ReaderAnswer, answer_from, quoted_text, told_text
@@ -25,14 +26,18 @@ class ReaderConfig:
     """How a reader is served.
 
     passages: how many of a search are read. written: types of answer for which the writer is asked for words, too.
+    sure: a confidence from which an answer stands though the writer refuses.
     """
 
     passages: int = 20
     written: tuple[AnswerType, ...] = ("span",)
+    sure: float = 0.5
     selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         check_counts(self, "passages")
+        if not 0 <= self.sure <= 1:
+            raise ConfigError(f"sure={self.sure!r} must lie in 0..1")
         object.__setattr__(self, "written", tuple(self.written))
 
 
@@ -79,11 +84,13 @@ def _numbers_both_ways(question: str) -> str:
     return _LARGE_NUMBER.sub(both, question)
 
 
-def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
+def settle(read: ReaderAnswer, episode: Episode, config: ReaderConfig) -> ReaderAnswer:
     """Return the reader's answer in the writer's words, where a sentence that both rest on holds them.
 
-    The quotes are then those that both rest on.
+    The quotes are then those that both rest on. What neither is sure of is refused.
     """
+    if episode.abstained and read.confidence < config.sure:
+        return replace(read, answer=None, statement=None, answer_type=None, quotes=())
     for claim in episode.claims:
         pointed = [episode.sentences[pointer - 1] for pointer in claim.pointers]
         agreed = [quote for quote in read.quotes if any(quote.overlaps(other) for other in pointed)]

@@ -78,8 +78,15 @@ def _no_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieve.episode_runner.Start.state", lambda *_: None)
 
 
-def run(reader: StubReader, report: str | None = None, *, question: str = "What?", **options: Any) -> Run:
-    policy = ReaderPolicy(reader, ReaderConfig(passages=4))  # type: ignore[arg-type]
+def run(
+    reader: StubReader,
+    report: str | None = None,
+    *,
+    question: str = "What?",
+    config: ReaderConfig | None = None,
+    **options: Any,
+) -> Run:
+    policy = ReaderPolicy(reader, config or ReaderConfig(passages=4))  # type: ignore[arg-type]
     limits = EpisodeLimits(passages_per_search=2, max_searches=1)
     runner = EpisodeRunner(
         StubDecoder(report),  # type: ignore[arg-type]
@@ -136,6 +143,16 @@ def test_a_fact_has_the_writers_words_where_the_readers_sentence_holds_them(
     assert (report.answer, report.answer_type) == (answer, "span")
     assert [quote.text for quote in report.quotes] == ["It was built in 1906."]
     assert report.findings[0].statement == "It was built in 1906."
+
+
+def test_what_neither_is_sure_of_is_refused() -> None:
+    doubtful = StubReader("span", "It was built in 1906.", "1906", confidence=0.6)
+    assert report_of("What?", run(doubtful, "<report> none</report>"), models={}).answer == "1906"
+    with_floor = ReaderConfig(passages=4, sure=0.7)
+    report = report_of("What?", run(doubtful, "<report> none</report>", config=with_floor), models={})
+    assert (report.status, report.answer_type, report.confidence) == ("abstained", "none", 0.6)
+    written = f"<report> in 1906{marker(2)}</report>"
+    assert report_of("What?", run(doubtful, written, config=with_floor), models={}).answer == "in 1906"
 
 
 def test_the_readers_answer_stands_where_the_writer_has_no_time() -> None:

@@ -1,7 +1,8 @@
 """Fit the reader's confidence on questions over documents that it was not trained on.
 
 A logistic regression with a small ridge, by Newton's method; what it predicts is that a question expects an answer
-and that the best sentences hold evidence. The threshold is where as many are refused as `refused_share` says.
+and that the best sentences hold evidence. The threshold wrongly refuses few questions of any of several sets: on
+documents of another kind the confidence is lower, and a threshold fitted on one set alone refuses far more there.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ def is_right(row: ReadRow, selection: Selection) -> bool:
 
 
 def calibrate(
-    sets: Sequence[Sequence[ReadRow]], selection: Selection, *, wrongly_refused: float = 0.1
+    rows: Sequence[ReadRow],
+    selection: Selection,
+    *,
+    others: Sequence[Sequence[ReadRow]] = (),
+    wrongly_refused: float = 0.03,
 ) -> Calibration:
-    """Return a calibration fitted on the rows of several sets, each weighing the same.
+    """Return a calibration fitted on the rows. Raises DataError where all of them are right, or none.
 
-    wrongly_refused: the share of the questions that expect an answer that the threshold refuses, a mean over the sets.
-    Raises DataError where all rows are right, or none.
+    wrongly_refused: of the questions that expect an answer at most this share is below the threshold, of these rows and
+    of each of the other sets.
     """
-    rows = [row for of_set in sets for row in of_set]
-    shares = np.array([1 / len(of_set) for of_set in sets for _ in of_set])
-    shares *= len(rows) / shares.sum()
     right = np.array([is_right(row, selection) for row in rows], dtype=np.float64)
     if not 0 < right.sum() < len(right):
         raise DataError("a calibration needs rows that are right and rows that are not")
@@ -51,26 +53,12 @@ def calibrate(
     weights = np.zeros(inputs.shape[1])
     for _ in range(_ROUNDS):
         chances = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
-        slope = inputs.T @ (shares * (chances - right)) + ridge @ weights
-        curvature = (inputs * (shares * chances * (1 - chances))[:, None]).T @ inputs + ridge
+        slope = inputs.T @ (chances - right) + ridge @ weights
+        curvature = (inputs * (chances * (1 - chances))[:, None]).T @ inputs + ridge
         weights = weights - np.linalg.solve(curvature + 1e-9 * np.eye(len(weights)), slope)
     fitted = Calibration(weights=tuple(map(float, weights[:-1])), bias=float(weights[-1]), threshold=0.0)
-    expecting = [
-        (fitted.confidence(row.signals), share)
-        for row, share in zip(rows, shares, strict=True)
-        if row.question.expects_answer
-    ]
-    threshold = _weighted_quantile(expecting, wrongly_refused) if expecting else 0.5
-    return Calibration(weights=fitted.weights, bias=fitted.bias, threshold=threshold)
-
-
-def _weighted_quantile(values: Sequence[tuple[float, float]], share: float) -> float:
-    """Return the smallest value with more than this share of the weights at or below it; values: (value, weight)."""
-    ordered = sorted(values)
-    wanted = share * sum(weight for _, weight in ordered)
-    so_far = 0.0
-    for value, weight in ordered:
-        so_far += weight
-        if so_far > wanted:
-            return value
-    return ordered[-1][0]
+    thresholds = []
+    for of_set in (rows, *others):
+        expecting = [fitted.confidence(row.signals) for row in of_set if row.question.expects_answer]
+        thresholds.append(float(np.quantile(expecting, wrongly_refused)))
+    return Calibration(weights=fitted.weights, bias=fitted.bias, threshold=min(thresholds))

@@ -102,8 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("reader", type=Path)
     command.add_argument("candidates", type=Path, nargs="+")
     command.add_argument("--k", type=int, default=20)
-    command.add_argument("--calibrate-on", type=Path, nargs="+", help="candidates of development sets")
-    command.add_argument("--wrongly-refused", type=float, default=0.1)
+    command.add_argument("--calibrate-on", type=Path, help="candidates of a development set")
+    command.add_argument("--threshold-on", type=Path, nargs="*", default=[], help="candidates of others")
+    command.add_argument("--wrongly-refused", type=float, default=0.03, help="at most, of any of these sets")
     command.add_argument("--calibration", type=Path, help="where to write what was fitted")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -203,8 +204,11 @@ def _measure(options: argparse.Namespace) -> None:
     reader, selection = Reader.load(options.reader), Selection()
     calibration = reader.calibration
     if options.calibrate_on:
-        sets = [read_candidates(reader, load_candidates(path), k=options.k) for path in options.calibrate_on]
-        calibration = calibrate(sets, selection, wrongly_refused=options.wrongly_refused)
+        first, *others = (
+            read_candidates(reader, load_candidates(path), k=options.k)
+            for path in (options.calibrate_on, *options.threshold_on)
+        )
+        calibration = calibrate(first, selection, others=others, wrongly_refused=options.wrongly_refused)
         if options.calibration:
             options.calibration.write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
     for path in options.candidates:

@@ -35,8 +35,11 @@ python -m training.reader.commands search "$DATA/doc2dial" "$OUT/candidates/doc2
 python -m training.reader.commands search "$DATA/boolq" "$OUT/candidates/boolq.jsonl" \
     --held-out --limit 120 --withhold-every 6 --k 20
 python -m training.reader.commands save "$OUT/run_2" "$OUT/reader_2"
-python -m training.reader.commands measure "$OUT/reader_2" "$OUT"/candidates/*.jsonl --calibrate-on "$OUT"/candidates/*.jsonl \
-    --wrongly-refused 0.1 --calibration "$OUT/calibration.json"
+CANDIDATES=$OUT/candidates
+python -m training.reader.commands measure "$OUT/reader_2" "$CANDIDATES/docs_prometheus.jsonl" \
+    --calibrate-on "$CANDIDATES/docs_prometheus.jsonl" \
+    --threshold-on "$CANDIDATES/new_wiki.jsonl" "$CANDIDATES/doc2dial.jsonl" "$CANDIDATES/boolq.jsonl" \
+    --calibration "$OUT/calibration.json"
 python -m training.reader.commands save "$OUT/run_2" "$OUT/reader" --calibration "$OUT/calibration.json"
 
 python -m training.retrieve_model.release_retrieve --run "$WEIGHTS/0.8" --settings-of "$WEIGHTS/0.8" \

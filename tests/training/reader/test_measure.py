@@ -56,24 +56,27 @@ def test_figures_are_shares_of_the_questions_they_are_about() -> None:
 
 def test_confidence_learns_what_is_right() -> None:
     rows = [row(n, right=n % 2 == 0, logit=2.0 if n % 2 == 0 else -2.0) for n in range(40)]
-    calibration = calibrate([rows[:30], rows[30:]], PLAIN, wrongly_refused=0.1)
+    calibration = calibrate(rows, PLAIN, wrongly_refused=0.1)
     assert [is_right(one, PLAIN) for one in rows[:2]] == [True, False]
     assert calibration.confidence(rows[0].signals) > 0.8 > 0.2 > calibration.confidence(rows[1].signals)
     refused = sum(calibration.confidence(one.signals) < calibration.threshold for one in rows)
     assert refused <= 4
 
 
-def test_every_set_weighs_the_same_in_a_threshold() -> None:
-    sure = [row(n, right=True, logit=4.0) for n in range(90)]
-    doubtful = [row(n, right=n % 2 == 0, logit=0.1 * n) for n in range(10)]
-    calibration = calibrate([sure, doubtful], PLAIN, wrongly_refused=0.25)
-    refused = sum(calibration.confidence(one.signals) < calibration.threshold for one in doubtful)
-    assert 4 <= refused <= 5  # half of the small set, a quarter of both as if they were of one size
+def test_no_set_loses_more_than_its_share_to_the_threshold() -> None:
+    rows = [row(n, right=n % 2 == 0, logit=2.0 if n % 2 == 0 else -2.0) for n in range(40)]
+    doubtful = [row(n, right=True, logit=-3.0 - 0.1 * n) for n in range(20)]
+    alone = calibrate(rows, PLAIN, wrongly_refused=0.25)
+    both = calibrate(rows, PLAIN, others=[doubtful], wrongly_refused=0.25)
+    assert both.weights == alone.weights
+    assert both.threshold < alone.threshold
+    refused = sum(both.confidence(one.signals) < both.threshold for one in doubtful)
+    assert refused == 5
 
 
 def test_nothing_to_learn_from_is_an_error() -> None:
     with pytest.raises(DataError):
-        calibrate([[row(1, right=True)]], PLAIN)
+        calibrate([row(1, right=True)], PLAIN)
 
 
 def test_candidates_are_read_as_they_were_written(tmp_path: Path) -> None:
