@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["INSTRUCT_PROMPT", "INSTRUCT_SETTINGS", "chat_format", "instruct_baseline", "parse_reply"]
 
 #: The best of the prompts and settings tried on 30 training questions (LOG.md).
-INSTRUCT_PROMPT = "examples"
+INSTRUCT_PROMPT = "begun"
 INSTRUCT_SETTINGS = BaselineConfig()
 
 _NUMBERS = r"(\d+(?:\s*(?:,|;|and)\s*\d+)*)"
@@ -70,7 +70,12 @@ def chat_format(tokenizer: Any, prompt: str, *, language_model: str) -> PromptFo
 
     def write(question: str, passages: Sequence[tuple[str, str]]) -> str:
         messages = INSTRUCT_PROMPTS[prompt](question, passages)
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        begun = messages[-1]["role"] == "assistant"
+        return str(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=not begun, continue_final_message=begun
+            )
+        )
 
     return PromptFormat(name=prompt, write=write, read=parse_reply, language_model=language_model)
 

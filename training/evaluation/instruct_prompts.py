@@ -47,13 +47,24 @@ def _examples(question: str, passages: Sequence[tuple[str, str]]) -> list[Messag
     return messages
 
 
+def _begun(question: str, passages: Sequence[tuple[str, str]]) -> list[Message]:
+    """Worked examples, every reply of which begins with "Answer:"; so does the one that is asked for."""
+    messages = _examples(question, passages)
+    for message in messages:
+        if message["role"] == "assistant":
+            message["content"] = f"Answer: {message['content']}"
+    return [*messages, {"role": "assistant", "content": "Answer:"}]
+
+
 def _user(content: str) -> Message:
     return {"role": "user", "content": content}
 
 
-#: Ways to put a question and its numbered (title, text) passages to an instruction-tuned model.
+#: Ways to put a question and its numbered (title, text) passages to an instruction-tuned model. A dialogue that ends with
+#: the assistant's turn is to be continued there.
 INSTRUCT_PROMPTS: dict[str, Callable[[str, Sequence[tuple[str, str]]], list[Message]]] = {
     "instruction": _instruction,
     "reminder": _reminder,
     "examples": _examples,
+    "begun": _begun,
 }

@@ -55,7 +55,7 @@ def test_a_prompt_asks_for_a_cited_answer_or_a_refusal_and_ends_where_the_model_
 ) -> None:
     text = chat_format(chat_model[1], prompt, language_model="tiny").write(QUESTION, PASSAGES)
     assert text.startswith("<|turn|>user\n")
-    assert text.endswith("<|end|><|turn|>assistant\n")
+    assert text.endswith("<|end|><|turn|>assistant\n" + ("Answer:" if prompt == "begun" else ""))
     asked = text.rsplit("<|turn|>user\n", 1)[1]
     assert "[1] Bees: Bees make honey from nectar.\n[2] Glass is melted sand." in asked
     assert f"Question: {QUESTION}" in asked
@@ -63,15 +63,18 @@ def test_a_prompt_asks_for_a_cited_answer_or_a_refusal_and_ends_where_the_model_
     assert "the number of the source in brackets" in text
 
 
-def test_worked_examples_are_turns_with_a_refusal_among_them() -> None:
-    messages = INSTRUCT_PROMPTS["examples"](QUESTION, PASSAGES)
+@pytest.mark.parametrize("prompt", ["examples", "begun"])
+def test_worked_examples_are_turns_with_a_refusal_among_them(prompt: str) -> None:
+    messages = INSTRUCT_PROMPTS[prompt](QUESTION, PASSAGES)[:9]
     assert [message["role"] for message in messages] == ["user", "assistant"] * 4 + ["user"]
     replies = [message["content"] for message in messages if message["role"] == "assistant"]
-    assert REFUSAL in replies
-    for reply in replies:
-        answer, cited = parse_reply(reply, 2)
-        assert (answer is None) is (reply == REFUSAL)
-        assert bool(cited) is (answer is not None)
+    assert [parse_reply(reply, 2) for reply in replies] == [
+        ("sand", [2]),
+        (None, []),
+        ("holes of trees and walls", [1]),
+        ("Anna Lindqvist", [1]),
+    ]
+    assert [reply for reply in replies if reply.endswith(REFUSAL)] == [replies[1]]
 
 
 @pytest.mark.parametrize(
