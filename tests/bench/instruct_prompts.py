@@ -58,7 +58,7 @@ def main() -> None:
 
     labelled = load_set(arguments.data)
     model, tokenizer = load_smollm2()
-    completer = RememberingCompleter(GreedyCompleter(model, tokenizer, one_line=False))
+    completer = RememberingCompleter(GreedyCompleter(model, tokenizer))
     rag = BaselineRAG(labelled.documents.values(), completer, Encoder.load(), progress=True)
     results = []
     for name in arguments.prompts:

@@ -107,14 +107,12 @@ class Completer(Protocol):
 
 
 class GreedyCompleter:
-    """A transformers causal LM, decoding greedily up to the end of the line, or of the reply."""
+    """A transformers causal LM, decoding greedily up to the end of the line."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int = 48, one_line: bool = True) -> None:
-        """one_line: end with the line; False: with the model's own end token, as instruction-tuned ones do."""
+    def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int = 48) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
-        self.one_line = one_line
 
     def complete(self, prompts: Sequence[str]) -> list[Completion]:
         """Continue each prompt; all prompts make one batch, of at least one."""
@@ -146,15 +144,13 @@ class GreedyCompleter:
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 generation_config=config,
-                stopping_criteria=StoppingCriteriaList([line_has_ended] if self.one_line else []),
+                stopping_criteria=StoppingCriteriaList([line_has_ended]),
             )
         completions = []
         for row, prompt_ids in zip(output[:, width:].tolist(), encoded, strict=True):
             end = next((i for i, token in enumerate(row) if token in (pad, tokenizer.eos_token_id)), len(row))
-            text = tokenizer.decode(row[:end], skip_special_tokens=True).strip()
-            if self.one_line:
-                text = text.split("\n", 1)[0].strip()
-            completions.append(Completion(text, len(prompt_ids), end))
+            text = tokenizer.decode(row[:end], skip_special_tokens=True).lstrip()
+            completions.append(Completion(text.split("\n", 1)[0].strip(), len(prompt_ids), end))
         return completions
 
 

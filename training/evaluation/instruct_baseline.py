@@ -28,7 +28,7 @@ __all__ = ["INSTRUCT_PROMPT", "INSTRUCT_SETTINGS", "chat_format", "instruct_base
 
 #: The best of the prompts and settings tried on 30 training questions (LOG.md).
 INSTRUCT_PROMPT = "begun"
-INSTRUCT_SETTINGS = BaselineConfig()
+INSTRUCT_SETTINGS = BaselineConfig(k=3)
 
 _NUMBERS = r"(\d+(?:\s*(?:,|;|and)\s*\d+)*)"
 _CITATION = re.compile(
@@ -97,7 +97,7 @@ def instruct_baseline(
     """
     return BaselineRAG(
         documents,
-        GreedyCompleter(model, tokenizer, one_line=False),
+        GreedyCompleter(model, tokenizer),
         encoder,
         settings=settings,
         prompt_format=chat_format(tokenizer, prompt, language_model=language_model),

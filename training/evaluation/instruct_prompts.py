@@ -60,8 +60,8 @@ def _user(content: str) -> Message:
     return {"role": "user", "content": content}
 
 
-#: Ways to put a question and its numbered (title, text) passages to an instruction-tuned model. A dialogue that ends with
-#: the assistant's turn is to be continued there.
+#: Ways to put a question and its numbered (title, text) passages to an instruction-tuned model. A last turn of the
+#: assistant is continued.
 INSTRUCT_PROMPTS: dict[str, Callable[[str, Sequence[tuple[str, str]]], list[Message]]] = {
     "instruction": _instruction,
     "reminder": _reminder,
