@@ -36,7 +36,7 @@ _CITATION = re.compile(
     re.IGNORECASE,
 )
 _LEAD_IN = re.compile(
-    r"^(?:(?:short\s+)?answer\s*:|according to (?:the )?(?:sources?|passages?)(?:\s*\[[\d, ]+\])*\s*,"
+    r"^(?:(?:short\s+)?answer\s*:|according to (?:the )?(?:sources?|passages?)\s*,?"
     r"|the (?:short )?answer(?: to (?:the|this|your) question)?(?: is)?\s*:?(?=\s))\s*",
     re.IGNORECASE,
 )
@@ -60,7 +60,8 @@ def parse_reply(reply: str, n_sources: int) -> tuple[str | None, list[int]]:
     plain = _LEAD_IN.sub("", flat)
     if _REFUSAL.search(plain):
         return None, []
-    return parse_answer(plain.strip("\"'“” "), n_sources)
+    answer, cited = parse_answer(plain, n_sources)
+    return (answer.strip("\"'“” ") or None) if answer else None, cited
 
 
 def chat_format(tokenizer: Any, prompt: str, *, language_model: str) -> PromptFormat:

@@ -72,8 +72,9 @@ def smollm2_folder(*, cache: Path | None = None) -> Path:
     target = (cache or cache_directory()) / f"smollm2-135m-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
     def write(work: Path) -> None:
-        print_progress(f"verifying and converting {SMOLLM2} (once)")
-        _write_model(_verified_gguf(), work)
+        gguf_path = _verified_gguf()
+        print_progress(f"converting {SMOLLM2} (once)")
+        _write_model(gguf_path, work)
 
     return convert_once(target, write, bytes_needed=_BYTES_NEEDED)
 

@@ -85,7 +85,7 @@ def test_worked_examples_are_turns_with_a_refusal_among_them(prompt: str) -> Non
         ("Answer: sand [1, 2].", ("sand", [1, 2])),
         ("The answer is sand (source 2).", ("sand", [2])),
         ("The short answer is: sand [Source 1 and 2]", ("sand", [1, 2])),
-        ("According to source [2], sand is melted.", ("sand is melted", [])),
+        ("According to source [2], sand is melted.", ("sand is melted", [2])),
         ('"sand" [2]', ("sand", [2])),
         ("sand [7]", ("sand", [])),
         ("The answering machine [1]", ("The answering machine", [1])),

