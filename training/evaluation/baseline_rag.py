@@ -56,7 +56,7 @@ _CITATION = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 class BaselineConfig:
     """Settings of the baseline.
 
-    prompt: a key of PROMPTS. best_last: the nearest chunk stands last, next to the question. min_score:
+    prompt: a key of PROMPTS, for a base LM. best_last: the nearest chunk stands last, next to the question. min_score:
     abstain without asking the model where the nearest chunk is less similar than this; a base LM of this size
     never says "unanswerable" by itself, and at 0.4 refusals are twice as often right as by chance while one
     answerable question in eight is refused (600 `new_wiki` questions, every fifth withheld).
