@@ -18,6 +18,9 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 FAST  := tests/prep tests/oracles tests/retrieve/episode tests/retrieve/experience tests/retrieve/report
 FAST  += tests/training/data tests/training/metrics tests/promises/test_public_names.py
 
+# pip leaves bytecode to the first import. Where it may not be kept, every process compiles torch and Prefect again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo quick test check lint format clean
 
 help:  ## show this text

@@ -1,7 +1,9 @@
 """Lines and sentences of a text, as spans that tile it exactly.
 
-Rule-based and language-light: sentence ends are recognised by punctuation of Latin, Greek, Cyrillic, Arabic,
-Devanagari and CJK scripts. Units (`prep.model.units`) and quotable sentences are made of the spans.
+Rule-based and language-light: sentence ends are recognised by punctuation of Latin, Greek, Cyrillic, Armenian, Arabic,
+Indic, Tibetan, Khmer, Burmese, Ethiopic, Mongolian and CJK scripts. Thai and Lao mark the end of a clause by a blank
+alone: their sentences end at blanks, about a hundred characters apart. In every script a sentence has at most
+MAX_SENTENCE_CHARACTERS. Units (`prep.model.units`) and quotable sentences are made of the spans.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-__all__ = ["split_lines", "split_sentences", "strip_span"]
+__all__ = ["MAX_SENTENCE_CHARACTERS", "split_lines", "split_sentences", "strip_span"]
+
+# A longer stretch without an end of a sentence is cut at weaker punctuation, a blank, or wherever it must be.
+MAX_SENTENCE_CHARACTERS = 800
 
 _LINE = re.compile(r"[^\n\r]*(?:\r\n|\n|\r)|[^\n\r]+\Z")
 # A full stop that ends one of these does not end a sentence.
@@ -19,8 +24,23 @@ _ABBREVIATIONS = frozenset(
     "jul aug sep sept oct nov dec mon tue wed thu fri sat sun u.s u.k u.n d.c a.m p.m ph.d b.a m.a".split()
 )
 _CLOSERS = "\"'”’»)\\]】）」』"
-# Either CJK punctuation (no blank needed after it), or a Latin, Arabic or Indic end followed by blank space.
-_SENTENCE_END = re.compile(rf"[。！？｡…]+[{_CLOSERS}]*\s*|[.!?؟۔।]+[{_CLOSERS}]*(?:\[\d+\])*(?:\s+|\Z)")
+# Either a mark that no blank need follow (CJK, Khmer, Burmese, Tibetan, Ethiopic, Mongolian), or a Latin, Armenian,
+# Arabic or Indic end followed by blank space.
+_ENDS_BEFORE_BLANK = ".!?؟۔।॥։՜՞܀܁܂᙮꓿߸"
+_SENTENCE_END = re.compile(
+    rf"[。！？｡…។៕၊။།༎።፧፨᠃]+[{_CLOSERS}]*\s*"
+    rf"|(?<![{_ENDS_BEFORE_BLANK}])[{_ENDS_BEFORE_BLANK}]++[{_CLOSERS}]*+(?:\[\d+\])*+(?:\s+|\Z)"
+)
+_WORD = re.compile(r"\w")
+# Thai and Lao: letters that no blank parts, and how long a sentence grows before it ends at a blank.
+_UNMARKED = re.compile(r"[\u0e00-\u0e7f\u0e80-\u0eff]")
+_UNMARKED_CHARACTERS = 100
+_WEAK_ENDS = (
+    re.compile(r"[;；:：·་፤፥][^\S\n]*"),
+    re.compile(r"[,，、،؛၊၌፣]\s*|[ \t][–—][ \t]"),
+    re.compile(r"\s+"),
+)
+_MAX_LABEL_INDENT = 100
 _LAST_WORD = re.compile(r"[\w.]+\Z")
 
 
@@ -41,12 +61,20 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[t
         if match.end() < stop and not _ends_sentence(text, start, match):
             continue
         breaks.append(match.end())
+    if _UNMARKED.search(text, start, stop) is not None:
+        breaks.extend(_unmarked_ends(text, start, stop, breaks))
     breaks.extend(
         match.end() for match in _STRUCTURE_BREAK.finditer(text, start, stop) if start < match.end() < stop
     )
     edges = sorted({start, stop, *breaks})
-    spans = [(left, right) for left, right in pairwise(edges) if left < right]
-    return _join_blank(text, spans)
+    spans: list[tuple[int, int]] = []
+    for left, right in pairwise(edges):
+        if spans and text[left - 1] != "\n" and _WORD.search(text, left, right) is None:
+            spans[-1] = (spans[-1][0], right)  # marks alone (". . .") belong to the sentence before them
+        else:
+            spans.append((left, right))
+    short = [part for left, right in _join_blank(text, spans) for part in _cut_long(text, left, right)]
+    return _join_blank(text, short) if len(short) > len(spans) else short
 
 
 def strip_span(text: str, start: int, end: int) -> tuple[int, int]:
@@ -65,6 +93,39 @@ _STRUCTURE_BREAK = re.compile(
     r"|\n(?=#{1,6}[ \t])"  # before a heading
     r"|(?<=[:：])\n"  # after a line that announces something
 )
+
+
+def _unmarked_ends(text: str, start: int, stop: int, ends: list[int]) -> list[int]:
+    """Return the blanks at which a text without marks ends its sentences, as the ends of the blanks."""
+    found: list[int] = []
+    pending = iter([*ends, stop])
+    following = next(pending)
+    last = start
+    for blank in re.finditer(r"(?<=[\u0e00-\u0eff])[ \u3000\t\n]+(?=[\u0e00-\u0eff])", text[start:stop]):
+        end = start + blank.end()
+        while following < end:
+            last, following = following, next(pending)
+        if end - last >= _UNMARKED_CHARACTERS and following - end >= _UNMARKED_CHARACTERS // 2:
+            found.append(end)
+            last = end
+    return found
+
+
+def _cut_long(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a span above MAX_SENTENCE_CHARACTERS into parts of at most that many."""
+    spans = []
+    while end - start > MAX_SENTENCE_CHARACTERS:
+        limit = start + MAX_SENTENCE_CHARACTERS
+        cut = limit
+        for pattern in _WEAK_ENDS:
+            ends = [m.end() for m in pattern.finditer(text, start + MAX_SENTENCE_CHARACTERS // 2, limit)]
+            if ends:
+                cut = ends[-1]
+                break
+        spans.append((start, cut))
+        start = cut
+    spans.append((start, end))
+    return spans
 
 
 def _ends_sentence(text: str, floor: int, match: re.Match[str]) -> bool:
@@ -86,8 +147,8 @@ def _ends_sentence(text: str, floor: int, match: re.Match[str]) -> bool:
     if len(word) == 1 and word.isupper() and word != "I":
         return False
     if word.isdigit() and len(word) <= 3:
-        line_start = text.rfind("\n", floor, before.start()) + 1
-        return bool(text[max(line_start, floor) : before.start()].strip())
+        lead = text[max(floor, before.start() - _MAX_LABEL_INDENT) : before.start()]
+        return bool(lead.rpartition("\n")[2].strip())
     return True
 
 

@@ -129,6 +129,16 @@ class Researcher:
                 bar.update(len(batch))
         return reports
 
+    def search(self, question: str, k: int = 10) -> list[Passage]:
+        """Return the k passages that rank best for a question, best first, without reading them.
+
+        Raises ConfigError for an empty question or a k below 1.
+        """
+        if not question.strip() or k < 1:
+            raise ConfigError(f"a search needs a question and k of 1 or more: {question!r}, k={k!r}")
+        self._refresh(answering=False)
+        return self._search([question], [()], k)[0][:k]
+
     @property
     def runner(self) -> EpisodeRunner:
         """The runner of this researcher's episodes, for training and tuning."""
@@ -180,8 +190,11 @@ class Researcher:
     ) -> None:
         self.close()
 
-    def _refresh(self) -> None:
-        """Load the models and open the generation that `CURRENT.json` names, where it has changed."""
+    def _refresh(self, *, answering: bool = True) -> None:
+        """Load the models and open the generation that `CURRENT.json` names, where it has changed.
+
+        answering: the retrieve model is needed, too.
+        """
         current = self.workspace.current()
         wanted = self._fixed_generation or current.generation
         if wanted is None:
@@ -191,7 +204,9 @@ class Researcher:
             )
         if self._prep is None or (self._fixed_prep is None and self._prep[0] != current.prep):
             self._prep = (current.prep, self._fixed_prep or self._load_prep(current.prep))
-        if self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve):
+        if answering and (
+            self._model is None or (self._fixed_model is None and self._model[0] != current.retrieve)
+        ):
             model = self._fixed_model or self._load_model(current.retrieve)
             decoder = model.decoder()
             serving = model.serving

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each process; torch read
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = ["127.0.0.1", "::1"]
 PREFECT_STARTED = pytest.StashKey[bool]()
+
+# Its tests share a Prefect server, so one process runs them all.
+PREFECT_ROOM = "tests/flows/deployments/"
+# What takes longest comes first, so that the processes end together; the other slow files follow.
+LONG_FILES = (
+    "tests/promises/test_schedule.py",
+    PREFECT_ROOM,
+    "tests/flows/retraining/test_cycle.py",
+    "tests/promises/test_stored_reports.py",
+    "tests/training/rl/test_reinforce.py",
+    "tests/flows/retraining/test_flywheel_cycles.py",
+)
 
 # Warnings are errors here. These are of libraries calling one another, and theirs to mend.
 THEIR_WARNINGS = (
@@ -32,19 +45,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open loopback for the tests that say so, and start the long files early where several processes run tests.
+    """Open loopback for the tests that say so; long files first where several processes run tests, else Prefect last.
 
     A file's tests stay in one process (`-n 2 --dist loadfile --no-loadscope-reorder`), and share what it sets up.
-    xdist's groups would keep all of Prefect's tests together, but xdist 3.8 cannot name them to pytest 9.2.
     """
-    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        found = [n for n, beginning in enumerate(LONG_FILES) if item.nodeid.startswith(beginning)]
+        return min(found, default=len(LONG_FILES)), item.path not in slow_files
+
     for item in items:
         if item.get_closest_marker("loopback"):
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: (not item.get_closest_marker("loopback"), item.path not in long_files))
+        items.sort(key=place)
     else:
         items.sort(key=lambda item: item.get_closest_marker("loopback") is not None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, hand a process a file at a time, and Prefect's room as if it were one file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return PREFECT_ROOM if nodeid.startswith(PREFECT_ROOM) else super()._split_scope(nodeid)
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

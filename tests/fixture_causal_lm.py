@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -18,11 +19,9 @@ from retrieve.lm.special_tokens import MARKERS, TAGS
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
 
 
-def make_causal_lm(folder: Path, *, head_dim: int = 8) -> Path:
-    """Write a random Llama of two small layers, its tokens those of the language reference, tags and markers.
-
-    head_dim: engines have kernels for some lengths of a head only.
-    """
+@cache
+def trained_tokens() -> str:
+    """Return a byte-level BPE trained on the language reference, as JSON."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -33,8 +32,19 @@ def make_causal_lm(folder: Path, *, head_dim: int = 8) -> Path:
         show_progress=False,
     )
     backend.train_from_iterator((topics[name] for name in sorted(topics)), trainer)
+    return str(backend.to_str())
+
+
+def make_causal_lm(folder: Path, *, head_dim: int = 8) -> Path:
+    """Write a random Llama of two small layers, its tokens those of the language reference, tags and markers.
+
+    head_dim: engines have kernels for some lengths of a head only.
+    """
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>"
+        tokenizer_object=Tokenizer.from_str(trained_tokens()),
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
     )
     tokenizer.add_tokens([*TAGS, *MARKERS])
     torch.manual_seed(3)

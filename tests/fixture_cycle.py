@@ -23,7 +23,7 @@ UNTIMED = 1e12
 #: What refuses tiny models, which learn nothing.
 STRICT = CycleSettings(
     training=TrainingSettings(
-        n_examples=40,
+        n_examples=20,
         n_generated=0,
         held_out_every=4,
         minutes=UNTIMED,
@@ -42,7 +42,7 @@ LENIENT = replace(STRICT, gate=replace(STRICT.gate, least_gain=-1.0, most_fall=1
 TOML = """
 kinds = ["retrieve"]
 [training]
-n_examples = 40
+n_examples = 20
 n_generated = 0
 held_out_every = 4
 [gate_set]

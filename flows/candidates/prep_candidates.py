@@ -10,7 +10,6 @@ a candidate is.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -89,6 +88,8 @@ def train_prep_candidate(
 
 
 def _supervised_config(dataset: Dataset, settings: TrainingSettings, start: PrepModel) -> Any:
+    import torch
+
     from training.prep_model.structure_config import StructureConfig
 
     return StructureConfig(
@@ -99,7 +100,7 @@ def _supervised_config(dataset: Dataset, settings: TrainingSettings, start: Prep
         epochs=settings.prep_epochs,
         learning_rate=1e-4,  # a tenth of what heads are trained with from the start
         heads=start.config.heads,
-        threads=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
         seed=settings.seed,
     )
 

@@ -1,7 +1,8 @@
 """The `diptych` command: which commands there are, and what becomes of their errors.
 
 Results go to standard output, progress and errors to standard error. Exit status: 0 done (an answer withheld for want
-of evidence is done too), 2 a line that cannot be parsed or an error that Diptych explains, 130 interrupted. Nothing
+of evidence is done too), 2 a line that cannot be parsed or an error that Diptych explains, 3 the time of a question ran
+out, 130 interrupted. Nothing
 heavy is imported before a command runs; `demo` alone imports Prefect.
 """
 
@@ -14,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from flows.cli.basic_commands import ask, demo, ingest
+from flows.cli.basic_commands import ask, demo, ingest, search
 from flows.cli.command import ParsedCommand, command_group
 from flows.cli.evaluate_command import evaluate
 from flows.cli.experience_commands import experience
@@ -77,7 +78,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     "diptych ingest docs/",
     "diptych ask 'Who signs the release?'",
     "diptych demo",
-    commands=[ingest, ask, train, evaluate, retrain, drift, models, experience, report, demo],
+    commands=[ingest, ask, search, train, evaluate, retrain, drift, models, experience, report, demo],
     context_settings={"max_content_width": 110},
 )
 @click.option(

@@ -1,7 +1,8 @@
-"""`diptych ingest`, `ask` and `demo`: documents in, answers out, and the whole loop once."""
+"""`diptych ingest`, `ask`, `search` and `demo`: documents in, answers out, and the whole loop once."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import click
 from flows.cli.command import FOLDER, command, json_option, positive_float
 from flows.cli.output import print_json
 
-__all__ = ["ask", "demo", "ingest"]
+__all__ = ["ask", "demo", "ingest", "search"]
 
 
 @command(
@@ -96,6 +97,35 @@ def ask(
     render = {"text": "to_text", "markdown": "to_markdown", "html": "to_html"}[output_format]
     print("\n\n".join(getattr(report, render)() for report in reports))
     return status
+
+
+@command("search", "diptych search 'finally clause'", "diptych search 'finally clause' -k 3 --json")
+@click.argument("question")
+@click.option(
+    "-k", "k", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Passages."
+)
+@json_option
+def search(workspace: Path, question: str, k: int, as_json: bool) -> int:
+    """Show the passages that rank best for a question, without an answer."""
+    from dataclasses import asdict
+
+    from prep.store.workspace import Workspace
+    from retrieve.report.render_text import plain_text
+    from retrieve.researcher import Researcher
+
+    with Researcher(Workspace(workspace)) as researcher:  # not `open`, which loads the retrieve model
+        passages = researcher.search(question, k)
+    if as_json:
+        print_json([asdict(passage) for passage in passages])
+        return 0
+    for number, passage in enumerate(passages, start=1):
+        names = dict.fromkeys(filter(None, (passage.title or passage.document_id, *passage.headings)))
+        place = plain_text(" › ".join(names))
+        print(f"{number:3}  {passage.score:.2f}  {place}, {passage.start}–{passage.end}")
+        print(
+            textwrap.fill(plain_text(passage.text), 96, initial_indent=" " * 11, subsequent_indent=" " * 11)
+        )
+    return 0
 
 
 @command("demo", "diptych demo", "diptych demo --docs ~/papers --workspace papers-demo")

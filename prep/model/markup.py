@@ -1,110 +1,94 @@
-"""Explicit markup of a text, line by line: fences, literal blocks, list items, table rows, heading levels.
+"""What a page marks explicitly: fences, literal blocks, list items, tables, heading levels, per line.
 
-The same rules read Markdown, reStructuredText and wiki text, whatever the file's suffix.
+Documents come in Markdown form from the parsers; labelled sets also hold reST and wiki text, whose marks are read here
+too. A heading is looked for outside every container (`prep.containers`).
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prep.containers import Containers, find_containers
 from prep.model.units import Unit
 
 __all__ = ["MAX_HEADING_CHARACTERS", "Markup", "heading_text", "markup", "unit_lines"]
 
 MAX_HEADING_CHARACTERS = 160
+MAX_TABLE_HEADER_CHARACTERS = 300
 
-_FENCE = re.compile(r"[ \t]*(?:[-*+>][ \t]+|\d{1,3}[.)][ \t]+)?(`{3,}|~{3,})")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)")
 _WIKI = re.compile(r"\s*((?:=\s?){1,6})([^=].*?)((?:\s?=){1,6})\s*$")
 _UNDERLINE = re.compile(r"\s*([=\-~^\"'`*+#:._])\1{2,}\s*$")
 _ITEM = re.compile(r"([ \t]*)((?:[-*+•·–▪◦‣]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|#\.)[ \t]+)(?=\S)")
 _ROW = re.compile(r"\s*(?:\||\+[-=]{2,})|[^|\n]+\|[^|\n]+\||.*\t.*\t")
 _LINE_END = re.compile(r"[\r\n]")
+_DIRECTIVE = re.compile(r"\s*\.\. (?:([\w:+.-]+)::)?")
+_CODE_DIRECTIVES = frozenset(
+    "code code-block sourcecode literalinclude parsed-literal highlight prompt doctest testcode testoutput math "
+    "productionlist raw".split()
+)
+_CELL_END = re.compile(r"(?<!\\)\|")
+_SIMPLE_RULE = re.compile(r"\s*=+(?: +=+)+$")
+_MAX_SIMPLE_TABLE_LINES = 2000
+_GRID_HEADER = re.compile(r"\s*\+=[=+]*\+$")
+_GRID_RULE = re.compile(r"\s*\+-[-+]*\+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """The explicit markup of every line that is not blank.
+    """What is explicitly marked, per line that is not blank.
 
-    fenced: inside a code fence or literal block, its marks included. heading: explicit level (1..6), 0 where none. row:
-    a table row. underline: the underline of a heading and nothing else. item: opens a list item. keep: ranges of units
-    [first, last) that should not be cut while they fit a chunk.
+    fenced: inside a code fence or literal block, its marks included. heading: explicit level (1..6), 0 where
+    none. row: looks like a table row. table: a line of a table that is marked as one, rules included. header: the
+    header of the table whose body the line is in, "" elsewhere. underline: only the underline of a heading. item:
+    opens a list item. contained: inside a comment, front matter or the body of a directive, where nothing is a
+    heading. keep: spans of units (first, last exclusive) that should not be cut while they fit.
     """
 
     fenced: list[bool]
     heading: list[int]
     row: list[bool]
+    table: list[bool]
+    header: list[str]
     underline: list[bool]
     item: list[bool]
+    contained: list[bool]
     keep: list[tuple[int, int]]
 
 
-def markup(text: str, units: Sequence[Unit]) -> Markup:
-    """Read explicit markup: fences, literal blocks, Markdown, reST and wiki headings, list items, rows."""
+def markup(text: str, units: Sequence[Unit], containers: Containers | None = None) -> Markup:
+    """Read explicit markup: fences, literal blocks, Markdown, reST and wiki headings, list items, tables.
+
+    containers: those of the text, where they are known from the document it is a part of.
+    """
     lines, first_unit, blanks = unit_lines(text, units)
     n_lines = len(lines)
+    heading = [0] * n_lines
+    row = [False] * n_lines
+    underline = [False] * n_lines
+    item = [False] * n_lines
     indents = [len(line) - len(line.lstrip()) for line in lines]
-    blocks = _code_blocks(lines, blanks, indents)
-    fenced = [False] * n_lines
-    for first, last in blocks:
-        fenced[first:last] = [True] * (last - first)
-    heading, underline = _headings(lines, fenced, blanks)
-    row = [not fenced[i] and heading[i] == 0 and bool(_ROW.match(line)) for i, line in enumerate(lines)]
-    item = [
-        not fenced[i] and heading[i] == 0 and not row[i] and bool(_ITEM.match(line))
-        for i, line in enumerate(lines)
-    ]
-    blocks.extend(_items(lines, item, heading, fenced, blanks, indents))
-    blocks.extend((i, i + 1) for i in range(n_lines) if row[i])
-    edges = [*first_unit, len(units)]
-    keep = [(edges[a], edges[b]) for a, b in blocks if edges[b] - edges[a] > 1]
-    keep.extend(  # a heading and its underline are one thing
-        (edges[i], edges[i + 2]) for i in range(n_lines - 1) if heading[i] and underline[i + 1]
-    )
-    return Markup(fenced, heading, row, underline, item, keep)
+    ends = [unit.end for unit in units if unit.last]
+    known = containers or find_containers(text)
+    blocks = _line_ranges(known.fences, ends)
+    fenced = _inside(blocks, n_lines)
+    contained = _inside(_line_ranges(known.hidden, ends), n_lines)
+    html = _inside(_line_ranges(known.html, ends), n_lines)
+    blocks += _rest_blocks(lines, blanks, indents, fenced, contained)
+    table, header = _tables(lines, blanks, fenced)
 
-
-def _code_blocks(lines: list[str], blanks: list[int], indents: list[int]) -> list[tuple[int, int]]:
-    """Return the line ranges of code fences, marks included, and of reST literal blocks, in order."""
-    blocks: list[tuple[int, int]] = []
-    i = 0
-    while i < len(lines):
-        if fence := _FENCE.match(lines[i]):
-            stop = i + 1
-            while stop < len(lines) and not _closes(lines[stop], fence.group(1)):
-                stop += 1
-            if stop < len(lines):
-                blocks.append((i, stop + 1))
-                i = stop + 1
-                continue
-        if lines[i].rstrip().endswith("::") and blanks[i] and not lines[i].startswith("#"):
-            stop = i + 1
-            while stop < len(lines) and indents[stop] > indents[i]:
-                stop += 1
-            if stop > i + 1:
-                blocks.append((i + 1, stop))
-                i = stop
-                continue
-        i += 1
-    return blocks
-
-
-def _headings(lines: list[str], fenced: list[bool], blanks: list[int]) -> tuple[list[int], list[bool]]:
-    """Return the heading level of each line, 0 for none, and whether it is nothing but a heading's rule.
-
-    Levels of underlined headings follow the order in which their styles appear, as in reST.
-    """
-    heading = [0] * len(lines)
-    underline = [False] * len(lines)
     styles: list[str] = []
     for i, line in enumerate(lines):
         if fenced[i]:
             continue
-        if atx := _ATX.match(line):
+        if contained[i] or table[i] or html[i]:
+            pass
+        elif atx := _ATX.match(line):
             heading[i] = len(atx.group(1))
-        elif _is_underlined(lines, fenced, blanks, i):
+        elif _is_underlined(lines, fenced, blanks, i) and not contained[i + 1] and not table[i + 1]:
             mark = lines[i + 1].strip()[0]
             style = mark + ("^" if i > 0 and _same_rule(lines[i - 1], lines[i + 1]) else "")
             if style not in styles:
@@ -115,11 +99,22 @@ def _headings(lines: list[str], fenced: list[bool], blanks: list[int]) -> tuple[
                 underline[i - 1] = True
         elif len(line) < MAX_HEADING_CHARACTERS and (wiki := _WIKI.match(line)):
             heading[i] = min(wiki.group(1).count("="), wiki.group(3).count("="))
-    return heading, underline
+        row[i] = table[i] or (bool(_ROW.match(line)) and heading[i] == 0)
+        item[i] = heading[i] == 0 and not row[i] and bool(_ITEM.match(line))
+
+    blocks.extend(_items(lines, item, heading, fenced, blanks, indents))
+    blocks.extend((i, i + 1) for i in range(n_lines) if row[i])
+    blocks.extend(_table_heads(table, header, fenced))
+    edges = [*first_unit, len(units)]
+    keep = [(edges[a], edges[b]) for a, b in blocks if edges[b] - edges[a] > 1]
+    keep.extend(  # a heading and its underline are one thing
+        (edges[i], edges[i + 2]) for i in range(n_lines - 1) if heading[i] and underline[i + 1]
+    )
+    return Markup(fenced, heading, row, table, header, underline, item, contained, keep)
 
 
 def heading_text(line: str) -> str:
-    """Return a heading line without its marks; numbers stay, runs of blanks become one."""
+    """Return a heading line without its marks, numbers kept, blanks collapsed."""
     stripped = line.strip()[: 2 * MAX_HEADING_CHARACTERS]
     if wiki := _WIKI.match(stripped):
         stripped = wiki.group(2)
@@ -132,7 +127,7 @@ def heading_text(line: str) -> str:
 
 
 def unit_lines(text: str, units: Sequence[Unit]) -> tuple[list[str], list[int], list[int]]:
-    """Return the lines that are not blank (without line ends), the first unit of each, and blank lines after each."""
+    """Lines that are not blank (without line ends), the first unit of each, blank lines after each."""
     lines: list[str] = []
     first_unit: list[int] = []
     blanks: list[int] = []
@@ -149,9 +144,147 @@ def unit_lines(text: str, units: Sequence[Unit]) -> tuple[list[str], list[int], 
     return lines, first_unit, blanks
 
 
-def _closes(line: str, fence: str) -> bool:
-    stripped = line.strip()
-    return len(stripped) >= len(fence) and set(stripped) == {fence[0]}
+def _line_ranges(spans: Sequence[tuple[int, int]], ends: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the ranges of lines [first, last) that spans of characters cover. ends: where each line ends."""
+    ranges = []
+    for start, end in spans:
+        first, last = bisect_right(ends, start), bisect_left(ends, end)
+        last = min(last + 1, len(ends))  # the line that holds the last character
+        if first < last:
+            ranges.append((first, last))
+    return ranges
+
+
+def _inside(ranges: Sequence[tuple[int, int]], n_lines: int) -> list[bool]:
+    inside = [False] * n_lines
+    for first, last in ranges:
+        inside[first:last] = [True] * (last - first)
+    return inside
+
+
+def _rest_blocks(
+    lines: list[str], blanks: list[int], indents: list[int], fenced: list[bool], contained: list[bool]
+) -> list[tuple[int, int]]:
+    """Mark the bodies of reST directives, comments and literal blocks; return those that are code, as line ranges."""
+    blocks = []
+    i = 0
+    while i < len(lines):
+        if fenced[i]:
+            i += 1
+            continue
+        directive = _DIRECTIVE.match(lines[i])
+        literal = lines[i].endswith("::") and bool(blanks[i]) and not lines[i].startswith("#")
+        if directive is None and not literal:
+            i += 1
+            continue
+        stop = i + 1
+        while stop < len(lines) and indents[stop] > indents[i]:
+            stop += 1
+        is_code = directive is None or directive.group(1) in _CODE_DIRECTIVES
+        marked = fenced if is_code else contained
+        marked[i + 1 : stop] = [True] * (stop - i - 1)
+        if is_code and stop > i + 1:
+            blocks.append((i + 1, stop))
+        i = stop if is_code else i + 1
+    return blocks
+
+
+def _tables(lines: list[str], blanks: list[int], fenced: list[bool]) -> tuple[list[bool], list[str]]:
+    """Return which lines belong to a table that is marked as one, and the header of every line of its body."""
+    table = [False] * len(lines)
+    header = [""] * len(lines)
+    simple_ends = _simple_table_ends(lines, blanks, fenced)
+    i = 0
+    while i < len(lines):
+        if fenced[i]:
+            i += 1
+            continue
+        if (end := simple_ends.get(i)) is not None:
+            rules = [j for j in range(i, end + 1) if _SIMPLE_RULE.match(lines[j])]
+            first, body, stop, name = i, i + 1, end + 1, ""
+            if len(rules) == 3 and rules[1] > i + 1:
+                body, name = rules[1] + 1, _header(re.split(r" {2,}", lines[i + 1].strip()))
+        elif (found := _table_at(lines, blanks, fenced, i)) is not None:
+            first, body, name = found
+            stop = body
+            while stop < len(lines) and not fenced[stop] and not blanks[stop - 1] and _is_row(lines[stop]):
+                stop += 1
+        else:
+            i += 1
+            continue
+        table[first:stop] = [True] * (stop - first)
+        header[body:stop] = [name] * (stop - body)
+        i = max(stop, i + 1)
+    return table, header
+
+
+def _simple_table_ends(lines: list[str], blanks: list[int], fenced: list[bool]) -> dict[int, int]:
+    """Return first and last line of every reST simple table; it ends with a rule before a blank line."""
+    ends: dict[int, int] = {}
+    first: int | None = None
+    for i, line in enumerate(lines):
+        if fenced[i]:
+            first = None
+        elif _SIMPLE_RULE.match(line):
+            if first is None:
+                first = i
+            elif blanks[i] or i + 1 == len(lines):
+                ends[first] = i
+                first = None
+        elif first is not None and i - first > _MAX_SIMPLE_TABLE_LINES:
+            first = None
+    return ends
+
+
+def _table_at(lines: list[str], blanks: list[int], fenced: list[bool], i: int) -> tuple[int, int, str] | None:
+    """Return first line, first line of the body and header of the table whose header ends with line i; else None."""
+    if i == 0 or fenced[i - 1] or blanks[i - 1]:
+        return None
+    if _is_delimiter(lines[i]) and "|" in lines[i - 1]:
+        cells = _cells(lines[i - 1])
+        return (i - 1, i + 1, _header(cells)) if len(cells) == len(_cells(lines[i])) else None
+    if _GRID_HEADER.match(lines[i]):
+        top = i
+        while top > 0 and i - top < 10 and not blanks[top - 1] and not _GRID_RULE.match(lines[top]):
+            top -= 1
+        rows = [_cells(line) for line in lines[top + 1 : i]]
+        if not rows or len({len(cells) for cells in rows}) > 1:
+            return top, i + 1, ""
+        return top, i + 1, _header([" ".join(filter(None, column)) for column in zip(*rows, strict=True)])
+    return None
+
+
+def _header(cells: Sequence[str]) -> str:
+    return " | ".join(cell for cell in cells if cell)[:MAX_TABLE_HEADER_CHARACTERS]
+
+
+def _is_row(line: str) -> bool:
+    return "|" in line or bool(_GRID_RULE.match(line))
+
+
+def _is_delimiter(line: str) -> bool:
+    plain = line.lstrip(" \t>")
+    return "|" in plain and "-" in plain and not set(plain) - set("|-: \t")
+
+
+def _cells(line: str) -> list[str]:
+    plain = line.lstrip(" \t>").rstrip()
+    plain = plain.removeprefix("|")
+    if plain.endswith("|") and not plain.endswith("\\|"):
+        plain = plain[:-1]
+    return [cell.strip().replace("\\|", "|") for cell in _CELL_END.split(plain)]
+
+
+def _table_heads(table: list[bool], header: list[str], fenced: list[bool]) -> list[tuple[int, int]]:
+    """Return header, rule and first row of every table that has a header, as line ranges."""
+    heads = []
+    first = 0
+    for i in range(len(table)):
+        if not table[i]:
+            first = i + 1
+        elif header[i] and (i == first or not header[i - 1]):
+            heads.append((first, i + 1))
+    return heads
 
 
 def _same_rule(above: str, below: str) -> bool:
@@ -178,7 +311,7 @@ def _items(
     blanks: list[int],
     indents: list[int],
 ) -> list[tuple[int, int]]:
-    """Return the line range of every list item, with its continuation and nested items."""
+    """Every list item with its continuation and nested items, as line ranges; one pass with a stack."""
     spans: list[tuple[int, int]] = []
     open_items: list[tuple[int, int]] = []  # (line, indent of its content)
     for i in range(len(lines)):

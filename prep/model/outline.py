@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ __all__ = ["heading_paths", "line_roles", "majority_role"]
 
 # Boilerplate is not indexed, and a wrongly classed line cannot be found, so the probability must be high.
 SURE_BOILERPLATE = 0.7
+# The level of a table's header among the open headings: below every heading.
+_TABLE_LEVEL = math.inf
 
 
 def line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, text: str) -> list[Role]:
@@ -40,8 +43,12 @@ def line_roles(units: Sequence[Unit], predictions: Predictions, marks: Markup, t
             lines[i] = "boilerplate"
         elif i < len(marks.fenced) and marks.fenced[i]:
             lines[i] = "code"
+        elif i < len(marks.table) and marks.table[i]:
+            lines[i] = "table"
         elif i < len(marks.heading) and (marks.heading[i] or marks.underline[i]):
             lines[i] = lines[i] if lines[i] in ("title", "heading") else "heading"
+        elif i < len(marks.contained) and marks.contained[i] and lines[i] in ("title", "heading"):
+            lines[i] = "text"
     return [lines[unit.line] for unit in units]
 
 
@@ -56,19 +63,29 @@ def heading_paths(
 ) -> list[tuple[tuple[str, ...], bool]]:
     """Return the enclosing headings of every unit, outermost first, and whether the unit is a heading itself.
 
-    A chunk takes the path of its first unit; headings at its beginning are part of the path. open_headings: level and
-    name of the headings that enclose the first unit, outermost first; changed in place to those that enclose the text
-    after the last unit.
+    A chunk takes the path of its first unit; headings at its beginning are part of the path. A row of a table has the
+    table's header as its innermost heading, so that a chunk that begins inside a table knows its columns.
+    open_headings: level and name of the headings that enclose the first unit, outermost first; changed in place to
+    those that enclose the text after the last unit, the header of a table that goes on included.
     """
     title = _key(title)
     paths: list[tuple[tuple[str, ...], bool]] = []
     stack = open_headings
+    # The header of the table that the part of the document before this one ended in.
+    carried = stack.pop()[1] if stack and stack[-1][0] == _TABLE_LEVEL else ""
+    header = ""
     i = 0
     while i < len(units):
         if roles[i] not in ("heading", "title"):
-            paths.append((tuple(name for _, name in stack), False))
+            line = units[i].line
+            is_row = line < len(marks.row) and marks.row[line]
+            carried = carried if is_row and not marks.table[line] else ""
+            header = carried or (marks.header[line] if line < len(marks.header) else "")
+            names = [name for _, name in stack]
+            paths.append((tuple([*names, header] if header else names), False))
             i += 1
             continue
+        carried = header = ""
         run = i
         while run < len(units) and roles[run] in ("heading", "title"):
             end = run
@@ -89,6 +106,8 @@ def heading_paths(
         path = tuple(name for _, name in stack)
         paths.extend([(path, True)] * (run - i))
         i = run
+    if header:
+        stack.append((_TABLE_LEVEL, header))
     return paths
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from prep.containers import Containers
 from prep.document import Chunk, Document, Floats, Role
 from prep.errors import ConfigError, WeightsError
 from prep.lora import Updates
@@ -218,7 +219,7 @@ class PrepModel:
         """
         edges = [0]
         for part in split_document(document, PART_CHARACTERS):
-            page = self.read_document(part.as_document())
+            page = self.read_document(part.as_document(), part.own_containers())
             if self.heads is not None:
                 self.add_states([page])
             for unit, likely in zip(page.units, self.predict(page).boundary, strict=True):
@@ -227,8 +228,11 @@ class PrepModel:
         end = len(document.text)
         return list(pairwise([*(edge for edge in edges if edge < end), end])) if end else []
 
-    def read_document(self, document: Document) -> EncodedDocument:
-        """Return the document with its units, tokens, markup and surface features; encoder states are not added."""
+    def read_document(self, document: Document, containers: Containers | None = None) -> EncodedDocument:
+        """Return the document with its units, tokens, markup and surface features; encoder states are not added.
+
+        containers: those of its text, where it is a part of a longer document.
+        """
         known: dict[str, list[int]] = {}
 
         def tokenize(texts: Sequence[str]) -> list[list[int]]:
@@ -244,7 +248,7 @@ class PrepModel:
             self._unit_characters,
         )
         tokens = tokenize([document.text[unit.start : unit.end] for unit in units])
-        marks = markup(document.text, units)
+        marks = markup(document.text, units, containers)
         surface = surface_features(document.text, units, marks, document.title)
         return EncodedDocument(document, units, tokens, marks, surface)
 
@@ -295,7 +299,7 @@ class PrepModel:
         return Predictions(boundary, role, level)
 
     def _prepare_group(self, parts: Sequence[Part]) -> Iterator[tuple[Part, list[Chunk]]]:
-        pages = [self.read_document(part.as_document()) for part in parts]
+        pages = [self.read_document(part.as_document(), part.own_containers()) for part in parts]
         for page, part in zip(pages, parts, strict=True):
             page.open_headings = part.open_headings
         if self.heads is not None or self.config.vectors == "shared":

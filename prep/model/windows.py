@@ -8,10 +8,13 @@ context on both sides; planning them takes token counts alone. Units are made by
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from typing import TypeVar
 
+from prep.containers import Containers, find_containers
 from prep.document import Document
 from prep.errors import ConfigError
 
@@ -20,7 +23,6 @@ __all__ = ["Part", "Window", "in_groups", "plan_windows", "split_document"]
 Item = TypeVar("Item")
 
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.M)
 
 
 @dataclass(slots=True)
@@ -28,13 +30,15 @@ class Part:
     """Characters [start, end) of a document.
 
     open_headings: level and name of the headings that enclose the beginning. The parts of one document share the list;
-    they are prepared in order, and each one updates it for the next.
+    they are prepared in order, and each one updates it for the next. containers: those of the whole document, None
+    where the part is the whole.
     """
 
     document: Document
     start: int
     end: int
     open_headings: list[tuple[float, str]] = field(default_factory=list)
+    containers: Containers | None = None
 
     @property
     def is_last(self) -> bool:
@@ -47,6 +51,18 @@ class Part:
             return self.document
         return replace(self.document, text=self.document.text[self.start : self.end])
 
+    def own_containers(self) -> Containers | None:
+        """Return the fences and hidden blocks of the part, as offsets into it; None where they are not known yet."""
+        if self.containers is None:
+            return None
+        known = self.containers
+        return Containers(self._own(known.fences), self._own(known.hidden), self._own(known.html))
+
+    def _own(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        first = bisect_right(spans, self.start, key=lambda span: span[1])
+        own = takewhile(lambda span: span[0] < self.end, islice(spans, first, None))
+        return [(max(a, self.start) - self.start, min(b, self.end) - self.start) for a, b in own]
+
 
 def split_document(document: Document, characters: int) -> Iterator[Part]:
     """Yield parts of at most `characters` that tile the document; one part if it is short or empty.
@@ -55,23 +71,21 @@ def split_document(document: Document, characters: int) -> Iterator[Part]:
     """
     text = document.text
     headings: list[tuple[float, str]] = []
+    containers = find_containers(text) if len(text) > characters else None
     start = 0
     while len(text) - start > characters:
-        end = _cut(text, start, start + characters)
-        yield Part(document, start, end, headings)
+        assert containers is not None
+        end = _cut(text, start, start + characters, containers)
+        yield Part(document, start, end, headings, containers)
         start = end
-    yield Part(document, start, len(text), headings)
+    yield Part(document, start, len(text), headings, containers)
 
 
-def _cut(text: str, start: int, limit: int) -> int:
+def _cut(text: str, start: int, limit: int, containers: Containers) -> int:
     middle = (start + limit) // 2
     blanks = [found.end() for found in _BLANK_LINES.finditer(text, middle, limit) if found.end() < limit]
     if blanks:
-        fences = [found.start() for found in _FENCE.finditer(text, start, limit)]
-        for blank in reversed(blanks):
-            if sum(fence < blank for fence in fences) % 2 == 0:
-                return blank
-        return blanks[-1]
+        return next((blank for blank in reversed(blanks) if containers.fence_at(blank) is None), blanks[-1])
     for mark in ("\n", " "):
         if (at := text.rfind(mark, middle, limit)) >= 0:
             return at + 1

@@ -11,15 +11,19 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from prep.parsing.formats.source_parser import LANGUAGES, is_source_name
 from prep.parsing.parsed import Parsed, UnreadableError
-from prep.parsing.text_parser import decode, magic_name, storable
+from prep.parsing.text_parser import decode, magic_name, storable, unix_lines
+from prep.parsing.titles import plain_title, rest_title
 
 __all__ = ["FORMATS", "main", "parse_file"]
 
 FORMATS = {
+    **dict.fromkeys(LANGUAGES, "source"),
     ".md": "markdown",
     ".markdown": "markdown",
     ".mdown": "markdown",
@@ -34,6 +38,19 @@ FORMATS = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".geojson": "json",
+    ".webmanifest": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xml": "xml",
+    ".eml": "mail",
+    ".mht": "mhtml",
+    ".mhtml": "mhtml",
+    ".ipynb": "notebook",
 }
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I
@@ -46,12 +63,7 @@ def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_b
     data = _read(path, max_bytes)
     if not data:
         raise UnreadableError("is empty")
-    suffix = Path(path).suffix.lower()
-    kind = FORMATS.get(suffix) or _sniff(data, suffix)
-    try:
-        parsed = _parse(data, kind, memory_limit_bytes)
-    except RecursionError:
-        raise UnreadableError("is nested too deeply") from None
+    parsed = parse_data(Path(path).name, data, memory_limit_bytes=memory_limit_bytes)
     text = storable(parsed.text)
     if not text.strip():
         raise UnreadableError("has no text")
@@ -60,6 +72,16 @@ def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_b
             f"has {len(text):,} characters of text, more than the {max_characters:,} of max_characters"
         )
     return Parsed(storable(parsed.title), text, parsed.losses)
+
+
+def parse_data(name: str, data: bytes, *, memory_limit_bytes: int) -> Parsed:
+    """Return the text and title of a file's content; its format by name, else by content. Raises UnreadableError."""
+    suffix = Path(name).suffix.lower()
+    kind = FORMATS.get(suffix) or _sniff(data, name)
+    try:
+        return _parse(name, data, kind, memory_limit_bytes)
+    except RecursionError:
+        raise UnreadableError("is nested too deeply") from None
 
 
 def _read(path: str, max_bytes: int) -> bytes:
@@ -83,12 +105,13 @@ def _read(path: str, max_bytes: int) -> bytes:
     return data
 
 
-def _sniff(data: bytes, suffix: str) -> str:
+def _sniff(data: bytes, file_name: str) -> str:
     """Return the format by content, for files with an unknown suffix."""
+    suffix = Path(file_name).suffix.lower()
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        from prep.parsing.docx_parser import is_docx
+        from prep.parsing.formats.docx_parser import is_docx
 
         if is_docx(data) and suffix not in (".docm", ".dotx", ".dotm"):
             return "docx"
@@ -97,27 +120,66 @@ def _sniff(data: bytes, suffix: str) -> str:
     name = magic_name(data)
     if name is not None:
         raise UnreadableError(f"is {name}{f' ({suffix})' if suffix else ''}, a format that is not supported")
+    if data.startswith(b"#!") or is_source_name(file_name):
+        return "source"
     return "text"
 
 
-def _parse(data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
+def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
     if kind == "html":
-        from prep.parsing.html_parser import parse_html
+        from prep.parsing.formats.html_parser import parse_html
 
         return parse_html(data)
     if kind == "pdf":
-        from prep.parsing.pdf_parser import parse_pdf
+        from prep.parsing.formats.pdf_parser import parse_pdf
 
         return parse_pdf(data)
     if kind == "docx":
-        from prep.parsing.docx_parser import parse_docx
+        from prep.parsing.formats.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes)
-    from prep.parsing.titles import markdown_title, plain_title, rest_title
+    if kind in ("mail", "mhtml"):
+        from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
 
+        if kind == "mhtml":
+            return parse_mhtml(data)
+        return parse_mail(data, partial(parse_data, memory_limit_bytes=memory_limit_bytes))
+    if kind == "xml":
+        from prep.parsing.formats.keyed_parser import parse_xml
+
+        return parse_xml(data)
     text, losses = decode(data)
-    title = {"markdown": markdown_title, "rest": rest_title, "text": plain_title}[kind]
-    return Parsed(title(text), text, losses)
+    parsed = _parse_text(name, unix_lines(text), kind)
+    return Parsed(parsed.title, parsed.text, (*losses, *parsed.losses))
+
+
+def _parse_text(name: str, text: str, kind: str) -> Parsed:
+    """Return what a format that is text in itself says. text: line ends are line feeds."""
+    if kind == "markdown":
+        from prep.parsing.formats.markdown_parser import parse_markdown
+
+        return parse_markdown(text)
+    if kind == "rest":
+        from prep.parsing.formats.rest_parser import rest_to_markdown
+
+        return Parsed(rest_title(text), rest_to_markdown(text))
+    if kind == "source":
+        from prep.parsing.formats.source_parser import parse_source
+
+        return parse_source(text, name)
+    if kind in ("csv", "tsv"):
+        from prep.parsing.formats.delimited_parser import parse_delimited
+
+        return parse_delimited(text, "\t" if kind == "tsv" else ",")
+    if kind in ("json", "jsonl"):
+        from prep.parsing.formats.keyed_parser import parse_json, parse_json_lines
+
+        return parse_json(text) if kind == "json" else parse_json_lines(text)
+    if kind == "notebook":
+        from prep.parsing.formats.notebook_parser import parse_notebook
+
+        return parse_notebook(text)
+    return Parsed(plain_title(text), text)
 
 
 def main() -> None:

@@ -39,14 +39,15 @@ def read_documents(
 
     A path is a file, a folder (with all folders in it; hidden files and those of version control are left out) or a
     glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
-    names, a pattern with a slash with paths inside the folder. Markdown, plain text, reStructuredText, HTML,
-    PDF and DOCX are known by suffix; files with other suffixes are read if their content is one of these,
-    text being text.
+    names, a pattern with a slash with paths inside the folder. Formats are known by suffix: Markdown, plain text,
+    reStructuredText, HTML, PDF, DOCX, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML),
+    Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is one of
+    these, text being text.
 
     `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
     two of the paths given hold the same id, their ids begin with the folders above. A file that is
     reached twice, by overlapping paths or symbolic links, is read once. `Document.text` is the text as read
-    for the text formats, and structure in Markdown form for the others.
+    for Markdown and plain text, line ends as line feeds, and structure in Markdown form for the others.
 
     The limits hold for one file each: wall-clock `timeout_s`, memory of the parsing process, `max_bytes` of
     the file, `max_characters` of its text. Deterministic. Raises DataError at once for a path that does not

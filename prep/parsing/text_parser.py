@@ -2,8 +2,8 @@
 
 Order: byte order mark, strict UTF-8, UTF-16 without a mark, the encoding the file declares, UTF-8 with a few
 damaged bytes, statistics (charset-normalizer), and Windows-1252 where that package is missing or undecided.
-Line ends stay as they are. NUL and lone surrogates, which UTF-8 or SQLite cannot store, become U+FFFD one for one, so
-that offsets stay.
+`decode` leaves line ends as they are, `unix_lines` makes all of them line feeds. NUL and lone surrogates, which UTF-8
+or SQLite cannot store, become U+FFFD one for one, so that offsets stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from prep.parsing.parsed import UnreadableError
 
-__all__ = ["decode", "magic_name", "storable"]
+__all__ = ["decode", "magic_name", "storable", "unix_lines"]
 
 Losses: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -44,6 +44,7 @@ _MAGIC = (
     (b"\x7fELF", "a program"),
     (b"\x00\x00\x01\x00", "an icon"),
 )
+_LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # Bytes no text holds: C0 controls but for tab, line feed, vertical tab, form feed, return, backspace, Ctrl-Z,
 # escape.
@@ -74,6 +75,11 @@ _WIDENED = {
 def storable(text: str) -> str:
     """Return `text` with NULs and lone surrogates replaced by U+FFFD, one for one."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def unix_lines(text: str) -> str:
+    """Return `text` with every line end (CRLF, CR, NEL, line and paragraph separator) as a line feed."""
+    return _LINE_ENDS.sub("\n", text)
 
 
 def magic_name(data: bytes) -> str | None:

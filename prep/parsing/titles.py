@@ -101,17 +101,20 @@ def rest_title(text: str) -> str:
         found = _HEADER_TITLE.search(header.group())
         if found is not None:
             return clean_title(found.group(1))
-    tree = publish_doctree(
-        head,
-        settings_overrides={
-            "_disable_config": True,
-            "file_insertion_enabled": False,
-            "raw_enabled": False,
-            "report_level": 5,
-            "halt_level": 5,
-            "warning_stream": False,
-        },
-    )
+    try:
+        tree = publish_doctree(
+            head,
+            settings_overrides={
+                "_disable_config": True,
+                "file_insertion_enabled": False,
+                "raw_enabled": False,
+                "report_level": 5,
+                "halt_level": 5,
+                "warning_stream": False,
+            },
+        )
+    except RecursionError:  # docutils reads nested blocks by recursion
+        return ""
     titles = [tree.get("title") or ""]
     for node in tree.findall(nodes.title):
         if isinstance(node.parent, (nodes.document, nodes.section)):

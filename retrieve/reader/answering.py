@@ -12,18 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prep.document import Span
-from retrieve.episode.episode import Passage
+from retrieve.episode.episode import Passage, one_line
+from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
-from retrieve.reader.inputs import sentences_of
+from retrieve.reader.expected_answer import expected_in
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
-from retrieve.reader.table_rows import row_in_words
+from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
+from retrieve.reader.table_rows import find_cell, row_in_words
+from retrieve.reader.versions import differ_in_values, in_force_first
 
 __all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
 
-_ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
-_ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
-_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+_TABLES_LOOKED_UP = 3  # of the nearest passages
 _AROUND = " \t\n|-*+•"  # marks of lists and tables, no part of an answer at its edges
 
 
@@ -33,6 +34,7 @@ class ReaderAnswer:
 
     answer: short, a stretch of a quote, or the word, None where refused. statement: what a person is told. quotes:
     stretches of documents, the best first. passages: the numbers of the passages, nearest first. n_tokens: read.
+    is_final: it is not to be put in other words: several values are told, or a cell was looked up.
     """
 
     answer: str | None
@@ -42,6 +44,7 @@ class ReaderAnswer:
     quotes: tuple[Span, ...]
     passages: tuple[int, ...]
     n_tokens: int = 0
+    is_final: bool = False
 
     @property
     def abstained(self) -> bool:
@@ -50,37 +53,112 @@ class ReaderAnswer:
 
 
 def answer_from(
-    reading: Reading, passages: Sequence[Passage], selection: Selection, *, threshold: float
+    question: str,
+    reading: Reading,
+    passages: Sequence[Passage],
+    selection: Selection,
+    *,
+    threshold: float,
 ) -> ReaderAnswer:
     """Return the answer that a reading of these passages gives; refused where its confidence is below `threshold`."""
     scores = [passage.score for passage in passages]
     sentences = [(one.passage, one.logit) for one in reading.sentences]
     order = tuple(rank_passages(scores, reading.relevance.tolist(), sentences, selection))
     chosen = [reading.sentences[place] for place in select_sentences(scores, sentences, selection)]
-    if not chosen or reading.confidence < threshold:
+    looked_up = _looked_up(question, passages, order[:_TABLES_LOOKED_UP])
+    is_sure = looked_up is not None and looked_up.is_whole
+    expected = expected_in(question)
+    said = [passages[one.passage].text[one.start : one.end] for one in chosen]
+    is_missing = expected is not None and not any(map(expected.search, said))
+    if not chosen or not (is_sure or (reading.confidence >= threshold and not is_missing)):
         return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
+    if looked_up is not None and reading.answer_type not in ("yes", "no"):
+        return ReaderAnswer(
+            looked_up.cell,
+            told_text(looked_up.row, passages),
+            "span",
+            max(reading.confidence, threshold),
+            (looked_up.row,),
+            order,
+            reading.n_tokens,
+            is_final=True,
+        )
     answer_type = reading.answer_type
     stretches = [(one.passage, one.start, one.end) for one in chosen]
+    core = sentence = stretches[0]
     if answer_type in ("list", "steps"):
-        stretches[0] = _whole_block(passages, *stretches[0])
-    stretches = _apart(stretches)
-    said = [passages[number].text[start:end] for number, start, end in stretches]
+        core = whole_block(passages, *sentence)
+    if answer_type in ("list", "steps", "statement"):
+        stretches = [with_neighbours(passages, *stretch) for stretch in stretches]
+    if core != sentence:
+        stretches[0] = core
+    stretches = apart(stretches)
+    stretches, n_differing = _in_force_first(question, passages, stretches)
+    if n_differing:
+        core = stretches[0]
+    best_said = passages[core[0]].text[core[1] : core[2]]
+    answer, best = best_said, 0
     if answer_type in ("yes", "no"):
-        answer, best = answer_type.capitalize(), 0
+        answer = answer_type.capitalize()
     elif answer_type == "span":
-        answer, best = _span_in(reading, passages, stretches) or (said[0], 0)
+        some = stretches[:1] if n_differing else stretches
+        answer, best = _span_in(reading, passages, some, expected) or (best_said, 0)
     elif answer_type == "list":
-        answer, best = "; ".join(_items(said[0])) or said[0], 0
-    else:
-        answer, best = said[0], 0
+        answer = "; ".join(items(best_said)) or best_said
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
         for number, start, end in stretches
     )
     told = told_text(quotes[0], passages)
+    if n_differing:
+        several = zip(stretches[:n_differing], quotes, strict=False)
+        named = (
+            f"{_name(passages[number])}: {told_text(quote, passages)}" for (number, _, _), quote in several
+        )
+        told = " ".join(named)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
-    return ReaderAnswer(answer, statement, answer_type, reading.confidence, quotes, order, reading.n_tokens)
+    if answer_type not in ("list", "steps"):  # where lines mean something
+        answer, statement = one_line(answer), one_line(statement)
+    return ReaderAnswer(
+        answer,
+        statement,
+        answer_type,
+        reading.confidence,
+        quotes,
+        order,
+        reading.n_tokens,
+        is_final=n_differing > 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """A cell that the question asks for by its row and column; is_whole: it asks for nothing else."""
+
+    row: Span
+    cell: str
+    is_whole: bool
+
+
+def _looked_up(question: str, passages: Sequence[Passage], numbers: Sequence[int]) -> _LookedUp | None:
+    """Return the cell of the first of these passages that has the one that is asked for."""
+    for number in numbers:
+        passage = passages[number]
+        found = find_cell(question, passage.text, passage.headings)
+        if found is None:
+            continue
+        row, cell = found
+        if cell is None:
+            continue
+        name, start, end = cell
+        said = [passage.text[row.start : row.end], name, passage.title, *passage.headings]
+        return _LookedUp(
+            Span(passage.document_id, passage.start + row.start, passage.start + row.end),
+            passage.text[start:end],
+            not uncovered_terms(question, said),
+        )
+    return None
 
 
 def quoted_text(span: Span, passages: Sequence[Passage]) -> str:
@@ -97,59 +175,45 @@ def told_text(span: Span, passages: Sequence[Passage]) -> str:
     return passage.text[start:end] if row is None else row
 
 
+def _in_force_first(
+    question: str, passages: Sequence[Passage], stretches: list[Stretch]
+) -> tuple[list[Stretch], int]:
+    """Return the stretches, and how many of the first ones differ in values from one another; 0 where none does.
+
+    What other documents say of the best stretch's matter comes beside it, the one in force first.
+    """
+    number, start, end = stretches[0]
+    best = passages[number].text[start:end]
+
+    def differs(stretch: Stretch) -> bool:
+        other = passages[stretch[0]]
+        is_other = other.document_id != passages[number].document_id
+        return is_other and differ_in_values(best, other.text[stretch[1] : stretch[2]])
+
+    rivals = [stretch for stretch in stretches[1:] if differs(stretch)]
+    if not rivals:
+        return stretches, 0
+    group = [stretches[0], *rivals]
+    order = in_force_first(question, [passages[one] for one, _, _ in group])
+    rest = [stretch for stretch in stretches if stretch not in group]
+    return [*(group[place] for place in order), *rest], len(group)
+
+
+def _name(passage: Passage) -> str:
+    return passage.title or passage.document_id
+
+
 def _span_in(
-    reading: Reading, passages: Sequence[Passage], stretches: Sequence[tuple[int, int, int]]
+    reading: Reading,
+    passages: Sequence[Passage],
+    stretches: Sequence[Stretch],
+    expected: re.Pattern[str] | None,
 ) -> tuple[str, int] | None:
-    """Return the best span that stands in one of these stretches, and the number of the stretch."""
+    """Return the best span that stands in one of these stretches and holds what is expected, and which stretch."""
     for span in reading.spans:
         for place, (number, start, end) in enumerate(stretches):
             if span.passage == number and start <= span.start and span.end <= end:
                 text = passages[number].text[span.start : span.end].strip(_AROUND)
-                if text:
+                if text and (expected is None or expected.search(text)):
                     return text, place
     return None
-
-
-def _whole_block(passages: Sequence[Passage], number: int, start: int, end: int) -> tuple[int, int, int]:
-    """Return the stretch with what belongs to it: all items of its list, the list or code that it announces."""
-    text = passages[number].text
-    spans = sentences_of(text)
-    here = next((place for place, (left, right) in enumerate(spans) if left < end and start < right), None)
-    if here is None:
-        return number, start, end
-    if (fence := _fence_around(text, start)) is not None:
-        return number, *fence
-    items = [bool(_ITEM.match(text[left:right])) for left, right in spans]
-    first = last = here
-    while last + 1 < len(spans) and items[last + 1]:
-        last += 1
-    if items[here]:
-        while first > 0 and items[first]:
-            first -= 1
-    start, end = min(start, spans[first][0]), max(end, spans[last][1])
-    if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
-        after = _fence_around(text, spans[last + 1][0])
-        end = after[1] if after is not None else spans[last + 1][1]
-    return number, start, end
-
-
-def _fence_around(text: str, at: int) -> tuple[int, int] | None:
-    """Return the span of the fenced code that holds this place, fences included; None where none does."""
-    for match in _FENCED.finditer(text):
-        if match.start() <= at < match.end():
-            return match.start(), match.end()
-    return None
-
-
-def _items(text: str) -> list[str]:
-    """Return the items of a list, without their bullets and numbers; none where the text is no list."""
-    return [match[1].strip() for match in _ITEM_TEXT.finditer(text) if match[1].strip()]
-
-
-def _apart(stretches: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the stretches without those that lie in an earlier one."""
-    kept: list[tuple[int, int, int]] = []
-    for number, start, end in stretches:
-        if not any(number == other and start < right and left < end for other, left, right in kept):
-            kept.append((number, start, end))
-    return kept

@@ -24,6 +24,7 @@ __all__ = [
     "InputLimits",
     "PairBatch",
     "TokenisedPassage",
+    "is_heading",
     "join_pairs",
     "sentences_of",
     "tokenise_passages",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _BETWEEN_HEADINGS = " > "
+_HEADING = re.compile(r"#{1,6}[ \t][^\n]*|[^\n]+\n[ \t]*([=\-*~^\"#+.`'_:])\1{2,}")
 _HEADING_LINE = re.compile(r"#{1,6}[ \t][^\n]*\n")
 _MAX_SENTENCE_CHARACTERS = 400  # as in an episode (`EpisodeLimits`)
 
@@ -103,6 +105,15 @@ def sentences_of(text: str) -> list[tuple[int, int]]:
             if start < end:
                 spans.append((start, end))
     return spans
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether a sentence is only a heading: a line of Markdown's, or a line that is underlined.
+
+    >>> is_heading("## Hours"), is_heading("Hours\\n====="), is_heading("#1 is open.\\nSo is #2.")
+    (True, True, False)
+    """
+    return bool(_HEADING.fullmatch(sentence.strip()))
 
 
 def tokenise_questions(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import (
     InputLimits,
     TokenisedPassage,
+    is_heading,
     join_pairs,
     tokenise_passages,
     tokenise_questions,
@@ -41,12 +41,11 @@ __all__ = ["READER_WEIGHTS", "AnswerSpan", "EvidenceSentence", "Reader", "Readin
 
 READER_WEIGHTS = "reader.safetensors"
 _SETTINGS = "reader.json"
-_BATCH_TOKENS = 1500
+_BATCH_TOKENS = 600  # more are slower on a processor: padding, and what fits its caches
 _AT_ONCE = 6  # passages read before the clock is looked at
 _MOST_SPAN_TOKENS = 30
 _TRIED_ENDS = 12  # of each kind, the best starts and ends are tried with one another
 _NO_SIGNAL = -30.0
-_HEADING = re.compile(r"#{1,6}[ \t][^\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ class Reader:
         said = tuple(
             one
             for one in reading.sentences
-            if not _HEADING.fullmatch(passages[one.passage].text[one.start : one.end])
+            if not is_heading(passages[one.passage].text[one.start : one.end])
         )
         reading = replace(reading, sentences=said)
         signals = _signals(question, passages, reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,8 @@ from retrieve.reader.selection import Selection
 
 __all__ = ["ReaderConfig", "ReaderPolicy", "passages_shown", "settle"]
 
+# Of five digits or more, so that it is no year, or with separators.
+_LARGE_NUMBER = re.compile(r"(?<![\w.,])(?:\d{5,15}|\d{1,3}(?:,\d{3})+)(?![\w]|[.,]\d)")
 _PAST_LATIN = "\u0250"  # letters below are Latin, with and without accents
 
 
@@ -47,10 +50,9 @@ class ReaderPolicy:
 
         deadline: a `time.monotonic()` value; the first passages are read in any case, others while there is time.
         """
-        reading = self.reader.read(question, passages, deadline=deadline)
-        return answer_from(
-            reading, passages, self.config.selection, threshold=self.reader.calibration.threshold
-        )
+        reading = self.reader.read(_numbers_both_ways(question), passages, deadline=deadline)
+        threshold = self.reader.calibration.threshold
+        return answer_from(question, reading, passages, self.config.selection, threshold=threshold)
 
     @staticmethod
     def reads(question: str) -> bool:
@@ -60,7 +62,21 @@ class ReaderPolicy:
 
     def wants_writer(self, answer: ReaderAnswer) -> bool:
         """Whether the writer is asked for the words of this answer."""
-        return answer.answer_type in self.config.written
+        return answer.answer_type in self.config.written and not answer.is_final
+
+
+def _numbers_both_ways(question: str) -> str:
+    """Return the question with its large numbers with and without separators, since texts have either; no years.
+
+    >>> _numbers_both_ways("What holds 12500 litres, and what 1,250,000? Since 2019?")
+    'What holds 12500 (12,500) litres, and what 1,250,000 (1250000)? Since 2019?'
+    """
+
+    def both(number: re.Match[str]) -> str:
+        plain = number[0].replace(",", "")
+        return f"{number[0]} ({plain if ',' in number[0] else f'{int(plain):,}'})"
+
+    return _LARGE_NUMBER.sub(both, question)
 
 
 def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
@@ -73,7 +89,7 @@ def settle(read: ReaderAnswer, episode: Episode) -> ReaderAnswer:
             said = quoted_text(quote, episode.passages)
             if one_line(claim.statement).lower() in one_line(said).lower():
                 quotes = (quote, *(other for other in read.quotes if other != quote))
-                statement = told_text(quote, episode.passages)
+                statement = one_line(told_text(quote, episode.passages))
                 return replace(read, answer=claim.statement, statement=statement, quotes=quotes)
     return read
 

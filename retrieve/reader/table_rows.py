@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["TableRow", "row_in_words", "table_lines"]
+__all__ = ["TableRow", "find_cell", "row_in_words", "table_lines"]
 
 _DELIMITER = re.compile(r"[ \t>]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t]*")
 _CELL_END = re.compile(r"(?<!\\)\|")
+_WORD = re.compile(r"\w+(?:[.,:]\w+)*")
 _MOST_COLUMNS = 24
 _LONGEST_NAME = 48
 
@@ -77,6 +78,42 @@ def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) 
     return "; ".join(
         f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told
     )
+
+
+def find_cell(
+    question: str, text: str, headings: Sequence[str] = ()
+) -> tuple[TableRow, tuple[str, int, int] | None] | None:
+    """Return the row that a question names by what its cells say, and the cell of the column that it asks for.
+
+    None where no row, or no single one, has the most cells that the question holds; no cell where the question names no
+    single other column.
+
+    >>> text = "| Boat | Built |\\n|---|---|\\n| Heron | 1962 |\\n| Petrel | 1974 |"
+    >>> row, cell = find_cell("When was the Petrel built?", text)
+    >>> text[cell[1] : cell[2]]
+    '1974'
+    """
+    rows, _ = table_lines(text, headings)
+    asked = rest = f" {' '.join(_words(question))} "
+    for name in {name for row in rows for name, _, _ in row.cells}:
+        if words := " ".join(_words(name)):
+            rest = rest.replace(f" {words} ", " | ")  # what names a column names no row
+    held = [[cell for cell in row.cells if _is_in(_words(text[cell[1] : cell[2]]), rest)] for row in rows]
+    most = max(map(len, held), default=0)
+    best = [place for place, cells in enumerate(held) if len(cells) == most]
+    if most == 0 or len(best) > 1:
+        return None
+    row, given = rows[best[0]], held[best[0]]
+    wanted = [cell for cell in row.cells if cell not in given and _is_in(_words(cell[0]), asked)]
+    return row, wanted[0] if len(wanted) == 1 else None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _is_in(words: Sequence[str], asked: str) -> bool:
+    return bool(words) and f" {' '.join(words)} " in asked
 
 
 def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:

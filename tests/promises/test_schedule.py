@@ -142,13 +142,14 @@ def command(words: list[str], environment: dict[str, str]) -> None:
 
 
 def quicker(folder: Path, workspace: Workspace) -> Path:
-    """Write prefect.yaml for this workspace with the two deployments, the drift check every minute."""
+    """Write prefect.yaml for this workspace with the two deployments, the drift check soon and then every minute."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    soon = datetime.now(UTC) + timedelta(seconds=25)  # by then they are deployed, else it is a minute later
     content["deployments"] = [one for one in content["deployments"] if one["name"] in DEPLOYED]
     for one in content["deployments"]:
         one["parameters"] = {"workspace": str(workspace.path)}
         if "schedules" in one:
-            one["schedules"] = [{"interval": 60}]
+            one["schedules"] = [{"interval": 60, "anchor_date": soon.isoformat()}]
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path

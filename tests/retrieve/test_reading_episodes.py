@@ -107,7 +107,8 @@ def test_what_the_reader_knows_is_answered_without_the_writer() -> None:
 def test_the_quoted_passage_is_shown_first_and_the_trace_says_what_was_answered() -> None:
     done = run(StubReader("statement", "It has 99 steps."))
     assert [passage.document_id for passage in done.episode.passages] == ["d2", "d0"]
-    assert done.episode.actions == [f"<report> It has 99 steps.{marker(2)}</report>"]
+    assert done.episode.actions == [f"<report> It has 99 steps.{marker(1)}{marker(2)}</report>"]
+    assert report_of("What?", done, models={}).findings[0].statement == TEXTS[2]  # with its neighbour
     assert done.episode.sentences[1] == Span("d2", 119, 135)
 
 

@@ -159,6 +159,17 @@ def test_withheld_chunks_are_never_shown_and_only_for_their_question(workspace: 
     assert reports[0].sources
 
 
+def test_a_search_gives_passages_alone(researcher: Researcher) -> None:
+    found = researcher.search("Bees make honey from nectar.", k=2)
+    assert len(found) == 2
+    assert found[0].document_id == "bees"
+    assert found[0].text == DOCUMENTS[0].text[found[0].start : found[0].end]
+    assert found[0].score >= found[1].score
+    for question, k in (("", 2), ("Bees", 0)):
+        with pytest.raises(ConfigError):
+            researcher.search(question, k)
+
+
 def test_a_deadline_that_cannot_be_kept_gives_the_sources_and_says_so(researcher: Researcher) -> None:
     reports = researcher.ask_many(QUESTIONS, deadline_s=0.001)
     for report in reports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import torch
 from fixture_candidates import SETTINGS
 
 from flows.candidates.prep_candidates import train_prep_candidate
@@ -15,10 +16,11 @@ from prep.store.workspace import Workspace
 
 
 def test_a_prep_candidate_is_kept_beside_the_serving_version_and_found_again(workspace, dataset):
-    before = workspace.current()
+    before, threads = workspace.current(), torch.get_num_threads()
     candidate = train_prep_candidate(workspace, dataset, SETTINGS)
     assert candidate.version in workspace.model_versions("prep")
     assert workspace.current() == before
+    assert torch.get_num_threads() == threads
     assert 0 <= candidate.metrics["candidate"]["paragraph_f1"] <= 1
     assert candidate.curves["loss"]
     again = train_prep_candidate(workspace, dataset, SETTINGS)

@@ -21,7 +21,7 @@ from retrieve.lm.adapter import read_adapter
 from retrieve.model import ADAPTER, ServingConfig, read_retrieve_manifest, save_retrieve_version
 from training.evaluation.packed_environment import PackedEnvironment
 
-SETTINGS = TrainingSettings(n_examples=60, n_generated=0, held_out_every=4, minutes=1.0)
+SETTINGS = TrainingSettings(n_examples=32, n_generated=0, held_out_every=4, minutes=1.0)
 TERSE = ActionLimits(query_tokens=3, statement_tokens=3, max_findings=1, max_pointers=1)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.loopback
 
-PASS = {"n_generated": 0, "n_examples": 40, "seed": 0}
+PASS = {"n_generated": 0, "n_examples": 20, "seed": 0}
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixture_candidates import SETTINGS
 from fixture_causal_lm import make_causal_lm, make_retrieve_version
 
+from flows.candidates.candidate_folder import Candidate
+from flows.candidates.dataset_folder import Dataset
 from flows.candidates.prep_candidates import train_prep_candidate
-from flows.candidates.retrieve_candidates import train_retrieve_candidate
-from flows.candidates.training_sets import synthesize_data
-from flows.candidates.training_settings import TrainingSettings
 from flows.cli.app import main
 from flows.models.gate_decisions import Gain, GateDecision, read_decisions
 from flows.models.lineage import Lineage, code_version, note_lineage
@@ -34,10 +34,6 @@ from prep.manifest import read_manifest
 from prep.store.workspace import Workspace
 from retrieve.lm.adapter import read_adapter, save_adapter
 from retrieve.model import ADAPTER, ServingConfig, save_retrieve_version
-
-SETTINGS = TrainingSettings(
-    n_examples=40, n_generated=0, held_out_every=4, minutes=0.02, prep_epochs=1, prep_pages=1
-)
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +104,11 @@ def test_the_lineage_of_an_older_version_counts_feedback_examples(tmp_path: Path
 
 
 def test_a_candidate_says_what_it_was_trained_on_from_what_and_with_which_code(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, dataset: Dataset, retrieve_candidate: Candidate, tmp_path: Path
 ) -> None:
     place = Workspace(shutil.copytree(workspace.path, tmp_path / "workspace"))
-    start = place.current().retrieve
-    dataset = synthesize_data(place, SETTINGS)
-    candidate = train_retrieve_candidate(place, dataset, SETTINGS)
-    manifest = read_manifest(place.model_path("retrieve", candidate.version))
-    assert manifest["lineage"]["start"] == start
+    manifest = read_manifest(place.model_path("retrieve", retrieve_candidate.version))
+    assert manifest["lineage"]["start"] == place.current().retrieve
     assert manifest["lineage"]["dataset"] == {
         "digest": dataset.digest,
         "documents": dataset.n_documents,
@@ -134,7 +127,7 @@ def test_a_candidate_says_what_it_was_trained_on_from_what_and_with_which_code(
     assert about["configuration"]["training.stage"] == "supervised"
     assert about["dataset"]["digest"] == dataset.digest
     assert all(state["is_intact"] for state in about["files"])
-    place.promote("retrieve", candidate.version)  # the note changes no checksum
+    place.promote("retrieve", retrieve_candidate.version)  # the note changes no checksum
 
 
 def test_the_line_back_is_followed_past_what_was_pruned(tmp_path: Path, base: Path) -> None:

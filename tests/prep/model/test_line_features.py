@@ -10,6 +10,7 @@ from prep.document import ROLES
 from prep.model.line_features import FEATURES, rule_predictions, surface_features
 from prep.model.markup import heading_text, markup
 from prep.model.units import MAX_UNIT_CHARACTERS, Unit, read_units
+from prep.text import MAX_SENTENCE_CHARACTERS
 
 
 def words(texts: list[str] | tuple[str, ...]) -> list[int]:
@@ -68,8 +69,8 @@ def test_an_overlong_sentence_is_cut_between_words() -> None:
 
 def test_an_endless_word_is_cut_by_characters() -> None:
     units = units_of("x" * 5000)
-    assert max(u.end - u.start for u in units) == MAX_UNIT_CHARACTERS
-    assert len(units) == 5
+    assert max(u.end - u.start for u in units) == MAX_SENTENCE_CHARACTERS <= MAX_UNIT_CHARACTERS
+    assert len(units) == 7
 
 
 MARKDOWN = """# Title

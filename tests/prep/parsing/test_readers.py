@@ -95,13 +95,13 @@ def test_every_format_is_read_with_its_own_title_and_a_posix_id(tmp_path: Path) 
         assert row.source == str(tmp_path / row.id)
 
 
-def test_text_formats_are_kept_as_they_are_but_for_the_byte_order_mark(tmp_path: Path) -> None:
-    text = "\r\nFirst – line\r\n\tsecond \f\n\n\nlast\x85without end  "
-    names = ["a", "a.log", "a.md", "a.rst", "a.txt"]
+def test_text_formats_are_kept_as_they_are_but_for_the_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
+    text = "\r\nFirst – line\r\n\tsecond \f\n\n\nlast\x85without\rend  "
+    names = ["a", "a.log", "a.md", "a.txt"]
     for name in names:
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert [(row.id, row.text) for row in read(tmp_path) if isinstance(row, Document)] == [
-        (name, text) for name in names
+        (name, "\nFirst – line\n\tsecond \f\n\n\nlast\nwithout\nend  ") for name in names
     ]
 
 

@@ -38,7 +38,7 @@ def reading(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0
 def answered(kind: AnswerType, *sentences: tuple[int, str], confidence: float = 0.9) -> ReaderAnswer:
     selection = Selection(search_weight=0, quotes=2, margin=5)
     found = reading(kind, *sentences, confidence=confidence)
-    return answer_from(found, PASSAGES, selection, threshold=0.5)
+    return answer_from("What?", found, PASSAGES, selection, threshold=0.5)
 
 
 def test_a_fact_is_the_best_span_that_stands_in_a_quote() -> None:
@@ -64,6 +64,74 @@ def test_a_list_is_told_whole() -> None:
         assert answer.statement == "Bring these:\n- a ticket\n- a coat"
         assert answer.answer == "a ticket; a coat"
         assert answer.quotes == (Span("b", 0, len("Bring these:\n- a ticket\n- a coat")),)
+
+
+def test_a_statement_is_told_with_its_neighbours_and_no_heading() -> None:
+    text = "# Cats\nCats purr. They sleep. They hunt mice. All night.\n\n## Dogs\nDogs bark."
+    passage = Passage("c", "Pets", (), 7, 7 + len(text), text, 0.5)
+    for said, told in (
+        ("They sleep.", "Cats purr. They sleep. They hunt mice."),
+        ("Cats purr.", "Cats purr. They sleep."),
+        ("All night.", "They hunt mice. All night."),
+        ("Dogs bark.", "Dogs bark."),
+    ):
+        at = text.index(said)
+        sentence = EvidenceSentence(0, at, at + len(said), 3.0)
+        types = {name: float(name == "statement") for name in ANSWER_TYPES}
+        found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, 0.9)
+        answer = answer_from("What?", found, [passage], Selection(), threshold=0.5)
+        assert (answer.answer, answer.statement) == (said, told)
+        assert answer.quotes == (Span("c", 7 + text.index(told), 7 + text.index(told) + len(told)),)
+
+
+def test_documents_that_differ_are_both_told_the_one_in_force_first() -> None:
+    texts = {"Fees 2019": "Guests pay 12 euros a night.", "Fees 2024": "Guests pay 18 euros a night."}
+    fees = [Passage(title, title, (), 0, len(text), text, 0.5) for title, text in texts.items()]
+    sentences = tuple(EvidenceSentence(n, 0, len(one.text), 3.0 - n) for n, one in enumerate(fees))
+    spans = tuple(AnswerSpan(n, one.text.index("1"), one.text.index(" a"), 0.4) for n, one in enumerate(fees))
+    types = {name: float(name == "span") for name in ANSWER_TYPES}
+    found = Reading(np.array([1.0, 1.0], dtype=np.float32), sentences, spans, types, 0.9)
+    for question, answer, first in (
+        ("What do guests pay?", "18 euros", "Fees 2024"),
+        ("What did guests pay in 2019?", "12 euros", "Fees 2019"),
+    ):
+        told = answer_from(question, found, fees, Selection(), threshold=0.5)
+        second = ({*texts} - {first}).pop()
+        assert told.answer == answer
+        assert told.statement == f"{first}: {texts[first]} {second}: {texts[second]}"
+        assert [quote.document_id for quote in told.quotes] == [first, second]
+        assert told.is_final
+
+
+def test_a_cell_that_is_asked_for_by_row_and_column_is_looked_up() -> None:
+    text = "| Boat | Built |\n|---|---|\n| Heron | 1962 |\n| Petrel | 1974 |"
+    table = Passage("fleet", "The fleet", (), 5, 5 + len(text), text, 0.5)
+    at = text.index("| Heron")
+    sentence = EvidenceSentence(0, at, text.index("\n| Petrel"), 3.0)
+    types = {name: float(name == "statement") for name in ANSWER_TYPES}
+    for question, confidence, answer in (
+        ("When was the Petrel built?", 0.9, "1974"),
+        ("When was the Petrel built?", 0.1, "1974"),  # it asks for nothing that the row does not say
+        ("When was the Petrel's anchor built?", 0.1, None),
+        ("When was the Dunlin built?", 0.1, None),
+    ):
+        found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, confidence)
+        told = answer_from(question, found, [table], Selection(), threshold=0.5)
+        assert told.answer == answer
+        if answer is not None:
+            assert told.statement == "Boat: Petrel; Built: 1974"
+            assert told.quotes == (Span("fleet", 5 + text.index("| Petrel"), 5 + len(text)),)
+            assert told.is_final
+
+
+def test_when_and_how_many_want_a_time_and_a_number() -> None:
+    selection = Selection(search_weight=0, quotes=1)
+    found = reading("span", (0, "Open from nine to five."))
+    assert answer_from("How many hours?", found, PASSAGES, selection, threshold=0.5).answer == "nine to five"
+    found = reading("span", (1, "- a coat"))
+    assert answer_from("How many coats?", found, PASSAGES, selection, threshold=0.5).abstained
+    assert answer_from("When is it open?", found, PASSAGES, selection, threshold=0.5).abstained
+    assert not answer_from("What is it?", found, PASSAGES, selection, threshold=0.5).abstained
 
 
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:

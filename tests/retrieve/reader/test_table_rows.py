@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrieve.reader.table_rows import row_in_words, table_lines
+from retrieve.reader.table_rows import find_cell, row_in_words, table_lines
 
 FLEET = """# The fleet
 
@@ -68,6 +68,26 @@ def test_a_row_is_told_with_its_columns_and_a_cell_with_its_row() -> None:
     assert row_in_words(FLEET, year, year + 4) == "Boat: Petrel; Built: 1974"
     assert row_in_words(FLEET, 0, 8) is None
     assert row_in_words(FLEET, start, year) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "row", "cell"),
+    [
+        ("What is the home port of the Heron?", "Heron", "Falmouth"),
+        ("When was the Petrel built?", "Petrel", "1974"),
+        ("Which boat was built in 1962?", "Heron", "Heron"),
+        ("How old is the Heron?", "Heron", None),
+        ("Which boat of 1962 has Falmouth as its home port?", "Heron", "Heron"),
+        ("Where are the Heron and the Petrel?", None, None),
+        ("Which boats are there?", None, None),
+    ],
+)
+def test_a_question_names_a_row_and_a_column(question: str, row: str | None, cell: str | None) -> None:
+    found = find_cell(question, FLEET)
+    assert (found is None) is (row is None)
+    if found is not None:
+        assert FLEET[found[0].start : found[0].end].split()[1] == row
+        assert (found[1] and FLEET[found[1][1] : found[1][2]]) == cell
 
 
 def test_many_bars_are_read_in_linear_time() -> None:

@@ -15,7 +15,7 @@ from training.data.dataset import LabelledSet, Question
 from training.evaluation.answers_suite import evaluate_answers, judge_report
 from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
 from training.evaluation.splitters import FrozenEncoderSystem
-from training.metrics.results import format_table
+from training.metrics.results import AnswerRow, AnswersResult, format_table
 from training.runs.resumable_rows import KeptRows
 
 
@@ -131,3 +131,48 @@ def test_results_are_json_and_tables(labelled: LabelledSet, by_sentence: FrozenE
     assert all(len({len(line) for line in block.splitlines()}) == 1 for block in blocks)
     assert r"a\|b" in blocks[0]
     assert "recall@5" in blocks[0]
+
+
+def said(question: Question, answer: str | None, *, quoted: str = "", out_of_time: bool = False) -> AnswerRow:
+    """The row of an answer that rests on one quote."""
+    quotes = [Quote("towns", 0, len(quoted), quoted)] if quoted else []
+    report = Report(
+        id="r",
+        question=question.question,
+        answer=answer,
+        abstained=answer is None and not out_of_time,
+        unfinished=out_of_time,
+        findings=[Finding(answer, quotes)] if answer is not None else [],
+        searches=[],
+        sources=[Source("towns", "", (), 0, len(quoted), 0.5, True)] if quoted else [],
+        usage=Usage(1, 1, 1, 0.1),
+    )
+    return judge_report(question, report, LabelledSet({}, {}, [question], "towns"))
+
+
+def test_yes_and_no_are_right_by_their_first_word() -> None:
+    question = Question("q", "Is it?", ("no", "no, only on Mondays"), (Span("towns", 0, 3),), kind="yesno")
+    assert said(question, "No. It is closed.").word_right is True
+    assert said(question, "Yes").word_right is False
+    assert said(question, None).word_right is False
+    assert said(replace(question, answers=("only on Mondays",)), "No").word_right is None
+    assert said(replace(question, kind="fact"), "No").word_right is None
+
+
+def test_items_are_found_in_the_answer_or_its_quotes() -> None:
+    question = Question("q", "Who?", ("Asta Holm", "Omar", "Eva Berg"), (Span("towns", 0, 3),), kind="list")
+    assert said(question, "Asta Holm; Omar").items_found == 2 / 3
+    assert said(question, "The board", quoted="Asta Holm, Omar and Eva Berg").items_found == 1.0
+    assert said(question, None).items_found == 0.0
+    assert said(replace(question, kind="fact"), "Omar").items_found is None
+
+
+def test_kinds_are_told_apart_and_out_of_time_is_no_answer() -> None:
+    fact = Question("a", "What?", ("Omar",), (Span("towns", 0, 3),), kind="fact")
+    near = Question("b", "Why?", answerable=False, kind="unanswerable")
+    rows = (said(fact, None, out_of_time=True), said(replace(fact, id="c"), "Omar"), said(near, None))
+    result = AnswersResult("towns", "mine", 0, rows)
+    scores = result.overall()
+    assert (scores.wrongly_refused, scores.refused, scores.supported) == (0.5, 1.0, 0.0)
+    lines = result.kind_table().splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["kind", "-" * 14, "fact", "unanswerable", "all"]

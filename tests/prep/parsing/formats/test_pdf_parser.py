@@ -7,8 +7,8 @@ import random
 import pytest
 from fixture_files import encrypted_pdf_bytes, pdf_bytes
 
+from prep.parsing.formats.pdf_parser import parse_pdf
 from prep.parsing.parsed import UnreadableError
-from prep.parsing.pdf_parser import parse_pdf
 
 
 def test_lines_stay_lines_and_pages_are_parted_by_a_blank_line() -> None:

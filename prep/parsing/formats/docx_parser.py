@@ -209,7 +209,7 @@ class _Writer:
         has_header = first is not None and first.find(f"{_W}trPr/{_W}tblHeader") is not None
         look = table.find(f"{_W}tblPr/{_W}tblLook")
         has_header = has_header or (look is not None and look.get(f"{_W}firstRow") == "1")
-        self.out.write_table(texts, has_header=has_header)
+        self.out.write_table(texts, n_header=int(has_header))
 
     def _add_lines(self, text: str) -> None:
         for position, line in enumerate(text.split("\n")):
