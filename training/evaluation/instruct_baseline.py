@@ -28,7 +28,7 @@ __all__ = ["INSTRUCT_PROMPT", "INSTRUCT_SETTINGS", "chat_format", "instruct_base
 
 #: The best of the prompts and settings tried on 30 training questions (LOG.md).
 INSTRUCT_PROMPT = "begun"
-INSTRUCT_SETTINGS = BaselineConfig(k=3)
+INSTRUCT_SETTINGS = BaselineConfig(k=2)
 
 _NUMBERS = r"(\d+(?:\s*(?:,|;|and)\s*\d+)*)"
 _CITATION = re.compile(
