@@ -1,4 +1,4 @@
-"""`diptych evaluate`: the serving models on a labelled set, beside a candidate or baseline RAG."""
+"""`diptych evaluate`: the serving models on a labelled set, beside a candidate or baselines."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ EVALUATIONS = ("chunking", "retrieval", "answers")
 )
 @click.option("--baseline", is_flag=True, help="Measure baseline RAG on the same questions too.")
 @click.option(
+    "--instruct-baseline",
+    is_flag=True,
+    help="Measure answers of baseline RAG with SmolLM2-135M-Instruct too (extra: baseline).",
+)
+@click.option(
     "--candidate",
     metavar="VERSION",
     help="Measure this version too, of retrieve for answers, else of prep.",
@@ -49,6 +54,7 @@ def evaluate(
     evaluation: str,
     data: Path,
     baseline: bool,
+    instruct_baseline: bool,
     candidate: str | None,
     limit: int | None,
     deadline: float,
@@ -76,7 +82,12 @@ def evaluate(
         evaluation,
         data,
         EvaluationSettings(
-            baseline=baseline, candidate=candidate, limit=limit, deadline_s=deadline, resume=not no_resume
+            baseline=baseline,
+            instruct_baseline=instruct_baseline,
+            candidate=candidate,
+            limit=limit,
+            deadline_s=deadline,
+            resume=not no_resume,
         ),
     )
     if out:
@@ -88,8 +99,9 @@ def evaluate(
     for result in results:
         if isinstance(result, AnswersResult) and len(result.by_kind()) > 1:
             print(f"\n{result.label}, {result.dataset}, by kind of question:\n{result.kind_table()}")
-    for metric, difference in advantages(results).items():
-        print(f"Ahead of baseline RAG in {metric}: {interval_of(difference)}.")
+    for label, lead in advantages(results).items():
+        for metric, difference in lead.items():
+            print(f"Ahead of {label.partition(' (')[0]} in {metric}: {interval_of(difference)}.")
     if (sentence := verdict(results)) is not None:
         print(sentence)
     return 0

@@ -25,6 +25,7 @@ def evaluate(
     suite: str = "answers",
     data: str = "data",
     baseline: bool = False,
+    instruct_baseline: bool = False,
     candidate: str | None = None,
     limit: int | None = None,
     deadline_s: float = 5.0,
@@ -32,10 +33,16 @@ def evaluate(
     """Measure the serving models of `workspace` on the labelled set in the folder `data`.
 
     suite: chunking, retrieval or answers. candidate: a version to measure beside them, of retrieve for answers, of prep
-    for the others. baseline: measure baseline RAG too.
+    for the others. baseline: measure baseline RAG too. instruct_baseline: with an instruction-tuned model, for answers.
     Returns the figures and the paths of the JSON and the page. Raises ConfigError, DataError, EmptyStore.
     """
-    settings = EvaluationSettings(baseline=baseline, candidate=candidate, limit=limit, deadline_s=deadline_s)
+    settings = EvaluationSettings(
+        baseline=baseline,
+        instruct_baseline=instruct_baseline,
+        candidate=candidate,
+        limit=limit,
+        deadline_s=deadline_s,
+    )
     receipt = measure(workspace, suite, data, settings)
     publish_table(f"{suite}-figures", receipt["figures"], f"The {suite} suite on {data}")
     publish_page(f"{suite}-page", receipt["page"], f"The {suite} suite on {data}")

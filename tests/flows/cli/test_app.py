@@ -237,6 +237,7 @@ def test_the_defaults_offered_are_those_of_the_settings():
         expected.limit,
         expected.deadline_s,
     )
+    assert evaluate["instruct_baseline"] is expected.instruct_baseline
     assert evaluate["no_resume"] is not expected.resume
 
 

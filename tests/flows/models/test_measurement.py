@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.models.measurement import SERVING, EvaluationSettings, advantages, run_evaluation, verdict
+from prep.errors import ConfigError
 from prep.store.workspace import Workspace
 from retrieve.researcher import Researcher
 
@@ -56,9 +57,14 @@ def test_stored_chunks_score_as_chunks_prepared_again(workspace, dataset, tmp_pa
 def test_what_serves_is_compared_with_the_usual_workflow_question_by_question(workspace, dataset):
     quiet = EvaluationSettings(baseline=True, progress=False)
     ours, usual = run_evaluation(workspace, "retrieval", dataset.held_out, quiet)
-    ahead = advantages([ours, usual])
+    ahead = advantages([ours, usual])[usual.label]
     assert set(ahead) == {"ndcg_at_10", "evidence_recall"}
     for metric, difference in ahead.items():
         assert difference.difference == pytest.approx(ours.mean(metric) - usual.mean(metric))
         assert difference.low <= difference.difference <= difference.high
     assert advantages([ours]) == {}
+
+
+def test_the_instruct_baseline_only_answers(workspace, dataset):
+    with pytest.raises(ConfigError, match="is not measured by 'chunking'"):
+        run_evaluation(workspace, "chunking", dataset.held_out, EvaluationSettings(instruct_baseline=True))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from fixture_prep import subprocess_environment
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
@@ -234,7 +235,7 @@ def test_a_lock_held_too_long_is_said(installed: Path, tmp_path: Path) -> None:
     target = embedded_base(cache=tmp_path)
     (target / "complete").unlink()
     with (
-        base_module.FileLock(f"{target}.lock"),
+        FileLock(f"{target}.lock"),
         pytest.raises(BaseModelError, match=r"another process has been converting.*over 0.1 s"),
     ):
         embedded_base(cache=tmp_path, wait_s=0.1)
