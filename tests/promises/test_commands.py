@@ -273,7 +273,7 @@ def test_every_settings_file_beside_the_recipes_is_used():
 
 def test_the_settings_of_the_recipes_are_those_of_the_shipped_versions():
     prep = json.loads((ROOT / "prep/weights/0.3/manifest.json").read_text(encoding="utf-8"))
-    retrieve = json.loads((ROOT / "retrieve/weights/0.8/manifest.json").read_text(encoding="utf-8"))
+    retrieve = json.loads((ROOT / "retrieve/weights/0.9/manifest.json").read_text(encoding="utf-8"))
     contrastive = prep["training"]["vectors"]["config"]
     sets = {name: read_sets(contrastive[name]) for name in ("sets", "measured")}
     contrastive = ContrastiveConfig(**{**contrastive, **sets, "sizes": tuple(contrastive["sizes"])})

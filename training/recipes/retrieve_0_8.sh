@@ -12,7 +12,7 @@
 set -euo pipefail
 DATA=$1 OUT=$2 ADAPTER_0_3=$3
 RECIPES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-CARD=$RECIPES/../../retrieve/weights/0.8/README.md
+CARD=$RECIPES/../../retrieve/weights/0.9/README.md
 VERSIONS=$OUT/versions
 mkdir -p "$VERSIONS"
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Retrieve model 0.9: the writer of 0.8 with a reader before it.
 #
-#   training/recipes/retrieve_0_9.sh DATA OUT
+#   training/recipes/retrieve_0_9.sh DATA OUT VERSION_0_8
+#
+# VERSION_0_8: the folder of retrieve 0.8, whose writer is kept: what `retrieve_0_8.sh` makes, or from the history
+#   git archive 18d8f33 retrieve/weights/0.8
 #
 # One core of a processor with bfloat16; hours below are those of the shipped run. Training stops by the clock, so that
 # another machine takes other steps.
 set -euo pipefail
-DATA=$1 OUT=$2
+DATA=$1 OUT=$2 VERSION_0_8=$3
 RECIPES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WEIGHTS=$RECIPES/../../retrieve/weights
 export OMP_NUM_THREADS=1
@@ -42,5 +45,5 @@ python -m training.reader.commands measure "$OUT/reader_2" "$CANDIDATES/docs_pro
     --calibration "$OUT/calibration.json"
 python -m training.reader.commands save "$OUT/run_2" "$OUT/reader" --calibration "$OUT/calibration.json"
 
-python -m training.retrieve_model.release_retrieve --run "$WEIGHTS/0.8" --settings-of "$WEIGHTS/0.8" \
+python -m training.retrieve_model.release_retrieve --run "$VERSION_0_8" --settings-of "$VERSION_0_8" \
     --reader "$OUT/reader" --name 0.9 --card "$WEIGHTS/0.9/README.md" --out "$OUT/versions"
