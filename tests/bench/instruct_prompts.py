@@ -18,6 +18,7 @@ from pathlib import Path
 from prep.model.encoder import Encoder
 from training.data.dataset import load_set
 from training.evaluation.answers_suite import evaluate_answers
+from training.evaluation.baseline_prompts import INSTRUCT_PROMPTS
 from training.evaluation.baseline_rag import (
     BaselineConfig,
     BaselineRAG,
@@ -26,7 +27,6 @@ from training.evaluation.baseline_rag import (
     GreedyCompleter,
 )
 from training.evaluation.instruct_baseline import chat_format
-from training.evaluation.instruct_prompts import INSTRUCT_PROMPTS
 from training.evaluation.smollm2 import SMOLLM2, load_smollm2
 from training.metrics.results import format_table
 

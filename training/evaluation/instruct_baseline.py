@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prep.document import Document
 from prep.errors import ConfigError
+from training.evaluation.baseline_prompts import INSTRUCT_PROMPTS
 from training.evaluation.baseline_rag import (
     BaselineConfig,
     BaselineRAG,
@@ -19,7 +20,6 @@ from training.evaluation.baseline_rag import (
     PromptFormat,
     parse_answer,
 )
-from training.evaluation.instruct_prompts import INSTRUCT_PROMPTS
 
 if TYPE_CHECKING:
     from prep.model.encoder import Encoder

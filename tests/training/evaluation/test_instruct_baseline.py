@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from prep.document import Document
 from prep.errors import ConfigError
 from prep.model.encoder import Encoder
+from training.evaluation.baseline_prompts import INSTRUCT_PROMPTS, REFUSAL
 from training.evaluation.baseline_rag import BaselineConfig, BaselineRAG, Completion
 from training.evaluation.instruct_baseline import chat_format, instruct_baseline, parse_reply
-from training.evaluation.instruct_prompts import INSTRUCT_PROMPTS, REFUSAL
 
 PASSAGES = [("Bees", "Bees make honey\nfrom nectar."), ("", "Glass is melted sand.")]
 DOCUMENTS = [
