@@ -15,7 +15,7 @@ from prep.document import Span
 from retrieve.episode.episode import Passage, one_line
 from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
-from retrieve.reader.expected_answer import expected_in
+from retrieve.reader.expected_answer import expected_in, is_polar
 from retrieve.reader.reader import Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
@@ -86,8 +86,10 @@ def answer_from(
     answer_type = _told_type(reading, selection)
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     core = sentence = stretches[0]
-    if answer_type in ("list", "steps"):
+    if answer_type in ("list", "steps", "statement"):
         core = whole_block(passages, *sentence)
+    if answer_type == "statement" and core != sentence and not is_polar(question):
+        answer_type = "list"  # one item of several is no answer
     if answer_type in ("list", "steps", "statement"):
         stretches = [with_neighbours(passages, *stretch) for stretch in stretches]
     if core != sentence:
@@ -105,6 +107,8 @@ def answer_from(
         answer, best = _span_in(reading, passages, some, expected) or (best_said, 0)
     elif answer_type == "list":
         answer = "; ".join(items(best_said)) or best_said
+    elif answer_type == "statement":
+        answer = passages[sentence[0]].text[sentence[1] : sentence[2]]
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["expected_in"]
+__all__ = ["expected_in", "is_polar"]
 
 _NUMBER = re.compile(
     r"\d|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty"
@@ -27,6 +27,11 @@ _WHEN = re.compile(
     r"(?:is|was|were|are|do|does|did|will|can|could|should|has|have|had|must|may|might|would)\b",
     re.IGNORECASE,
 )
+_POLAR = re.compile(
+    r"(?:^|[.,;:!?]\s+(?:so |and |but )?)(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|will"
+    r"|would|has|have|had|(?:is|are|do|does|did|ca|could|wo|would|should)n't)\s+\w[^?]*\?*\s*$",
+    re.IGNORECASE,
+)
 
 
 def expected_in(question: str) -> re.Pattern[str] | None:
@@ -42,3 +47,12 @@ def expected_in(question: str) -> re.Pattern[str] | None:
     if _HOW_MANY.search(question):
         return _NUMBER
     return _TIME if _WHEN.match(question) else None
+
+
+def is_polar(question: str) -> bool:
+    """Whether a question asks for yes or no: its last clause begins with an auxiliary verb.
+
+    >>> is_polar("I lost my key. Can I get another?"), is_polar("What can I get?")
+    (True, False)
+    """
+    return bool(_POLAR.search(question))

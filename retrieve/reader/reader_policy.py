@@ -18,6 +18,12 @@ __all__ = ["ReaderConfig", "ReaderPolicy", "passages_shown", "settle"]
 
 # Of five digits or more, so that it is no year, or with separators.
 _LARGE_NUMBER = re.compile(r"(?<![\w.,])(?:\d{5,15}|\d{1,3}(?:,\d{3})+)(?![\w]|[.,]\d)")
+_BROAD = re.compile(
+    r"\b(?:summari[sz]e|summary of|overview|recap|main points|key points|tell me about)\b"
+    r"|\bwhat (?:did|does|do|was|were|is|are)\b.{0,80}?\b(?:think|thought|say|said|decided?|discuss(?:ed|ion)?"
+    r"|argued?|recommend(?:ed)?|mention(?:ed)?|agreed?|concluded?|opinions?|views?|attitudes?|decisions?)\b",
+    re.IGNORECASE,
+)
 _PAST_LATIN = "\u0250"  # letters below are Latin, with and without accents
 
 
@@ -61,9 +67,14 @@ class ReaderPolicy:
 
     @staticmethod
     def reads(question: str) -> bool:
-        """Whether a question is in a script that the reader was trained on: most of its letters are Latin."""
+        """Whether a question is of the kind that the reader was trained on.
+
+        Most of its letters are Latin, and it is not broad: it does not ask for a summary or for what was discussed,
+        thought or decided, which the writer gathers from several places.
+        """
         letters = [mark for mark in question if mark.isalpha()]
-        return sum(mark < _PAST_LATIN for mark in letters) * 2 > len(letters)
+        is_latin = sum(mark < _PAST_LATIN for mark in letters) * 2 > len(letters)
+        return is_latin and not _BROAD.search(question)
 
     def wants_writer(self, answer: ReaderAnswer) -> bool:
         """Whether the writer is asked for the words of this answer."""

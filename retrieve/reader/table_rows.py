@@ -104,12 +104,19 @@ def find_cell(
     if most == 0 or len(best) > 1:
         return None
     row, given = rows[best[0]], held[best[0]]
-    wanted = [cell for cell in row.cells if cell not in given and _is_in(_words(cell[0]), asked)]
+    others = [cell for cell in row.cells if cell not in given]
+    wanted = [cell for cell in others if _is_in(_words(cell[0]), asked)]
+    # "Saturday" for the column "Saturday and Sunday", where no other column has a word of the question.
+    wanted = wanted or [cell for cell in others if any(_is_in([word], asked) for word in _telling(cell[0]))]
     return row, wanted[0] if len(wanted) == 1 else None
 
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
+
+
+def _telling(name: str) -> list[str]:
+    return [word for word in _words(name) if len(word) > 3]
 
 
 def _is_in(words: Sequence[str], asked: str) -> bool:

@@ -162,8 +162,17 @@ def test_the_readers_answer_stands_where_the_writer_has_no_time() -> None:
     assert reader.deadlines[0] is not None
 
 
-@pytest.mark.parametrize("question", ["我可以下载吗?", "Где это?", "42?"])
-def test_a_question_in_another_script_is_the_writers(question: str) -> None:
+@pytest.mark.parametrize(
+    "question",
+    [
+        "我可以下载吗?",
+        "Где это?",
+        "42?",
+        "What did the board decide about the roof?",
+        "Summarise the discussion of the roof.",
+    ],
+)
+def test_a_broad_question_or_one_in_another_script_is_the_writers(question: str) -> None:
     done = run(StubReader("list", "- a coat"), f"<report> a coat{marker(1)}</report>", question=question)
     assert done.answer is None
     assert done.episode.claims[0].statement == "a coat"

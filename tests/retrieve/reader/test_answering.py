@@ -141,6 +141,16 @@ def test_when_and_how_many_want_a_time_and_a_number() -> None:
     assert not answer_from("What is it?", found, PASSAGES, selection, threshold=0.5).abstained
 
 
+def test_an_item_is_told_with_the_whole_list_unless_yes_or_no_is_asked_for() -> None:
+    found = reading("statement", (1, "- a coat"))
+    selection = Selection(search_weight=0, quotes=1)
+    answer = answer_from("What do I need?", found, PASSAGES, selection, threshold=0.5)
+    assert (answer.answer_type, answer.answer) == ("list", "a ticket; a coat")
+    answer = answer_from("Do I need a coat?", found, PASSAGES, selection, threshold=0.5)
+    assert (answer.answer_type, answer.answer) == ("statement", "- a coat")
+    assert "- a ticket" in (answer.statement or "")
+
+
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
     answer = answered("list", (1, "Bring these:"), (1, "- a coat"))
     assert len(answer.quotes) == 1

@@ -90,6 +90,14 @@ def test_a_question_names_a_row_and_a_column(question: str, row: str | None, cel
         assert (found[1] and FLEET[found[1][1] : found[1][2]]) == cell
 
 
+def test_a_column_is_named_by_one_of_its_words() -> None:
+    text = "| Ticket | Friday | Saturday and Sunday |\n|---|---|---|\n| Adults | 3 crowns | 4 crowns |\n| Dogs | 1 | 2 |"
+    found = find_cell("What does a ticket for adults cost on Saturday?", text)
+    assert found is not None
+    assert found[1] is not None
+    assert text[found[1][1] : found[1][2]] == "4 crowns"
+
+
 def test_many_bars_are_read_in_linear_time() -> None:
     assert cells("|" * 200_000) == []
     assert cells("| - " * 50_000) == []
