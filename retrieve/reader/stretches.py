@@ -30,13 +30,16 @@ def whole_block(passages: Sequence[Passage], number: int, start: int, end: int) 
         return number, start, end
     if (fence := _fence_around(text, start)) is not None:
         return number, *fence
-    items = [bool(_ITEM.match(text[left:right])) for left, right in spans]
+    is_item = [bool(_ITEM.match(text[left:right])) for left, right in spans]
     first = last = here
-    while last + 1 < len(spans) and items[last + 1]:
+    while last + 1 < len(spans) and is_item[last + 1]:
         last += 1
-    if items[here]:
-        while first > 0 and items[first]:
-            first -= 1
+    while first > 0 and is_item[first]:
+        first -= 1
+    if first < here and is_heading(
+        text[slice(*spans[first])]
+    ):  # a sentence announces a list, a heading does not
+        first += 1
     start, end = min(start, spans[first][0]), max(end, spans[last][1])
     if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
         after = _fence_around(text, spans[last + 1][0])

@@ -151,6 +151,17 @@ def test_an_item_is_told_with_the_whole_list_unless_yes_or_no_is_asked_for() -> 
     assert "- a ticket" in (answer.statement or "")
 
 
+def test_a_heading_is_no_part_of_a_list() -> None:
+    text = "## Bring\n\n- a ticket\n- a coat"
+    passage = Passage("b", "Visit", (), 0, len(text), text, 0.5)
+    for said in ("- a ticket", "- a coat"):
+        sentence = EvidenceSentence(0, text.index(said), text.index(said) + len(said), 3.0)
+        types = {name: float(name == "list") for name in ANSWER_TYPES}
+        found = Reading(np.array([1.0], dtype=np.float32), (sentence,), (), types, 0.9)
+        answer = answer_from("What do I need?", found, [passage], Selection(), threshold=0.5)
+        assert answer.statement == "- a ticket\n- a coat"
+
+
 def test_what_lies_in_a_quote_is_not_quoted_again() -> None:
     answer = answered("list", (1, "Bring these:"), (1, "- a coat"))
     assert len(answer.quotes) == 1

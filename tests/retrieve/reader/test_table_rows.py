@@ -91,7 +91,7 @@ def test_a_question_names_a_row_and_a_column(question: str, row: str | None, cel
 
 
 def test_a_column_is_named_by_one_of_its_words() -> None:
-    text = "| Ticket | Friday | Saturday and Sunday |\n|---|---|---|\n| Adults | 3 crowns | 4 crowns |\n| Dogs | 1 | 2 |"
+    text = "| For | Friday | Saturday and Sunday |\n|---|---|---|\n| Adults | 3 crowns | 4 crowns |\n| Dogs | 1 | 2 |"
     found = find_cell("What does a ticket for adults cost on Saturday?", text)
     assert found is not None
     assert found[1] is not None
