@@ -43,6 +43,7 @@ ALONE = (
     ("yes/no", "May I bring a glass bottle to the Lantern Festival?"),
     ("chinese", "谁负责检查灭火器？"),
     ("none", "How many days of holiday do people on a fixed-term contract have?"),
+    ("none", "Which team won the football World Cup of 1998?"),
 )
 #: Asked in one call, a question of those above again with them.
 BATCH = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +10,41 @@ import pytest
 from prep.errors import WeightsError
 from retrieve.decoding.reranking import RerankingConfig
 from retrieve.episode.episode import EpisodeLimits
-from retrieve.model import ServingConfig, shipped_question_generator, shipped_retrieve
+from retrieve.model import ServingConfig, shipped_question_generator
 from retrieve.old_settings import current_names, current_reranking
 
+#: The settings in the manifest of retrieve 0.8, which had names of before 2026-12.
+SERVING_0_8: dict[str, Any] = {
+    "action": {"max_findings": 4, "max_pointers": 3, "query_tokens": 24, "statement_tokens": 48},
+    "comparing": {
+        "also": 0.2,
+        "backwards": 0.4,
+        "likely": 0.05,
+        "longest": 32,
+        "n": 6,
+        "sure": 1.0,
+        "within": 4.0,
+    },
+    "episode": {
+        "max_heading_characters": 120,
+        "max_passage_characters": 1000,
+        "max_question_characters": 600,
+        "max_searches": 2,
+        "max_sentence_characters": 400,
+        "passages_per_search": 3,
+        "question_last": True,
+        "score_margin": 0.2,
+    },
+    "none_offset": 1.0,
+    "none_offset_again": 4.0,
+    "search_offset": 0.5,
+    "two_way": False,
+    "unsaid_offset": 0.0,
+}
 
-def serving_of(folder: Path) -> dict[str, Any]:
-    serving: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["serving"]
-    return serving
 
-
-def test_settings_of_a_shipped_manifest_are_read_under_todays_names() -> None:
-    serving = serving_of(shipped_retrieve())
-    assert serving["none_offset_again"] == 4.0
-    assert ServingConfig.from_json(serving) == ServingConfig(
+def test_settings_of_an_old_manifest_are_read_under_todays_names() -> None:
+    assert ServingConfig.from_json(SERVING_0_8) == ServingConfig(
         abstention_bias=1.0,
         abstention_bias_after_search=4.0,
         search_bias=0.5,

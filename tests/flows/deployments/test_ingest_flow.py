@@ -35,8 +35,10 @@ def test_the_flow_makes_a_generation_and_reports_what_was_rejected(prefect_serve
     assert (receipt["n_documents"], receipt["n_unchanged"]) == (2, 0)
     assert [row["path"] for row in receipt["rejected"]] == [str(documents / "scan.pdf")]
     assert Workspace(tmp_path / "workspace").current().generation == receipt["generation"]
-    assert receipt["generation"] in artifacts("ingest")[-1].data
-    assert "scan.pdf" in artifacts("rejected")[-1].data
+    assert any(
+        receipt["generation"] in artifact.data for artifact in artifacts("ingest")
+    )  # others ran before
+    assert any("scan.pdf" in artifact.data for artifact in artifacts("rejected"))
 
 
 def test_running_it_again_prepares_nothing_again_and_keeps_the_generation(
