@@ -40,11 +40,11 @@ from retrieve.researcher import Researcher
 
 __all__ = ["QUESTIONS", "run_demo"]
 
-#: Questions on the language reference. It does not answer the last one.
+#: What people ask about the language. The reference does not answer the last one.
 QUESTIONS = (
-    "What does the assert statement raise when the condition is false?",
-    "Which dunder method is called to delete an attribute of an object?",
-    "What value does a function return when no return statement is executed?",
+    "How do I write a tuple with just one item?",
+    "Can I use break outside of a loop?",
+    "Why are default parameter values a problem with lists?",
     "Who won the football World Cup in 1998?",
 )
 #: Short, so that the demo shows the loop rather than a result: `diptych train` takes longer and gives more.
