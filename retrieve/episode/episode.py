@@ -38,6 +38,7 @@ __all__ = [
     "MalformedAction",
     "Passage",
     "PromptParts",
+    "cut_at_blanks",
     "one_line",
     "parse_report",
     "sentence_spans",
@@ -285,7 +286,7 @@ def sentence_spans(passage: Passage, limits: EpisodeLimits) -> list[Span]:
     for left, right in split_sentences(passage.text):
         if left >= stop:
             break
-        for start, end in _cut(passage.text, left, right, limits.max_sentence_characters):
+        for start, end in cut_at_blanks(passage.text, left, right, limits.max_sentence_characters):
             if start >= stop:
                 break
             start, end = strip_span(passage.text, start, end)
@@ -312,7 +313,8 @@ def parse_report(body: str, n_sentences: int) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _cut(text: str, start: int, end: int, size: int) -> list[tuple[int, int]]:
+def cut_at_blanks(text: str, start: int, end: int, size: int) -> list[tuple[int, int]]:
+    """Return start..end in pieces of at most `size` characters, cut behind a blank where one is near enough."""
     pieces = []
     while end - start > size:
         blank = text.rfind(" ", start + size // 2, start + size)

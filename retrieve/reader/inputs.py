@@ -18,6 +18,7 @@ import torch
 from prep.checks import check_counts
 from prep.model.encoder import Encoder
 from prep.text import split_sentences, strip_span
+from retrieve.episode.episode import EpisodeLimits, cut_at_blanks
 from retrieve.reader.table_rows import table_lines
 
 __all__ = [
@@ -32,9 +33,9 @@ __all__ = [
 ]
 
 _BETWEEN_HEADINGS = " > "
+_MAX_SENTENCE_CHARACTERS = EpisodeLimits().max_sentence_characters
 _HEADING = re.compile(r"#{1,6}[ \t][^\n]*|[^\n]+\n[ \t]*([=\-*~^\"#+.`'_:])\1{2,}")
 _HEADING_LINE = re.compile(r"#{1,6}[ \t][^\n]*\n")
-_MAX_SENTENCE_CHARACTERS = 400  # as in an episode (`EpisodeLimits`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def sentences_of(text: str) -> list[tuple[int, int]]:
         if heading is not None and heading.end() < right:
             spans.append((left, heading.end() - 1))
             left = heading.end()
-        for start, end in _pieces(text, left, right):
+        for start, end in cut_at_blanks(text, left, right, _MAX_SENTENCE_CHARACTERS):
             start, end = strip_span(text, start, end)
             if start < end:
                 spans.append((start, end))
@@ -225,13 +226,3 @@ def _place_in_sentences(
     kept = sorted(set(found))
     number = {old: new for new, old in enumerate(kept)}
     return tuple(spans[old] for old in kept), tuple(number[old] for old in found)
-
-
-def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    pieces = []
-    while end - start > _MAX_SENTENCE_CHARACTERS:
-        blank = text.rfind(" ", start + _MAX_SENTENCE_CHARACTERS // 2, start + _MAX_SENTENCE_CHARACTERS)
-        cut = start + _MAX_SENTENCE_CHARACTERS if blank < 0 else blank + 1
-        pieces.append((start, cut))
-        start = cut
-    return [*pieces, (start, end)]

@@ -18,7 +18,7 @@ from prep.document import Span
 from prep.model.encoder import Encoder
 from retrieve.reader.inputs import InputLimits
 from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
-from training.reader.examples import ExampleFiles, ExampleOptions, ReadableCorpus, make_examples
+from training.reader.examples import Example, ExampleFiles, ExampleOptions, ReadableCorpus, make_examples
 
 __all__ = ["HeldQuestions", "interleave", "make_real_examples", "mix_examples", "read_questions", "real_set"]
 
@@ -122,13 +122,7 @@ def interleave(
     last = others.examples[-n_others * len(views) :]
     mixed = ExampleFiles(passages=list(others.passages))
     for number, view in enumerate(views):
-        first = len(mixed.passages)
-        mixed.passages += view.passages
-        block = [
-            replace(example, passages=tuple(first + place for place in example.passages))
-            for example in view.examples
-        ]
-        block += last[number * n_others : (number + 1) * n_others]
+        block = [*_moved(view, view.examples, mixed), *last[number * n_others : (number + 1) * n_others]]
         rng.shuffle(block)
         mixed.examples += block
     return mixed
@@ -139,15 +133,19 @@ def mix_examples(parts: Sequence[ExampleFiles], most: int, *, seed: int = 0) -> 
     rng = random.Random(seed)
     mixed = ExampleFiles()
     for number, part in enumerate(parts):
-        first = len(mixed.passages)
-        mixed.passages += part.passages
         chosen = part.examples if number == 0 else rng.sample(part.examples, min(most, len(part.examples)))
-        mixed.examples += [
-            replace(example, passages=tuple(first + place for place in example.passages))
-            for example in chosen
-        ]
+        mixed.examples += _moved(part, chosen, mixed)
     rng.shuffle(mixed.examples)
     return mixed
+
+
+def _moved(part: ExampleFiles, examples: Sequence[Example], to: ExampleFiles) -> list[Example]:
+    """Add a part's passages to those of `to`, and return examples of the part that name them there."""
+    first = len(to.passages)
+    to.passages += part.passages
+    return [
+        replace(example, passages=tuple(first + place for place in example.passages)) for example in examples
+    ]
 
 
 def _span(row: Mapping[str, Any]) -> Span:
