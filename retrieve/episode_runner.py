@@ -209,7 +209,10 @@ class EpisodeRunner:
 def _read(reader: ReaderPolicy, run: Run, passages: Sequence[Passage], deadline: float | None) -> None:
     """Let the reader read the first results, and end the episode where the model's words are not needed."""
     episode = run.episode
-    run.answer = answer = reader.answer(episode.query, passages, deadline=deadline)
+    answer = reader.answer(episode.query, passages, deadline=deadline)
     episode.give(passages_shown(answer, passages), is_chosen=True)
+    # An episode may show fewer passages than are quoted.
+    quotes = tuple(quote for quote in answer.quotes if any(map(quote.overlaps, episode.passages)))
+    run.answer = answer = replace(answer, quotes=quotes)
     if not reader.wants_writer(answer):
         episode.conclude(answer.answer, answer.quotes)

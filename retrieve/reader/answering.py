@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prep.document import Span
 from retrieve.episode.episode import Passage, one_line
 from retrieve.episode.query_terms import uncovered_terms
 from retrieve.reader.answer_types import AnswerType
 from retrieve.reader.expected_answer import expected_in, is_polar
-from retrieve.reader.reader import Reading
+from retrieve.reader.reader import EvidenceSentence, Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
 from retrieve.reader.table_rows import find_cell, row_in_words
@@ -64,51 +64,63 @@ def answer_from(
     scores = [passage.score for passage in passages]
     sentences = [(one.passage, one.logit) for one in reading.sentences]
     order = tuple(rank_passages(scores, reading.relevance.tolist(), sentences, selection))
+    refused = ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
     chosen = [reading.sentences[place] for place in select_sentences(scores, sentences, selection)]
+    if not chosen:
+        return refused
     looked_up = _looked_up(question, passages, order[:_TABLES_LOOKED_UP])
-    is_sure = looked_up is not None and looked_up.is_whole
-    expected = expected_in(question)
-    said = [passages[one.passage].text[one.start : one.end] for one in chosen]
-    is_missing = expected is not None and not any(map(expected.search, said))
-    if not chosen or not (is_sure or (reading.confidence >= threshold and not is_missing)):
-        return ReaderAnswer(None, None, None, reading.confidence, (), order, reading.n_tokens)
+    if not (looked_up is not None and looked_up.is_whole):
+        expected = expected_in(question)
+        said = (passages[one.passage].text[one.start : one.end] for one in chosen)
+        is_missing = expected is not None and not any(map(expected.search, said))
+        if reading.confidence < threshold or is_missing:
+            return refused
     if looked_up is not None:
-        return ReaderAnswer(
-            looked_up.cell,
-            told_text(looked_up.row, passages),
-            "span",
-            max(reading.confidence, threshold),
-            (looked_up.row,),
-            order,
-            reading.n_tokens,
+        return replace(
+            refused,
+            answer=looked_up.cell,
+            statement=told_text(looked_up.row, passages),
+            answer_type="span",
+            confidence=max(reading.confidence, threshold),
+            quotes=(looked_up.row,),
             is_final=True,
         )
+    return _worded(question, reading, passages, chosen, selection, refused)
+
+
+def _worded(
+    question: str,
+    reading: Reading,
+    passages: Sequence[Passage],
+    chosen: Sequence[EvidenceSentence],
+    selection: Selection,
+    refused: ReaderAnswer,
+) -> ReaderAnswer:
+    """Return `refused` with what the chosen sentences, at least one, say."""
     answer_type = _told_type(reading, selection)
     stretches = [(one.passage, one.start, one.end) for one in chosen]
     core = sentence = stretches[0]
     if answer_type in ("list", "steps", "statement"):
         core = whole_block(passages, *sentence)
-    if answer_type == "statement" and core != sentence and not is_polar(question):
-        answer_type = "list"  # one item of several is no answer
-    if answer_type in ("list", "steps", "statement"):
         stretches = [with_neighbours(passages, *stretch) for stretch in stretches]
     if core != sentence:
         stretches[0] = core
-    stretches = apart(stretches)
-    stretches, n_differing = _in_force_first(question, passages, stretches)
+        if answer_type == "statement" and not is_polar(question):
+            answer_type = "list"  # one item of several is no answer
+    stretches, n_differing = _in_force_first(question, passages, apart(stretches))
     if n_differing:
         core = stretches[0]
-    best_said = passages[core[0]].text[core[1] : core[2]]
+    best_said = _text_of(passages, core)
     answer, best = best_said, 0
     if answer_type in ("yes", "no"):
         answer = answer_type.capitalize()
     elif answer_type == "span":
         some = stretches[:1] if n_differing else stretches
-        answer, best = _span_in(reading, passages, some, expected) or (best_said, 0)
+        answer, best = _span_in(reading, passages, some, expected_in(question)) or (best_said, 0)
     elif answer_type == "list":
         answer = "; ".join(items(best_said)) or best_said
     elif answer_type == "statement":
-        answer = passages[sentence[0]].text[sentence[1] : sentence[2]]
+        answer = _text_of(passages, sentence)
     stretches.insert(0, stretches.pop(best))
     quotes = tuple(
         Span(passages[number].document_id, passages[number].start + start, passages[number].start + end)
@@ -116,22 +128,18 @@ def answer_from(
     )
     told = told_text(quotes[0], passages)
     if n_differing:
-        several = zip(stretches[:n_differing], quotes, strict=False)
-        named = (
-            f"{_name(passages[number])}: {told_text(quote, passages)}" for (number, _, _), quote in several
-        )
-        told = " ".join(named)
+        names = [passages[number].title or passages[number].document_id for number, _, _ in stretches]
+        several = zip(names[:n_differing], quotes, strict=False)
+        told = " ".join(f"{name}: {told_text(quote, passages)}" for name, quote in several)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
     if answer_type not in ("list", "steps"):  # where lines mean something
         answer, statement = one_line(answer), one_line(statement)
-    return ReaderAnswer(
-        answer,
-        statement,
-        answer_type,
-        reading.confidence,
-        quotes,
-        order,
-        reading.n_tokens,
+    return replace(
+        refused,
+        answer=answer,
+        statement=statement,
+        answer_type=answer_type,
+        quotes=quotes,
         is_final=n_differing > 0,
     )
 
@@ -174,17 +182,22 @@ def _looked_up(question: str, passages: Sequence[Passage], numbers: Sequence[int
 
 
 def quoted_text(span: Span, passages: Sequence[Passage]) -> str:
-    """Return the text of a quote that one of these passages holds. Raises StopIteration where none does."""
-    passage = next(one for one in passages if one.start <= span.start and span.overlaps(one))
-    return passage.text[span.start - passage.start : span.end - passage.start]
+    """Return the text of a quote that one of these passages holds."""
+    passage, start, end = _placed(span, passages)
+    return passage.text[start:end]
 
 
 def told_text(span: Span, passages: Sequence[Passage]) -> str:
     """Return a quote as a person is told it: a row of a table with the names of its columns."""
-    passage = next(one for one in passages if one.start <= span.start and span.overlaps(one))
-    start, end = span.start - passage.start, span.end - passage.start
+    passage, start, end = _placed(span, passages)
     row = row_in_words(passage.text, start, end, passage.headings)
     return passage.text[start:end] if row is None else row
+
+
+def _placed(span: Span, passages: Sequence[Passage]) -> tuple[Passage, int, int]:
+    """Return the passage that holds a quote, and where in its text."""
+    passage = next(one for one in passages if one.start <= span.start and span.overlaps(one))
+    return passage, span.start - passage.start, span.end - passage.start
 
 
 def _in_force_first(
@@ -194,13 +207,12 @@ def _in_force_first(
 
     What other documents say of the best stretch's matter comes beside it, the one in force first.
     """
-    number, start, end = stretches[0]
-    best = passages[number].text[start:end]
+    best = _text_of(passages, stretches[0])
+    document_id = passages[stretches[0][0]].document_id
 
     def differs(stretch: Stretch) -> bool:
-        other = passages[stretch[0]]
-        is_other = other.document_id != passages[number].document_id
-        return is_other and differ_in_values(best, other.text[stretch[1] : stretch[2]])
+        is_other = passages[stretch[0]].document_id != document_id
+        return is_other and differ_in_values(best, _text_of(passages, stretch))
 
     rivals = [stretch for stretch in stretches[1:] if differs(stretch)]
     if not rivals:
@@ -211,8 +223,9 @@ def _in_force_first(
     return [*(group[place] for place in order), *rest], len(group)
 
 
-def _name(passage: Passage) -> str:
-    return passage.title or passage.document_id
+def _text_of(passages: Sequence[Passage], stretch: Stretch) -> str:
+    number, start, end = stretch
+    return passages[number].text[start:end]
 
 
 def _span_in(

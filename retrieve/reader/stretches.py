@@ -36,10 +36,8 @@ def whole_block(passages: Sequence[Passage], number: int, start: int, end: int) 
         last += 1
     while first > 0 and is_item[first]:
         first -= 1
-    if first < here and is_heading(
-        text[slice(*spans[first])]
-    ):  # a sentence announces a list, a heading does not
-        first += 1
+    if first < here and is_heading(text[slice(*spans[first])]):
+        first += 1  # a sentence announces a list, a heading does not
     start, end = min(start, spans[first][0]), max(end, spans[last][1])
     if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
         after = _fence_around(text, spans[last + 1][0])

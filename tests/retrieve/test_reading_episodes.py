@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,21 @@ def test_a_broad_question_or_one_in_another_script_is_the_writers(question: str)
     done = run(StubReader("list", "- a coat"), f"<report> a coat{marker(1)}</report>", question=question)
     assert done.answer is None
     assert done.episode.claims[0].statement == "a coat"
+
+
+def test_what_is_quoted_was_shown() -> None:
+    class Several(StubReader):
+        def read(self, *arguments: Any, **options: Any) -> Reading:
+            found = super().read(*arguments, **options)
+            firsts = {one.passage: one for one in reversed(found.sentences)}
+            return replace(found, sentences=tuple(replace(one, logit=9.0) for one in firsts.values()))
+
+    done = run(Several("statement", "The hall is old."))
+    assert len(done.episode.passages) == 2
+    report = report_of("What?", done, models={})
+    assert {quote.document_id for quote in report.quotes} == {
+        one.document_id for one in done.episode.passages
+    }
 
 
 def test_sampled_episodes_are_the_writers_alone() -> None:
