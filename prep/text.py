@@ -11,11 +11,19 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-__all__ = ["MAX_SENTENCE_CHARACTERS", "split_lines", "split_sentences", "strip_span"]
+__all__ = [
+    "MAX_SENTENCE_CHARACTERS",
+    "is_pipe_rule",
+    "pipe_cells",
+    "split_lines",
+    "split_sentences",
+    "strip_span",
+]
 
 # A longer stretch without an end of a sentence is cut at weaker punctuation, a blank, or wherever it must be.
 MAX_SENTENCE_CHARACTERS = 800
 
+_CELL_END = re.compile(r"(?<!\\)\|")
 _LINE = re.compile(r"[^\n\r]*(?:\r\n|\n|\r)|[^\n\r]+\Z")
 # A full stop that ends one of these does not end a sentence.
 _ABBREVIATIONS = frozenset(
@@ -93,6 +101,31 @@ _STRUCTURE_BREAK = re.compile(
     r"|\n(?=#{1,6}[ \t])"  # before a heading
     r"|(?<=[:：])\n"  # after a line that announces something
 )
+
+
+def pipe_cells(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """Return the spans of the cells of a pipe table's row, without the blanks, bars and quote marks around them.
+
+    >>> [("| a | b\\\\|c |"[left:right]) for left, right in pipe_cells("| a | b\\\\|c |")]
+    ['a', 'b\\\\|c']
+    """
+    end = len(text) if end is None else end
+    while start < end and text[start] in " \t>":
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    if start < end and text[start] == "|":
+        start += 1
+    if start < end and text[end - 1] == "|" and text[end - 2] != "\\":
+        end -= 1
+    edges = [start, *(match.end() for match in _CELL_END.finditer(text, start, end)), end + 1]
+    return [strip_span(text, left, right - 1) for left, right in pairwise(edges)]
+
+
+def is_pipe_rule(line: str) -> bool:
+    """Whether a line is the rule of a pipe table, between its header and its body: bars, dashes and colons alone."""
+    plain = line.lstrip(" \t>")
+    return "|" in plain and "-" in plain and not set(plain) - set("|-: \t")
 
 
 def _unmarked_ends(text: str, start: int, stop: int, ends: list[int]) -> list[int]:

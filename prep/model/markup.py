@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from prep.containers import Containers, find_containers
 from prep.model.units import Unit
+from prep.text import is_pipe_rule, pipe_cells
 
 __all__ = ["MAX_HEADING_CHARACTERS", "Markup", "heading_text", "markup", "unit_lines"]
 
@@ -30,7 +31,6 @@ _CODE_DIRECTIVES = frozenset(
     "code code-block sourcecode literalinclude parsed-literal highlight prompt doctest testcode testoutput math "
     "productionlist raw".split()
 )
-_CELL_END = re.compile(r"(?<!\\)\|")
 _SIMPLE_RULE = re.compile(r"\s*=+(?: +=+)+$")
 _MAX_SIMPLE_TABLE_LINES = 2000
 _GRID_HEADER = re.compile(r"\s*\+=[=+]*\+$")
@@ -240,7 +240,7 @@ def _table_at(lines: list[str], blanks: list[int], fenced: list[bool], i: int) -
     """Return first line, first line of the body and header of the table whose header ends with line i; else None."""
     if i == 0 or fenced[i - 1] or blanks[i - 1]:
         return None
-    if _is_delimiter(lines[i]) and "|" in lines[i - 1]:
+    if is_pipe_rule(lines[i]) and "|" in lines[i - 1]:
         cells = _cells(lines[i - 1])
         return (i - 1, i + 1, _header(cells)) if len(cells) == len(_cells(lines[i])) else None
     if _GRID_HEADER.match(lines[i]):
@@ -262,17 +262,8 @@ def _is_row(line: str) -> bool:
     return "|" in line or bool(_GRID_RULE.match(line))
 
 
-def _is_delimiter(line: str) -> bool:
-    plain = line.lstrip(" \t>")
-    return "|" in plain and "-" in plain and not set(plain) - set("|-: \t")
-
-
 def _cells(line: str) -> list[str]:
-    plain = line.lstrip(" \t>").rstrip()
-    plain = plain.removeprefix("|")
-    if plain.endswith("|") and not plain.endswith("\\|"):
-        plain = plain[:-1]
-    return [cell.strip().replace("\\|", "|") for cell in _CELL_END.split(plain)]
+    return [line[left:right].replace("\\|", "|") for left, right in pipe_cells(line)]
 
 
 def _table_heads(table: list[bool], header: list[str], fenced: list[bool]) -> list[tuple[int, int]]:

@@ -6,15 +6,14 @@ begins inside the table. The reader reads the name before every cell, and a pers
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prep.text import is_pipe_rule, pipe_cells
+
 __all__ = ["TableRow", "find_cell", "row_in_words", "table_lines"]
 
-_DELIMITER = re.compile(r"[ \t>]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t]*")
-_CELL_END = re.compile(r"(?<!\\)\|")
 _WORD = re.compile(r"\w+(?:[.,:]\w+)*")
 _MOST_COLUMNS = 24
 _LONGEST_NAME = 48
@@ -49,10 +48,10 @@ def table_lines(text: str, headings: Sequence[str] = ()) -> tuple[list[TableRow]
         if "|" not in line or line.isspace():
             above, names = None, names if not rows and not heads and line.isspace() else []
             continue
-        cells = _cells(text, start, end)
-        if "-" in line and _DELIMITER.fullmatch(text, start, end):
+        cells = pipe_cells(text, start, end)
+        if is_pipe_rule(text[start:end]):
             if above is not None:
-                names = [text[left:right] for left, right in _cells(text, *above)]
+                names = [text[left:right] for left, right in pipe_cells(text, *above)]
                 heads.append(above)
                 if rows and (rows[-1].start, rows[-1].end) == above:
                     rows.pop()
@@ -121,25 +120,3 @@ def _telling(name: str) -> list[str]:
 
 def _is_in(words: Sequence[str], asked: str) -> bool:
     return bool(words) and f" {' '.join(words)} " in asked
-
-
-def _cells(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the spans of a line's cells, without the blanks and the bars around them."""
-    while start < end and text[start] in " \t>":
-        start += 1
-    while start < end and text[end - 1] in " \t":
-        end -= 1
-    if start < end and text[start] == "|":
-        start += 1
-    if start < end and text[end - 1] == "|" and text[end - 2] != "\\":
-        end -= 1
-    edges = [start, *(match.end() for match in _CELL_END.finditer(text, start, end)), end + 1]
-    spans = []
-    for left, right in itertools.pairwise(edges):
-        right -= 1
-        while left < right and text[left].isspace():
-            left += 1
-        while left < right and text[right - 1].isspace():
-            right -= 1
-        spans.append((left, right))
-    return spans
