@@ -43,7 +43,6 @@ from training.reader.real_questions import (
     interleave,
     make_real_examples,
     mix_examples,
-    read_questions,
     real_set,
 )
 from training.reader.text_windows import cut_windows
@@ -91,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("search")
     command.add_argument("set", type=Path)
     command.add_argument("out", type=Path)
-    command.add_argument("--questions", type=Path, nargs="*", help="instead of the set's own")
+    command.add_argument("--questions", type=Path, help="a file of questions, instead of the set's own")
     command.add_argument("--limit", type=int)
     command.add_argument("--withhold-every", type=int, default=0)
     command.add_argument(
@@ -120,7 +119,7 @@ def _first(options: argparse.Namespace) -> None:
 def _real(options: argparse.Namespace) -> None:
     views = make_real_examples(
         options.data,
-        read_questions(options.questions),
+        options.questions,
         _chunks if options.chunks else _windows,
         Encoder.load(precision="float32"),
         limits=_TRAINED_LIMITS,
@@ -185,10 +184,7 @@ def _save(options: argparse.Namespace) -> None:
 
 def _search(options: argparse.Namespace) -> None:
     if options.questions:
-        held = read_questions(options.questions)[options.set.name]
-        labelled = real_set(
-            options.set.parent, options.set.name, held, n_documents=10**6, rng=random.Random(0)
-        )
+        labelled = real_set(options.set, options.questions, n_documents=10**6, rng=random.Random(0))
     else:
         labelled = load_set(options.set)
     if options.held_out:

@@ -103,8 +103,8 @@ def make_mixture(
             questions = [replace(question, kind=portion.kind) for question in questions]
         near: dict[str, list[Span]] = {}
         if portion.joined:
-            near = near_spans(data / portion.joined)
-            rows = _questions(data / portion.joined)
+            path = data / portion.joined / "questions.jsonl"
+            near, rows = near_spans(path), _questions(path)
             rows = [
                 row for row in rows if not any(span.document_id in held_out for span in near.get(row.id, ()))
             ]
@@ -131,23 +131,23 @@ def make_mixture(
     return files
 
 
-def near_spans(folder: Path) -> dict[str, list[Span]]:
-    """Return by question id the spans that almost answer a set's unanswerable questions."""
+def near_spans(path: Path) -> dict[str, list[Span]]:
+    """Return by question id the spans that almost answer the unanswerable questions of a file."""
     found: dict[str, list[Span]] = {}
-    for row in _rows(folder):
+    for row in _rows(path):
         near = row.get("near") or []
         spans = near if isinstance(near, list) else [near]
         found[row["id"]] = [Span(span["document_id"], span["start"], span["end"]) for span in spans]
     return found
 
 
-def _questions(folder: Path) -> list[Question]:
+def _questions(path: Path) -> list[Question]:
     """Return the unanswerable questions of a set that has no documents of its own."""
-    return [Question(row["id"], row["question"], answerable=False, kind=row["kind"]) for row in _rows(folder)]
+    return [Question(row["id"], row["question"], answerable=False, kind=row["kind"]) for row in _rows(path)]
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "questions.jsonl").read_text(encoding="utf-8").split("\n")
+def _rows(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line]
 
 

@@ -6,69 +6,47 @@ the public sets; `near` is the span that almost answers an unanswerable one.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from prep.document import Span
 from prep.model.encoder import Encoder
 from retrieve.reader.inputs import InputLimits
-from training.data.dataset import LabelledSet, Question, held_out_documents, load_set
+from training.data.dataset import LabelledSet, held_out_documents, load_set
+from training.data.user_questions import load_user_questions, user_question_files
 from training.reader.examples import Example, ExampleFiles, ExampleOptions, ReadableCorpus, make_examples
+from training.reader.reader_mixture import near_spans
 
-__all__ = ["HeldQuestions", "interleave", "make_real_examples", "mix_examples", "read_questions", "real_set"]
+__all__ = ["interleave", "make_real_examples", "mix_examples", "real_set"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Questions of a set with, by question id, the spans that almost answer.
-HeldQuestions = tuple[list[Question], dict[str, list[Span]]]
 
+def real_set(folder: Path, path: Path, *, n_documents: int, rng: random.Random) -> LabelledSet:
+    """Return a set with the questions of a file: the documents they are about, and others up to `n_documents`.
 
-def read_questions(files: Sequence[Path]) -> dict[str, HeldQuestions]:
-    """Return the questions of each file's set, in order."""
-    found: dict[str, HeldQuestions] = {}
-    for path in files:
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            if not line:
-                continue
-            row = json.loads(line)
-            questions, near = found.setdefault(path.stem, ([], {}))
-            questions.append(
-                Question(
-                    row["id"],
-                    row["question"],
-                    tuple(row["answers"]),
-                    tuple(map(_span, row["evidence"])),
-                    row["answerable"],
-                    row["kind"],
-                )
-            )
-            if row.get("near"):
-                near[row["id"]] = [_span(row["near"])]
-    return found
-
-
-def real_set(
-    data: Path, name: str, held: HeldQuestions, *, n_documents: int, rng: random.Random
-) -> LabelledSet:
-    """Return a set with these questions: the documents they are about, and others up to `n_documents`."""
-    questions, near = held
-    whole = load_set(data / name)
-    named = {span.document_id for question in questions for span in question.evidence}
-    named |= {span.document_id for spans in near.values() for span in spans}
+    folder: that of the set whose documents these are. Raises DataError as `load_set` does, and for our own questions
+    as `load_user_questions` does.
+    """
+    if path.resolve() in map(Path.resolve, user_question_files()):
+        whole = load_user_questions(folder.name, folder.parent)
+    else:
+        whole = load_set(folder, questions=False)
+        whole = replace(whole, questions=whole.read_questions(path))
+    spans = [span for question in whole.questions for span in question.evidence]
+    spans += [span for near in near_spans(path).values() for span in near]
+    named = {span.document_id for span in spans}
     others = [document_id for document_id in whole.documents if document_id not in named]
     kept = named | set(rng.sample(others, max(0, min(len(others), n_documents - len(named)))))
     documents = {key: document for key, document in whole.documents.items() if key in kept}
-    return replace(whole, documents=documents, questions=list(questions), topics={})
+    return replace(whole, documents=documents, topics={})
 
 
 def make_real_examples(
     data: Path,
-    held: Mapping[str, HeldQuestions],
+    paths: Sequence[Path],
     corpus_of: Callable[[LabelledSet], ReadableCorpus],
     encoder: Encoder,
     *,
@@ -86,11 +64,11 @@ def make_real_examples(
     held_out_of: sets of which every sixth document is left out (`held_out_documents`), as in the first examples.
     """
     views = [ExampleFiles() for _ in range(n_views)]
-    for name, questions in sorted(held.items()):
-        if name in without:
+    for path in sorted(paths, key=lambda path: path.stem):
+        if (name := path.stem) in without:
             continue
         rng = random.Random(f"{seed} {name}")
-        labelled = real_set(data, name, questions, n_documents=n_documents, rng=rng)
+        labelled = real_set(data / name, path, n_documents=n_documents, rng=rng)
         kept = labelled.questions
         if name in held_out_of:
             away = held_out_documents(load_set(data / name))
@@ -105,7 +83,7 @@ def make_real_examples(
                 dataset=name,
                 options=options,
                 limits=limits,
-                near=questions[1],
+                near=near_spans(path),
                 rng=rng,
             )
         _LOG.info("%s: %d examples of %d questions", name, n, len(kept))
@@ -146,7 +124,3 @@ def _moved(part: ExampleFiles, examples: Sequence[Example], to: ExampleFiles) ->
     return [
         replace(example, passages=tuple(first + place for place in example.passages)) for example in examples
     ]
-
-
-def _span(row: Mapping[str, Any]) -> Span:
-    return Span(row["document_id"], row["start"], row["end"])

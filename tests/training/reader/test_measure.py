@@ -21,7 +21,8 @@ from training.reader.measure import (
     reader_figures,
     save_candidates,
 )
-from training.reader.real_questions import interleave, read_questions, real_set
+from training.reader.reader_mixture import near_spans
+from training.reader.real_questions import interleave, real_set
 
 PLAIN = Selection(search_weight=0, sentence_weight=0.0, quotes=1, margin=9)
 
@@ -105,9 +106,9 @@ def test_files_name_the_set_of_their_questions_and_keep_their_documents(tmp_path
     rows[0] |= {"kind": "fact"}
     rows[1] |= {"kind": "unanswerable", "near": {"document_id": "d2", "start": 0, "end": 4}}
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(common | one) + "\n" for one in rows))
-    held = read_questions([tmp_path / "s.jsonl"])
-    assert held["s"][1] == {"2": [Span("d2", 0, 4)]}
-    labelled = real_set(tmp_path, "s", held["s"], n_documents=3, rng=random.Random(0))
+    path = tmp_path / "s.jsonl"
+    assert near_spans(path) == {"1": [], "2": [Span("d2", 0, 4)]}
+    labelled = real_set(tmp_path / "s", path, n_documents=3, rng=random.Random(0))
     assert {"d1", "d2"} <= set(labelled.documents)
     assert len(labelled.documents) == 3
     assert [question.answerable for question in labelled.questions] == [True, False]
