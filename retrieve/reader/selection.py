@@ -17,11 +17,12 @@ __all__ = ["Selection", "rank_passages", "select_sentences"]
 class Selection:
     """How search and reader are fused, and how much is quoted.
 
-    search_weight: what a search score (in [-1, 1]) weighs beside the reader's logits. quotes: at most so many
+    search_weight: what a search score (in [-1, 1]) weighs beside the reader's logits; sentence_weight: what a passage's
+    best sentence weighs in its rank, and its relevance the rest. quotes: at most so many
     sentences; margin: none whose logit is by more below the best. word_odds: yes or no is said only where one is so
     many times as likely as the other; else the sentence alone is told.
 
-    The defaults are the best of docs_prometheus, which nothing was trained on (LOG.md, 2026-12-01).
+    search_weight and sentence_weight are the best of docs_prometheus, which nothing was trained on.
     """
 
     search_weight: float = 16.0
