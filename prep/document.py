@@ -5,11 +5,14 @@ Every offset is a code point into `Document.text`; ends are exclusive, so a span
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+from prep.places import Place
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -20,12 +23,18 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document as read. `source` is the path or address it came from; `title` may be empty."""
+    """One document as read.
+
+    title: may be empty. source: the path or address it came from. metadata: what the file, its place or a note beside
+    it says of it. places: where its pages, slides, sheets or cells begin in the text.
+    """
 
     id: str
     title: str
     text: str
     source: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def surface_features(text: str, units: Sequence[Unit], marks: Markup, title: str
         rows[i] = (
             min(len(line) - len(line.lstrip()), 16) / 16,
             math.log1p(n) / 7,
-            upper / max(alpha, 1),
+            min(upper / max(alpha, 1), 1.0),  # some signs are upper case and no letters
             digits / n,
             (n - alpha - digits - max(blank, 0)) / n,
             code / n,

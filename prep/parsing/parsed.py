@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prep.places import Place
 
 __all__ = ["Parsed", "UnreadableError"]
 
@@ -12,12 +15,16 @@ class Parsed:
     """The text of one file and its title, "" where the file names none.
 
     losses: (where, why) pairs for parts that could not be read while the rest could: damaged pages, pages that are
-    pictures, bytes that are no characters. They are reported beside the document.
+    pictures, bytes that are no characters. They are reported beside the document. places: where the file's pages,
+    slides, sheets or cells begin in the text, in order. metadata: what the file says of itself (author, date, front
+    matter), text by name.
     """
 
     title: str
     text: str
     losses: tuple[tuple[str, str], ...] = ()
+    places: tuple[Place, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class UnreadableError(Exception):

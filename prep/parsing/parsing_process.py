@@ -21,6 +21,7 @@ from typing import Any
 
 from prep.errors import ConfigError, DiptychError
 from prep.parsing.parsed import Parsed, UnreadableError
+from prep.places import Place
 
 __all__ = ["ParseLimits", "ParseProcess"]
 
@@ -135,7 +136,13 @@ class ParseProcess:
             )
         if "reason" in answer:
             raise UnreadableError(answer["reason"])
-        return Parsed(answer["title"], answer["text"], tuple((where, why) for where, why in answer["losses"]))
+        return Parsed(
+            answer["title"],
+            answer["text"],
+            losses=tuple((where, why) for where, why in answer["losses"]),
+            places=tuple(Place(*one) for one in answer["places"]),
+            metadata=answer["metadata"],
+        )
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)

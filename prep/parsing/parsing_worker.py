@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,7 +72,7 @@ def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_b
         raise UnreadableError(
             f"has {len(text):,} characters of text, more than the {max_characters:,} of max_characters"
         )
-    return Parsed(storable(parsed.title), text, parsed.losses)
+    return replace(parsed, title=storable(parsed.title), text=text)
 
 
 def parse_data(name: str, data: bytes, *, memory_limit_bytes: int) -> Parsed:
@@ -150,7 +151,7 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
         return parse_xml(data)
     text, losses = decode(data)
     parsed = _parse_text(name, unix_lines(text), kind)
-    return Parsed(parsed.title, parsed.text, (*losses, *parsed.losses))
+    return replace(parsed, losses=(*losses, *parsed.losses))
 
 
 def _parse_text(name: str, text: str, kind: str) -> Parsed:
@@ -213,7 +214,13 @@ def _respond(request: dict[str, Any]) -> dict[str, Any]:
             raise MemoryError from error
         message = storable(" ".join(str(error).split()))[:200]
         return {"reason": f"cannot be parsed: {type(error).__name__}{f': {message}' if message else ''}"}
-    return {"title": parsed.title, "text": parsed.text, "losses": parsed.losses}
+    return {
+        "title": parsed.title,
+        "text": parsed.text,
+        "losses": parsed.losses,
+        "places": [astuple(place) for place in parsed.places],
+        "metadata": dict(parsed.metadata),
+    }
 
 
 def _answer(answers: BinaryIO, content: dict[str, Any]) -> None:

@@ -88,7 +88,14 @@ def _read(found: list[tuple[str, _Found]], limits: ParseLimits) -> Iterator[Docu
                 yield Rejected(source, error.reason)
                 continue
             title = parsed.title or title_from_name(PurePath(document_id).stem)
-            yield Document(id=document_id, title=title, text=parsed.text, source=source)
+            yield Document(
+                id=document_id,
+                title=title,
+                text=parsed.text,
+                source=source,
+                metadata=parsed.metadata,
+                places=parsed.places,
+            )
             for where, why in parsed.losses:
                 yield Rejected(f"{source} ({where})", why)
 
