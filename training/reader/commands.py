@@ -56,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m training.reader.commands", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("first", "real"):
+    for name in ("first", "real", "train", "save", "measure"):
         command = commands.add_parser(name)
+        command.add_argument("--base", help="a sentence-transformers encoder instead of the embedded one")
+    for name in ("first", "real"):
+        command = commands.choices[name]
         command.add_argument("data", type=Path)
         command.add_argument("out", type=Path)
         command.add_argument("--seed", type=int, default=0)
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("out", type=Path)
     command.add_argument("folders", type=Path, nargs="+")
     command.add_argument("--most", type=int, default=8000, help="of every folder but the first")
-    command = commands.add_parser("train")
+    command = commands.choices["train"]
     command.add_argument("run", type=Path)
     command.add_argument("first", type=Path)
     command.add_argument("--second", type=Path)
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--second-from", type=float, default=0.4, help="share of the time")
     command.add_argument("--minutes", type=float, default=90.0)
     command.add_argument("--questions-per-step", type=int, default=5)
-    command = commands.add_parser("save")
+    command = commands.choices["save"]
     command.add_argument("run", type=Path)
     command.add_argument("out", type=Path)
     command.add_argument("--calibration", type=Path, help="what `measure --calibration` wrote")
@@ -97,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--held-out", action="store_true", help="questions on the documents kept out of training"
     )
     command.add_argument("--k", type=int, default=50)
-    command = commands.add_parser("measure")
+    command = commands.choices["measure"]
     command.add_argument("reader", type=Path)
     command.add_argument("candidates", type=Path, nargs="+")
     command.add_argument("--k", type=int, default=20)
@@ -111,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _first(options: argparse.Namespace) -> None:
-    encoder = Encoder.load(precision="float32")
+    encoder = Encoder.load(options.base, precision="float32")
     portions = SECOND_MIXTURE if options.second else FIRST_MIXTURE
     make_mixture(options.data, portions, encoder, limits=_TRAINED_LIMITS, seed=options.seed).save(options.out)
 
@@ -121,7 +124,7 @@ def _real(options: argparse.Namespace) -> None:
         options.data,
         options.questions,
         _chunks if options.chunks else _windows,
-        Encoder.load(precision="float32"),
+        Encoder.load(options.base, precision="float32"),
         limits=_TRAINED_LIMITS,
         options=_REAL,
         without=options.without,
@@ -165,7 +168,7 @@ def _train(options: argparse.Namespace) -> None:
 
     train_reader(
         examples,
-        Encoder.load(precision="float32"),
+        Encoder.load(options.base, precision="float32"),
         options.run,
         ReaderTraining(minutes=options.minutes, questions_per_step=options.questions_per_step),
         start=load_file(options.start / READER_WEIGHTS) if options.start else None,
@@ -177,7 +180,9 @@ def _save(options: argparse.Namespace) -> None:
     calibration = (
         Calibration(**json.loads(options.calibration.read_text())) if options.calibration else Calibration()
     )
-    reader, step = checkpoint_reader(options.run, Encoder.load(precision="float32"), calibration)
+    reader, step = checkpoint_reader(
+        options.run, Encoder.load(options.base, precision="float32"), calibration
+    )
     config = json.loads((options.run / "config.json").read_text(encoding="utf-8"))
     reader.save(options.out, training={"step": step, **config})
 
@@ -197,7 +202,7 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    reader, selection = Reader.load(options.reader), Selection()
+    reader, selection = Reader.load(options.reader, base=options.base), Selection()
     calibration = reader.calibration
     if options.calibrate_on:
         first, *others = (
