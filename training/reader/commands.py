@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--second-from", type=float, default=0.4, help="share of the time")
     command.add_argument("--minutes", type=float, default=90.0)
     command.add_argument("--questions-per-step", type=int, default=5)
+    command.add_argument("--learning-rate", type=float, default=1.5e-4, help="the highest, of the layers")
     command = commands.choices["save"]
     command.add_argument("run", type=Path)
     command.add_argument("out", type=Path)
@@ -170,7 +171,11 @@ def _train(options: argparse.Namespace) -> None:
         examples,
         Encoder.load(options.base, precision="float32"),
         options.run,
-        ReaderTraining(minutes=options.minutes, questions_per_step=options.questions_per_step),
+        ReaderTraining(
+            minutes=options.minutes,
+            questions_per_step=options.questions_per_step,
+            learning_rate=options.learning_rate,
+        ),
         start=load_file(options.start / READER_WEIGHTS) if options.start else None,
         on_step=lambda row: logging.info("%s", row),
     )
