@@ -45,19 +45,17 @@ def configure(start: Path, serving: ServingConfig, settings: TrainingSettings, d
 
 def train(run: RetrieveRun, config: Any) -> StageResult:
     """Train, and write the version. Raises DataError where no example could be made."""
-    from prep.model.encoder import Encoder
     from retrieve.model import ADAPTER, READER
     from retrieve.reader.reader import Reader
     from training.reader.examples import ExampleFiles, ExampleOptions, make_examples
     from training.reader.train import train_reader
 
     before = Reader.load(run.start / READER, precision="float32")
-    encoder = Encoder.load(precision="float32")
     files = ExampleFiles()
     make_examples(
         limit_cloze(run.training.questions),
         run.pool,
-        encoder,
+        before.encoder,
         files,
         dataset=run.training.name,
         options=ExampleOptions(n_negatives=4, n_searched=16),
@@ -71,7 +69,7 @@ def train(run: RetrieveRun, config: Any) -> StageResult:
     random.Random(run.settings.seed).shuffle(files.examples)
     result = train_reader(
         lambda _: files,
-        encoder,
+        before.encoder,
         run.folder,
         config,
         start=before.weights(),
@@ -79,6 +77,6 @@ def train(run: RetrieveRun, config: Any) -> StageResult:
     )
     fresh_folder(run.draft)
     trained = run.folder / "reader"
-    Reader(encoder, result.network, before.limits, before.calibration).save(trained)
+    Reader(before.encoder, result.network, before.limits, before.calibration).save(trained)
     version = run.save(run.start / ADAPTER, run.serving, result.n_steps, reader=trained)
     return StageResult(version=version, seconds=result.seconds, metrics={}, curves=("loss",))

@@ -54,16 +54,19 @@ def _read(path: Path) -> _Groups:
     from safetensors import SafetensorError, safe_open
 
     from prep.lora import read_updates
+    from retrieve.reader.packed_weights import load_packed
 
     try:
         with safe_open(path, "pt") as file:
             is_low_rank = "scale" in (file.metadata() or {})
-            tensors = {} if is_low_rank else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
+    tensors: dict[str, Any] = {}
     if is_low_rank:
-        updates, tensors, _ = read_updates(path)
-        tensors = {**updates, **tensors}
+        updates, others, _ = read_updates(path)
+        tensors = {**updates, **others}
+    else:
+        tensors = {**load_packed(path)}
     groups: _Groups = {}
     for name, value in tensors.items():
         groups.setdefault(_group(name), {})[name] = value

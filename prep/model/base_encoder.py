@@ -19,7 +19,7 @@ from torch import nn
 from prep.errors import BaseModelError, ConfigError
 from prep.hardware import cpu_dtype
 
-__all__ = ["BaseEncoder", "Precision", "base_fingerprint", "load_base", "locate_base"]
+__all__ = ["BaseEncoder", "Precision", "base_fingerprint", "load_base", "load_configured", "locate_base"]
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -64,6 +64,22 @@ def load_base(base: str | Path | None = None, *, precision: Precision = "auto") 
         raise BaseModelError(
             f"the encoder at {folder} cannot be loaded ({error}); give a sentence-transformers folder"
         ) from error
+
+
+def load_configured(folder: Path, *, precision: Precision = "auto") -> BaseEncoder:
+    """Return the encoder that a folder's configuration and tokenizer describe, its weights not set.
+
+    Raises BaseModelError.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    make: Any = AutoModel.from_config
+    try:
+        model = make(AutoConfig.from_pretrained(str(folder)), dtype=_dtype(precision))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # the libraries raise many kinds for a damaged folder
+        raise BaseModelError(f"the encoder in {folder} cannot be made: {error}") from error
+    return BaseEncoder(name=folder.name, folder=folder, fingerprint="", tokenizer=tokenizer, model=model)
 
 
 def locate_base(base: str | Path | None) -> Path:

@@ -1,8 +1,10 @@
 """Read a question with passages, jointly: how relevant each is, what is evidence, the answer's place, or refusing.
 
 One pass over all pairs, as one batch. All that it gives are offsets into the passages' texts, so that quotes are
-exact by construction. A version on disk is a folder: `reader.safetensors` (layers and heads, in half precision; the
-embeddings are the base's), `reader.json` (limits, calibration), and a manifest with checksums, written last.
+exact by construction. A version on disk is a folder that needs no other: the encoder's configuration and tokenizer,
+`reader.safetensors` (`retrieve.reader.packed_weights`: layers and heads in eight bits, embeddings in five),
+`reader.json` (limits, calibration), and a manifest with checksums, written last. Versions of before hold layers and
+heads in half precision and take their embeddings from the base encoder.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import torch
 from prep.document import Floats
 from prep.errors import WeightsError
 from prep.manifest import verify_folder, write_manifest
-from prep.model.base_encoder import Precision
+from prep.model.base_encoder import Precision, load_configured
 from prep.model.encoder import Encoder, like_lengths
 from retrieve.episode.episode import Passage
 from retrieve.episode.query_terms import uncovered_terms
@@ -36,11 +38,14 @@ from retrieve.reader.inputs import (
     tokenise_questions,
 )
 from retrieve.reader.network import ReaderNetwork, ReaderScores, trained_parameters
+from retrieve.reader.packed_weights import load_packed, save_packed
 
 __all__ = ["READER_WEIGHTS", "AnswerSpan", "EvidenceSentence", "Reader", "Reading"]
 
 READER_WEIGHTS = "reader.safetensors"
 _SETTINGS = "reader.json"
+_CONFIG = "config.json"
+_TRAINED_BITS, _OTHER_BITS = "Q8_0", "Q5_0"
 _BATCH_TOKENS = 600  # more are slower on a processor: padding, and what fits its caches
 _AT_ONCE = 6  # passages read before the clock is looked at
 _MOST_SPAN_TOKENS = 30
@@ -109,31 +114,33 @@ class Reader:
         self._network = network.eval().requires_grad_(False)
 
     @classmethod
-    def load(
-        cls, folder: str | Path, *, base: str | Path | None = None, precision: Precision = "auto"
-    ) -> Reader:
-        """Load a version from a folder, checked. Raises WeightsError, StoreError, ChecksumMismatch, BaseModelError.
-
-        base: the encoder that it was trained from, the embedded one by default.
-        """
-        from safetensors.torch import load_file
-
+    def load(cls, folder: str | Path, *, precision: Precision = "auto") -> Reader:
+        """Load a version from a folder, checked. Raises WeightsError, StoreError, ChecksumMismatch, BaseModelError."""
         root = Path(folder)
         manifest = verify_folder(root)
-        encoder = Encoder.load(base, precision=precision)
-        if manifest.get("encoder") != encoder.fingerprint:
-            raise WeightsError(f"{root} was trained from another encoder than {encoder.name}")
-        settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
+        held = load_packed(root / READER_WEIGHTS)
+        stands_alone = (root / _CONFIG).is_file()
+        if stands_alone:
+            encoder = Encoder(load_configured(root, precision=precision))
+        else:
+            encoder = Encoder.load(precision=precision)
+            if manifest.get("encoder") != encoder.fingerprint:
+                raise WeightsError(f"{root} was trained from another encoder than {encoder.name}")
         network = ReaderNetwork(encoder.model, encoder.dimension)
-        held = load_file(root / READER_WEIGHTS)
-        wanted = trained_parameters(network)
+        wanted = dict(network.named_parameters()) if stands_alone else trained_parameters(network)
         if held.keys() != wanted.keys() or any(held[name].shape != wanted[name].shape for name in wanted):
-            raise WeightsError(f"the weights in {root} do not fit {encoder.name}")
+            raise WeightsError(f"the weights in {root} do not fit the encoder {encoder.name}")
         with torch.no_grad():
             for name, parameter in wanted.items():
                 parameter.copy_(held[name])
+        settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
         limits, calibration = InputLimits(**settings["limits"]), Calibration(**settings["calibration"])
         return cls(encoder, network, limits, calibration)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that reads, with its tokenizer; what is trained further starts from it."""
+        return self._encoder
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return by name what was trained, on the CPU in single precision."""
@@ -144,18 +151,21 @@ class Reader:
 
     def save(self, folder: str | Path, **notes: Any) -> dict[str, Any]:
         """Write this version into `folder` and return its manifest. notes: plain values that go into it."""
-        from safetensors.torch import save_file
-
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
-        tensors = trained_parameters(self._network)
-        save_file(
-            {name: one.detach().to(torch.float16).contiguous() for name, one in tensors.items()},
+        encoder: Any = self._encoder
+        encoder.model.config.save_pretrained(root)
+        encoder.tokenizer.save_pretrained(root)
+        trained = trained_parameters(self._network)
+        tensors = dict(self._network.named_parameters())
+        save_packed(
             root / READER_WEIGHTS,
+            tensors,
+            {name: _TRAINED_BITS if name in trained else _OTHER_BITS for name in tensors},
         )
         settings = {"limits": asdict(self.limits), "calibration": self.calibration.to_json()}
         (root / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        return write_manifest(root, {**notes, "kind": "reader", "encoder": self._encoder.fingerprint})
+        return write_manifest(root, {**notes, "kind": "reader"})
 
     def read(self, question: str, passages: Sequence[Passage], *, deadline: float | None = None) -> Reading:
         """Read the question with every passage. Headings are read, and are no evidence.

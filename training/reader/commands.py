@@ -18,13 +18,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from prep.model.encoder import Encoder
 from prep.model.prep_model import PrepModel
 from retrieve.reader.calibration import Calibration
 from retrieve.reader.inputs import InputLimits
-from retrieve.reader.reader import READER_WEIGHTS, Reader
+from retrieve.reader.reader import Reader
 from retrieve.reader.selection import Selection
 from training.data.dataset import LabelledSet, held_out_documents, load_set, sample, withhold_every
 from training.data.passage_pool import PassagePool
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m training.reader.commands", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("first", "real", "train", "save", "measure"):
+    for name in ("first", "real", "train", "save"):
         command = commands.add_parser(name)
         command.add_argument("--base", help="a sentence-transformers encoder instead of the embedded one")
     for name in ("first", "real"):
@@ -101,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--held-out", action="store_true", help="questions on the documents kept out of training"
     )
     command.add_argument("--k", type=int, default=50)
-    command = commands.choices["measure"]
+    command = commands.add_parser("measure")
     command.add_argument("reader", type=Path)
     command.add_argument("candidates", type=Path, nargs="+")
     command.add_argument("--k", type=int, default=20)
@@ -167,16 +165,17 @@ def _train(options: argparse.Namespace) -> None:
             held[wanted] = read_examples(wanted)
         return held[wanted]
 
+    start = Reader.load(options.start, precision="float32") if options.start else None
     train_reader(
         examples,
-        Encoder.load(options.base, precision="float32"),
+        start.encoder if start else Encoder.load(options.base, precision="float32"),
         options.run,
         ReaderTraining(
             minutes=options.minutes,
             questions_per_step=options.questions_per_step,
             learning_rate=options.learning_rate,
         ),
-        start=load_file(options.start / READER_WEIGHTS) if options.start else None,
+        start=start.weights() if start else None,
         on_step=lambda row: logging.info("%s", row),
     )
 
@@ -207,7 +206,7 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    reader, selection = Reader.load(options.reader, base=options.base), Selection()
+    reader, selection = Reader.load(options.reader), Selection()
     calibration = reader.calibration
     if options.calibrate_on:
         first, *others = (
