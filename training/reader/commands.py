@@ -1,5 +1,6 @@
 """Commands of the reader's training: `python -m training.reader.commands train RUN FIRST` and others.
 
+    base       a base encoder out of an ONNX file
     first      examples of the labelled sets            real    examples of questions asked as people ask
     train      train on them, go on where it stopped    save    write a version of a run's newest checkpoint
     mix        shuffle several examples together
@@ -36,6 +37,7 @@ from training.reader.measure import (
     reader_figures,
     save_candidates,
 )
+from training.reader.onnx_encoder import convert_onnx_encoder
 from training.reader.reader_mixture import FIRST_MIXTURE, SECOND_MIXTURE, make_mixture
 from training.reader.real_questions import (
     interleave,
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m training.reader.commands", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("base")
+    command.add_argument("onnx", type=Path, help="dynamically quantised, its tokenizer beside it")
+    command.add_argument("out", type=Path)
     for name in ("first", "real", "train", "save"):
         command = commands.add_parser(name)
         command.add_argument("--base", help="a sentence-transformers encoder instead of the embedded one")
@@ -110,6 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     _COMMANDS[options.command](options)
+
+
+def _base(options: argparse.Namespace) -> None:
+    convert_onnx_encoder(options.onnx, options.out)
 
 
 def _first(options: argparse.Namespace) -> None:
@@ -224,6 +233,7 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
+    "base": _base,
     "first": _first,
     "real": _real,
     "mix": _mix,
