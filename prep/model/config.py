@@ -50,7 +50,8 @@ class BreakWeights:
     """The score of a break by the boundary it stands at, and the cost of cuts inside what belongs together.
 
     none, sentence, paragraph, section: score at that boundary, weighted by the boundary's probability. heading: cost of
-    a break between a heading and its text. keep: cost of cutting a fence, list item or table row that fits a chunk.
+    a break between a heading and its text. colon: cost of a break after a colon, which announces what follows. keep:
+    cost of cutting a fence, list item or table row that fits a chunk.
     boilerplate: score where a long run of boilerplate begins or ends.
     """
 
@@ -59,6 +60,7 @@ class BreakWeights:
     paragraph: float = 0.5
     section: float = 2.0
     heading: float = 3.0
+    colon: float = 4.0
     keep: float = 100.0
     boilerplate: float = 4.0
 

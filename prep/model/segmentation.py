@@ -34,6 +34,7 @@ __all__ = [
 HEADER_JOIN = " › "
 # A chunk has at most this many characters per token of its limit, whatever the tokenizer counts.
 CHARACTERS_PER_TOKEN = 16
+_COLONS = (":", "：")
 
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
@@ -124,6 +125,8 @@ def _break_scores(
             scores[i] = min(scores[i], weights.none)
         if unit.last and roles[i] in ("heading", "title"):
             scores[i] -= weights.heading
+        elif page.document.text[unit.start : unit.end].rstrip().endswith(_COLONS):
+            scores[i] -= weights.colon
     run = 0
     for i in range(1, len(roles) + 1):
         edge = i == len(roles) or (roles[i] == "boilerplate") != (roles[i - 1] == "boilerplate")

@@ -18,6 +18,8 @@ Stretch: TypeAlias = tuple[int, int, int]
 
 _ITEM = re.compile(r"\s*(?:[-*+•·–]|\d{1,3}[.)]|[a-zA-Z][.)]|\|)[ \t]*\S")
 _ITEM_TEXT = re.compile(r"^[ \t]*(?:[-*+•·–]|\d{1,3}[.)])[ \t]+(.+)$", re.MULTILINE)
+_INDENTED = re.compile(r"(?: {2}|\t)\s*\S")
+_ROW = re.compile(r"\s*[|+]")
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?^[ \t]*\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,8 +42,7 @@ def whole_block(passages: Sequence[Passage], number: int, start: int, end: int) 
         first += 1  # a sentence announces a list, a heading does not
     start, end = min(start, spans[first][0]), max(end, spans[last][1])
     if last == here and text[start:end].rstrip().endswith(":") and last + 1 < len(spans):
-        after = _fence_around(text, spans[last + 1][0])
-        end = after[1] if after is not None else spans[last + 1][1]
+        end = _end_of_announced(text, end, spans[last + 1])
     return number, start, end
 
 
@@ -53,6 +54,27 @@ def with_neighbours(passages: Sequence[Passage], number: int, start: int, end: i
     after = [span for span in spans if span[0] >= end][:1]
     beside = [(left, right) for left, right in (*before, *after) if not is_heading(text[left:right])]
     return number, min([start, *(left for left, _ in beside)]), max([end, *(right for _, right in beside)])
+
+
+def _end_of_announced(text: str, announced_at: int, following: tuple[int, int]) -> int:
+    """Return where that ends which a colon before `announced_at` announces: fenced or indented code, rows, a sentence.
+
+    following: the span of the next sentence.
+    """
+    if (fence := _fence_around(text, following[0])) is not None:
+        return fence[1]
+    # The first line is what is left of the announcing one.
+    _, *lines = text[announced_at:].splitlines(keepends=True) or [""]
+    first = next((line for line in lines if line.strip()), "")
+    is_part = next((kind.match for kind in (_INDENTED, _ROW) if kind.match(first)), None)
+    end, at = following[1], len(text) - sum(map(len, lines))
+    for line in lines:
+        if line.strip() and (is_part is None or not is_part(line)):
+            break
+        at += len(line)
+        if line.strip():
+            end = max(end, at - (len(line) - len(line.rstrip())))
+    return end
 
 
 def _fence_around(text: str, at: int) -> tuple[int, int] | None:

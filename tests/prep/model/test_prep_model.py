@@ -203,6 +203,14 @@ def test_headings_enclose_outermost_first_and_skip_the_title(models: list[PrepMo
     assert next(c for c in other if "Words about it" in c.text).headings == ("Guide", "Use", "Often")
 
 
+def test_what_a_colon_announces_stands_in_its_chunk(models: list[PrepModel]) -> None:
+    sections = [f"It is as it is. At this by them:\n\n    are be {i}\n\n" for i in range(40)]
+    for model in models[:3]:
+        chunks = model.prepare(Document("d", "Guide", "".join(sections)))
+        assert len(chunks) > 3
+        assert not any(chunk.text.rstrip().endswith(":") for chunk in chunks)
+
+
 def test_a_fence_that_fits_is_never_cut(models: list[PrepModel]) -> None:
     for model in models[:3]:
         for chunk in model.prepare(Document("d", "Guide", MARKDOWN)):
