@@ -14,13 +14,14 @@ from collections import Counter
 from prep.parsing.parsed import Parsed
 from prep.parsing.structured_text import table_lines
 
-__all__ = ["parse_delimited"]
+__all__ = ["is_header", "parse_delimited"]
 
 _SAMPLE_RECORDS = 50
 _SAMPLE_CHARACTERS = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
 _MAX_CELL_LINES = 200
 _MAX_ABOVE = 10
+_PERIOD = re.compile(r"(?:19|20)\d\d(?:[-./]\d\d){0,2}|\d\d?[./]\d\d?[./](?:19|20)?\d\d")
 _NUMBER = re.compile(r"[-+−]?[\d.,\s]*\d[\d.,\s]*(?:%|[€$£]|e[-+]?\d+)?", re.I)
 
 
@@ -33,7 +34,7 @@ def parse_delimited(text: str, default: str = ",") -> Parsed:
     n_above = _n_above(rows)
     above = [" ".join(" ".join(row).split()) for row in rows[:n_above]]
     rows = rows[n_above:]
-    has_header = bool(rows) and _is_header(rows[0], rows[1:_SAMPLE_RECORDS])
+    has_header = bool(rows) and is_header(rows[0], rows[1:_SAMPLE_RECORDS])
     lines = [*above, *([""] if above else []), *table_lines(rows, n_header=int(has_header))]
     return Parsed("", "\n".join(lines) + "\n")
 
@@ -74,8 +75,14 @@ def _n_above(rows: list[list[str]]) -> int:
     return n_above if is_title and all(n > 1 for n in filled[n_above:]) else 0
 
 
-def _is_header(first: list[str], others: list[list[str]]) -> bool:
+def is_header(first: list[str], others: list[list[str]]) -> bool:
+    """Whether a row names the columns of those below it: no numbers but years and dates, and no name twice."""
     names = [cell.strip() for cell in first]
-    if not others or len(set(names)) < len(names) or any(_NUMBER.fullmatch(name) for name in names):
+    if not others or len(set(names)) < len(names):
         return False
+    for column, name in enumerate(names):
+        below = next((row[column] for row in others if len(row) > column and row[column].strip()), "")
+        is_period = column > 0 and _PERIOD.fullmatch(name) and not _PERIOD.fullmatch(below.strip())
+        if _NUMBER.fullmatch(name) and not is_period:
+            return False
     return sum(1 for name in names if not name) <= 1 and max(map(len, names)) <= 120

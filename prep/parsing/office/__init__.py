@@ -1,0 +1,1 @@
+"""Presentations and spreadsheets: slides, sheets, charts, and cells as their formats show them."""
