@@ -17,7 +17,8 @@ class Parsed:
     losses: (where, why) pairs for parts that could not be read while the rest could: damaged pages, pages that are
     pictures, bytes that are no characters. They are reported beside the document. places: where the file's pages,
     slides, sheets or cells begin in the text, in order. metadata: what the file says of itself (author, date, front
-    matter), text by name.
+    matter), text by name. members: the files in an archive by their names in it, each a document of its own; an archive
+    has no text besides.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Parsed:
     losses: tuple[tuple[str, str], ...] = ()
     places: tuple[Place, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[tuple[str, Parsed], ...] = ()
 
 
 class UnreadableError(Exception):

@@ -136,13 +136,7 @@ class ParseProcess:
             )
         if "reason" in answer:
             raise UnreadableError(answer["reason"])
-        return Parsed(
-            answer["title"],
-            answer["text"],
-            losses=tuple((where, why) for where, why in answer["losses"]),
-            places=tuple(Place(*one) for one in answer["places"]),
-            metadata=answer["metadata"],
-        )
+        return _parsed(answer)
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)
@@ -232,6 +226,17 @@ def _talk(process: subprocess.Popen[bytes], request: dict[str, Any]) -> dict[str
         return None
     content: dict[str, Any] = json.loads(payload)
     return content
+
+
+def _parsed(answer: dict[str, Any]) -> Parsed:
+    return Parsed(
+        answer["title"],
+        answer["text"],
+        losses=tuple((where, why) for where, why in answer["losses"]),
+        places=tuple(Place(*one) for one in answer["places"]),
+        metadata=answer["metadata"],
+        members=tuple((name, _parsed(member)) for name, member in answer["members"]),
+    )
 
 
 def _exit_name(exit_code: int) -> str:

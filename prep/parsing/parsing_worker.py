@@ -13,13 +13,18 @@ import re
 import sys
 from dataclasses import astuple, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from prep.parsing.formats.source_parser import LANGUAGES, is_source_name
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.text_parser import decode, magic_name, storable, unix_lines
 from prep.parsing.titles import plain_title, rest_title
+from prep.parsing.unsupported import ole_kind, unsupported_reason
+from prep.parsing.zip_package import package_kind
+
+if TYPE_CHECKING:
+    from prep.parsing.formats.archives.archive_parser import UnpackBudget
 
 __all__ = ["FORMATS", "main", "parse_file"]
 
@@ -39,6 +44,17 @@ FORMATS = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".pptx": "pptx",
+    ".pptm": "pptx",
+    ".ppsx": "pptx",
+    ".ppsm": "pptx",
+    ".potx": "pptx",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".xltx": "xlsx",
+    ".ods": "ods",
+    ".ots": "ods",
+    ".epub": "epub",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -49,13 +65,28 @@ FORMATS = {
     ".ndjson": "jsonl",
     ".xml": "xml",
     ".eml": "mail",
+    ".msg": "msg",
     ".mht": "mhtml",
     ".mhtml": "mhtml",
     ".ipynb": "notebook",
+    ".adoc": "asciidoc",
+    ".asciidoc": "asciidoc",
+    ".asc": "asciidoc",
+    ".org": "org",
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tgz": "tar",
+    ".tbz2": "tar",
+    ".txz": "tar",
+    ".gz": "compressed",
+    ".bz2": "compressed",
+    ".xz": "compressed",
 }
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I
 )
+#: Formats that are told by the parts of a ZIP package.
+_PACKAGES = frozenset({"docx", "pptx", "xlsx", "ods", "epub"})
 _LENGTH_BYTES = 8
 
 
@@ -65,22 +96,59 @@ def parse_file(path: str, *, max_bytes: int, max_characters: int, memory_limit_b
     if not data:
         raise UnreadableError("is empty")
     parsed = parse_data(Path(path).name, data, memory_limit_bytes=memory_limit_bytes)
+    if parsed.members:
+        return _checked_members(parsed, max_characters)
+    parsed = _checked(parsed)
+    if len(parsed.text) > max_characters:
+        raise UnreadableError(
+            f"has {len(parsed.text):,} characters of text, more than the {max_characters:,} of max_characters"
+        )
+    return parsed
+
+
+def _checked(parsed: Parsed) -> Parsed:
+    """Return it with characters that can be stored. Raises UnreadableError where it has no text."""
     text = storable(parsed.text)
     if not text.strip():
         raise UnreadableError("has no text")
-    if len(text) > max_characters:
-        raise UnreadableError(
-            f"has {len(text):,} characters of text, more than the {max_characters:,} of max_characters"
-        )
     return replace(parsed, title=storable(parsed.title), text=text)
 
 
-def parse_data(name: str, data: bytes, *, memory_limit_bytes: int) -> Parsed:
-    """Return the text and title of a file's content; its format by name, else by content. Raises UnreadableError."""
+def _checked_members(archive: Parsed, max_characters: int) -> Parsed:
+    """Return the members that have text, as many as have at most `max_characters` together; the others are losses."""
+    members: list[tuple[str, Parsed]] = []
+    losses = list(archive.losses)
+    seen: set[str] = set()
+    for name, member in archive.members:
+        name = storable(name)
+        max_characters -= len(member.text)
+        if name in seen:
+            losses.append((name, "stands in the archive twice: the first is read"))
+        elif max_characters < 0:
+            losses.append((name, "the archive has more characters of text than max_characters"))
+            max_characters += len(member.text)
+        else:
+            try:
+                members.append((name, _checked(member)))
+            except UnreadableError as error:
+                losses.append((name, error.reason))
+        seen.add(name)
+    if not members:
+        raise UnreadableError(f"is an archive that holds no text: {losses[0][0]} {losses[0][1]}")
+    return replace(archive, members=tuple(members), losses=tuple(losses))
+
+
+def parse_data(
+    name: str, data: bytes, *, memory_limit_bytes: int, budget: UnpackBudget | None = None
+) -> Parsed:
+    """Return the text and title of a file's content; its format by name, else by content.
+
+    budget: what may be unpacked of the archives in it; None for a file that is in none. Raises UnreadableError.
+    """
     suffix = Path(name).suffix.lower()
     kind = FORMATS.get(suffix) or _sniff(data, name)
     try:
-        return _parse(name, data, kind, memory_limit_bytes)
+        return _parse(name, data, kind, memory_limit_bytes, budget)
     except RecursionError:
         raise UnreadableError("is nested too deeply") from None
 
@@ -112,21 +180,34 @@ def _sniff(data: bytes, file_name: str) -> str:
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        from prep.parsing.formats.docx_parser import is_docx
-
-        if is_docx(data) and suffix not in (".docm", ".dotx", ".dotm"):
-            return "docx"
+        kind = package_kind(data)
+        if kind in _PACKAGES and not (kind == "docx" and suffix in (".docm", ".dotx", ".dotm")):
+            return str(kind)
+        if kind == "zip" and not suffix:
+            return "zip"
+    if not suffix and data[257:262] == b"ustar":
+        return "tar"
+    if not suffix and data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")) and magic_name(data):
+        return "compressed"
+    if ole_kind(data) == ".msg":
+        return "msg"
     if _HTML_START.match(data[:4096]):
         return "html"
-    name = magic_name(data)
-    if name is not None:
-        raise UnreadableError(f"is {name}{f' ({suffix})' if suffix else ''}, a format that is not supported")
+    reason = unsupported_reason(data, suffix)
+    if reason is not None:
+        raise UnreadableError(reason)
     if data.startswith(b"#!") or is_source_name(file_name):
         return "source"
     return "text"
 
 
-def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
+def _parse(
+    name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: UnpackBudget | None
+) -> Parsed:
+    if kind == "zip":  # whatever it is called, a document that is a package of parts is read as one
+        kind = package_kind(data) or kind
+    if kind in ("zip", "tar", "compressed"):
+        return _parse_archive(name, data, kind, memory_limit_bytes, budget)
     if kind == "html":
         from prep.parsing.formats.html_parser import parse_html
 
@@ -139,12 +220,18 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
         from prep.parsing.formats.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes)
-    if kind in ("mail", "mhtml"):
-        from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
+    if kind in ("pptx", "xlsx", "ods", "epub"):
+        return _parse_package(data, kind, memory_limit_bytes)
+    if kind in ("mail", "msg"):
+        from prep.parsing.formats.mail_parser import parse_mail
+        from prep.parsing.formats.msg_parser import parse_msg
 
-        if kind == "mhtml":
-            return parse_mhtml(data)
-        return parse_mail(data, partial(parse_data, memory_limit_bytes=memory_limit_bytes))
+        parse = parse_msg if kind == "msg" else parse_mail
+        return parse(data, partial(parse_data, memory_limit_bytes=memory_limit_bytes, budget=budget))
+    if kind == "mhtml":
+        from prep.parsing.formats.mail_parser import parse_mhtml
+
+        return parse_mhtml(data)
     if kind == "xml":
         from prep.parsing.formats.keyed_parser import parse_xml
 
@@ -152,6 +239,43 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
     text, losses = decode(data)
     parsed = _parse_text(name, unix_lines(text), kind)
     return replace(parsed, losses=(*losses, *parsed.losses))
+
+
+def _parse_package(data: bytes, kind: str, memory_limit_bytes: int) -> Parsed:
+    """Return what a package of parts says: slides, sheets, chapters."""
+    if kind == "pptx":
+        from prep.parsing.formats.office.pptx_parser import parse_pptx
+
+        return parse_pptx(data, memory_limit_bytes)
+    if kind == "xlsx":
+        from prep.parsing.formats.office.xlsx_parser import parse_xlsx
+
+        return parse_xlsx(data, memory_limit_bytes)
+    if kind == "ods":
+        from prep.parsing.formats.office.ods_parser import parse_ods
+
+        return parse_ods(data, memory_limit_bytes)
+    from prep.parsing.formats.archives.epub_parser import parse_epub
+
+    return parse_epub(data, memory_limit_bytes)
+
+
+def _parse_archive(
+    name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: UnpackBudget | None
+) -> Parsed:
+    """Return the files in an archive; a file that is only compressed, as itself."""
+    from prep.parsing.formats.archives.archive_parser import UnpackBudget, parse_compressed, parse_tar, parse_zip
+
+    budget = budget or UnpackBudget(n_bytes=min(memory_limit_bytes // 2, UnpackBudget().n_bytes))
+
+    def parse_member(name: str, data: bytes, budget: UnpackBudget) -> Parsed:
+        return parse_data(PurePosixPath(name).name, data, memory_limit_bytes=memory_limit_bytes, budget=budget)
+
+    if kind == "zip":
+        return parse_zip(data, parse_member, budget)
+    if kind == "tar":
+        return parse_tar(data, parse_member, budget)
+    return parse_compressed(name, data, parse_member, budget)
 
 
 def _parse_text(name: str, text: str, kind: str) -> Parsed:
@@ -164,6 +288,11 @@ def _parse_text(name: str, text: str, kind: str) -> Parsed:
         from prep.parsing.formats.rest_parser import rest_to_markdown
 
         return Parsed(rest_title(text), rest_to_markdown(text))
+    if kind in ("asciidoc", "org"):
+        from prep.parsing.formats.light_markup.asciidoc_parser import parse_asciidoc
+        from prep.parsing.formats.light_markup.org_parser import parse_org
+
+        return parse_asciidoc(text) if kind == "asciidoc" else parse_org(text)
     if kind == "source":
         from prep.parsing.formats.source_parser import parse_source
 
@@ -214,12 +343,17 @@ def _respond(request: dict[str, Any]) -> dict[str, Any]:
             raise MemoryError from error
         message = storable(" ".join(str(error).split()))[:200]
         return {"reason": f"cannot be parsed: {type(error).__name__}{f': {message}' if message else ''}"}
+    return _content(parsed)
+
+
+def _content(parsed: Parsed) -> dict[str, Any]:
     return {
         "title": parsed.title,
         "text": parsed.text,
         "losses": parsed.losses,
         "places": [astuple(place) for place in parsed.places],
         "metadata": dict(parsed.metadata),
+        "members": [(name, _content(member)) for name, member in parsed.members],
     }
 
 

@@ -40,11 +40,13 @@ def read_documents(
     A path is a file, a folder (with all folders in it; hidden files and those of version control are left out) or a
     glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
     names, a pattern with a slash with paths inside the folder. Formats are known by suffix: Markdown, plain text,
-    reStructuredText, HTML, PDF, DOCX, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML),
-    Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is one of
-    these, text being text.
+    reStructuredText, AsciiDoc, Org, HTML, PDF, DOCX, PPTX, XLSX, ODS, EPUB, CSV and TSV, JSON and JSON Lines, XML,
+    mail (EML, MSG) and saved pages (MHTML), Jupyter notebooks, source code and configuration (YAML, TOML, …), and
+    archives of these (ZIP, TAR, gzip); files with other suffixes are read if their content is one of these, text being
+    text.
 
-    `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
+    `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; a file in an
+    archive is a document of its own, `notes.zip!/folder/a.md`. Where
     two of the paths given hold the same id, their ids begin with the folders above. A file that is
     reached twice, by overlapping paths or symbolic links, is read once. `Document.text` is the text as read
     for Markdown and plain text, line ends as line feeds, and structure in Markdown form for the others.
@@ -87,15 +89,16 @@ def _read(found: list[tuple[str, _Found]], limits: ParseLimits) -> Iterator[Docu
             except UnreadableError as error:
                 yield Rejected(source, error.reason)
                 continue
-            title = parsed.title or title_from_name(PurePath(document_id).stem)
-            yield Document(
-                id=document_id,
-                title=title,
-                text=parsed.text,
-                source=source,
-                metadata=parsed.metadata,
-                places=parsed.places,
-            )
+            for name, part in parsed.members or (("", parsed),):
+                inner = f"!/{name}" if name else ""
+                yield Document(
+                    id=document_id + inner,
+                    title=part.title or title_from_name(PurePath(name or document_id).stem),
+                    text=part.text,
+                    source=source + inner,
+                    metadata=part.metadata,
+                    places=part.places,
+                )
             for where, why in parsed.losses:
                 yield Rejected(f"{source} ({where})", why)
 

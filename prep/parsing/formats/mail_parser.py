@@ -18,7 +18,7 @@ from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.text_parser import decode, unix_lines
 from prep.parsing.titles import clean_title
 
-__all__ = ["parse_mail", "parse_mhtml"]
+__all__ = ["ParseData", "parse_mail", "parse_message", "parse_mhtml"]
 
 ParseData = Callable[[str, bytes], Parsed]
 
@@ -37,6 +37,11 @@ def parse_mail(data: bytes, parse_data: ParseData) -> Parsed:
     message = _message(data)
     if not message.keys():
         raise UnreadableError("is no mail: it has no headers")
+    return parse_message(message, parse_data)
+
+
+def parse_message(message: Message, parse_data: ParseData) -> Parsed:
+    """Return what `parse_mail` does of a message that is read already."""
     reader = _Reader(parse_data)
     lines = reader.read(message, 0)
     return Parsed(clean_title(_header(message, "Subject")), "\n".join(lines) + "\n", tuple(reader.losses))
@@ -115,7 +120,11 @@ class _Reader:
                 self.losses.append((f"attachment {name}", error.reason))
             else:
                 self.losses += [(f"attachment {name}, {where}", why) for where, why in parsed.losses]
-                return [f"# Attachment: {name}", "", *parsed.text.strip("\n").split("\n")]
+                lines = []
+                for inside, held in parsed.members or (("", parsed),):
+                    heading = f"# Attachment: {name}{f' › {inside}' if inside else ''}"
+                    lines += [heading, "", *held.text.strip("\n").split("\n"), ""]
+                return lines[:-1]
         return [f"Attachment: {label}"]
 
 

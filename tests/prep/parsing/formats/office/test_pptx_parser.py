@@ -11,7 +11,7 @@ from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
-from prep.parsing.office.pptx_parser import parse_pptx
+from prep.parsing.formats.office.pptx_parser import parse_pptx
 from prep.parsing.parsed import Parsed, UnreadableError
 
 GIB = 1 << 30
@@ -68,7 +68,13 @@ def test_slides_are_in_order_with_their_titles_lists_and_notes() -> None:
 def test_shapes_are_read_from_above_and_columns_apart_whatever_was_drawn_first() -> None:
     presentation = deck()
     made = slide(presentation, BLANK)
-    for left, top, text, height in ((5, 4.2, "right low", 1.0), (1, 5, "left low", 1.0), (5, 1.5, "right high", 2.5), (1, 1.5, "left high", 3.2), (1, 0.2, "head", 1.0)):
+    for left, top, text, height in (
+        (5, 4.2, "right low", 1.0),
+        (1, 5, "left low", 1.0),
+        (5, 1.5, "right high", 2.5),
+        (1, 1.5, "left high", 3.2),
+        (1, 0.2, "head", 1.0),
+    ):
         box(made, left, top, text, height=height)
     group = made.shapes.add_group_shape()
     for left, text in ((4, "second"), (1, "first")):
@@ -81,7 +87,9 @@ def test_shapes_are_read_from_above_and_columns_apart_whatever_was_drawn_first()
 def test_tables_are_rows_and_merged_cells_stand_in_each_of_them() -> None:
     presentation = deck()
     table = slide(presentation, TITLE_ONLY, "Glazes").shapes.add_table(4, 3, 0, 0, Inches(6), Inches(2)).table
-    for y, row in enumerate([["glaze", "cone", "colour"], ["ash", "10", "grey"], ["", "9", "brown\nor red"], ["all", "", "x|y"]]):
+    for y, row in enumerate(
+        [["glaze", "cone", "colour"], ["ash", "10", "grey"], ["", "9", "brown\nor red"], ["all", "", "x|y"]]
+    ):
         for x, text in enumerate(row):
             table.cell(y, x).text = text
     table.cell(1, 0).merge(table.cell(2, 0))
@@ -138,7 +146,11 @@ def test_footers_stand_once_and_pictures_by_their_description() -> None:
         made = slide(presentation, TITLE_ONLY, title)
         footer = box(made, 0, 7, "Confidential")
         holder = footer.element.nvSpPr.nvPr
-        holder.append(holder.makeelement("{http://schemas.openxmlformats.org/presentationml/2006/main}ph", {"type": "ftr"}))
+        holder.append(
+            holder.makeelement(
+                "{http://schemas.openxmlformats.org/presentationml/2006/main}ph", {"type": "ftr"}
+            )
+        )
     picture = made.shapes.add_picture(io.BytesIO(PIXEL), 0, 0)
     picture._element.nvPicPr.cNvPr.set("descr", "A kiln with its door open")
     assert read(presentation).text == "# One\n\n# Two\n\nA kiln with its door open\n\nConfidential\n"
@@ -153,7 +165,12 @@ def test_numbered_paragraphs_have_their_labels() -> None:
         frame.add_paragraph().text = text
     for paragraph in frame.paragraphs:
         properties = paragraph._p.get_or_add_pPr()
-        etree.SubElement(properties, "{http://schemas.openxmlformats.org/drawingml/2006/main}buAutoNum", type="alphaLcParenR", startAt="2")
+        etree.SubElement(
+            properties,
+            "{http://schemas.openxmlformats.org/drawingml/2006/main}buAutoNum",
+            type="alphaLcParenR",
+            startAt="2",
+        )
     assert read(presentation).text.split("\n")[2:-1] == ["b) open", "c) wait", "d) close"]
 
 
@@ -166,7 +183,9 @@ def test_shows_and_templates_are_read() -> None:
     presentation.save(buffer)
     with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(out, "w") as target:
         for name in source.namelist():
-            content = source.read(name).replace(b"presentationml.presentation.main+xml", b"presentationml.slideshow.main+xml")
+            content = source.read(name).replace(
+                b"presentationml.presentation.main+xml", b"presentationml.slideshow.main+xml"
+            )
             target.writestr(name, content)
     assert parse_pptx(out.getvalue(), GIB).text == "# Show\n"
 
@@ -180,6 +199,7 @@ def test_damage_is_named(n_bytes: int) -> None:
 
 
 PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077" "53de0000000c4944415408d763f8cfc0000003010100"
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
+    "53de0000000c4944415408d763f8cfc0000003010100"
     "18dd8db00000000049454e44ae426082"
 )

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from prep.parsing.list_labels import list_label
-from prep.parsing.office.chart_tables import chart_rows, chart_title
-from prep.parsing.office.reading_order import Box, in_reading_order
+from prep.parsing.formats.office.chart_tables import chart_rows, chart_title
+from prep.parsing.formats.office.reading_order import Box, in_reading_order
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.structured_text import StructuredText
 from prep.parsing.titles import clean_title
@@ -212,9 +212,7 @@ class _SlideWriter:
             for x, cell in enumerate(row.tc_lst[:n_columns]):
                 if cell.is_spanned:
                     continue
-                text = " ".join(
-                    filter(None, (_paragraph_text(one).strip() for one in cell.iter(f"{_A}p")))
-                )
+                text = " ".join(filter(None, (_paragraph_text(one).strip() for one in cell.iter(f"{_A}p"))))
                 for down in range(y, min(y + cell.rowSpan, n_rows)):
                     for right in range(x, min(x + cell.gridSpan, n_columns)):
                         rows[down][right] = text
@@ -249,7 +247,9 @@ class _SlideWriter:
 
     def _write_notes(self, notes: Any) -> None:
         frame = notes.notes_text_frame
-        paragraphs = [_paragraph_text(one) for one in frame._txBody.iterfind(f"{_A}p")] if frame is not None else []
+        paragraphs = (
+            [_paragraph_text(one) for one in frame._txBody.iterfind(f"{_A}p")] if frame is not None else []
+        )
         if any(text.strip() for text in paragraphs):
             self._out.separate(2)
             self._out.add("Notes")
@@ -330,7 +330,9 @@ def _paragraph_styles(shape: Any, paragraph: Any, level: int) -> Iterator[Any]:
     current = shape
     for _ in range(3):  # slide, layout, master
         yield from current.element.iterfind(f"{_P}txBody/{_A}lstStyle/{name}")
-        above = getattr(current, "_base_placeholder", None) if getattr(current, "is_placeholder", False) else None
+        above = (
+            getattr(current, "_base_placeholder", None) if getattr(current, "is_placeholder", False) else None
+        )
         if above is None:
             break
         current = above
@@ -346,7 +348,9 @@ def _numbered(bullet: Any, count: int) -> str:
     kind = bullet.get("type") or "arabicPeriod"
     start = bullet.get("startAt") or "1"
     number = count + (int(start) - 1 if start.isdecimal() and len(start) < 6 else 0)
-    label = list_label(number, next((style for name, style in _NUMBERING.items() if kind.startswith(name)), "1"))
+    label = list_label(
+        number, next((style for name, style in _NUMBERING.items() if kind.startswith(name)), "1")
+    )
     if kind.endswith("ParenBoth"):
         return f"({label}) "
     return f"{label}) " if kind.endswith("ParenR") else f"{label}. "

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from prep.parsing.office.cell_formats import BUILT_IN_FORMATS, format_number
-from prep.parsing.office.sheet_tables import Area, Sheet, sheet_text
+from prep.parsing.formats.office.cell_formats import BUILT_IN_FORMATS, format_number
+from prep.parsing.formats.office.sheet_tables import Area, Sheet, sheet_text
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
 from prep.parsing.zip_package import ZipPackage
@@ -96,7 +96,9 @@ class _Workbook:
                 self._losses.append((f"sheet {name}", "is hidden and left out"))
                 continue
             if relation is None or relation.kind not in ("worksheet", "chartsheet"):
-                self._losses.append((f"sheet {name}", f"is no sheet of cells ({relation.kind if relation else 'missing'})"))
+                self._losses.append(
+                    (f"sheet {name}", f"is no sheet of cells ({relation.kind if relation else 'missing'})")
+                )
                 continue
             lines = self._sheet_lines(name, relation.target)
             if lines:
@@ -149,12 +151,19 @@ class _Workbook:
         if hidden:
             self._losses.append((where, f"{' and '.join(hidden)} left out"))
         if layout.n_uncomputed:
-            cells = ", ".join(layout.uncomputed) + (", …" if layout.n_uncomputed > len(layout.uncomputed) else "")
+            cells = ", ".join(layout.uncomputed) + (
+                ", …" if layout.n_uncomputed > len(layout.uncomputed) else ""
+            )
             self._losses.append(
-                (where, f"no value is stored for the formulas in {cells}: save it in a program that computes them")
+                (
+                    where,
+                    f"no value is stored for the formulas in {cells}: save it in a program that computes them",
+                )
             )
         if layout.is_cut_at is not None:
-            self._losses.append((where, f"is cut at row {layout.is_cut_at:,}: the workbook has more cells than are read"))
+            self._losses.append(
+                (where, f"is cut at row {layout.is_cut_at:,}: the workbook has more cells than are read")
+            )
 
     def _read_cells(self, part: str, sheet: Sheet, layout: _Layout) -> None:
         """Read a sheet as a stream; each row is dropped from the tree once it is read."""
@@ -169,7 +178,10 @@ class _Workbook:
             for _, element in etree.iterparse(
                 io.BytesIO(data),
                 events=("end",),
-                tag=[f"{{*}}{name}" for name in ("row", "cols", "mergeCell", "autoFilter", "pane", "sheetFormatPr")],
+                tag=[
+                    f"{{*}}{name}"
+                    for name in ("row", "cols", "mergeCell", "autoFilter", "pane", "sheetFormatPr")
+                ],
                 resolve_entities=False,
                 no_network=True,
                 load_dtd=False,
@@ -203,13 +215,15 @@ class _Workbook:
         except etree.XMLSyntaxError as error:
             if not sheet.rows:
                 raise self._package.damaged(error) from None
-            self._losses.append((part, f"is damaged after row {number:,}: {' '.join(str(error).split())[:100]}"))
+            self._losses.append(
+                (part, f"is damaged after row {number:,}: {' '.join(str(error).split())[:100]}")
+            )
 
     def _read_row(self, row: Any, number: int, is_hidden: bool, sheet: Sheet, layout: _Layout) -> bool:
         """Read the cells of a row; False where the budget has run out."""
         cells: dict[int, str] = {}
         column = 0
-        for cell in row:
+        for cell in _children(row, "c"):
             found = _REFERENCE.fullmatch(cell.get("r") or "")
             column = _column(found.group(1)) if found else column + 1
             if column > _MAX_COLUMNS or number > _MAX_ROWS:
@@ -238,7 +252,7 @@ class _Workbook:
         kind = cell.get("t") or "n"
         if kind == "inlineStr":
             return " ".join(_text(cell).split())
-        value = next((one.text for one in cell if one.tag.endswith("}v")), None)
+        value = next((one.text for one in cell if _local(one.tag) == "v"), None)
         if value is None or not value.strip():
             return ""
         if kind == "s":
@@ -249,7 +263,11 @@ class _Workbook:
         code = self._codes.get(_whole(cell.get("s"), 0), "General")
         if kind == "d":
             serial = _serial(value)
-            return value if serial is None else format_number(serial, "yyyy-mm-dd" if code == "General" else code)
+            return (
+                value
+                if serial is None
+                else format_number(serial, "yyyy-mm-dd" if code == "General" else code)
+            )
         if kind != "n":
             return " ".join(_unescaped(value).split())
         number = _float(value)
@@ -288,7 +306,8 @@ class _Workbook:
             codes[_whole(one.get("numFmtId"), -1)] = one.get("formatCode") or "General"
         styles = next(_children(root, "cellXfs"), ())
         return {
-            number: codes.get(_whole(style.get("numFmtId"), 0), "General") for number, style in enumerate(styles)
+            number: codes.get(_whole(style.get("numFmtId"), 0), "General")
+            for number, style in enumerate(styles)
         }
 
 
@@ -310,9 +329,7 @@ def _relation_id(element: Any) -> str:
 
 def _text(element: Any) -> str:
     """Return the text of a string item or note, without its phonetic hints."""
-    parts = (
-        one.text or "" for one in _named(element, "t") if _local(one.getparent().tag) != "rPh"
-    )
+    parts = (one.text or "" for one in _named(element, "t") if _local(one.getparent().tag) != "rPh")
     return _unescaped("".join(parts))
 
 

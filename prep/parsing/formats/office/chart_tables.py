@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from prep.parsing.office.cell_formats import format_number
+from prep.parsing.formats.office.cell_formats import format_number
 
 __all__ = ["chart_rows", "chart_title"]
 
@@ -47,7 +47,10 @@ def chart_rows(chart: Any) -> list[list[str]]:
     label = [] if has_points and not categories else [""]
     header = [*label, *(name for name, _ in columns)]
     rows = [
-        [*([categories.get(at, str(at + 1))] if label else []), *(values.get(at, "") for _, values in columns)]
+        [
+            *([categories.get(at, str(at + 1))] if label else []),
+            *(values.get(at, "") for _, values in columns),
+        ]
         for at in indices
     ]
     return [header, *rows]
@@ -82,7 +85,10 @@ def _stored(parent: Any, code: str) -> Iterator[tuple[int, str]]:
         if not index.isdecimal() or len(index) > 7 or not value:
             continue
         is_text = point.getparent().tag.rsplit("}", 1)[-1] in ("strCache", "strLit", "lvl")
-        yield int(index), " ".join(value.split()) if is_text else _shown(value, point.get("formatCode") or code)
+        yield (
+            int(index),
+            " ".join(value.split()) if is_text else _shown(value, point.get("formatCode") or code),
+        )
 
 
 def _shown(value: str, code: str) -> str:

@@ -7,8 +7,11 @@ CSV. A merged cell stands in each of its cells, where its row holds others; alon
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 from prep.parsing.formats.delimited_parser import is_header
@@ -22,6 +25,7 @@ _MAX_HEADER_ROWS = 5
 _MAX_COLUMNS = 1000
 _MAX_ROWS_ABOVE = 10
 _SAMPLE_ROWS = 50
+_MAX_TABLES_BACK = 20
 
 Rows = Mapping[int, Mapping[int, str]]
 
@@ -47,11 +51,13 @@ class Sheet:
 
     def drop_columns(self, spans: list[tuple[int, int]]) -> int:
         """Leave out the cells in these columns, first and last included; return how many columns held any."""
-        dropped: set[int] = set()
-        for cells in self.rows.values() if spans else ():
-            for column in [one for one in cells if any(first <= one <= last for first, last in spans)]:
+        starts = [first for first, _ in sorted(spans)]
+        ends = list(accumulate((last for _, last in sorted(spans)), max))
+        columns = {column for cells in self.rows.values() for column in cells} if spans else set()
+        dropped = {c for c in columns if (at := bisect_right(starts, c)) and c <= ends[at - 1]}
+        for cells in self.rows.values() if dropped else ():
+            for column in dropped.intersection(cells):
                 del cells[column]
-                dropped.add(column)
         return len(dropped)
 
 
@@ -69,11 +75,22 @@ class _Table:
 def sheet_text(sheet: Sheet) -> list[str]:
     """Return the lines of the sheet's tables, a blank one between two."""
     _write_out_merged(sheet)
+    declared: dict[int, list[Area]] = defaultdict(list)
+    for area in sheet.headers:
+        declared[area.top].append(area)
+    wide = {area.top for area in sheet.merged if area.right > area.left}
     tables: list[_Table] = []
     for block in _blocks(sheet, sheet.rows, _MAX_SPLITS):
         table = _table(block)
-        _find_header(table, sheet)
-        before = next((one for one in reversed(tables) if not set(one.columns).isdisjoint(table.columns)), None)
+        _find_header(table, declared, wide, sheet.n_frozen)
+        before = next(
+            (
+                one
+                for one in tables[: -_MAX_TABLES_BACK - 1 : -1]
+                if not set(one.columns).isdisjoint(table.columns)
+            ),
+            None,
+        )
         if before is not None and _continues(before, table):
             before.cells += [_arranged(table, row, before.columns) for row in table.cells]
             before.numbers += table.numbers
@@ -165,7 +182,9 @@ def _side_by_side(band: Rows) -> list[Rows]:
     for group in groups:
         is_table = len(group.columns) > 1 and group.first < group.last
         if parts and not (
-            is_table and len(parts[-1].columns) > 1 and (group.first, group.last) != (parts[-1].first, parts[-1].last)
+            is_table
+            and len(parts[-1].columns) > 1
+            and (group.first, group.last) != (parts[-1].first, parts[-1].last)
         ):
             parts[-1].add(group)
         else:
@@ -183,24 +202,34 @@ def _side_by_side(band: Rows) -> list[Rows]:
 def _table(block: Rows) -> _Table:
     columns = sorted({column for cells in block.values() for column in cells})[:_MAX_COLUMNS]
     numbers = sorted(block)
-    return _Table(columns, numbers, [[block[number].get(column, "") for column in columns] for number in numbers])
+    return _Table(
+        columns, numbers, [[block[number].get(column, "") for column in columns] for number in numbers]
+    )
 
 
-def _find_header(table: _Table, sheet: Sheet) -> None:
-    """Find the rows above the table, a title say, and those that are its header."""
+def _find_header(table: _Table, declared: Mapping[int, list[Area]], wide: set[int], n_frozen: int) -> None:
+    """Find the rows above the table, a title say, and those that are its header.
+
+    declared: headers by row. wide: rows with a cell merged over columns. n_frozen: rows that stay when the sheet scrolls.
+    """
     table.n_above = n_above = _n_rows_above(table.cells)
     rows = table.cells[n_above:]
-    declared = [area.top for area in sheet.headers if area.left <= table.columns[-1] and area.right >= table.columns[0]]
-    last = max((number for number in table.numbers if number in declared), default=0)
-    if not last and table.numbers[0] <= sheet.n_frozen:
-        last = sheet.n_frozen
+    left, right = table.columns[0], table.columns[-1]
+    last = next(
+        (
+            number
+            for number in table.numbers
+            if any(area.left <= right and area.right >= left for area in declared.get(number, ()))
+        ),
+        n_frozen,
+    )
     n_header = sum(1 for number in table.numbers[n_above:] if number <= last)
     if not 0 < n_header <= _MAX_HEADER_ROWS:
-        wide = {area.top for area in sheet.merged if area.right > area.left}
-        n_header = 1
-        while n_header < _MAX_HEADER_ROWS and n_above + n_header <= len(table.numbers) and table.numbers[n_above + n_header - 1] in wide:
-            n_header += 1
-        joined = [" ".join(dict.fromkeys(filter(None, column))) for column in zip(*rows[:n_header], strict=True)]
+        leading = table.numbers[n_above : n_above + _MAX_HEADER_ROWS]
+        n_header = 1 + next((at for at, number in enumerate(leading) if number not in wide), 0)
+        joined = [
+            " ".join(dict.fromkeys(filter(None, column))) for column in zip(*rows[:n_header], strict=True)
+        ]
         n_header = n_header if is_header(joined, rows[n_header:_SAMPLE_ROWS]) else 0
     table.n_header = n_header if n_header < len(rows) else 0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prep.parsing.office.cell_formats import BUILT_IN_FORMATS, format_number
+from prep.parsing.formats.office.cell_formats import BUILT_IN_FORMATS, format_number
 
 ACCOUNTING = '_(* #,##0.00_);_(* \\(#,##0.00\\);_(* "-"??_);_(@_)'
 
@@ -83,7 +83,8 @@ def test_dates_may_count_from_1904() -> None:
     st.one_of(
         st.sampled_from(list(BUILT_IN_FORMATS.values())),
         st.lists(
-            st.sampled_from(list('0#?.,%/;E+-@ymdhs"\\_*[]$ x') + ["[h]", "[>1]", "General", "AM/PM"]), max_size=14
+            st.sampled_from(list('0#?.,%/;E+-@ymdhs"\\_*[]$ x') + ["[h]", "[>1]", "General", "AM/PM"]),
+            max_size=14,
         ).map("".join),
     ),
 )

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from prep.parsing.office import xlsx_parser
-from prep.parsing.office.xlsx_parser import parse_xlsx
+from prep.parsing.formats.office import xlsx_parser
+from prep.parsing.formats.office.xlsx_parser import parse_xlsx
 from prep.parsing.parsed import Parsed, UnreadableError
 
 GIB = 1 << 30
@@ -117,7 +117,9 @@ def test_what_is_hidden_is_left_out_and_told() -> None:
         sheet = book.add_worksheet("Open")
         sheet.activate()
         sheet.set_first_sheet()
-        for number, row in enumerate([["Town", "Cost", "Boats"], ["Lindau", 11, 5], ["Bregenz", 12, 6], ["Horn", 13, 7]]):
+        for number, row in enumerate(
+            [["Town", "Cost", "Boats"], ["Lindau", 11, 5], ["Bregenz", 12, 6], ["Horn", 13, 7]]
+        ):
             sheet.write_row(number, 0, row)
         sheet.set_row(2, None, None, {"hidden": True})
         sheet.set_column(1, 1, None, None, {"hidden": True})
@@ -219,9 +221,7 @@ def test_a_sheet_is_cut_at_a_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(xlsx_parser._Budget.__init__, "__defaults__", (10, 1000))
     parsed = read(rows_of([["n", "square"], *([n, n * n] for n in range(50))]))
     assert parsed.text.endswith("| 3 | 9 |\n")
-    assert parsed.losses == (
-        ("sheet Sheet", "is cut at row 6: the workbook has more cells than are read"),
-    )
+    assert parsed.losses == (("sheet Sheet", "is cut at row 6: the workbook has more cells than are read"),)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,10 @@ def test_what_unpacks_to_too_much_is_not_unpacked() -> None:
 def test_entities_stay_closed() -> None:
     data = rows_of([["a", "b"], ["c", "d"]])
     bomb = b'<!DOCTYPE sst [<!ENTITY e SYSTEM "file:///etc/passwd"><!ENTITY f "ffff">]><sst'
-    parsed = read(changed(changed(data, "xl/sharedStrings.xml", b"<sst", bomb), "xl/sharedStrings.xml", b">c<", b">c&e;&f;<"))
+    parsed = read(
+        changed(
+            changed(data, "xl/sharedStrings.xml", b"<sst", bomb), "xl/sharedStrings.xml", b">c<", b">c&e;&f;<"
+        )
+    )
     assert "root:" not in parsed.text
     assert "ffff" not in parsed.text

@@ -1,0 +1,1 @@
+"""Lightweight markup languages that are written out in Markdown form."""
