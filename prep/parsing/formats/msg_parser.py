@@ -9,6 +9,7 @@ import email.utils
 import io
 from collections.abc import Iterator
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from typing import Any
 
 from prep.parsing.formats.mail_parser import ParseData, parse_message
@@ -18,6 +19,7 @@ __all__ = ["parse_msg"]
 
 _MAX_DEPTH = 5
 _MAX_HEADER_CHARACTERS = 6000
+_SHOWN_HEADERS = frozenset({"Subject", "From", "To", "Cc", "Date"})
 _EMBEDDED_HEADER_BYTES = 24  # of the properties of a message in another
 _EMBEDDED = "__substg1.0_3701000D"
 # Property ids.
@@ -25,6 +27,16 @@ _SUBJECT, _BODY, _HTML, _BODY_HTML, _RTF = 0x0037, 0x1000, 0x1013, 0x1013, 0x100
 _SENDER_NAME, _SENDER_ADDRESS, _SENDER_SMTP, _REPRESENTING = 0x0C1A, 0x0C1F, 0x5D01, 0x0042
 _DISPLAY_TO, _DISPLAY_CC, _SUBMITTED, _DELIVERED = 0x0E04, 0x0E03, 0x0039, 0x0E06
 _SHORT_NAME, _SHOWN_NAME = 0x3704, 0x3001
+
+
+class _ShownHeaders(EmailPolicy):
+    """Keeps headers as Outlook shows them, "Board; Ann", which is no list of addresses."""
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return (name, value) if name in _SHOWN_HEADERS else super().header_store_parse(name, value)
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return value if name in _SHOWN_HEADERS else super().header_fetch_parse(name, value)
 
 
 def parse_msg(data: bytes, parse_data: ParseData) -> Parsed:
@@ -46,7 +58,7 @@ def parse_msg(data: bytes, parse_data: ParseData) -> Parsed:
 
 def _mail(properties: Any, storage: Any, losses: list[tuple[str, str]], depth: int) -> EmailMessage:
     """Return the message as a mail."""
-    mail = EmailMessage()
+    mail = EmailMessage(policy=_ShownHeaders())
     for name, value in _headers(properties):
         mail[name] = " ".join(value.split())[:_MAX_HEADER_CHARACTERS]
     body, page = properties.str_prop_value(_BODY) or "", _page(properties)
