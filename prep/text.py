@@ -3,13 +3,15 @@
 Rule-based and language-light: sentence ends are recognised by punctuation of Latin, Greek, Cyrillic, Armenian, Arabic,
 Indic, Tibetan, Khmer, Burmese, Ethiopic, Mongolian and CJK scripts. Thai and Lao mark the end of a clause by a blank
 alone: their sentences end at blanks, about a hundred characters apart. In every script a sentence has at most
-MAX_SENTENCE_CHARACTERS. Units (`prep.model.units`) and quotable sentences are made of the spans.
+MAX_SENTENCE_CHARACTERS, blanks at its end aside, and is never cut inside a grapheme cluster (a letter and its marks). Units (`prep.model.units`) and quotable sentences are made of the spans.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 __all__ = [
     "MAX_SENTENCE_CHARACTERS",
@@ -49,6 +51,7 @@ _WEAK_ENDS = (
     re.compile(r"\s+"),
 )
 _MAX_LABEL_INDENT = 100
+_MAX_CLUSTER_CHARACTERS = 64
 _LAST_WORD = re.compile(r"[\w.]+\Z")
 
 
@@ -149,16 +152,34 @@ def _cut_long(text: str, start: int, end: int) -> list[tuple[int, int]]:
     spans = []
     while end - start > MAX_SENTENCE_CHARACTERS:
         limit = start + MAX_SENTENCE_CHARACTERS
-        cut = limit
+        cut = 0
         for pattern in _WEAK_ENDS:
             ends = [m.end() for m in pattern.finditer(text, start + MAX_SENTENCE_CHARACTERS // 2, limit)]
             if ends:
                 cut = ends[-1]
                 break
+        cut = cut or _cluster_end(text, start, limit)
         spans.append((start, cut))
         start = cut
     spans.append((start, end))
     return spans
+
+
+def _cluster_end(text: str, start: int, limit: int) -> int:
+    """Return the last edge between grapheme clusters after `start`, up to `limit`; the limit where there is none."""
+    cut = start
+    for cluster in _grapheme_clusters().finditer(text, start, limit + _MAX_CLUSTER_CHARACTERS):
+        if cluster.end() > limit:
+            break
+        cut = cluster.end()
+    return cut if cut > start else limit
+
+
+@cache
+def _grapheme_clusters() -> Any:
+    import regex
+
+    return regex.compile(r"\X")
 
 
 def _ends_sentence(text: str, floor: int, match: re.Match[str]) -> bool:

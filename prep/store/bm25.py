@@ -4,8 +4,9 @@ A small encoder blurs names, numbers and rare words, which BM25 finds best; BM25
 finds. `prep.store.ranking` makes one score of both.
 
 The index is an FTS5 table of SQLite, so it lives in a generation's chunk table, on the disk, or in memory. FTS5 stems
-the words (Porter, which leaves other scripts alone). Chinese, Japanese and Korean runs have no blanks between words and
-are cut into bigrams.
+the words (Porter, which leaves other scripts alone) and cuts identifiers at their underscores. Chinese, Japanese and
+Korean runs have no blanks between words and are cut into bigrams. A number is one word however its thousands are
+separated; the index holds its parts as well, by which it is found where it is none ("192.168").
 
 Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond".
 """
@@ -30,6 +31,13 @@ _TOKENIZER = "porter unicode61 remove_diacritics 2"
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
 _WORD = re.compile(r"\w+")
+# "10,000", "1'234'567.80", "1,00,000"; groups parted by blanks ("10 000") only where few follow each other, as a row of
+# numbers has many.
+_SEPARATED_NUMBER = re.compile(
+    r"(?<![\w.,'’٬])[1-9]\d{0,2}(?:([,.'’_\u00a0\u202f\u2009٬，])\d{2,3}(?:\1\d{2,3}){0,5}(?<=\d{3})(?!\1?\d)"
+    r"|(?<!\d \d)(?<!\d \d\d)(?<!\d \d\d\d) \d{3}(?: \d{3})?(?! ?\d))"
+)
+_NO_DIGIT = re.compile(r"\D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class LexicalIndex:
         """Add texts by row."""
         connection.executemany(
             "INSERT INTO lexicon(rowid, words) VALUES (?, ?)",
-            ((row, searchable_words(text)) for row, text in texts),
+            ((row, _indexed_words(text)) for row, text in texts),
         )
 
     @staticmethod
@@ -128,15 +136,22 @@ class LexicalIndex:
 
     def _selective_words(self, query: str) -> list[str]:
         """Return the query's words that the index holds in few enough rows; its rarest words where all are common."""
-        words = list(dict.fromkeys(_WORD.findall(searchable_words(query))))
-        self._hold(words)
-        stems = dict(self._stems.execute("SELECT doc, term FROM stems").fetchall())
-        counts = self._counts(set(stems.values()))
-        n_rows = {words[at]: counts[stem] for at, stem in stems.items() if stem in counts}
+        n_rows = self._rows_by_word(searchable_words(query))
+        numbers = _SEPARATED_NUMBER.finditer(query.lower())
+        if any(_joined(number) not in n_rows for number in numbers):  # found by its parts, if at all
+            n_rows = self._rows_by_word(_indexed_words(query))
         ordered = sorted(n_rows, key=lambda word: (n_rows[word], word))[:_MAX_WORDS]
         most = max(8, min(_COMMON * self._n_rows, _MOST_ROWS))
         rare = [word for word in ordered if n_rows[word] <= most]
         return rare or ordered[:4]
+
+    def _rows_by_word(self, text: str) -> dict[str, int]:
+        """Return the document frequency of each word of a text that the index holds."""
+        words = list(dict.fromkeys(_WORD.findall(text)))
+        self._hold(words)
+        stems = dict(self._stems.execute("SELECT doc, term FROM stems").fetchall())
+        counts = self._counts(set(stems.values()))
+        return {words[at]: counts[stem] for at, stem in stems.items() if stem in counts}
 
     def _hold(self, texts: Sequence[str]) -> None:
         """Put these texts, by position, into the table that shows their stems."""
@@ -164,8 +179,17 @@ def header_of(title: str, headings: Sequence[str]) -> str:
 
 
 def searchable_words(text: str) -> str:
-    """Return the text in lower case with CJK runs cut into bigrams, as texts are indexed and queries searched."""
-    return _CJK_RUN.sub(_bigrams, text.lower())
+    """Return the text in lower case, CJK runs cut into bigrams and numbers without separators of their thousands."""
+    return _CJK_RUN.sub(_bigrams, _SEPARATED_NUMBER.sub(_joined, text.lower()))
+
+
+def _indexed_words(text: str) -> str:
+    """Return searchable words with the parts of separated numbers besides, as texts are indexed."""
+    return _CJK_RUN.sub(_bigrams, _SEPARATED_NUMBER.sub(lambda n: f"{n.group()} {_joined(n)}", text.lower()))
+
+
+def _joined(number: re.Match[str]) -> str:
+    return _NO_DIGIT.sub("", number.group())
 
 
 def is_unspaced(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,41 @@ def test_no_sentence_is_longer_than_the_limit_and_splitting_takes_linear_time(un
     assert time.process_time() - started < 5
     assert max(end - start for start, end in spans) <= MAX_SENTENCE_CHARACTERS
     assert "".join(text[start:end] for start, end in spans) == text
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    ["e\u0301", "กำ", "ကျွန်ုပ်"[:3], "क्षि", "각"[:1] + "\u1100\u1161\u11a8", "👩\u200d👩\u200d👧", "🇦🇹", "👍🏽", "x" + "\u0308" * 7],
+)
+def test_a_long_word_is_cut_between_grapheme_clusters(cluster: str) -> None:
+    text = "a" + cluster * (8000 // len(cluster))
+    edges = {match.end() for match in regex.finditer(r"\X", text)}
+    spans = split_sentences(text)
+    assert len(spans) > 5
+    assert {end for _, end in spans} <= edges
+    assert max(end - start for start, end in spans) <= MAX_SENTENCE_CHARACTERS
+
+
+def test_marks_without_end_are_cut_somewhere() -> None:
+    spans = split_sentences("a" + "\u0301" * 50_000)
+    assert max(end - start for start, end in spans) <= MAX_SENTENCE_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("Thai", "ห้องสมุดเปิดเวลาเก้าโมงเช้าและปิดเวลาห้าโมงเย็นทุกวันยกเว้นวันหยุดนักขัตฤกษ์"),
+        ("Khmer", "បណ្ណាល័យបើកនៅម៉ោងប្រាំបួនព្រឹកហើយបិទនៅម៉ោងប្រាំល្ងាច"),
+        ("Burmese", "စာကြည့်တိုက်ကိုနံနက်ကိုးနာရီတွင်ဖွင့်ပြီးညနေငါးနာရီတွင်ပိတ်သည်"),
+        ("Tibetan", "དཔེ་མཛོད་ཁང་ཆུ་ཚོད་དགུ་པར་སྒོ་ཕྱེ"),
+        ("Ethiopic", "ቤተ፡መጻሕፍቱ፡በሦስት፡ሰዓት፡ይከፈታል"),
+        ("Devanagari", "पुस्तकालयनौबजेखुलताहैऔरपाँचबजेबंदहोताहै"),
+    ],
+)
+def test_no_script_has_a_sentence_of_a_thousand_characters(language: str, text: str) -> None:
+    found = sentences(text * 100)
+    assert max(map(len, found)) < 1000
+    assert not any(regex.match(r"[\p{M}\u0e33\u0eb3]", sentence) for sentence in found)
 
 
 def test_a_long_sentence_is_cut_at_its_weaker_marks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -85,6 +86,54 @@ def test_no_query_is_an_error(query: str) -> None:
 @given(st.text(alphabet="ab 中文字テ1", max_size=30))
 def test_cutting_into_bigrams_loses_no_character(text: str) -> None:
     assert set(searchable_words(text)) - {" "} == set(text.lower()) - {" "}
+
+
+@pytest.mark.parametrize("query", ["10,000", "10000", "10 000", "10.000", "10'000", "10\u00a0000", "10_000"])
+@pytest.mark.parametrize("text", ["10,000", "10000", "10 000", "10.000", "10’000", "10\u202f000"])
+def test_numbers_are_found_with_and_without_separators(text: str, query: str) -> None:
+    index = LexicalIndex.build(["some 10 boats", f"about {text} boats", "and 100 boats", *["filler"] * 9])
+    assert next(iter(index.search(f"{query} pears", 5))) == 1
+    terms = index.query_terms(f"{query} boats")
+    assert terms.stems == ("10000", "boat")
+    assert set(index.positions([f"about {text} boats"], terms.stems)[0].values()) == {"10000", "boat"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,234,567.80 and 1,00,000", "1234567.80 and 100000"),
+        ("3.14, 2.500 or 0.125", "3.14, 2500 or 0.125"),
+        ("12,34 and 1,2345", "12,34 and 1,2345"),
+        ("in 2019 100 people", "in 2019 100 people"),
+        ("100 200 300 400 500", "100 200 300 400 500"),
+        ("1 234 567 boats", "1234567 boats"),
+        ("pages 12, 345", "pages 12, 345"),
+        ("a10,000 and 10,000km", "a10,000 and 10000km"),
+        ("2031-03-04 10:00", "2031-03-04 10:00"),
+    ],
+)
+def test_only_thousands_are_joined(text: str, words: str) -> None:
+    assert searchable_words(text) == words
+
+
+def test_what_only_looks_like_a_number_is_found_by_its_parts() -> None:
+    index = LexicalIndex.build(["the address 192.168.100.7", *["filler"] * 9])
+    assert list(index.search("192.168", 5)) == [0]
+
+
+def test_identifiers_are_found_whole_and_by_their_parts() -> None:
+    index = LexicalIndex.build(["set max_tokens here", "tokens at the most, max", *["filler"] * 9])
+    assert list(index.search("max_tokens", 5)) == [0]
+    assert set(index.search("tokens", 5)) == {0, 1}
+    assert set(index.search("max", 5)) == {0, 1}
+    assert index.query_terms("max_tokens").stems == ("max", "token")
+
+
+def test_numbers_in_rows_take_linear_time() -> None:
+    for unit in ("100 ", "1,000,", "1 ", "1.", "10,", "1,000 "):
+        started = time.process_time()
+        searchable_words(unit * 200_000)
+        assert time.process_time() - started < 3
 
 
 def test_threads_may_share_an_index() -> None:
