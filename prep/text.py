@@ -3,7 +3,8 @@
 Rule-based and language-light: sentence ends are recognised by punctuation of Latin, Greek, Cyrillic, Armenian, Arabic,
 Indic, Tibetan, Khmer, Burmese, Ethiopic, Mongolian and CJK scripts. Thai and Lao mark the end of a clause by a blank
 alone: their sentences end at blanks, about a hundred characters apart. In every script a sentence has at most
-MAX_SENTENCE_CHARACTERS, blanks at its end aside, and is never cut inside a grapheme cluster (a letter and its marks). Units (`prep.model.units`) and quotable sentences are made of the spans.
+MAX_SENTENCE_CHARACTERS, blanks at its end aside, and is never cut inside a grapheme cluster (a letter and its marks).
+Units (`prep.model.units`) and quotable sentences are made of the spans.
 """
 
 from __future__ import annotations
@@ -167,12 +168,13 @@ def _cut_long(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 def _cluster_end(text: str, start: int, limit: int) -> int:
     """Return the last edge between grapheme clusters after `start`, up to `limit`; the limit where there is none."""
-    cut = start
-    for cluster in _grapheme_clusters().finditer(text, start, limit + _MAX_CLUSTER_CHARACTERS):
-        if cluster.end() > limit:
+    cut = 0
+    # A copy, since the library looks back through the whole text for the flags before a flag.
+    for cluster in _grapheme_clusters().finditer(text[start : limit + _MAX_CLUSTER_CHARACTERS]):
+        if start + cluster.end() > limit:
             break
         cut = cluster.end()
-    return cut if cut > start else limit
+    return start + cut if cut else limit
 
 
 @cache

@@ -67,7 +67,15 @@ def compound_bytes(tree: Tree) -> bytes:
 def _add(entries: list[list[object]], parent: int, tree: Tree) -> None:
     previous = None
     for name, held in tree.items():
-        entries.append([name, 2 if isinstance(held, bytes) else 1, _NONE, _NONE, held if isinstance(held, bytes) else b""])
+        entries.append(
+            [
+                name,
+                2 if isinstance(held, bytes) else 1,
+                _NONE,
+                _NONE,
+                held if isinstance(held, bytes) else b"",
+            ]
+        )
         number = len(entries) - 1
         if previous is None:
             entries[parent][2] = number

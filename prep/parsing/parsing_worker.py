@@ -201,9 +201,7 @@ def _sniff(data: bytes, file_name: str) -> str:
     return "text"
 
 
-def _parse(
-    name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: UnpackBudget | None
-) -> Parsed:
+def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: UnpackBudget | None) -> Parsed:
     if kind == "zip":  # whatever it is called, a document that is a package of parts is read as one
         kind = package_kind(data) or kind
     if kind in ("zip", "tar", "compressed"):
@@ -264,12 +262,19 @@ def _parse_archive(
     name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: UnpackBudget | None
 ) -> Parsed:
     """Return the files in an archive; a file that is only compressed, as itself."""
-    from prep.parsing.formats.archives.archive_parser import UnpackBudget, parse_compressed, parse_tar, parse_zip
+    from prep.parsing.formats.archives.archive_parser import (
+        UnpackBudget,
+        parse_compressed,
+        parse_tar,
+        parse_zip,
+    )
 
     budget = budget or UnpackBudget(n_bytes=min(memory_limit_bytes // 2, UnpackBudget().n_bytes))
 
     def parse_member(name: str, data: bytes, budget: UnpackBudget) -> Parsed:
-        return parse_data(PurePosixPath(name).name, data, memory_limit_bytes=memory_limit_bytes, budget=budget)
+        return parse_data(
+            PurePosixPath(name).name, data, memory_limit_bytes=memory_limit_bytes, budget=budget
+        )
 
     if kind == "zip":
         return parse_zip(data, parse_member, budget)

@@ -42,7 +42,8 @@ def test_thai_and_lao_sentences_end_at_blanks(clause: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["word ", "one; two three ", "x", "ข", "字", "ក", "က", "Ա", "a, b ", "- ", ".", "!", "…", ". a"]
+    "unit",
+    ["word ", "one; two three ", "x", "ข", "字", "ក", "က", "Ա", "a, b ", "- ", ".", "!", "…", ". a", "🇦🇹"],
 )
 def test_no_sentence_is_longer_than_the_limit_and_splitting_takes_linear_time(unit: str) -> None:
     text = unit * (400_000 // len(unit))
@@ -55,10 +56,20 @@ def test_no_sentence_is_longer_than_the_limit_and_splitting_takes_linear_time(un
 
 @pytest.mark.parametrize(
     "cluster",
-    ["e\u0301", "กำ", "ကျွန်ုပ်"[:3], "क्षि", "각"[:1] + "\u1100\u1161\u11a8", "👩\u200d👩\u200d👧", "🇦🇹", "👍🏽", "x" + "\u0308" * 7],
+    [
+        "e\u0301",
+        "กำ",
+        "ကျွန်ုပ်"[:3],
+        "क्षि",
+        "각"[:1] + "\u1100\u1161\u11a8",
+        "👩\u200d👩\u200d👧",
+        "🇦🇹",
+        "👍🏽",
+        "x" + "\u0308" * 7,
+    ],
 )
 def test_a_long_word_is_cut_between_grapheme_clusters(cluster: str) -> None:
-    text = "a" + cluster * (8000 // len(cluster))
+    text = "a" + cluster * (5000 // len(cluster))
     edges = {match.end() for match in regex.finditer(r"\X", text)}
     spans = split_sentences(text)
     assert len(spans) > 5

@@ -69,7 +69,9 @@ def _mail(properties: Any, storage: Any, losses: list[tuple[str, str]], depth: i
     else:
         mail.set_content(page, subtype="html")
     if not body.strip() and not page and properties.binary_prop_value(_RTF):
-        losses.append(("body", "is in Outlook's own rich text: save the message with a plain text or HTML body"))
+        losses.append(
+            ("body", "is in Outlook's own rich text: save the message with a plain text or HTML body")
+        )
     for attached in storage.iter_attachment_storages():
         _attach(mail, attached, losses, depth)
     return mail
@@ -110,7 +112,11 @@ def _attach(mail: EmailMessage, storage: Any, losses: list[tuple[str, str]], dep
 
     attachment = Attachment(storage)
     properties = attachment.properties
-    name = attachment.file_name or properties.str_prop_value(_SHORT_NAME) or properties.str_prop_value(_SHOWN_NAME)
+    name = (
+        attachment.file_name
+        or properties.str_prop_value(_SHORT_NAME)
+        or properties.str_prop_value(_SHOWN_NAME)
+    )
     name = " ".join((name or "").split())
     embedded = next((one for one in storage.storages if one.name == _EMBEDDED), None)
     if embedded is not None:

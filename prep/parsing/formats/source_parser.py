@@ -1,8 +1,8 @@
 """Source code and configuration: the file word for word in fences, a heading for each definition or key.
 
 In a fence a comment is no heading, whatever it begins with. Python is cut at its functions, classes and methods (by
-`ast`), other languages at lines that define something, YAML at its keys, INI and TOML at their sections. A file's
-title is its name.
+`ast`), other languages at lines that define something, YAML at its keys and the items of its lists, INI and TOML at
+their sections; comments stay where they explain. A file's title is its name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import PurePath
 
@@ -57,10 +58,15 @@ _COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@|%)")
 _YAML_KEY = re.compile(
     r"( *)(?:- )?([^\s#&*!|>'\"%@`{\[-][^#]{0,80}?|\"[^\"]{1,80}\"|'[^']{1,80}')\s*:(?:\s|\Z)"
 )
+_BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?\s*(?:#.*)?\Z")
+_NAMING_KEY = re.compile(r"(?:name|id|title|key|question|label|slug)\s*:\s+([^\s|>&*!{\[#][^#]{0,200})", re.I)
+_LONG_QUOTE = re.compile("\"\"\"|'''")
 _SECTION = re.compile(r"\s*\[\[?\s{0,40}([^\[\]\s][^\[\]]{0,119})\]\]?\s*(?:[#;].*)?\Z")
 _MAX_LEVEL = 6
 # A block of keys as short as this stays in one fence with its neighbours.
 _MAX_BLOCK_LINES = 12
+_MAX_NAMES = 8
+_MAX_NAME_CHARACTERS = 80
 _MAX_PARSED_CHARACTERS = 2_000_000
 
 #: A definition: its first line, heading level, name.
@@ -105,12 +111,7 @@ def _headings(text: str, lines: list[str], language: str) -> list[_Heading]:
     if language == "yaml":
         return _with_comments(list(_yaml_keys(lines)), lines)
     if language in ("ini", "toml", "conf", "properties"):
-        sections = [
-            (i, 2, section.group(1).strip())
-            for i, line in enumerate(lines)
-            if (section := _SECTION.match(line))
-        ]
-        return _with_comments(sections, lines)
+        return _with_comments(list(_sections(lines, language)), lines)
     definitions: list[_Heading] = []
     for i, line in enumerate(lines):
         if not line or line[0] in " \t#/*-}" or len(line) > 500:
@@ -147,43 +148,105 @@ def _python_definitions(text: str) -> list[_Heading] | None:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A key of YAML, an item of a list, or (without a name) the line between two documents.
+
+    depth: by which what is inside goes deeper; an item lies inside the key above it though its dash may stand below it.
+    """
+
+    line: int
+    depth: int
+    name: str
+    is_item: bool = False
+
+
 def _yaml_keys(lines: list[str]) -> Iterator[_Heading]:
-    """Yield keys whose blocks are long, outermost first; block scalars and short blocks have none inside."""
-    keys: list[tuple[int, int, str]] = []  # line, indent, name
+    """Yield keys and items whose blocks are long, outermost first; what follows such a block has its own heading."""
+    nodes = list(_yaml_nodes(lines))
+    n_said = list(accumulate((bool(line.strip()) and not _COMMENT.match(line) for line in lines), initial=0))
+    path: list[tuple[_Node, str, bool, int]] = []  # node, its path, whether its block is long, where it ends
+    covered = 0  # up to where the last heading tells what holds
+    for number, (node, end) in enumerate(zip(nodes, _block_ends(nodes, len(lines)), strict=True)):
+        while path and path[-1][0].depth >= node.depth:
+            path.pop()
+        if not node.name:
+            covered = node.line
+            continue
+        n_lines = n_said[end] - n_said[node.line + 1]  # of the block below the key, comments left aside
+        above = path[-1][1] if path else ""
+        name = f"{above}{' › ' if node.is_item and above else '.' if above else ''}{node.name}"
+        has_heading = n_lines > 0 and (not path or path[-1][2]) and len(path) < _MAX_LEVEL - 1
+        if has_heading:
+            covered = end
+            yield node.line, len(path) + 2, name
+        elif node.line >= covered > 0:
+            covered = path[-1][3] if path else len(lines)
+            yield node.line, len(path) + 1 + (not path), above or _names(nodes[number : number + _MAX_NAMES])
+        path.append((node, name, n_lines > _MAX_BLOCK_LINES, end))
+
+
+def _yaml_nodes(lines: list[str]) -> Iterator[_Node]:
+    """Yield keys and items in order; block scalars have none inside."""
     scalar: int | None = None
-    for i, line in enumerate(lines):
+    for number, line in enumerate(lines):
         stripped = line.lstrip(" ")
         if not stripped or stripped.startswith("#"):
             continue
         indent = len(line) - len(stripped)
         if scalar is not None and indent > scalar:
             continue
-        scalar = indent if re.search(r"[|>][+-]?\d?\s*(?:#.*)?\Z", line) and ":" in line else None
-        key = _YAML_KEY.match(line)
-        if key is not None and not stripped.startswith("- "):
-            keys.append((i, indent, key.group(2).strip("\"'")))
-    path: list[tuple[int, str, bool]] = []  # indent, name, whether its block is long
-    n_said = list(accumulate((bool(line.strip()) and not _COMMENT.match(line) for line in lines), initial=0))
-    ends = _block_ends(keys, len(lines))
-    for (i, indent, name), end in zip(keys, ends, strict=True):
-        while path and path[-1][0] >= indent:
-            path.pop()
-        n_lines = n_said[end] - n_said[i + 1]  # of the block below the key, comments left aside
-        is_long = n_lines > _MAX_BLOCK_LINES
-        has_heading = n_lines > 0 and (not path or path[-1][2])
-        path.append((indent, name, is_long))
-        if has_heading and len(path) < _MAX_LEVEL:
-            yield i, len(path) + 1, ".".join(part for _, part, _ in path)
+        scalar = indent if _BLOCK_SCALAR.search(line) and ":" in line else None
+        if line.startswith("---"):
+            yield _Node(number, -1, "")
+        elif stripped.startswith("- "):
+            yield _Node(number, 2 * indent + 1, _item_name(lines, number, indent), is_item=True)
+        elif (key := _YAML_KEY.match(line)) is not None:
+            yield _Node(number, 2 * indent, key.group(2).strip("\"'"))
 
 
-def _block_ends(keys: list[tuple[int, int, str]], n_lines: int) -> list[int]:
-    ends = [n_lines] * len(keys)
-    open_keys: list[int] = []
-    for number, (i, indent, _) in enumerate(keys):
-        while open_keys and keys[open_keys[-1]][1] >= indent:
-            ends[open_keys.pop()] = i
-        open_keys.append(number)
+def _item_name(lines: list[str], number: int, indent: int) -> str:
+    """Return what an item of a list calls itself by one of its first keys, else its first line."""
+    first = lines[number].strip()[2:].strip()
+    for line in (first, *lines[number + 1 : number + _MAX_NAMES]):
+        is_inside = line is first or line.startswith(" " * (indent + 2))
+        if not is_inside:
+            break
+        named = _NAMING_KEY.match(line if line is first else line[indent + 2 :])
+        if named is not None:
+            return " ".join(named.group(1).split()).strip("\"'")[:_MAX_NAME_CHARACTERS]
+    return first[:_MAX_NAME_CHARACTERS].rstrip(":") or "item"
+
+
+def _names(nodes: list[_Node]) -> str:
+    """Return the names of the first keys, as far as they hold no others: those that stand under one heading."""
+    names = [nodes[0].name]
+    for node, following in pairwise(nodes[1:]):
+        if node.depth != nodes[0].depth or not node.name or following.depth > node.depth:
+            break
+        names.append(node.name)
+    return ", ".join(dict.fromkeys(names))[:_MAX_NAME_CHARACTERS]
+
+
+def _block_ends(nodes: list[_Node], n_lines: int) -> list[int]:
+    ends = [n_lines] * len(nodes)
+    open_nodes: list[int] = []
+    for number, node in enumerate(nodes):
+        while open_nodes and nodes[open_nodes[-1]].depth >= node.depth:
+            ends[open_nodes.pop()] = node.line
+        open_nodes.append(number)
     return ends
+
+
+def _sections(lines: list[str], language: str) -> Iterator[_Heading]:
+    """Yield the sections of INI and TOML; strings of several lines have none inside."""
+    quote = ""
+    for number, line in enumerate(lines):
+        if quote or language == "toml":
+            for mark in _LONG_QUOTE.findall(line if quote else line.split(" #")[0]):
+                quote = "" if mark == quote else quote or mark
+        if not quote and (section := _SECTION.match(line)):
+            yield number, 2, section.group(1).strip()
 
 
 def _with_comments(headings: list[_Heading], lines: list[str]) -> list[_Heading]:

@@ -16,10 +16,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from prep.parsing.parsed import Parsed, UnreadableError
 
@@ -30,10 +31,12 @@ _MAX_MEMBERS = 10_000
 _MAX_BYTES = 1 << 30
 _MAX_LOSSES = 200
 _MAX_NAME_CHARACTERS = 500
-_PASSED_OVER = frozenset({"__MACOSX", "CVS", "RCS", "SCCS", "_darcs", "__pycache__", "Thumbs.db", "desktop.ini"})
+_PASSED_OVER = frozenset(
+    {"__MACOSX", "CVS", "RCS", "SCCS", "_darcs", "__pycache__", "Thumbs.db", "desktop.ini"}
+)
 _DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError,
-    RuntimeError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
+    ValueError, RuntimeError,
 )  # fmt: skip
 _SUFFIXES = re.compile(r"\.(?:gz|bz2|xz)\Z", re.I)
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
@@ -93,7 +96,7 @@ def parse_zip(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
                 reason = "is a link or a device"
             if reason is not None:
                 contents.losses.append((_shown(name), reason))
-            elif not _read(name, entry.file_size, lambda entry=entry: archive.open(entry), parse, budget, contents):
+            elif not _read(name, entry.file_size, partial(archive.open, entry), parse, budget, contents):
                 break
     return contents.parsed()
 
@@ -103,7 +106,8 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
     _check_depth(budget)
     contents = _Contents()
     opener = next((opener for magic, opener in _OPENERS if data.startswith(magic)), None)
-    limited = _Limited(opener(io.BytesIO(data)) if opener is not None else io.BytesIO(data), budget.n_bytes)
+    plain: IO[bytes] = io.BytesIO(data)
+    limited = _Limited(opener(plain) if opener is not None else plain, budget.n_bytes)
     try:
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for entry in archive:
@@ -115,7 +119,9 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
                     reason = "is a link or a device"
                 if reason is not None:
                     contents.losses.append((_shown(name), reason))
-                elif not _read(name, entry.size, lambda entry=entry: archive.extractfile(entry), parse, budget, contents):
+                elif not _read(
+                    name, entry.size, partial(archive.extractfile, entry), parse, budget, contents
+                ):
                     break
     except _TooLargeError:
         contents.losses.append(("other members", "unpack to more than is read"))
@@ -127,7 +133,7 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
 
 
 def parse_compressed(name: str, data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
-    """Return what a file compressed by gzip, bzip2 or xz says; an archive in it, its members. Raises UnreadableError."""
+    """Return what a compressed file says; of an archive, its members. Raises UnreadableError."""
     _check_depth(budget)
     opener = next((opener for magic, opener in _OPENERS if data.startswith(magic)), None)
     if opener is None:
@@ -165,7 +171,7 @@ def _deeper(budget: UnpackBudget) -> UnpackBudget:
 def _read(
     name: str,
     size: int,
-    opened: Callable[[], BinaryIO],
+    opened: Callable[[], IO[bytes] | None],
     parse: ParseMember,
     budget: UnpackBudget,
     contents: _Contents,
@@ -183,7 +189,9 @@ def _read(
         return True
     inner = _deeper(budget)
     try:
-        with opened() as stream:
+        stream = opened()
+        assert stream is not None  # of a regular file
+        with stream:
             data = stream.read(size)
         budget.n_bytes -= len(data)
         inner.n_bytes = budget.n_bytes
@@ -198,7 +206,8 @@ def _read(
         held = [(f"{name}!/{inside}", part) for inside, part in parsed.members] or [(name, parsed)]
         contents.members += held
         contents.losses += [
-            (f"{name}!/{where}" if parsed.members else f"{name}, {where}", why) for where, why in parsed.losses
+            (f"{name}!/{where}" if parsed.members else f"{name}, {where}", why)
+            for where, why in parsed.losses
         ]
     budget.n_bytes, budget.n_members = inner.n_bytes, inner.n_members
     return True
@@ -245,7 +254,7 @@ class _TooLargeError(Exception):
 class _Limited(io.RawIOBase):
     """A stream that may be read up to a number of bytes."""
 
-    def __init__(self, stream: BinaryIO, n_bytes: int) -> None:
+    def __init__(self, stream: IO[bytes], n_bytes: int) -> None:
         self._stream = stream
         self._n_bytes = n_bytes
 

@@ -24,7 +24,13 @@ _PAGES = frozenset({"application/xhtml+xml", "text/html", "text/x-oeb1-document"
 _FONTS = re.compile(r"\.(?:ttf|otf|woff2?|ttc)\Z", re.I)
 _MAX_CHAPTERS = 10_000
 _HEADING = re.compile(r"#{1,6} (.+)")
-_NAMED = {"creator": "author", "language": "language", "publisher": "publisher", "date": "date", "identifier": "identifier"}
+_NAMED = {
+    "creator": "author",
+    "language": "language",
+    "publisher": "publisher",
+    "date": "date",
+    "identifier": "identifier",
+}
 
 
 def parse_epub(data: bytes, memory_limit_bytes: int) -> Parsed:
@@ -107,7 +113,9 @@ class _Book:
             elif name in _NAMED and value:
                 found.setdefault(_NAMED[name], []).append(value)
         # A book may have several authors; its first identifier, language and date are the book's own.
-        return title, {key: ", ".join(values) if key == "author" else values[0] for key, values in found.items()}
+        return title, {
+            key: ", ".join(values) if key == "author" else values[0] for key, values in found.items()
+        }
 
     def _contents(self) -> dict[str, str]:
         """Return the first title that the table of contents has for each page."""
@@ -123,7 +131,9 @@ class _Book:
             except UnreadableError:
                 continue
             for target, title in _links(root) if root is not None else ():
-                path = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(target.split("#")[0])))
+                path = posixpath.normpath(
+                    posixpath.join(posixpath.dirname(name), unquote(target.split("#")[0]))
+                )
                 if title:
                     titles.setdefault(path, title)
         return titles

@@ -34,8 +34,12 @@ _MACRO = re.compile(r"(image|video|audio|toc|xref)::([^\s\[\]]*)\[([^\[\]]*)\]\Z
 _AUTHOR = re.compile(r"[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}(?: <[^<>\s]+>)?(?:; .*)?\Z")
 _REVISION = re.compile(r"v?\d[\w.]*(?:,\s*.*)?\Z")
 _LINK = re.compile(r"(?:link:|(?=https?://|ftp://|mailto:))([^\s\[\]<>]{1,500})\[([^\[\]]{0,500})\]")
-_CROSS = re.compile(r"<<([^<>,]{1,200})(?:,[ \t]*([^<>]{1,300}))?>>|xref:([^\s\[\]]{1,300})\[([^\[\]]{0,500})\]")
-_INLINE = re.compile(r"(?<!\w)(kbd|btn|menu|footnote|image|icon|stem|latexmath|pass|anchor|indexterm2?):([^\s\[\]:]{0,200})\[([^\[\]]{0,1000})\]")
+_CROSS = re.compile(
+    r"<<([^<>,]{1,200})(?:,[ \t]*([^<>]{1,300}))?>>|xref:([^\s\[\]]{1,300})\[([^\[\]]{0,500})\]"
+)
+_INLINE = re.compile(
+    r"(?<!\w)(kbd|btn|menu|footnote|image|icon|stem|latexmath|pass|anchor|indexterm2?):([^\s\[\]:]{0,200})\[([^\[\]]{0,1000})\]"
+)
 _ANCHOR = re.compile(r"\[\[[^\[\]]{1,200}\]\]|\(\(\([^()]{1,200}\)\)\)")
 _LITERAL = re.compile(r"(``?[^`\n]{1,500}``?)")
 _ADMONITIONS = ("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION")
@@ -90,7 +94,9 @@ class _Translator:
 
     def _header(self) -> None:
         """Read the title and the lines of author and revision below it."""
-        while self._at < len(self._lines) and (not self._lines[self._at] or self._skipped(self._lines[self._at])):
+        while self._at < len(self._lines) and (
+            not self._lines[self._at] or self._skipped(self._lines[self._at])
+        ):
             self._at += 1
         level, text, n_lines = self._heading() if self._at < len(self._lines) else (0, "", 0)
         if level != 1:
@@ -278,10 +284,16 @@ class _Translator:
         self._write_lead()
         if mark[0] in "|,:!":
             name = {",": "csv", ":": "dsv"}.get(mark[0], self._named.get("format", "psv"))
-            separator = self._named.get("separator") or {"csv": ",", "dsv": ":"}.get(name, mark[0] if mark[0] == "!" else "|")
+            separator = self._named.get("separator") or {"csv": ",", "dsv": ":"}.get(
+                name, mark[0] if mark[0] == "!" else "|"
+            )
             options = self._named.get("options", "") + "," + self._named.get("opts", "")
             rows, n_header = table_rows(
-                [self._expanded(line) for line in body if not line.startswith("//") or line.startswith("///")],
+                [
+                    self._expanded(line)
+                    for line in body
+                    if not line.startswith("//") or line.startswith("///")
+                ],
                 separator,
                 cols=self._named.get("cols", ""),
                 options=options,
@@ -464,7 +476,10 @@ _ONLY_INCLUDE = re.compile(r"include::([^\[\]]*)\[.*\]\Z")
 
 
 def _is_item(line: str) -> bool:
-    return bool(_BULLET.match(line) or _NUMBER.match(line) or _CALLOUT.match(line) or _DEFINITION.match(line)) or line == "+"
+    return (
+        bool(_BULLET.match(line) or _NUMBER.match(line) or _CALLOUT.match(line) or _DEFINITION.match(line))
+        or line == "+"
+    )
 
 
 def _begins_block(line: str, *, in_paragraph: bool = False) -> bool:
@@ -485,7 +500,10 @@ def _cross_text(found: re.Match[str]) -> str:
 
 
 def _link_text(found: re.Match[str]) -> str:
-    address, label = found.group(1), found.group(2).split(",window=")[0].split(",role=")[0].strip().strip('"').rstrip("^")
+    address, label = (
+        found.group(1),
+        found.group(2).split(",window=")[0].split(",role=")[0].strip().strip('"').rstrip("^"),
+    )
     shown = address.removeprefix("mailto:")
     return f"{label} ({shown})" if label and label != shown else shown
 

@@ -35,7 +35,9 @@ _MAX_LOSSES = 50
 def parse_org(text: str) -> Parsed:
     """Return `text` (line ends `\\n`) in Markdown form, `#+TITLE` or the first heading as title, and its keywords."""
     lines = text.split("\n")
-    ends = {line.strip().lower(): at for at, line in enumerate(lines) if line.lstrip()[:6].lower() == "#+end_"}
+    ends = {
+        line.strip().lower(): at for at, line in enumerate(lines) if line.lstrip()[:6].lower() == "#+end_"
+    }
     out: list[str] = []
     losses: list[tuple[str, str]] = []
     metadata: dict[str, str] = {}
@@ -88,9 +90,7 @@ def parse_org(text: str) -> Parsed:
                 metadata[name] = value
             elif name == "include" and len(losses) < _MAX_LOSSES:
                 losses.append((f"line {at}", f"the file that is included is not read: {value[:200]}"))
-        elif _COMMENT.match(line) or line.lstrip().startswith("#+"):
-            continue
-        elif _DRAWER.match(line):
+        elif _COMMENT.match(line) or line.lstrip().startswith("#+") or _DRAWER.match(line):
             continue
         elif (held := _PROPERTY.match(line)) is not None:
             if held.group(1).lower() not in _NOISE:
@@ -98,7 +98,9 @@ def parse_org(text: str) -> Parsed:
         else:
             out.append("> " * min(n_quotes, 8) + _line(line) if line else "")
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip("\n")
-    return Parsed(title or clean_title(first_heading), text + "\n" if text else "", tuple(losses), (), metadata)
+    return Parsed(
+        title or clean_title(first_heading), text + "\n" if text else "", tuple(losses), (), metadata
+    )
 
 
 def _gap(out: list[str]) -> list[str]:
@@ -132,7 +134,12 @@ def _table(rows: list[str]) -> list[str]:
             if cells and not n_header:
                 n_header = len(cells)
             continue
-        cells.append([_inline(cell.strip()).replace("\\vert", "|") for cell in row.rstrip().removesuffix("|").split("|")])
+        cells.append(
+            [
+                _inline(cell.strip()).replace("\\vert", "|")
+                for cell in row.rstrip().removesuffix("|").split("|")
+            ]
+        )
     is_headed = n_header < len(cells) and n_header <= 3
     return table_lines(cells, n_header=n_header if is_headed else 0)
 
@@ -152,7 +159,9 @@ def _inline(text: str) -> str:
     if "[[" in text:
         text = _LINK.sub(_link_text, text)
     if "[fn:" in text:
-        text = _FOOTNOTE.sub(lambda found: f"[{found.group(1)}]" if not found.group(2) else f" ({found.group(2)})", text)
+        text = _FOOTNOTE.sub(
+            lambda found: f"[{found.group(1)}]" if not found.group(2) else f" ({found.group(2)})", text
+        )
     return _VERBATIM.sub(r"`\2`", text) if "=" in text or "~" in text else text
 
 

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from prep.parsing.list_labels import list_label
 from prep.parsing.formats.office.chart_tables import chart_rows, chart_title
 from prep.parsing.formats.office.reading_order import Box, in_reading_order
+from prep.parsing.list_labels import list_label
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.structured_text import StructuredText
 from prep.parsing.titles import clean_title

@@ -210,7 +210,7 @@ def _table(block: Rows) -> _Table:
 def _find_header(table: _Table, declared: Mapping[int, list[Area]], wide: set[int], n_frozen: int) -> None:
     """Find the rows above the table, a title say, and those that are its header.
 
-    declared: headers by row. wide: rows with a cell merged over columns. n_frozen: rows that stay when the sheet scrolls.
+    declared: headers by row. wide: rows with a cell merged over columns. n_frozen: rows that do not scroll.
     """
     table.n_above = n_above = _n_rows_above(table.cells)
     rows = table.cells[n_above:]

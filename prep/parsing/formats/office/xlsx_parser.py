@@ -264,7 +264,7 @@ class _Workbook:
         if kind == "d":
             serial = _serial(value)
             return (
-                value
+                str(value)
                 if serial is None
                 else format_number(serial, "yyyy-mm-dd" if code == "General" else code)
             )
@@ -272,7 +272,7 @@ class _Workbook:
             return " ".join(_unescaped(value).split())
         number = _float(value)
         if number is None:
-            return value.strip()
+            return str(value).strip()
         return " ".join(format_number(number, code, is_1904=self._is_1904).split())
 
     def _shared_strings(self) -> list[str]:
@@ -320,7 +320,7 @@ def _children(parent: Any, name: str) -> Iterator[Any]:
 
 
 def _named(root: Any, name: str) -> Iterator[Any]:
-    return root.iter(f"{{*}}{name}")
+    yield from root.iter(f"{{*}}{name}")
 
 
 def _relation_id(element: Any) -> str:

@@ -69,14 +69,17 @@ def test_headers_body_and_attachments_are_read() -> None:
 
 
 def test_html_is_read_where_there_is_no_plain_text() -> None:
-    text = read(message({SUBJECT: "a", HTML: "<h1>Closed</h1><p>Until <b>May</b>.</p>".encode()})).text
+    text = read(message({SUBJECT: "a", HTML: b"<h1>Closed</h1><p>Until <b>May</b>.</p>"})).text
     assert text.endswith("# Closed\n\nUntil May.\n")
 
 
 def test_attached_messages_are_read() -> None:
     inner = message({SUBJECT: "Earlier", BODY: "It was hot."}, n_header_bytes=24)
     held = storage(8, {METHOD: 5}, {"__substg1.0_3701000D": inner})
-    assert "# Attached message: Earlier\n\nSubject: Earlier\n\nIt was hot." in read(message({SUBJECT: "Now"}, held)).text
+    assert (
+        "# Attached message: Earlier\n\nSubject: Earlier\n\nIt was hot."
+        in read(message({SUBJECT: "Now"}, held)).text
+    )
 
 
 def test_a_link_to_a_file_is_told() -> None:
@@ -84,7 +87,9 @@ def test_a_link_to_a_file_is_told() -> None:
     assert parsed.losses[0][0] == "attachment c.docx"
 
 
-@pytest.mark.parametrize("data", [b"", b"text", compound_bytes({"a": b"b"}), compound_bytes(message({SUBJECT: "a"}))[:1500]])
+@pytest.mark.parametrize(
+    "data", [b"", b"text", compound_bytes({"a": b"b"}), compound_bytes(message({SUBJECT: "a"}))[:1500]]
+)
 def test_damage_is_named(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="is damaged"):
         parse_msg(data, PARSE)

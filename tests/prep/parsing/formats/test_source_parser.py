@@ -88,6 +88,25 @@ def test_yaml_has_its_keys_as_headings_and_keeps_its_comments() -> None:
     assert code(parsed.text).split() == text.split()
 
 
+def test_items_of_long_lists_in_yaml_have_their_names_and_what_follows_a_block_is_not_under_it() -> None:
+    fields = "".join(f"    field{i}: {i}\n" for i in range(9))
+    text = (
+        f"kilns:\n  - id: north\n{fields}  - cone: 6\n    name: 'South kiln'  # the old one\n{fields}"
+        f"version: 3\nowner: Ann\ndoors:\n  - left\n  - right\n---\nother: document\nmore:\n- a: 1\n  b: 2\n"
+    )
+    parsed = parse_source(text, "kilns.yaml")
+    assert headings(parsed.text) == [
+        "## kilns", "### kilns › north", "### kilns › South kiln", "## version, owner", "## doors",
+        "## other", "## more",
+    ]  # fmt: skip
+    assert code(parsed.text).split() == text.split()
+
+
+def test_strings_of_several_lines_hold_no_section_of_toml() -> None:
+    text = "a = \"\"\"\n[no]\n\"\"\"\nb = \"x\" # '''\n[yes]\nc = '''\n[no]\n'''\n[[also]]\n"
+    assert headings(parse_source(text, "a.toml").text) == ["## yes", "## also"]
+
+
 def test_a_fence_in_the_code_does_not_end_it() -> None:
     assert parse_source("# a\nx = '''\n```\n# b\n```\n'''\n", "a.rb").text.startswith("````ruby\n")
 

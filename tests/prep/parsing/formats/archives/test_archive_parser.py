@@ -99,7 +99,11 @@ def test_each_member_is_a_document_that_says_where_it_is(tmp_path: Path) -> None
 
 
 def test_names_that_lead_out_links_and_devices_are_told() -> None:
-    buffer = io.BytesIO(zipped({"../up.txt": b"u", "/root.txt": b"r", "C:\\win.txt": b"w", "ok.txt": b"ok\n", "a\x07b.txt": b"x"}))
+    buffer = io.BytesIO(
+        zipped(
+            {"../up.txt": b"u", "/root.txt": b"r", "C:\\win.txt": b"w", "ok.txt": b"ok\n", "a\x07b.txt": b"x"}
+        )
+    )
     with zipfile.ZipFile(buffer, "a") as out:
         link = zipfile.ZipInfo("link.txt")
         link.external_attr = 0o120777 << 16
@@ -116,7 +120,7 @@ def test_names_that_lead_out_links_and_devices_are_told() -> None:
             entry = tarfile.TarInfo(f"odd{kind!r}")
             entry.type, entry.linkname = kind, "/etc/passwd"
             out.addfile(entry)
-    with pytest.raises(UnreadableError, match="holds no file that can be read: .* is a link or a device"):
+    with pytest.raises(UnreadableError, match=r"holds no file that can be read: .* is a link or a device"):
         read("x.tar", buffer.getvalue())
 
 
@@ -156,7 +160,9 @@ def test_archives_in_archives_are_bounded_in_depth() -> None:
 @pytest.mark.parametrize("pack", [zipped, lambda files: tarred(files, "w:gz")])
 def test_what_unpacks_to_too_much_is_not_unpacked(pack: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_parser.UnpackBudget.__init__, "__defaults__", (100_000, 10_000, 0))
-    data = pack({"a.txt": b"a\n", "b.txt": bytes(10_000_000), "c.txt": b"c\n" * 20_000, "d.txt": b"d\n" * 40_000})  # type: ignore[operator]
+    data = pack(
+        {"a.txt": b"a\n", "b.txt": bytes(10_000_000), "c.txt": b"c\n" * 20_000, "d.txt": b"d\n" * 40_000}
+    )  # type: ignore[operator]
     parsed = read("x.zip" if data[:2] == b"PK" else "x.tgz", data)
     assert "a.txt" in dict(parsed.members)
     assert any("more than is read" in why or "unpack to more" in why for why in reasons(parsed).values())

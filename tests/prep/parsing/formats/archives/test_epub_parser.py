@@ -25,13 +25,17 @@ OPF = """<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org
 <item id="gone" href="gone.xhtml" media-type="application/xhtml+xml"/>
 </manifest><spine><itemref idref="cover"/><itemref idref="nav"/><itemref idref="one"/><itemref idref="two"/>
 <itemref idref="gone"/><itemref idref="unknown"/></spine></package>"""
-NAV = '<html xmlns="http://www.w3.org/1999/xhtml"><body><nav><ol><li><a href="text/one.xhtml#a">First <i>steps</i></a></li></ol></nav></body></html>'
+NAV = (
+    '<html xmlns="http://www.w3.org/1999/xhtml"><body><nav><ol><li><a href="text/one.xhtml#a">First <i>steps</i></a>'
+    "</li></ol></nav></body></html>"
+)
+TABLE = "<table><tr><th>n</th><th>m</th></tr><tr><td>1</td><td>2</td></tr></table>"
 PARTS = {
     "META-INF/container.xml": CONTAINER,
     "OEBPS/book.opf": OPF,
     "OEBPS/nav.xhtml": NAV,
     "OEBPS/text/one.xhtml": "<html><head><title>x</title></head><body><p>Hot &amp; slow.</p></body></html>",
-    "OEBPS/text/two b.xhtml": "<html><body><h1>Glazes</h1><table><tr><th>n</th><th>m</th></tr><tr><td>1</td><td>2</td></tr></table></body></html>",
+    "OEBPS/text/two b.xhtml": f"<html><body><h1>Glazes</h1>{TABLE}</body></html>",
 }
 
 
@@ -61,7 +65,10 @@ def test_the_contents_of_older_books_name_chapters() -> None:
         '<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap><navPoint><navLabel><text>Begin</text></navLabel>'
         '<content src="text/one.xhtml"/></navPoint></navMap></ncx>'
     )
-    opf = OPF.replace('href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"', 'href="toc.ncx" media-type="application/x-dtbncx+xml"')
+    opf = OPF.replace(
+        'href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"',
+        'href="toc.ncx" media-type="application/x-dtbncx+xml"',
+    )
     parsed = parse_epub(book(**{"OEBPS/book.opf": opf, "OEBPS/toc.ncx": ncx}), GIB)
     assert parsed.text.startswith("# Begin\n\nHot")
 
