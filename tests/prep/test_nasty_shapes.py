@@ -36,6 +36,7 @@ MARKS = {
     ".md": "` ``` ~~~ \n \n\n > - 1. <!-- --> <table> </table> [ ]( [^1] * _ | |---| # ===\n word < > \\ ! .",
     ".rst": "` `` :: \n \n\n .. note:: code:: * #. ==== +---+ | _ `_ word :role: : = ---\n [1]_ \\",
     ".html": '<div> </div> <p> <table> <tr> <td> </td> </table> <ul> <li> <ol> <pre> </pre> <br> word <!-- --> <a> "',
+    ".adoc": "==== ---- |=== ____ -- + [NOTE] [[a]] * . :: | {a} :a:b << >> ` ``` [x,y] term:: NOTE: // , ' ((\n\n\n word",
 }
 
 
@@ -148,7 +149,17 @@ SHAPES: dict[str, tuple[str, Callable[[int], str]]] = {
     ),
     "parentheses": (".py", repeated("(")),
     "keys in keys": (".yaml", deeper("a:")),
+    "items in items": (".yaml", repeated("- a: 1\n  b: 2\n")),
+    "scalars after blocks": (".yaml", repeated("a:\n  b: 1\nc: 2\n")),
     "a section that never closes": (".ini", repeated(" ", before="[")),
+    "listings that never close": (".adoc", numbered("-----%\n")),
+    "blocks in blocks": (".adoc", deeper("a", indent="=")),
+    "a table of AsciiDoc": (".adoc", repeated("|a", before="|===\n")),
+    "cells of AsciiDoc that span everything": (".adoc", repeated("999.999+|a ", before="|===\n")),
+    "attributes of AsciiDoc": (".adoc", repeated("{a}", before=":a: " + "b" * 1000 + "\n\n")),
+    "marks of AsciiDoc": (".adoc", mixed(".adoc", 4)),
+    "blocks of Org": (".org", repeated("#+begin_src\n")),
+    "links of Org": (".org", repeated("[[a][")),
 }  # fmt: skip
 WITH_MODEL = ("exclamation marks", "short lines", "fences", "lists in lists", "a table of one column")
 

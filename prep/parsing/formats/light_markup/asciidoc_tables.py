@@ -10,7 +10,7 @@ __all__ = ["table_rows"]
 _MAX_CELLS = 500_000
 _MAX_COLUMNS = 500
 _MAX_SPAN = 1000
-_MAX_REPEATED_CHARACTERS = 2_000_000
+_MAX_REPEATED_CHARACTERS = 500_000  # with the marks of their cells
 _COLUMN = re.compile(r"(?:(\d{1,3})\*)?")
 _SPECIFIER = r"(?:(?<=\s)|^)(?:(\d{1,4})?(?:\.(\d{1,4}))?([*+]))?(?:[<^>](?:\.[<^>])?|\.[<^>])?[adehlmsv]?"
 
@@ -66,19 +66,18 @@ def _arranged(cells: list[tuple[int, int, int, str]], n_columns: int) -> list[li
     hanging: dict[int, tuple[int, str]] = {}
     budget = _MAX_REPEATED_CHARACTERS
     for width, height, repeats, text in cells:
+        if budget < 0:
+            width = height = repeats = 1
         for _ in range(repeats):
             _fill(rows[-1], hanging, n_columns)
             if len(rows[-1]) >= n_columns:
                 rows.append([])
                 _fill(rows[-1], hanging, n_columns)
             for right in range(min(width, max(n_columns - len(rows[-1]), 1))):
-                budget -= len(text) if right or repeats > 1 or height > 1 else 0
-                shown = text if budget >= 0 else ""
+                budget -= (len(text) + 4) * height if right or repeats > 1 or height > 1 else 0
                 if height > 1:
-                    hanging[len(rows[-1])] = (height - 1, shown)
-                rows[-1].append(shown)
-            if budget < -_MAX_REPEATED_CHARACTERS or len(rows) > _MAX_CELLS:
-                return rows
+                    hanging[len(rows[-1])] = (height - 1, text)
+                rows[-1].append(text)
     _fill(rows[-1], hanging, n_columns)
     return [row for row in rows if row]
 

@@ -27,6 +27,7 @@ _SYSTEM_DATES = {"f800": "yyyy-mm-dd", "f400": "hh:mm:ss"}
 _MAX_CODE_CHARACTERS = 500
 _MAX_DECIMALS = 30
 _LARGEST = 1e15  # whose digits a double holds
+_HUGE = 1e100
 _SECTION_END = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]*\]|(;)', re.S)
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_(?P<space>.)|\*(?P<fill>.)|\[(?P<bracket>[^\]]*)\]'
@@ -73,6 +74,8 @@ def format_number(value: float, code: str, *, is_1904: bool = False) -> str:
     """
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
+    if abs(value) >= _HUGE:
+        return _general(value)
     sections = _sections(code[:_MAX_CODE_CHARACTERS])
     section, shown = _chosen(sections, value)
     if section.is_date:
@@ -283,8 +286,6 @@ def _fraction(tokens: tuple[tuple[str, str], ...], layout: _Layout, value: Decim
 
 def _rounded(value: Decimal, n_decimals: int) -> str:
     """Return the number with so many decimals, halves away from zero, as spreadsheets round."""
-    if value.adjusted() > 300:
-        return str(value)
     if value.adjusted() + n_decimals >= 27:  # more digits than a decimal context holds
         return f"{value:.{n_decimals}f}"
     return f"{value.quantize(Decimal(1).scaleb(-n_decimals), ROUND_HALF_UP):f}"

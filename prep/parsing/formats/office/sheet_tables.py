@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import NamedTuple
 
 from prep.parsing.formats.delimited_parser import is_header
@@ -26,6 +26,7 @@ _MAX_COLUMNS = 1000
 _MAX_ROWS_ABOVE = 10
 _SAMPLE_ROWS = 50
 _MAX_TABLES_BACK = 20
+_MAX_BLANK_CELLS = 2_000_000
 
 Rows = Mapping[int, Mapping[int, str]]
 
@@ -202,9 +203,13 @@ def _side_by_side(band: Rows) -> list[Rows]:
 def _table(block: Rows) -> _Table:
     columns = sorted({column for cells in block.values() for column in cells})[:_MAX_COLUMNS]
     numbers = sorted(block)
-    return _Table(
-        columns, numbers, [[block[number].get(column, "") for column in columns] for number in numbers]
-    )
+    n_blank = len(numbers) * len(columns) - sum(map(len, block.values()))
+    if n_blank > _MAX_BLANK_CELLS:  # no table at all: what is there, closed up
+        columns = columns[: max(map(len, block.values()))]
+        cells = [[block[number][column] for column in sorted(block[number])] for number in numbers]
+    else:
+        cells = [[block[number].get(column, "") for column in columns] for number in numbers]
+    return _Table(columns, numbers, cells)
 
 
 def _find_header(table: _Table, declared: Mapping[int, list[Area]], wide: set[int], n_frozen: int) -> None:
@@ -228,7 +233,8 @@ def _find_header(table: _Table, declared: Mapping[int, list[Area]], wide: set[in
         leading = table.numbers[n_above : n_above + _MAX_HEADER_ROWS]
         n_header = 1 + next((at for at, number in enumerate(leading) if number not in wide), 0)
         joined = [
-            " ".join(dict.fromkeys(filter(None, column))) for column in zip(*rows[:n_header], strict=True)
+            " ".join(dict.fromkeys(filter(None, column)))
+            for column in zip_longest(*rows[:n_header], fillvalue="")
         ]
         n_header = n_header if is_header(joined, rows[n_header:_SAMPLE_ROWS]) else 0
     table.n_header = n_header if n_header < len(rows) else 0
@@ -253,7 +259,7 @@ def _continues(before: _Table, table: _Table) -> bool:
 
 def _arranged(table: _Table, row: list[str], columns: list[int]) -> list[str]:
     """Return a row with its cells in other columns."""
-    cells = dict(zip(table.columns, row, strict=True))
+    cells = dict(zip(table.columns, row, strict=False))
     return [cells.get(column, "") for column in columns]
 
 

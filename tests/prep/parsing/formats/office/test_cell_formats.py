@@ -67,6 +67,7 @@ ACCOUNTING = '_(* #,##0.00_);_(* \\(#,##0.00\\);_(* "-"??_);_(@_)'
         (61, "d mmm yyyy", "1 Mar 1900"),
         (-1, "yyyy", "-1"),
         (1e12, "yyyy", "1000000000000"),
+        (1e301, "0.00", "1E+301"),
     ],
 )  # fmt: skip
 def test_a_value_is_shown_by_its_format(value: float, code: str, shown: str) -> None:

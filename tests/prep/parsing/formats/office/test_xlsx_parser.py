@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from prep.parsing.formats.office import xlsx_parser
+from prep.parsing.formats.office import sheet_tables, xlsx_parser
 from prep.parsing.formats.office.xlsx_parser import parse_xlsx
 from prep.parsing.parsed import Parsed, UnreadableError
 
@@ -222,6 +222,14 @@ def test_a_sheet_is_cut_at_a_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     parsed = read(rows_of([["n", "square"], *([n, n * n] for n in range(50))]))
     assert parsed.text.endswith("| 3 | 9 |\n")
     assert parsed.losses == (("sheet Sheet", "is cut at row 6: the workbook has more cells than are read"),)
+
+
+def test_scattered_cells_are_not_written_with_all_that_is_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sheet_tables, "_MAX_BLANK_CELLS", 10)
+    text = read(rows_of([[0, *[None] * n, n] for n in range(1, 9)])).text
+    assert text.split("\n")[2:-1] == [f"| 0 | {n} |" for n in range(1, 9)]
 
 
 @pytest.mark.parametrize(
