@@ -36,7 +36,7 @@ MARKS = {
     ".md": "` ``` ~~~ \n \n\n > - 1. <!-- --> <table> </table> [ ]( [^1] * _ | |---| # ===\n word < > \\ ! .",
     ".rst": "` `` :: \n \n\n .. note:: code:: * #. ==== +---+ | _ `_ word :role: : = ---\n [1]_ \\",
     ".html": '<div> </div> <p> <table> <tr> <td> </td> </table> <ul> <li> <ol> <pre> </pre> <br> word <!-- --> <a> "',
-    ".adoc": "==== ---- |=== ____ -- + [NOTE] [[a]] * . :: | {a} :a:b << >> ` ``` [x,y] term:: NOTE: // , ' ((\n\n\n word",
+    ".adoc": "==== ---- |=== ____ -- + [NOTE] [[a]] * . :: | {a} :a:b << >> ` ``` [x,y] b:: NOTE: , ' ((\n\n\n word",
 }
 
 

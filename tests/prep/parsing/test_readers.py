@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sqlite3
@@ -12,7 +13,9 @@ import zipfile
 from pathlib import Path
 
 import docx
+import pptx
 import pytest
+import xlsxwriter
 from fixture_files import docx_bytes, encrypted_pdf_bytes, pdf_bytes
 
 from prep import Document, Rejected, read_documents
@@ -93,6 +96,32 @@ def test_every_format_is_read_with_its_own_title_and_a_posix_id(tmp_path: Path) 
         assert isinstance(row, Document)
         assert f"Text of {Path(row.id).stem}." in row.text
         assert row.source == str(tmp_path / row.id)
+
+
+def test_slides_sheets_and_archives_are_read_by_suffix_and_by_content(tmp_path: Path) -> None:
+    slides, sheets, packed = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    deck = pptx.Presentation()
+    deck.slides.add_slide(deck.slide_layouts[5]).shapes.title.text = "Text of slides"
+    deck.save(slides)
+    with xlsxwriter.Workbook(sheets, {"in_memory": True}) as book:
+        book.add_worksheet("Prices").write_row(0, 0, ["Text of sheets", 12.5])
+    with zipfile.ZipFile(packed, "w") as out:
+        out.writestr("folder/a.adoc", "= A\n\nText of packed.\n")
+    for name, data in (("slides", slides), ("sheets", sheets), ("packed", packed)):
+        suffix = {"slides": ".pptx", "sheets": ".xlsx", "packed": ".zip"}[name]
+        (tmp_path / f"{name}{suffix}").write_bytes(data.getvalue())
+        (tmp_path / f"{name}-again").write_bytes(data.getvalue())
+    rows = [row for row in read(tmp_path) if isinstance(row, Document)]
+    assert [row.id for row in rows] == [
+        "packed-again!/folder/a.adoc", "packed.zip!/folder/a.adoc", "sheets-again", "sheets.xlsx", "slides-again",
+        "slides.pptx",
+    ]  # fmt: skip
+    for row in rows:
+        assert f"Text of {row.id[:6]}" in row.text
+    assert [(one.kind, one.label) for row in rows for one in row.places] == [
+        *[("sheet", "Prices")] * 2,
+        *[("slide", "1")] * 2,
+    ]
 
 
 def test_text_formats_are_kept_as_they_are_but_for_the_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
