@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from prep.parsing.parsed import Parsed, UnreadableError
 
@@ -106,8 +106,8 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
     _check_depth(budget)
     contents = _Contents()
     opener = next((opener for magic, opener in _OPENERS if data.startswith(magic)), None)
-    plain: IO[bytes] = io.BytesIO(data)
-    limited = _Limited(opener(plain) if opener is not None else plain, budget.n_bytes)
+    stream: Any = io.BytesIO(data)
+    limited = _Limited(opener(stream) if opener is not None else stream, budget.n_bytes)
     try:
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for entry in archive:

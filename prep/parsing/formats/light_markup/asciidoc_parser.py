@@ -59,10 +59,10 @@ _MAX_QUOTES = 8
 
 def parse_asciidoc(text: str) -> Parsed:
     """Return `text` (line ends `\\n`) in Markdown form, its title, and its attributes author and revision."""
-    return _Translator([line.rstrip() for line in text.split("\n")]).parsed()
+    return _AsciidocWriter([line.rstrip() for line in text.split("\n")]).parsed()
 
 
-class _Translator:
+class _AsciidocWriter:
     """Reads line after line; `_out` holds what was written."""
 
     def __init__(self, lines: list[str]) -> None:

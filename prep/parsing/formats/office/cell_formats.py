@@ -49,11 +49,11 @@ class _Section:
     tokens: tuple[tuple[str, str], ...]
     is_date: bool = False
     condition: tuple[str, float] | None = None
-    layout: _Layout | None = field(default=None)
+    layout: _NumberLayout | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _NumberLayout:
     """What the placeholders of a section say of a number."""
 
     first: int  # of the tokens with placeholders
@@ -133,7 +133,7 @@ def _section(code: str) -> _Section:
     return _Section(tuple(tokens), is_date, condition, layout)
 
 
-def _layout(tokens: list[tuple[str, str]]) -> _Layout | None:
+def _layout(tokens: list[tuple[str, str]]) -> _NumberLayout | None:
     digits = [i for i, (kind, _) in enumerate(tokens) if kind == "digit"]
     if not digits:
         return None
@@ -144,7 +144,7 @@ def _layout(tokens: list[tuple[str, str]]) -> _Layout | None:
     ends = [i for i in (point, exponent) if i is not None]
     whole = [i for i in digits if i < min(ends, default=len(tokens))]
     last = digits[-1] if slash is None else max(_last_digit(tokens, slash), digits[-1])
-    return _Layout(
+    return _NumberLayout(
         first=digits[0] if point is None else min(digits[0], point),
         last=max(last + _n_commas(tokens, last), -1 if point is None else point),
         point=point,
@@ -199,7 +199,7 @@ def _holds(condition: tuple[str, float], value: float) -> bool:
     }[sign]
 
 
-def _numbered(section: _Section, layout: _Layout, value: float) -> str:
+def _numbered(section: _Section, layout: _NumberLayout, value: float) -> str:
     tokens = section.tokens
     before = "".join(text for _, text in tokens[: layout.first])
     after = "".join(text for _, text in tokens[layout.last + 1 :])
@@ -214,7 +214,7 @@ def _numbered(section: _Section, layout: _Layout, value: float) -> str:
     return f"{'-' if is_negative else ''}{before}{digits}{after}"
 
 
-def _decimal(tokens: tuple[tuple[str, str], ...], layout: _Layout, value: Decimal) -> str:
+def _decimal(tokens: tuple[tuple[str, str], ...], layout: _NumberLayout, value: Decimal) -> str:
     point = layout.point if layout.point is not None else layout.last + 1
     decimals = [text for kind, text in tokens[point + 1 : layout.last + 1] if kind == "digit"][:_MAX_DECIMALS]
     whole, _, fraction = _rounded(value, len(decimals)).partition(".")
@@ -245,7 +245,7 @@ def _filled(places: list[tuple[str, str]], digits: str) -> str:
     return "".join(reversed(parts))
 
 
-def _exponential(tokens: tuple[tuple[str, str], ...], layout: _Layout, value: Decimal) -> str:
+def _exponential(tokens: tuple[tuple[str, str], ...], layout: _NumberLayout, value: Decimal) -> str:
     assert layout.exponent is not None
     mantissa = tokens[layout.first : layout.exponent]
     n_whole = max(
@@ -263,7 +263,7 @@ def _exponential(tokens: tuple[tuple[str, str], ...], layout: _Layout, value: De
     return f"{shown}E{sign}{abs(power):0{n_least}d}"
 
 
-def _fraction(tokens: tuple[tuple[str, str], ...], layout: _Layout, value: Decimal) -> str:
+def _fraction(tokens: tuple[tuple[str, str], ...], layout: _NumberLayout, value: Decimal) -> str:
     assert layout.slash is not None
     below = "".join(text for _, text in tokens[layout.slash + 1 :]).strip()
     fixed = re.match(r"[1-9]\d*", below)

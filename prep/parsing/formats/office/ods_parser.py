@@ -37,14 +37,14 @@ def parse_ods(data: bytes, memory_limit_bytes: int) -> Parsed:
     manifest = package.read("META-INF/manifest.xml") or b""
     if b"encryption-data" in manifest:
         raise UnreadableError("is encrypted and needs a password")
-    reader = _Reader(package)
+    reader = _SheetReader(package)
     text = reader.text(content)
     properties = _properties(package)
     title = clean_title(properties.pop("title", ""))
     return Parsed(title, text, tuple(reader.losses), tuple(reader.places), properties)
 
 
-class _Reader:
+class _SheetReader:
     """Reads the sheets as a stream; each row is dropped from the tree once it is read."""
 
     def __init__(self, package: ZipPackage) -> None:

@@ -50,7 +50,7 @@ def parse_pptx(data: bytes, memory_limit_bytes: int) -> Parsed:
     try:
         # Opened by its package, since `pptx.Presentation` refuses shows and templates.
         presentation = PptxPackage.open(io.BytesIO(data)).presentation_part.presentation
-        reader = _Reader(presentation)
+        reader = _Deck(presentation)
         text, places = reader.text()
     except (MemoryError, RecursionError, UnreadableError):
         raise
@@ -63,7 +63,7 @@ def parse_pptx(data: bytes, memory_limit_bytes: int) -> Parsed:
     return Parsed(title, text, tuple(reader.losses), places, properties)
 
 
-class _Reader:
+class _Deck:
     """Reads the slides of a presentation; `losses` are what is left out."""
 
     def __init__(self, presentation: Any) -> None:

@@ -56,7 +56,7 @@ class _Budget:
 
 
 @dataclass(slots=True)
-class _Layout:
+class _SheetLayout:
     """What a sheet's XML says beside its cells."""
 
     hidden_columns: list[tuple[int, int]] = field(default_factory=list)
@@ -113,7 +113,7 @@ class _Workbook:
         return Parsed(title, "\n".join(blocks), tuple(self._losses), tuple(places), properties)
 
     def _sheet_lines(self, name: str, part: str) -> list[str]:
-        layout = _Layout()
+        layout = _SheetLayout()
         sheet = Sheet()
         self._read_cells(part, sheet, layout)
         self._report(name, layout, sheet.drop_columns(layout.hidden_columns))
@@ -141,7 +141,7 @@ class _Workbook:
             lines += ["", text]
         return lines[1:] if lines and not lines[0] else lines
 
-    def _report(self, name: str, layout: _Layout, n_columns: int) -> None:
+    def _report(self, name: str, layout: _SheetLayout, n_columns: int) -> None:
         where = f"sheet {name}"
         hidden = []
         if layout.n_hidden_rows:
@@ -165,7 +165,7 @@ class _Workbook:
                 (where, f"is cut at row {layout.is_cut_at:,}: the workbook has more cells than are read")
             )
 
-    def _read_cells(self, part: str, sheet: Sheet, layout: _Layout) -> None:
+    def _read_cells(self, part: str, sheet: Sheet, layout: _SheetLayout) -> None:
         """Read a sheet as a stream; each row is dropped from the tree once it is read."""
         from lxml import etree
 
@@ -219,7 +219,7 @@ class _Workbook:
                 (part, f"is damaged after row {number:,}: {' '.join(str(error).split())[:100]}")
             )
 
-    def _read_row(self, row: Any, number: int, is_hidden: bool, sheet: Sheet, layout: _Layout) -> bool:
+    def _read_row(self, row: Any, number: int, is_hidden: bool, sheet: Sheet, layout: _SheetLayout) -> bool:
         """Read the cells of a row; False where the budget has run out."""
         cells: dict[int, str] = {}
         column = 0
