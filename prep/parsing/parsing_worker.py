@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -71,7 +71,6 @@ FORMATS = {
     ".ipynb": "notebook",
     ".adoc": "asciidoc",
     ".asciidoc": "asciidoc",
-    ".asc": "asciidoc",
     ".org": "org",
     ".zip": "zip",
     ".tar": "tar",
@@ -355,9 +354,9 @@ def _content(parsed: Parsed) -> dict[str, Any]:
     return {
         "title": parsed.title,
         "text": parsed.text,
-        "losses": parsed.losses,
-        "places": [astuple(place) for place in parsed.places],
-        "metadata": dict(parsed.metadata),
+        "losses": [(storable(where), storable(why)) for where, why in parsed.losses],
+        "places": [(place.start, place.kind, storable(place.label)) for place in parsed.places],
+        "metadata": {storable(key): storable(value) for key, value in parsed.metadata.items()},
         "members": [(name, _content(member)) for name, member in parsed.members],
     }
 

@@ -6,7 +6,7 @@ from prep.parsing.text_parser import magic_name
 
 __all__ = ["advice_for", "ole_kind", "unsupported_reason"]
 
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD_BYTES = 1 << 16
 _SAVE_AS = {
     ".doc": ".docx", ".dot": ".docx", ".wpd": ".docx", ".wps": ".docx", ".pages": ".docx", ".sxw": ".odt",
@@ -49,7 +49,7 @@ _MORE_MAGIC = (
 
 def ole_kind(data: bytes) -> str | None:
     """Return the suffix that goes with a compound file's streams (".doc", ".msg"), None for other bytes."""
-    if not data.startswith(OLE):
+    if not data.startswith(_OLE):
         return None
     return next((suffix for name, suffix in _STREAMS if name.encode("utf-16-le") in data), None)
 
@@ -67,7 +67,7 @@ def advice_for(suffix: str) -> str:
 
 def unsupported_reason(data: bytes, suffix: str) -> str | None:
     """Return why a file of this content and suffix is not read and what to do; None where it may be text."""
-    if "EncryptedPackage".encode("utf-16-le") in data and data.startswith(OLE):
+    if "EncryptedPackage".encode("utf-16-le") in data and data.startswith(_OLE):
         return "is encrypted and needs a password"
     kind = ole_kind(data)
     if kind is not None:

@@ -144,6 +144,9 @@ def test_a_document_without_a_title_is_named_after_its_file(tmp_path: Path) -> N
 def test_what_is_read_can_be_stored(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\ntwo three\n" * 40 + b"\x00end")
     (tmp_path / "b.html").write_bytes(b"<p>&#xD800;&#0;x\x00" + b" and so on" * 20)
+    with xlsxwriter.Workbook(tmp_path / "c.xlsx") as book:
+        book.set_properties({"author": "_xD800_"})
+        book.add_worksheet("a").write_row(0, 0, ["x_xD800_y", "z"])
     connection = sqlite3.connect(":memory:")
     for row in read(tmp_path):
         assert isinstance(row, Document)

@@ -11,6 +11,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import stat
 import tarfile
@@ -111,7 +112,8 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
     try:
         with tarfile.open(fileobj=limited, mode="r|") as archive:
             for entry in archive:
-                name = entry.name.removeprefix("./")
+                # Bytes that are no characters are written out, as in the names of files.
+                name = os.fsencode(entry.name).decode("utf-8", "backslashreplace").removeprefix("./")
                 if entry.isdir() or _is_passed_over(name):
                     continue
                 reason = _refused(name, contents)
@@ -254,7 +256,7 @@ class _TooLargeError(Exception):
 class _Limited(io.RawIOBase):
     """A stream that may be read up to a number of bytes."""
 
-    def __init__(self, stream: IO[bytes], n_bytes: int) -> None:
+    def __init__(self, stream: Any, n_bytes: int) -> None:
         self._stream = stream
         self._n_bytes = n_bytes
 
@@ -263,4 +265,4 @@ class _Limited(io.RawIOBase):
         self._n_bytes -= len(data)
         if self._n_bytes < 0:
             raise _TooLargeError
-        return data
+        return bytes(data)

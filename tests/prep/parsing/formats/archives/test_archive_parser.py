@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -185,6 +186,11 @@ def test_a_name_that_is_utf_8_without_saying_so_is_read_as_it_is() -> None:
     for mark, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
         raw[raw.index(mark) + offset] = 0
     assert [name for name, _ in read("x.zip", bytes(raw)).members] == ["Öfen.txt"]
+
+
+def test_a_name_that_is_no_text_is_written_out() -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert [name for name, _ in read("x.tar", tarred({name: b"x\n"})).members] == ["caf\\xe9.txt"]
 
 
 def test_a_document_that_is_called_zip_is_read_as_the_document() -> None:
