@@ -65,7 +65,6 @@ FORMATS = {
     ".ndjson": "jsonl",
     ".xml": "xml",
     ".eml": "mail",
-    ".msg": "msg",
     ".mht": "mhtml",
     ".mhtml": "mhtml",
     ".ipynb": "notebook",

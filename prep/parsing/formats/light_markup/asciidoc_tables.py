@@ -47,7 +47,7 @@ def _n_columns(cols: str) -> int:
 
 def _cells(text: str, separator: str) -> list[tuple[int, int, int, str]]:
     """Return width, height, repeats and text of the cells."""
-    pattern = re.compile(rf"{_SPECIFIER}(?<!\\){re.escape(separator)}", re.M)
+    pattern = re.compile(rf"(?:{_SPECIFIER})?(?<!\\){re.escape(separator)}", re.M)
     found = list(pattern.finditer(text))
     cells: list[tuple[int, int, int, str]] = []
     for number, mark in enumerate(found[:_MAX_CELLS]):

@@ -87,6 +87,11 @@ def test_a_link_to_a_file_is_told() -> None:
     assert parsed.losses[0][0] == "attachment c.docx"
 
 
+def test_a_message_is_known_by_its_content() -> None:
+    assert PARSE("letter", compound_bytes(message({SUBJECT: "a"}))).title == "a"
+    assert PARSE("en.msg", b"msgset en hello\n").text == "msgset en hello\n"
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"text", compound_bytes({"a": b"b"}), compound_bytes(message({SUBJECT: "a"}))[:1500]]
 )

@@ -90,6 +90,10 @@ def test_a_header_is_known_however_it_is_said(table: str) -> None:
     assert lines(table) == ["| A | B |", "| --- | --- |", "| 1 | 2 |"]
 
 
+def test_cells_may_stand_without_blanks_between_them() -> None:
+    assert lines("|===\nh|A 2+|wide\n|1|2a|3\n|===\n") == ["| A | wide | wide |", "| 1 | 2a | 3 |"]
+
+
 def test_links_keep_their_address_and_macros_their_text() -> None:
     text = (
         "See https://a.example/b[the site], <<doors,Doors>>, xref:c.adoc[C], kbd:[Ctrl+C], menu:File[Save > As]."
