@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prep.parsing.text_parser import magic_name
 
-__all__ = ["advice_for", "ole_kind", "unsupported_reason"]
+__all__ = ["ole_kind", "unsupported_reason"]
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD_BYTES = 1 << 16
@@ -54,7 +54,7 @@ def ole_kind(data: bytes) -> str | None:
     return next((suffix for name, suffix in _STREAMS if name.encode("utf-16-le") in data), None)
 
 
-def advice_for(suffix: str) -> str:
+def _advice(suffix: str) -> str:
     """Return what to do with a file of a format that is not read, "" where nothing is known."""
     if suffix in _SAVE_AS:
         return f"save it as {_SAVE_AS[suffix]}"
@@ -71,14 +71,14 @@ def unsupported_reason(data: bytes, suffix: str) -> str | None:
         return "is encrypted and needs a password"
     kind = ole_kind(data)
     if kind is not None:
-        return f"is {_NAMES.get(kind, 'an Outlook message')}: {advice_for(kind) or 'save it as .msg'}"
+        return f"is {_NAMES.get(kind, 'an Outlook message')}: {_advice(kind) or 'save it as .msg'}"
     name = magic_name(data)
     found = next((ending for mark, ending in _MORE_MAGIC if data.startswith(mark)), None)
     if data[4:8] == b"ftyp":
         found = ".heic" if data[8:12] in (b"heic", b"heix", b"mif1", b"avif") else ".mp4"
     if name is None and found is None:
         return None
-    advice = advice_for(suffix) or advice_for(found or _suffix_of(name or ""))
+    advice = _advice(suffix) or _advice(found or _suffix_of(name or ""))
     shown = f"is {name or f'a file like {found}'}{f' ({suffix})' if suffix else ''}, a format that is not supported"
     return f"{shown}: {advice}" if advice else shown
 
