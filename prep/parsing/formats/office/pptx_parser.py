@@ -79,12 +79,20 @@ class _Deck:
         blocks: list[str] = []
         places: list[Place] = []
         n_characters = 0
+        has_text = False
         for number, slide in enumerate(self._presentation.slides, start=self._first_number):
             if slide.element.get("show") in ("0", "false"):
                 self.losses.append((f"slide {number}", "is hidden and left out"))
                 continue
             writer = _SlideWriter(slide, number)
-            block = writer.text()
+            try:
+                block = writer.text()
+            except (MemoryError, RecursionError):
+                raise
+            except Exception as error:  # the error depends on the damaged part
+                message = " ".join(str(error).split())[:200] or type(error).__name__
+                self.losses.append((f"slide {number}", f"is damaged: {message}"))
+                continue
             self.losses += writer.losses
             self._footers.update(dict.fromkeys(writer.footers))
             if not self.first_title:
@@ -92,6 +100,11 @@ class _Deck:
             places.append(Place(n_characters, "slide", str(number)))
             blocks.append(block)
             n_characters += len(block) + 1
+            has_text = has_text or block.strip() != f"# Slide {number}"
+        if places and not has_text:
+            raise UnreadableError(
+                "has no text: its slides may be pictures; save it as PDF, which OCR can read"
+            )
         if self._footers:
             blocks.append("\n\n".join(self._footers) + "\n")
         return "\n".join(blocks), tuple(places)
@@ -117,7 +130,7 @@ class _SlideWriter:
         self._out.add(self.title or f"Slide {self._number}")
         self._out.write_heading(1)
         for shape in shapes:
-            if shape not in titles:
+            if _placeholder(shape) not in _TITLES:
                 self._write_shape(shape)
         if self._slide.has_notes_slide:
             self._write_notes(self._slide.notes_slide)

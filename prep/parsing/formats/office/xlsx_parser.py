@@ -2,7 +2,7 @@
 
 Cells stand as their formats show them (`cell_formats`), formulas as the values that were stored with them. Sheets are
 read as streams, so that memory goes by the cells that hold something. Hidden sheets, rows and columns are left out and
-reported. Where tables lie in a sheet, and which rows are headers, `sheet_tables` decides. The format is ECMA-376, part
+reported; charts, which show cells again, are left out. Where tables lie in a sheet, and which rows are headers, `sheet_tables` decides. The format is ECMA-376, part
 1, chapter 18, transitional or strict.
 """
 
@@ -173,15 +173,11 @@ class _Workbook:
         if data is None:
             raise self._package.damaged(f"{part} is missing")
         number = 0
-        are_rows_hidden = False
         try:
             for _, element in etree.iterparse(
                 io.BytesIO(data),
                 events=("end",),
-                tag=[
-                    f"{{*}}{name}"
-                    for name in ("row", "cols", "mergeCell", "autoFilter", "pane", "sheetFormatPr")
-                ],
+                tag=[f"{{*}}{name}" for name in ("row", "cols", "mergeCell", "autoFilter", "pane")],
                 resolve_entities=False,
                 no_network=True,
                 load_dtd=False,
@@ -190,7 +186,7 @@ class _Workbook:
                 kind = _local(element.tag)
                 if kind == "row":
                     number = _whole(element.get("r"), number + 1)
-                    is_hidden = element.get("hidden") in ("1", "true") or are_rows_hidden
+                    is_hidden = element.get("hidden") in ("1", "true")
                     is_read = self._read_row(element, number, is_hidden, sheet, layout)
                     element.clear(keep_tail=False)
                     while element.getprevious() is not None:
@@ -200,10 +196,8 @@ class _Workbook:
                         return
                 elif kind == "cols":
                     layout.hidden_columns += _hidden_columns(element)
-                elif kind == "sheetFormatPr":
-                    are_rows_hidden = element.get("zeroHeight") in ("1", "true")
                 elif kind == "pane" and element.get("state") in ("frozen", "frozenSplit"):
-                    sheet.n_frozen = int(_float(element.get("ySplit")) or 0)
+                    sheet.n_frozen = _whole(element.get("ySplit"), 0)
                 else:
                     area = _area(element.get("ref") or "")
                     if area is None:

@@ -190,6 +190,26 @@ def test_shows_and_templates_are_read() -> None:
     assert parse_pptx(out.getvalue(), GIB).text == "# Show\n"
 
 
+def test_pictures_alone_are_no_text() -> None:
+    presentation = deck()
+    slide(presentation, BLANK).shapes.add_picture(io.BytesIO(PIXEL), 0, 0)._element.nvPicPr.cNvPr.set(
+        "descr", ""
+    )
+    with pytest.raises(UnreadableError, match="has no text"):
+        read(presentation)
+
+
+def test_a_damaged_slide_is_told_and_the_others_are_read() -> None:
+    presentation = deck()
+    slide(presentation, TITLE_ONLY, "One")
+    made = slide(presentation, TITLE_ONLY, "Two")
+    table = made.shapes.add_table(1, 1, 0, 0, Inches(1), Inches(1)).table
+    table._tbl.tr_lst[0].tc_lst[0].set("gridSpan", "many")
+    parsed = read(presentation)
+    assert parsed.text == "# One\n"
+    assert [where for where, _ in parsed.losses] == ["slide 2"]
+
+
 @pytest.mark.parametrize("n_bytes", [0, 500, 20_000])
 def test_damage_is_named(n_bytes: int) -> None:
     buffer = io.BytesIO()
