@@ -151,6 +151,24 @@ def parse_data(
         raise UnreadableError("is nested too deeply") from None
 
 
+def _parse_held(name: str, data: bytes, *, memory_limit_bytes: int, budget: UnpackBudget | None) -> Parsed:
+    """Return what a file in another says. Raises UnreadableError whatever the parser raises: the rest is read."""
+    try:
+        return parse_data(name, data, memory_limit_bytes=memory_limit_bytes, budget=budget)
+    except (UnreadableError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unparsable(error) from error
+
+
+def _unparsable(error: Exception) -> UnreadableError:
+    """Return the error for a damaged file that makes a parser raise anything. Raises MemoryError where memory ran out."""
+    if isinstance(error, MemoryError) or "memory allocation failed" in str(error).lower():
+        raise MemoryError from error
+    message = storable(" ".join(str(error).split()))[:200]
+    return UnreadableError(f"cannot be parsed: {type(error).__name__}{f': {message}' if message else ''}")
+
+
 def _read(path: str, max_bytes: int) -> bytes:
     try:
         with open(path, "rb") as file:
@@ -223,7 +241,7 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: U
         from prep.parsing.formats.msg_parser import parse_msg
 
         parse = parse_msg if kind == "msg" else parse_mail
-        return parse(data, partial(parse_data, memory_limit_bytes=memory_limit_bytes, budget=budget))
+        return parse(data, partial(_parse_held, memory_limit_bytes=memory_limit_bytes, budget=budget))
     if kind == "mhtml":
         from prep.parsing.formats.mail_parser import parse_mhtml
 
@@ -270,7 +288,7 @@ def _parse_archive(
     budget = budget or UnpackBudget(n_bytes=min(memory_limit_bytes // 2, UnpackBudget().n_bytes))
 
     def parse_member(name: str, data: bytes, budget: UnpackBudget) -> Parsed:
-        return parse_data(
+        return _parse_held(
             PurePosixPath(name).name, data, memory_limit_bytes=memory_limit_bytes, budget=budget
         )
 
@@ -341,11 +359,8 @@ def _respond(request: dict[str, Any]) -> dict[str, Any]:
         parsed = parse_file(**request)
     except UnreadableError as error:
         return {"reason": storable(error.reason)}
-    except Exception as error:  # a damaged file makes a parser raise anything; the reason names it
-        if isinstance(error, MemoryError) or "memory allocation failed" in str(error).lower():
-            raise MemoryError from error
-        message = storable(" ".join(str(error).split()))[:200]
-        return {"reason": f"cannot be parsed: {type(error).__name__}{f': {message}' if message else ''}"}
+    except Exception as error:
+        return {"reason": _unparsable(error).reason}
     return _content(parsed)
 
 

@@ -90,7 +90,7 @@ def parse_zip(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
             mode = entry.external_attr >> 16
             if entry.is_dir() or _is_passed_over(name):
                 continue
-            reason = _refused(name, contents)
+            reason = _refused(name)
             if reason is None and entry.flag_bits & _ENCRYPTED:
                 reason = "is encrypted and needs a password"
             if reason is None and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
@@ -116,7 +116,7 @@ def parse_tar(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
                 name = os.fsencode(entry.name).decode("utf-8", "backslashreplace").removeprefix("./")
                 if entry.isdir() or _is_passed_over(name):
                     continue
-                reason = _refused(name, contents)
+                reason = _refused(name)
                 if reason is None and not entry.isreg():
                     reason = "is a link or a device"
                 if reason is not None:
@@ -215,7 +215,7 @@ def _read(
     return True
 
 
-def _refused(name: str, contents: _Contents) -> str | None:
+def _refused(name: str) -> str | None:
     """Return why a member of this name is not read, None where it may be."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):

@@ -2,8 +2,8 @@
 
 Cells stand as their formats show them (`cell_formats`), formulas as the values that were stored with them. Sheets are
 read as streams, so that memory goes by the cells that hold something. Hidden sheets, rows and columns are left out and
-reported; charts, which show cells again, are left out. Where tables lie in a sheet, and which rows are headers, `sheet_tables` decides. The format is ECMA-376, part
-1, chapter 18, transitional or strict.
+reported; charts, which show cells again, are left out. Where tables lie in a sheet, and which rows are headers,
+`sheet_tables` decides. The format is ECMA-376, part 1, chapter 18, transitional or strict.
 """
 
 from __future__ import annotations

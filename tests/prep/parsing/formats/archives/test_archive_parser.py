@@ -138,6 +138,16 @@ def test_encrypted_and_damaged_members_are_told() -> None:
     assert "damaged" in reasons(parsed)["b.txt"]
 
 
+def test_a_member_that_makes_its_parser_fail_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("part")
+
+    monkeypatch.setattr("prep.parsing.formats.markdown_parser.parse_markdown", fail)
+    parsed = read("x.zip", zipped(FILES))
+    assert [name for name, _ in parsed.members] == ["a.csv"]
+    assert reasons(parsed) == {"b/notes.md": "cannot be parsed: KeyError: 'part'"}
+
+
 def test_hidden_files_are_passed_over() -> None:
     files = {**FILES, ".git/config": b"x", "__MACOSX/a": b"x", "b/.DS_Store": b"x", "c/": b""}
     parsed = read("x.zip", zipped(files))
