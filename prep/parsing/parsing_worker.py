@@ -162,7 +162,7 @@ def _parse_held(name: str, data: bytes, *, memory_limit_bytes: int, budget: Unpa
 
 
 def _unparsable(error: Exception) -> UnreadableError:
-    """Return the error for a damaged file that makes a parser raise anything. Raises MemoryError where memory ran out."""
+    """Return the error for a file that makes a parser raise anything. Raises MemoryError where memory ran out."""
     if isinstance(error, MemoryError) or "memory allocation failed" in str(error).lower():
         raise MemoryError from error
     message = storable(" ".join(str(error).split()))[:200]
