@@ -132,8 +132,8 @@ def test_identifiers_are_found_whole_and_by_their_parts() -> None:
 def test_numbers_in_rows_take_linear_time() -> None:
     for unit in ("100 ", "1,000,", "1 ", "1.", "10,", "1,000 "):
         started = time.process_time()
-        searchable_words(unit * 200_000)
-        assert time.process_time() - started < 3
+        searchable_words(unit * 50_000)
+        assert time.process_time() - started < 1
 
 
 def test_threads_may_share_an_index() -> None:

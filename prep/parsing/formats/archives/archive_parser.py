@@ -88,7 +88,7 @@ def parse_zip(data: bytes, parse: ParseMember, budget: UnpackBudget) -> Parsed:
         for entry in archive.infolist():
             name = _zip_name(entry)
             mode = entry.external_attr >> 16
-            if entry.is_dir() or _is_passed_over(name):
+            if name.endswith("/") or _is_passed_over(name):
                 continue
             reason = _refused(name)
             if reason is None and entry.flag_bits & _ENCRYPTED:
@@ -220,7 +220,7 @@ def _refused(name: str) -> str | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         return "has a path that leads out of the archive"
-    if len(name) > _MAX_NAME_CHARACTERS or not name.isprintable():
+    if not 0 < len(name) <= _MAX_NAME_CHARACTERS or not name.isprintable():
         return "has a name that no file has"
     return None
 

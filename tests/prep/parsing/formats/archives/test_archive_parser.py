@@ -138,6 +138,13 @@ def test_encrypted_and_damaged_members_are_told() -> None:
     assert "damaged" in reasons(parsed)["b.txt"]
 
 
+def test_a_member_without_a_name_is_told() -> None:
+    data = zipped({"_.txt": b"a\n", "b.txt": b"b\n"}).replace(b"_.txt", b"\0.txt")
+    parsed = read("x.zip", data)
+    assert [name for name, _ in parsed.members] == ["b.txt"]
+    assert list(reasons(parsed).values()) == ["has a name that no file has"]
+
+
 def test_a_member_that_makes_its_parser_fail_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyError("part")
