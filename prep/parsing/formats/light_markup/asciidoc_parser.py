@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from prep.parsing.formats.light_markup.asciidoc_inline import inline_text
 from prep.parsing.formats.light_markup.asciidoc_tables import table_rows
 from prep.parsing.list_labels import list_label
 from prep.parsing.parsed import Parsed
@@ -22,6 +23,7 @@ _UNDERLINE = re.compile(r"([=\-~^+])\1{2,}\Z")
 _ATTRIBUTE = re.compile(r":(!?[\w][\w-]*!?):(?:[ \t]+(.*))?\Z")
 _REFERENCE = re.compile(r"(?<!\\)\{([\w][\w-]*)\}")
 _DIRECTIVE = re.compile(r"(ifdef|ifndef|ifeval|endif|include)::([^\[\]]*)\[(.*)\]\Z")
+_ONLY_INCLUDE = re.compile(r"include::([^\[\]]*)\[.*\]\Z")
 _BLOCK_ATTRIBUTES = re.compile(r"\[(?:[\w.#%,\"'$*+;=~|!-][^\[\]]*|)\]\Z|\[\[[\w][^\[\]]*\]\]\Z")
 _BLOCK_TITLE = re.compile(r"\.([^\s.].*)\Z")
 _DELIMITER = re.compile(r"(-{4,}|\.{4,}|={4,}|\*{4,}|_{4,}|\+{4,}|/{4,}|--|`{3,}|[|,:!]={3,})(\w[\w+#-]*)?\Z")
@@ -33,15 +35,6 @@ _ADMONITION = re.compile(r"(NOTE|TIP|IMPORTANT|WARNING|CAUTION):[ \t]+(\S.*)\Z")
 _MACRO = re.compile(r"(image|video|audio|toc|xref)::([^\s\[\]]*)\[([^\[\]]*)\]\Z")
 _AUTHOR = re.compile(r"[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}(?: <[^<>\s]+>)?(?:; .*)?\Z")
 _REVISION = re.compile(r"v?\d[\w.]*(?:,\s*.*)?\Z")
-_LINK = re.compile(r"(?:link:|(?=https?://|ftp://|mailto:))([^\s\[\]<>]{1,500})\[([^\[\]]{0,500})\]")
-_CROSS = re.compile(
-    r"<<([^<>,]{1,200})(?:,[ \t]*([^<>]{1,300}))?>>|xref:([^\s\[\]]{1,300})\[([^\[\]]{0,500})\]"
-)
-_INLINE = re.compile(
-    r"(?<!\w)(kbd|btn|menu|footnote|image|icon|stem|latexmath|pass|anchor|indexterm2?):([^\s\[\]:]{0,200})\[([^\[\]]{0,1000})\]"
-)
-_ANCHOR = re.compile(r"\[\[[^\[\]]{1,200}\]\]|\(\(\([^()]{1,200}\)\)\)")
-_LITERAL = re.compile(r"(``?[^`\n]{1,500}``?)")
 _ADMONITIONS = ("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION")
 _STYLES = ("1", "a", "i", "A", "I")
 _CHARACTERS = {
@@ -182,7 +175,7 @@ class _AsciidocWriter:
         if level and not self._open:
             self._end_list()
             self._separate()
-            self._out += [f"{'#' * level} {self._inline(_ANCHOR.sub('', title_text).strip())}", ""]
+            self._out += [f"{'#' * level} {self._inline(title_text).strip()}", ""]
             self._at += n_lines
             self._forget()
             return
@@ -459,20 +452,7 @@ class _AsciidocWriter:
         return _REFERENCE.sub(value, text)
 
     def _inline(self, text: str) -> str:
-        """Return running text without the macros that only AsciiDoc has; what is literal stays."""
-        text = self._expanded(text)
-        if not any(mark in text for mark in "[<("):
-            return text
-        parts = _LITERAL.split(text)
-        for at in range(0, len(parts), 2):
-            part = _ANCHOR.sub("", parts[at])
-            part = _CROSS.sub(_cross_text, part)
-            part = _LINK.sub(_link_text, part)
-            parts[at] = _INLINE.sub(_macro_text, part)
-        return "".join(parts)
-
-
-_ONLY_INCLUDE = re.compile(r"include::([^\[\]]*)\[.*\]\Z")
+        return inline_text(self._expanded(text))
 
 
 def _is_item(line: str) -> bool:
@@ -492,28 +472,3 @@ def _begins_block(line: str, *, in_paragraph: bool = False) -> bool:
 def _split(content: str) -> list[str]:
     """Return the attributes of a block; commas in quotes part none."""
     return [part.strip() for part in re.findall(r'(?:[^,"]|"[^"]*"|")+', content)]
-
-
-def _cross_text(found: re.Match[str]) -> str:
-    target, label, other, other_label = found.groups()
-    return (label or other_label or target or other).strip()
-
-
-def _link_text(found: re.Match[str]) -> str:
-    address, label = (
-        found.group(1),
-        found.group(2).split(",window=")[0].split(",role=")[0].strip().strip('"').rstrip("^"),
-    )
-    shown = address.removeprefix("mailto:")
-    return f"{label} ({shown})" if label and label != shown else shown
-
-
-def _macro_text(found: re.Match[str]) -> str:
-    name, target, content = found.groups()
-    if name == "menu":
-        return " › ".join(filter(None, [target, *(part.strip() for part in content.split(">"))]))
-    if name == "footnote":
-        return f" ({content})" if content else ""
-    if name in ("image", "icon"):
-        return content.split(",")[0].strip('"') if "=" not in content.split(",")[0] else ""
-    return "" if name in ("anchor", "indexterm") else content
