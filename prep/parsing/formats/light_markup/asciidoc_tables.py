@@ -66,7 +66,7 @@ def _arranged(cells: list[tuple[int, int, int, str]], n_columns: int) -> list[li
     hanging: dict[int, tuple[int, str]] = {}
     budget = _MAX_REPEATED_CHARACTERS
     for width, height, repeats, text in cells:
-        if budget < 0:
+        if (len(text) + 4) * width * height * repeats > budget:
             width = height = repeats = 1
         for _ in range(repeats):
             _fill(rows[-1], hanging, n_columns)
