@@ -80,6 +80,14 @@ class StructuredText:
             self._write(lines)
             self._gap = 2
 
+    def write_lines(self, text: str) -> None:
+        """Write `text`, whose structure is in Markdown form already, as it is."""
+        lines = text.strip("\n").split("\n")
+        if any(lines):
+            self.separate(2)
+            self._write(lines)
+            self._gap = 2
+
     def open_indent(self, prefix: str) -> None:
         """Put `prefix` before every line until `close_indent`."""
         self.close_block()
