@@ -1,8 +1,9 @@
-"""Fields of DOCX and RTF by their instructions: links, and what fields without a result show (ECMA-376, part 1, 17.16)."""
+"""Fields by their instructions (ECMA-376, part 1, 17.16): links, and what fields without a stored result show."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from prep.parsing.formats.word.equations import fraction, matrix, root, scripts
 from prep.parsing.formats.word.symbol_fonts import symbol_character
@@ -56,7 +57,7 @@ def _symbol(instruction: str) -> str:
     tokens = [match.group(1) or match.group() for match in _TOKEN.finditer(instruction)][1:]
     if not tokens:
         return ""
-    font = next((after for at, after in zip(tokens, tokens[1:], strict=False) if at.lower() == "\\f"), "")
+    font = next((after for at, after in pairwise(tokens) if at.lower() == "\\f"), "")
     try:
         code = int(tokens[0], 0) if tokens[0][:1].isdigit() else ord(tokens[0])
     except (ValueError, TypeError):

@@ -119,7 +119,8 @@ class DocxPackage:
         found: dict[str, str] = {}
         for one in self.relationships("").values():
             if one.kind == "core-properties" and one.target in self._archive:
-                for entry in self.xml(one.target) or ():
+                root = self.xml(one.target)
+                for entry in root if root is not None else ():
                     value = " ".join((entry.text or "").split())[:_MAX_PROPERTY_CHARACTERS]
                     if entry.tag in _CORE and value:
                         found.setdefault(_CORE[entry.tag], value)

@@ -9,7 +9,7 @@ text, comments and field codes are left out. Numbering is computed by `docx_numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from prep.parsing.formats.word.docx_numbering import Label, Numbering
 from prep.parsing.formats.word.docx_package import DocxPackage
@@ -31,6 +31,8 @@ from prep.parsing.titles import clean_title
 
 __all__ = ["parse_docx"]
 
+ParsePart: TypeAlias = Callable[[str, bytes], Parsed]
+
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _CONTAINERS = frozenset(
     f"{W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "body")
@@ -44,9 +46,7 @@ _FIRST_ROW = 0x20
 _MAX_DEPTH = 8
 
 
-def parse_docx(
-    data: bytes, memory_limit_bytes: int, parse_part: Callable[[str, bytes], Parsed] | None = None
-) -> Parsed:
+def parse_docx(data: bytes, memory_limit_bytes: int, parse_part: ParsePart | None = None) -> Parsed:
     """Return text, title (the core property, else the first heading) and core properties. Raises UnreadableError.
 
     An archive that would unpack to more than `memory_limit_bytes` is not unpacked. parse_part: reads a file of another
@@ -63,7 +63,7 @@ def parse_docx(
 class _Writer:
     """Walks a document's XML and writes its blocks."""
 
-    def __init__(self, package: DocxPackage, parse_part: Callable[[str, bytes], Parsed] | None) -> None:
+    def __init__(self, package: DocxPackage, parse_part: ParsePart | None) -> None:
         self.out = StructuredText()
         self.first_heading = ""
         self._package = package
@@ -135,36 +135,37 @@ class _Writer:
             self._write_notes()
 
     def _write_paragraph(self, paragraph: Any) -> None:
+        read = self._read_paragraph(paragraph)
+        if read is None:
+            return
+        text, label, properties, style = read
+        if style.is_code and label is None and self._heading(properties, style) is None:
+            if not self._code:
+                self._end_block()
+            self._code.extend(text.split("\n"))
+        elif text.strip():
+            self._write_text(text, label, properties, style)
+        self._write_floats()
+
+    def _read_paragraph(self, paragraph: Any) -> tuple[str, Label | None, Any | None, ParagraphStyle] | None:
+        """Return a paragraph's text, label, properties and style; None where its text begins the next paragraph."""
         properties = paragraph.find(f"{W}pPr")
         style = self._styles.paragraph(value_of(properties, "pStyle"))
         mark = properties.find(f"{W}rPr") if properties is not None else None
         own = self._reader.read(paragraph, style)
         frame = properties.find(f"{W}framePr") if properties is not None else None
-        is_joined = (frame is not None and frame.get(f"{W}dropCap") in ("drop", "margin")) or (
-            mark is not None and any(mark.find(tag) is not None for tag in DELETED)
-        )
-        if is_joined:
+        is_initial = frame is not None and frame.get(f"{W}dropCap") in ("drop", "margin")
+        if is_initial or (mark is not None and any(mark.find(tag) is not None for tag in DELETED)):
             self._carried += own
-            return
+            return None
         text, self._carried = self._carried + own, ""
         is_hidden = not text.strip() and (style.is_hidden or is_on(mark, "vanish"))
-        label = None if is_hidden else self._label(properties, style)
-        if style.is_code and label is None and not self._heading(properties, style):
-            if not self._code:
-                self._end_block()
-            self._code.extend(text.split("\n"))
-        elif text.strip():
-            self._write_text(text, self._heading(properties, style), label, properties, style)
-        self._write_floats()
+        return text, None if is_hidden else self._label(properties, style), properties, style
 
     def _write_text(
-        self,
-        text: str,
-        heading: int | None,
-        label: Label | None,
-        properties: Any | None,
-        style: ParagraphStyle,
+        self, text: str, label: Label | None, properties: Any | None, style: ParagraphStyle
     ) -> None:
+        heading = self._heading(properties, style)
         shown = label.before(text) if label is not None else text
         if heading is not None and len(text) <= _MAX_HEADING_CHARACTERS:
             self._end_block()
@@ -301,25 +302,18 @@ class _Writer:
         return " ".join(filter(None, (part.strip() for part in parts)))
 
     def _flat_paragraph(self, paragraph: Any) -> str:
-        properties = paragraph.find(f"{W}pPr")
-        style = self._styles.paragraph(value_of(properties, "pStyle"))
-        mark = properties.find(f"{W}rPr") if properties is not None else None
-        own = self._reader.read(paragraph, style)
-        if mark is not None and any(mark.find(tag) is not None for tag in DELETED):
-            self._carried += own
+        read = self._read_paragraph(paragraph)
+        if read is None:
             return ""
-        text, self._carried = self._carried + own, ""
+        text, label, _, _ = read
         floats, self._reader.floats = self._reader.floats, []
-        is_hidden = not text.strip() and (style.is_hidden or is_on(mark, "vanish"))
-        label = None if is_hidden else self._label(properties, style)
         shown = label.before(text) if label is not None and text.strip() else text
         return " ".join([shown, *(self._flat_float(one) for one in floats)])
 
     def _flat_float(self, one: Float) -> str:
         if one.box is not None:
             return self._flat_text(one.box)
-        rows = ("; ".join([one.title, *(" ".join(row) for row in one.rows), *one.lines])).strip("; ")
-        return rows
+        return "; ".join(filter(None, [one.title, *(" ".join(row) for row in one.rows), *one.lines]))
 
     def _write_notes(self, *, is_end: bool = False) -> None:
         """Write the notes that the blocks before referred to, as `[1] text`; endnotes wait for the end."""
@@ -468,7 +462,7 @@ def _is_continued(cell: Any) -> bool:
 
 
 def _header_rows(table: Any, rows: list[Any]) -> int:
-    """Return how many rows are the header: those that Word repeats on each page, else the first if it looks different."""
+    """Return how many rows are the header: those that Word repeats on each page, else the first that looks so."""
     n_header = 0
     while n_header < len(rows) and is_on(rows[n_header].find(f"{W}trPr"), "tblHeader"):
         n_header += 1

@@ -109,8 +109,8 @@ def _omml_scripts(element: Any) -> str:
 
 
 def _omml_prescripts(element: Any) -> str:
-    scripts = scripts("", _part(element, "sub"), _part(element, "sup"))
-    return f"{{}}{scripts}{_part(element, 'e')}"
+    before = scripts("", _part(element, "sub"), _part(element, "sup"))
+    return f"{{}}{before}{_part(element, 'e')}"
 
 
 def _omml_nary(element: Any) -> str:

@@ -37,7 +37,7 @@ _WINGDINGS_2 = {
     0x97: "●",
     0xA0: "■",
 }
-_FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": _WINGDINGS_2}
+_FONTS: dict[str, dict[int, str]] = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": _WINGDINGS_2}
 _OTHER_SYMBOL_FONTS = ("webdings", "wingdings 3")
 _PRIVATE = range(0xF000, 0xF100)
 
