@@ -42,6 +42,10 @@ FORMATS = {
     ".docm": "docx",
     ".dotx": "docx",
     ".dotm": "docx",
+    ".odt": "odt",
+    ".ott": "odt",
+    ".fodt": "flat odt",
+    ".rtf": "rtf",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -119,6 +123,12 @@ def _sniff(data: bytes, file_name: str) -> str:
 
         if is_docx(data):
             return "docx"
+        from prep.parsing.formats.word.odt_parser import is_odt
+
+        if is_odt(data):
+            return "odt"
+    if data.startswith(b"{\\rtf"):
+        return "rtf"
     if _HTML_START.match(data[:4096]):
         return "html"
     name = magic_name(data)
@@ -142,6 +152,18 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
         from prep.parsing.formats.word.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes, partial(_parse_chunk, memory_limit_bytes))
+    if kind == "odt":
+        from prep.parsing.formats.word.odt_parser import parse_odt
+
+        return parse_odt(data, memory_limit_bytes)
+    if kind == "flat odt":
+        from prep.parsing.formats.word.odt_parser import parse_flat_odt
+
+        return parse_flat_odt(data)
+    if kind == "rtf":
+        from prep.parsing.formats.word.rtf_parser import parse_rtf
+
+        return parse_rtf(data)
     if kind in ("mail", "mhtml"):
         from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
 

@@ -12,28 +12,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, Label
 from prep.parsing.formats.word.docx_styles import Styles, W, integer, is_on, is_true, value_of
 from prep.parsing.formats.word.number_formats import format_number
 
-__all__ = ["Label", "Numbering"]
+__all__ = ["Numbering"]
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _PLACEHOLDER = re.compile(r"%([1-9])")
 _MAX_LABEL_CHARACTERS = 200
 _N_LEVELS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What stands before a numbered paragraph: `text` ("2.1"), "" where nothing does; or a bullet."""
-
-    text: str
-    is_bullet: bool = False
-    is_apart: bool = True  # a tab or a blank follows
-
-    def before(self, text: str) -> str:
-        """Return `text` with the label before it."""
-        return f"{self.text}{' ' if self.is_apart and self.text else ''}{text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +67,11 @@ class Numbering:
             given = next((linked[name] for name in style_names if name in linked), of_style or 0)
         return min(max(given, 0), _N_LEVELS - 1)
 
-    def count(self, list_id: str, level: int) -> Label | None:
-        """Count a paragraph and return its label; None where there is no such list."""
+    def count(self, list_id: str, level: int) -> Label:
+        """Count a paragraph and return its label."""
         numbered = self._list(list_id)
         if numbered is None:
-            return None
+            return NO_LABEL
         counts = self._counts[numbered.definition]
         start = numbered.starts.get(level)
         if start is not None and (list_id, level) not in self._started:
@@ -102,9 +90,9 @@ class Numbering:
     def _label(self, numbered: _List, level: int, counts: dict[int, int]) -> Label:
         shown = numbered.levels.get(level, _Level())
         if shown.number_format == "bullet" and sum(map(str.isalnum, shown.text)) < 3:
-            return Label("", is_bullet=True)
+            return BULLET
         if shown.is_hidden:
-            return Label("")
+            return NO_LABEL
 
         def number(match: re.Match[str]) -> str:
             other = int(match.group(1)) - 1

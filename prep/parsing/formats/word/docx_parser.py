@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from prep.parsing.formats.word.docx_numbering import Label, Numbering
+from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, BlockWriter, Label, around_page_number
+from prep.parsing.formats.word.docx_numbering import Numbering
 from prep.parsing.formats.word.docx_package import DocxPackage
 from prep.parsing.formats.word.docx_styles import (
     ParagraphStyle,
@@ -23,10 +24,9 @@ from prep.parsing.formats.word.docx_styles import (
     numbering_of,
     value_of,
 )
-from prep.parsing.formats.word.docx_text import DELETED, Float, Note, TextReader, chosen
+from prep.parsing.formats.word.docx_text import DELETED, Float, TextReader, chosen
 from prep.parsing.formats.word.table_grid import TableGrid
 from prep.parsing.parsed import Parsed, UnreadableError
-from prep.parsing.structured_text import StructuredText
 from prep.parsing.titles import clean_title
 
 __all__ = ["parse_docx"]
@@ -39,11 +39,7 @@ _CONTAINERS = frozenset(
 )
 _ALTERNATIVES = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _BODY_TEXT = 9
-# A longer paragraph in a heading's style is a clause, not a heading.
-_MAX_HEADING_CHARACTERS = 300
-_MAX_AROUND_PAGE_NUMBER = 16
 _FIRST_ROW = 0x20
-_MAX_DEPTH = 8
 
 
 def parse_docx(data: bytes, memory_limit_bytes: int, parse_part: ParsePart | None = None) -> Parsed:
@@ -56,16 +52,16 @@ def parse_docx(data: bytes, memory_limit_bytes: int, parse_part: ParsePart | Non
     writer = _Writer(package, parse_part)
     writer.write_all()
     properties = package.properties()
-    title = clean_title(properties.get("title")) or clean_title(writer.first_heading)
-    return Parsed(title, writer.out.text(), tuple(writer.losses()), metadata=properties)
+    text = writer.blocks.text()
+    title = clean_title(properties.get("title")) or clean_title(writer.blocks.first_heading)
+    return Parsed(title, text, tuple(writer.losses()), metadata=properties)
 
 
 class _Writer:
     """Walks a document's XML and writes its blocks."""
 
     def __init__(self, package: DocxPackage, parse_part: ParsePart | None) -> None:
-        self.out = StructuredText()
-        self.first_heading = ""
+        self.blocks = BlockWriter()
         self._package = package
         self._parse_part = parse_part
         self._styles = Styles(next((root for _, root in package.related("styles")), None))
@@ -75,11 +71,8 @@ class _Writer:
         self._reader = TextReader(package, self._styles)
         self._losses: list[tuple[str, str]] = []
         self._carried = ""  # text of paragraphs whose end is deleted: it begins the next one
-        self._in_list = False
-        self._base = 0  # level of the outermost item of the list
-        self._code: list[str] = []
-        self._endnotes: list[Note] = []
         self._notes: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._in_note = False
 
     def losses(self) -> list[tuple[str, str]]:
         """Return what could not be read."""
@@ -94,9 +87,8 @@ class _Writer:
         body = self._package.main.find(f"{W}body")
         if body is not None:
             self.write_blocks(body)
-        self._end_block()
         self._reader.end_story()
-        self._write_notes(is_end=True)
+        self.blocks.end_body()
         self._write_margins("footer")
 
     def write_blocks(self, parent: Any) -> None:
@@ -106,10 +98,8 @@ class _Writer:
                 self._write_paragraph(block)
                 continue
             self._write_carried()
-            self._end_block()
             if block.tag == f"{W}tbl":
                 self._write_table(block)
-                self._write_notes()
             else:
                 self._write_chunk(block)
         self._write_carried()
@@ -117,42 +107,30 @@ class _Writer:
     def _write_carried(self) -> None:
         """Write the text of a paragraph whose end is deleted where no paragraph follows."""
         if self._carried.strip():
-            self._end_block()
-            self.out.separate(2)
-            self._add_lines(self._carried)
-            self.out.separate(2)
+            self.blocks.write(self._carried)
         self._carried = ""
         self._write_floats()
-
-    def _end_block(self) -> None:
-        """End the list and the block of code that are open."""
-        if self._code:
-            self.out.write_preformatted("\n".join(self._code))
-            self._code.clear()
-        if self._in_list:
-            self._in_list = False
-            self.out.separate(2)
-            self._write_notes()
 
     def _write_paragraph(self, paragraph: Any) -> None:
         read = self._read_paragraph(paragraph)
         if read is None:
             return
         text, label, properties, style = read
-        if style.is_code and label is None and self._heading(properties, style) is None:
-            if not self._code:
-                self._end_block()
-            self._code.extend(text.split("\n"))
+        heading = self._heading(properties, style)
+        if style.is_code and label == NO_LABEL and heading is None:
+            self.blocks.write_code(text)
         elif text.strip():
-            self._write_text(text, label, properties, style)
+            level = max(self._list_level(properties, style)[1], style.step)
+            self.blocks.write(text, label=label, heading=heading, level=level)
         self._write_floats()
 
-    def _read_paragraph(self, paragraph: Any) -> tuple[str, Label | None, Any | None, ParagraphStyle] | None:
+    def _read_paragraph(self, paragraph: Any) -> tuple[str, Label, Any | None, ParagraphStyle] | None:
         """Return a paragraph's text, label, properties and style; None where its text begins the next paragraph."""
         properties = paragraph.find(f"{W}pPr")
         style = self._styles.paragraph(value_of(properties, "pStyle"))
         mark = properties.find(f"{W}rPr") if properties is not None else None
         own = self._reader.read(paragraph, style)
+        self._read_notes()
         frame = properties.find(f"{W}framePr") if properties is not None else None
         is_initial = frame is not None and frame.get(f"{W}dropCap") in ("drop", "margin")
         if is_initial or (mark is not None and any(mark.find(tag) is not None for tag in DELETED)):
@@ -160,30 +138,9 @@ class _Writer:
             return None
         text, self._carried = self._carried + own, ""
         is_hidden = not text.strip() and (style.is_hidden or is_on(mark, "vanish"))
-        return text, None if is_hidden else self._label(properties, style), properties, style
-
-    def _write_text(
-        self, text: str, label: Label | None, properties: Any | None, style: ParagraphStyle
-    ) -> None:
-        heading = self._heading(properties, style)
-        shown = label.before(text) if label is not None else text
-        if heading is not None and len(text) <= _MAX_HEADING_CHARACTERS:
-            self._end_block()
-            if not self.first_heading:
-                self.first_heading = text
-                for note in self._reader.notes:
-                    self.first_heading = self.first_heading.replace(f"[{note.mark}]", "")
-            self.out.separate(2)
-            self._add_lines(shown)
-            self.out.write_heading(heading)
-        elif label is not None and (label.text or label.is_bullet):
-            self._write_item(text, label, self._level(properties, style))
-        else:
-            self._end_block()
-            self.out.separate(2)
-            self._add_lines(shown)
-            self.out.separate(2)
-            self._write_notes()
+        list_id, level = (None, 0) if is_hidden else self._list_level(properties, style)
+        label = self._numbering.count(list_id, level) if list_id is not None else NO_LABEL
+        return text, label, properties, style
 
     def _heading(self, properties: Any | None, style: ParagraphStyle) -> int | None:
         """Return the level of a heading, from 1; None for text."""
@@ -202,48 +159,21 @@ class _Writer:
             return None, 0
         return list_id, self._numbering.level(list_id, level, style.names, style_level)
 
-    def _label(self, properties: Any | None, style: ParagraphStyle) -> Label | None:
-        """Count a paragraph of a list and return its label."""
-        list_id, level = self._list_level(properties, style)
-        return self._numbering.count(list_id, level) if list_id is not None else None
-
-    def _level(self, properties: Any | None, style: ParagraphStyle) -> int:
-        return max(self._list_level(properties, style)[1], style.step)
-
-    def _write_item(self, text: str, label: Label, level: int) -> None:
-        if self._code:
-            self._end_block()
-        self._base = min(self._base, level) if self._in_list else level
-        self.out.separate(1 if self._in_list else 2)
-        self.out.open_indent("  " * min(level - self._base, _MAX_DEPTH))
-        marker = "- " if label.is_bullet else label.before("")
-        self.out.open_item(marker, is_first=not self._in_list)
-        self._add_lines(text)
-        self.out.close_indent()
-        self.out.close_indent()
-        self.out.separate(2)
-        self._in_list = True
-
     def _write_floats(self) -> None:
         """Write what stands beside the last paragraph: text boxes, charts, diagrams."""
         floats, self._reader.floats = self._reader.floats, []
         for one in floats:
-            self._end_block()
+            self.blocks.end_block()
             if one.box is not None:
-                carried, self._carried = self._carried, ""
                 self.write_blocks(one.box)
-                self._end_block()
-                self._carried = carried
-            else:
-                self.out.separate(2)
-                self._add_lines(one.title)
-                self.out.separate(2)
-                self.out.write_table(one.rows, n_header=1)
-                for position, line in enumerate(one.lines):
-                    self.out.open_item("- ", is_first=position == 0)
-                    self.out.add(line)
-                    self.out.close_indent()
-                self.out.separate(2)
+                self.blocks.end_block()
+                continue
+            if one.title:
+                self.blocks.write(one.title)
+            if one.rows:
+                self.blocks.write_table(one.rows, 1)
+            for line in one.lines:
+                self.blocks.write(line, label=BULLET)
 
     def _write_table(self, table: Any) -> None:
         rows = [row for row in _descend(table, f"{W}tr") if not _is_dropped(row)]
@@ -252,6 +182,7 @@ class _Writer:
             for cell in (cell for row in cells for cell in row):
                 if not _is_continued(cell):
                     self.write_blocks(cell)
+                    self.blocks.end_block()
             return
         grid = TableGrid()
         for row, found in zip(rows, cells, strict=True):
@@ -263,7 +194,7 @@ class _Writer:
                     grid.add_continued(span)
                 else:
                     grid.add(self._flat_text(cell), span, is_row=len(found) == 1)
-        self.out.write_table(grid.rows, n_header=_header_rows(table, rows))
+        self.blocks.write_table(grid.rows, _header_rows(table, rows))
 
     def _is_layout(self, rows: list[list[Any]]) -> bool:
         """Whether a table places blocks on the page: a column of cells, or cells with headings or tables in one row."""
@@ -287,12 +218,7 @@ class _Writer:
         carried, self._carried = self._carried, ""
         for block in _blocks(parent):
             if block.tag == f"{W}tbl":
-                rows = (row for row in _descend(block, f"{W}tr") if not _is_dropped(row))
-                texts = (
-                    " ".join(filter(None, (self._flat_text(cell) for cell in _descend(row, f"{W}tc"))))
-                    for row in rows
-                )
-                parts.append("; ".join(filter(None, texts)))
+                parts.append("; ".join(filter(None, map(self._flat_row, _descend(block, f"{W}tr")))))
             elif block.tag == f"{W}p":
                 parts.append(self._flat_paragraph(block))
             else:
@@ -301,39 +227,41 @@ class _Writer:
         self._carried = carried
         return " ".join(filter(None, (part.strip() for part in parts)))
 
+    def _flat_row(self, row: Any) -> str:
+        cells = () if _is_dropped(row) else _descend(row, f"{W}tc")
+        return " ".join(filter(None, map(self._flat_text, cells)))
+
     def _flat_paragraph(self, paragraph: Any) -> str:
         read = self._read_paragraph(paragraph)
         if read is None:
             return ""
         text, label, _, _ = read
         floats, self._reader.floats = self._reader.floats, []
-        shown = label.before(text) if label is not None and text.strip() else text
-        return " ".join([shown, *(self._flat_float(one) for one in floats)])
+        shown = label.before(text) if text.strip() else text
+        return " ".join([shown, *map(self._flat_float, floats)])
 
     def _flat_float(self, one: Float) -> str:
         if one.box is not None:
             return self._flat_text(one.box)
-        return "; ".join(filter(None, [one.title, *(" ".join(row) for row in one.rows), *one.lines]))
+        return "; ".join(filter(None, [one.title, *map(" ".join, one.rows), *one.lines]))
 
-    def _write_notes(self, *, is_end: bool = False) -> None:
-        """Write the notes that the blocks before referred to, as `[1] text`; endnotes wait for the end."""
-        while self._reader.notes or (is_end and self._endnotes):
+    def _read_notes(self) -> None:
+        """Read the notes that the last paragraph refers to; each once, however often it is referred to."""
+        if self._in_note:
+            return
+        self._in_note = True
+        before, floats, carried = self._reader.part, self._reader.floats, self._carried
+        while self._reader.notes:
             notes, self._reader.notes = self._reader.notes, []
-            self._endnotes += [note for note in notes if note.kind == "endnote"]
-            ready = [note for note in notes if note.kind == "footnote"]
-            if is_end and not ready:
-                ready, self._endnotes = self._endnotes, []
-            for note in ready:
-                part, bodies = self._note_bodies(note.kind)
-                body = bodies.pop(note.name, None)  # written once, however often it is referred to
+            for note in notes:
+                self._reader.part, bodies = self._note_bodies(note.kind)
+                body = bodies.pop(note.name, None)
                 if body is not None:
-                    before, self._reader.part = self._reader.part, part
+                    self._reader.floats = []
                     text = self._flat_text(body)
-                    self._reader.part = before
-                    if text:
-                        self.out.separate(2)
-                        self._add_lines(f"[{note.mark}] {text}")
-                        self.out.separate(2)
+                    self.blocks.add_note(note.mark, text, is_endnote=note.kind == "endnote")
+        self._reader.part, self._reader.floats, self._carried = before, floats, carried
+        self._in_note = False
 
     def _note_bodies(self, kind: str) -> tuple[str, dict[str, Any]]:
         """Return the name of the part with the notes of that kind, and their content by id."""
@@ -344,7 +272,7 @@ class _Writer:
         return self._notes[kind]
 
     def _write_margins(self, kind: str) -> None:
-        """Write the page headers or footers of all sections, each text once, lines with page numbers left out."""
+        """Write the page headers or footers of all sections, each text once, page numbers left out."""
         seen: set[str] = set()
         self._reader.drops_page_numbers = True
         for part in self._margin_parts(kind):
@@ -355,24 +283,18 @@ class _Writer:
                 if block.tag == f"{W}p":
                     lines.append(self._margin_line(self._flat_paragraph(block)))
                 elif block.tag == f"{W}tbl":
-                    for row in _descend(block, f"{W}tr"):
-                        texts = (self._margin_line(self._flat_text(cell)) for cell in _descend(row, f"{W}tc"))
-                        lines.append(" ".join(filter(None, texts)))
+                    lines += [self._margin_line(self._flat_row(row)) for row in _descend(block, f"{W}tr")]
             self._reader.end_story()
             whole = "\n".join(filter(None, lines))
             if whole and whole not in seen:
                 seen.add(whole)
-                self.out.separate(2)
-                self._add_lines(whole)
-                self.out.separate(2)
+                self.blocks.write(whole)
         self._reader.part = self._package.main_name
         self._reader.drops_page_numbers = False
 
     def _margin_line(self, text: str) -> str:
-        """Return a line of a page header; "" for what stood around a page number alone ("Page of")."""
-        plain = text.strip()
-        is_around = self._reader.has_page_number and len(plain) <= _MAX_AROUND_PAGE_NUMBER
-        return "" if is_around and not any(map(str.isdigit, plain)) else plain
+        had_number, self._reader.has_page_number = self._reader.has_page_number, False
+        return "" if had_number and around_page_number(text) else text.strip()
 
     def _margin_parts(self, kind: str) -> dict[str, None]:
         """Return the names of the page headers or footers that are shown, in their order."""
@@ -380,11 +302,7 @@ class _Writer:
         settings = next((root for _, root in self._package.related("settings")), None)
         parts: dict[str, None] = {}
         for section in self._package.main.iter(f"{W}sectPr"):
-            shown = {
-                "default": True,
-                "first": is_on(section, "titlePg"),
-                "even": is_on(settings, "evenAndOddHeaders"),
-            }
+            shown = {"first": is_on(section, "titlePg"), "even": is_on(settings, "evenAndOddHeaders")}
             for reference in section.iterchildren(f"{W}{kind}Reference"):
                 one = relationships.get(str(reference.get(f"{_R}id")))
                 if (
@@ -408,14 +326,7 @@ class _Writer:
             self._losses.append((f"part {one.target}", error.reason))
             return
         self._losses += [(f"part {one.target}, {where}", why) for where, why in parsed.losses]
-        self.out.separate(2)
-        self.out.write_lines(parsed.text)
-
-    def _add_lines(self, text: str) -> None:
-        for position, line in enumerate(text.split("\n")):
-            if position:
-                self.out.break_line()
-            self.out.add(line)
+        self.blocks.write_lines(parsed.text)
 
 
 def _blocks(parent: Any) -> Iterator[Any]:

@@ -83,8 +83,8 @@ class TextReader:
     """Reads the paragraphs of one document in order.
 
     part: the name of the part whose paragraphs are read. notes, floats: those met since they were last taken.
-    unread: how many of each kind were not read. drops_page_numbers: as in page headers. has_page_number: whether the
-    last paragraph has one.
+    unread: how many of each kind were not read. drops_page_numbers: as in page headers. has_page_number: whether one
+    was met; the caller sets it back.
     """
 
     def __init__(self, package: DocxPackage, styles: Styles) -> None:
@@ -131,7 +131,6 @@ class TextReader:
         """Return the paragraph's own text; "\\n" ends lines."""
         self._parts = []
         self._style_hides = style.is_hidden
-        self.has_page_number = False
         for one in self._fields:
             one.first = 0
         self._children(paragraph)

@@ -23,7 +23,9 @@ class TableGrid:
 
     def add(self, text: str, n_columns: int = 1, *, is_row: bool = False) -> None:
         """Add a cell. is_row: it is all of its row, and stands in its first column only."""
-        self._above[len(self.rows[-1])] = text
+        first = len(self.rows[-1])
+        for column in range(first, min(first + max(n_columns, 1), _MAX_COLUMNS)):
+            self._above[column] = text
         self._fill(text, 1 if is_row else n_columns, is_repeated=False)
 
     def add_continued(self, n_columns: int = 1) -> None:
