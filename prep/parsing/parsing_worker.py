@@ -119,11 +119,11 @@ def _sniff(data: bytes, file_name: str) -> str:
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        from prep.parsing.formats.word.docx_package import is_docx
+        from prep.parsing.formats.word.docx.docx_package import is_docx
 
         if is_docx(data):
             return "docx"
-        from prep.parsing.formats.word.odt_parser import is_odt
+        from prep.parsing.formats.word.odt.odt_parser import is_odt
 
         if is_odt(data):
             return "odt"
@@ -149,19 +149,19 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
 
         return parse_pdf(data)
     if kind == "docx":
-        from prep.parsing.formats.word.docx_parser import parse_docx
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes, partial(_parse_chunk, memory_limit_bytes))
     if kind == "odt":
-        from prep.parsing.formats.word.odt_parser import parse_odt
+        from prep.parsing.formats.word.odt.odt_parser import parse_odt
 
         return parse_odt(data, memory_limit_bytes)
     if kind == "flat odt":
-        from prep.parsing.formats.word.odt_parser import parse_flat_odt
+        from prep.parsing.formats.word.odt.odt_parser import parse_flat_odt
 
         return parse_flat_odt(data)
     if kind == "rtf":
-        from prep.parsing.formats.word.rtf_parser import parse_rtf
+        from prep.parsing.formats.word.rtf.rtf_parser import parse_rtf
 
         return parse_rtf(data)
     if kind in ("mail", "mhtml"):
@@ -183,7 +183,7 @@ def _parse_chunk(memory_limit_bytes: int, name: str, data: bytes) -> Parsed:
     """Return what a file inside a Word document says, which is of a format that Word reads in."""
     kind = FORMATS.get(Path(name).suffix.lower()) or _sniff(data, name)
     if kind == "docx":
-        from prep.parsing.formats.word.docx_parser import parse_docx
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
 
         return parse_docx(data, memory_limit_bytes)  # what that one holds is a loss, so that nesting ends
     if kind not in ("html", "mhtml", "rtf", "text", "xml"):

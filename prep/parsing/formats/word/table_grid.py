@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["TableGrid"]
 
 _MAX_COLUMNS = 1000
-# What spans may add to a table; cells beyond it stay empty.
-_MAX_REPEATED_CHARACTERS = 2_000_000
+# What spans and repeats may add to a table; beyond the characters cells stay empty, beyond the cells they are left out.
+_MAX_ADDED_CHARACTERS = 2_000_000
+_MAX_ADDED_CELLS = 200_000
 
 
 class TableGrid:
@@ -14,30 +15,44 @@ class TableGrid:
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
-        self._n_left = _MAX_REPEATED_CHARACTERS
+        self._n_characters_left = _MAX_ADDED_CHARACTERS
+        self._n_cells_left = _MAX_ADDED_CELLS
         self._above: dict[int, str] = {}  # text by column, of the cells that began there last
 
     def begin_row(self, n_before: int = 0) -> None:
         """Begin a row, the first `n_before` columns empty."""
-        self.rows.append([""] * min(max(n_before, 0), _MAX_COLUMNS))
+        self.rows.append([])
+        self._add_more("", n_before)
 
     def add(self, text: str, n_columns: int = 1, *, is_row: bool = False) -> None:
         """Add a cell. is_row: it is all of its row, and stands in its first column only."""
-        first = len(self.rows[-1])
-        for column in range(first, min(first + max(n_columns, 1), _MAX_COLUMNS)):
+        row = self.rows[-1]
+        first = len(row)
+        row.append(text)
+        if not is_row:
+            self._add_more(text, n_columns - 1)
+        for column in range(first, len(row)):
             self._above[column] = text
-        self._fill(text, 1 if is_row else n_columns, is_repeated=False)
 
     def add_continued(self, n_columns: int = 1) -> None:
         """Add what the cell above holds, which spans this row too."""
-        self._fill(self._above.get(len(self.rows[-1]), ""), n_columns, is_repeated=True)
+        self._add_more(self._above.get(len(self.rows[-1]), ""), max(n_columns, 1))
 
-    def _fill(self, text: str, n_columns: int, *, is_repeated: bool) -> None:
+    def repeat_row(self, n_times: int) -> None:
+        """Add the last row `n_times` more."""
         row = self.rows[-1]
-        for position in range(min(max(n_columns, 1), max(_MAX_COLUMNS - len(row), 1))):
-            if position or is_repeated:
-                shown = text if len(text) <= self._n_left else ""
-                self._n_left -= len(shown)
-            else:
-                shown = text
+        n_characters = sum(map(len, row))
+        for _ in range(n_times):
+            if len(row) > self._n_cells_left or n_characters > self._n_characters_left:
+                return
+            self._n_cells_left -= len(row)
+            self._n_characters_left -= n_characters
+            self.rows.append(list(row))
+
+    def _add_more(self, text: str, n_columns: int) -> None:
+        row = self.rows[-1]
+        for _ in range(min(n_columns, _MAX_COLUMNS - len(row), self._n_cells_left)):
+            self._n_cells_left -= 1
+            shown = text if len(text) <= self._n_characters_left else ""
+            self._n_characters_left -= len(shown)
             row.append(shown)

@@ -14,7 +14,7 @@ from docx.opc.part import Part
 from docx.oxml import parse_xml
 from fixture_files import docx_bytes
 
-from prep.parsing.formats.word.docx_parser import parse_docx
+from prep.parsing.formats.word.docx.docx_parser import parse_docx
 from prep.parsing.parsed import Parsed, UnreadableError
 
 MC = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'

@@ -15,8 +15,8 @@ from typing import Any
 from prep.parsing.formats.word.block_writer import NO_LABEL, BlockWriter, Label, around_page_number
 from prep.parsing.formats.word.equations import mathml_text
 from prep.parsing.formats.word.links import address_after
-from prep.parsing.formats.word.odt_lists import ListCounter, ListStyle
-from prep.parsing.formats.word.odt_styles import OdtStyles
+from prep.parsing.formats.word.odt.odt_lists import ListCounter, ListStyle
+from prep.parsing.formats.word.odt.odt_styles import OdtStyles
 from prep.parsing.formats.word.table_grid import TableGrid
 from prep.parsing.formats.word.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 from prep.parsing.parsed import Parsed, UnreadableError
@@ -133,7 +133,7 @@ def _parse(
     body = roots[0].find(f"{_OFFICE}body/{_OFFICE}text")
     if body is None:
         raise UnreadableError("is damaged or no OpenDocument text: it has no text body")
-    writer = _Writer(roots, body, object_root)
+    writer = _OdtWriter(roots, body, object_root)
     writer.write_margins("header")
     writer.write_blocks(body)
     writer.blocks.end_body()
@@ -151,7 +151,7 @@ def _parse(
     return Parsed(title, text, (*losses, *counted), metadata=properties)
 
 
-class _Writer:
+class _OdtWriter:
     """Walks a document's XML and writes its blocks. unread: how many of each kind were not read."""
 
     def __init__(self, roots: list[Any], body: Any, object_root: Callable[[str], Any | None]) -> None:
@@ -328,27 +328,31 @@ class _Writer:
                 self.blocks.end_block()
             return
         grid = TableGrid()
-        for row, n_rows in rows:
-            for _ in range(n_rows):
-                grid.begin_row()
-                n_covered = 0  # cells to the right that the last one spans
-                found = list(row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"))
-                for cell in found:
-                    n = min(_number(cell.get(f"{_TABLE}number-columns-repeated")) or 1, _MAX_REPEATS)
-                    if cell.tag == f"{_TABLE}covered-table-cell":
-                        n_left = max(n - n_covered, 0)
-                        n_covered = max(n_covered - n, 0)
-                        for _ in range(n_left):
-                            grid.add_continued()
-                        continue
-                    text = self._flat_text(cell)
-                    n_covered = (_number(cell.get(f"{_TABLE}number-columns-spanned")) or 1) - 1
-                    is_row = n_covered > 0 and all(one is cell or one.tag != cell.tag for one in found)
-                    for _ in range(n):
-                        grid.add(text, n_covered + 1, is_row=is_row)
+        for row, n_times in rows:
+            self._add_row(grid, row)
+            grid.repeat_row(n_times - 1)
         if n_header == 0 and len(rows) > 1 and self._is_heading_row(rows[0][0]):
             n_header = 1
         self.blocks.write_table(grid.rows, n_header)
+
+    def _add_row(self, grid: TableGrid, row: Any) -> None:
+        grid.begin_row()
+        n_covered = 0  # cells to the right that the last one spans
+        cells = list(row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"))
+        n_own = sum(cell.tag == f"{_TABLE}table-cell" for cell in cells)
+        for cell in cells:
+            n_times = _number(cell.get(f"{_TABLE}number-columns-repeated")) or 1
+            if cell.tag == f"{_TABLE}covered-table-cell":
+                n_left = max(n_times - n_covered, 0)
+                n_covered = max(n_covered - n_times, 0)
+                for _ in range(min(n_left, _MAX_REPEATS)):
+                    grid.add_continued()
+                continue
+            text = self._flat_text(cell)
+            span = _number(cell.get(f"{_TABLE}number-columns-spanned")) or 1
+            n_covered = span - 1
+            # A repeated cell spans none.
+            grid.add(text, max(n_times, span), is_row=n_own == 1 and span > 1)
 
     def _is_heading_row(self, row: Any) -> bool:
         """Whether all paragraphs of a row are styled as headings of columns."""

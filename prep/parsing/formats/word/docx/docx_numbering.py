@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, Label
-from prep.parsing.formats.word.docx_styles import Styles, W, integer, is_on, is_true, value_of
+from prep.parsing.formats.word.docx.docx_styles import Styles, W, integer, is_on, is_true, value_of
 from prep.parsing.formats.word.number_formats import format_number
 
 __all__ = ["Numbering"]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, BlockWriter, Label, around_page_number
-from prep.parsing.formats.word.docx_numbering import Numbering
-from prep.parsing.formats.word.docx_package import DocxPackage
-from prep.parsing.formats.word.docx_styles import (
+from prep.parsing.formats.word.docx.docx_numbering import Numbering
+from prep.parsing.formats.word.docx.docx_package import DocxPackage
+from prep.parsing.formats.word.docx.docx_styles import (
     ParagraphStyle,
     Styles,
     W,
@@ -24,7 +24,7 @@ from prep.parsing.formats.word.docx_styles import (
     numbering_of,
     value_of,
 )
-from prep.parsing.formats.word.docx_text import DELETED, Float, TextReader, chosen
+from prep.parsing.formats.word.docx.docx_text import DELETED, Float, TextReader, chosen
 from prep.parsing.formats.word.table_grid import TableGrid
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
@@ -49,7 +49,7 @@ def parse_docx(data: bytes, memory_limit_bytes: int, parse_part: ParsePart | Non
     format that is part of the text (`w:altChunk`), by its name; without it such a file is a loss.
     """
     package = DocxPackage(data, memory_limit_bytes)
-    writer = _Writer(package, parse_part)
+    writer = _DocxWriter(package, parse_part)
     writer.write_all()
     properties = package.properties()
     text = writer.blocks.text()
@@ -57,7 +57,7 @@ def parse_docx(data: bytes, memory_limit_bytes: int, parse_part: ParsePart | Non
     return Parsed(title, text, tuple(writer.losses()), metadata=properties)
 
 
-class _Writer:
+class _DocxWriter:
     """Walks a document's XML and writes its blocks."""
 
     def __init__(self, package: DocxPackage, parse_part: ParsePart | None) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 from lxml import etree
 
 from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, BlockWriter, Label, around_page_number
-from prep.parsing.formats.word.docx_fields import field_name, field_text, link_address
 from prep.parsing.formats.word.equations import M, omml_text
+from prep.parsing.formats.word.field_codes import field_name, field_text, link_address
 from prep.parsing.formats.word.links import address_after
-from prep.parsing.formats.word.rtf_tables import RtfTable
-from prep.parsing.formats.word.rtf_tokens import Token, charset_codec, codec_name, tokens
+from prep.parsing.formats.word.rtf.rtf_tables import RtfTable
+from prep.parsing.formats.word.rtf.rtf_tokens import Token, charset_codec, codec_name, tokens
 from prep.parsing.formats.word.symbol_fonts import symbol_character
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
@@ -66,7 +66,7 @@ _BODY_TEXT = 9
 
 
 @dataclass(slots=True)
-class _Field:
+class _RtfField:
     instruction: str = ""
     has_result: bool = False
     first: int = 0  # of the parts of its paragraph
@@ -78,7 +78,7 @@ class _Field:
 
 
 @dataclass(slots=True)
-class _State:
+class _RtfGroup:
     """What a group changes and its end restores. parts: where text goes, None for nowhere."""
 
     parts: list[str] | None
@@ -98,7 +98,7 @@ class _State:
     outline: int | None = None
     level: int = 0
     in_table: bool = False
-    field: _Field | None = None
+    field: _RtfField | None = None
 
 
 def parse_rtf(data: bytes) -> Parsed:
@@ -106,20 +106,20 @@ def parse_rtf(data: bytes) -> Parsed:
     start = data[:1024].find(b"{\\rtf")
     if start < 0:
         raise UnreadableError("is damaged or no RTF: it does not begin like one")
-    reader = _Reader()
+    reader = _RtfReader()
     for token in tokens(data[start:]):
         reader.take(token)
     reader.end()
     return reader.parsed()
 
 
-class _Reader:
+class _RtfReader:
     """Takes the tokens of one document and writes its blocks."""
 
     def __init__(self) -> None:
         self._body: list[str] = []
-        self._state = _State(self._body)
-        self._stack: list[_State] = []
+        self._state = _RtfGroup(self._body)
+        self._stack: list[_RtfGroup] = []
         self._blocks = BlockWriter()
         self._codec = "cp1252"
         self._bytes = bytearray()
@@ -309,7 +309,7 @@ class _Reader:
         if state.table_of == "styles":
             self._capture(lambda text: self._name_style(state, text))
 
-    def _name_style(self, state: _State, text: str) -> None:
+    def _name_style(self, state: _RtfGroup, text: str) -> None:
         name = text.split(";")[0].strip()
         match = _HEADING_NAME.match(name)
         if state.outline is not None and state.outline < _BODY_TEXT:
@@ -378,7 +378,7 @@ class _Reader:
 
     def _begin_field(self, _: int | None) -> None:
         state = self._state
-        one = _Field(first=len(state.parts) if state.parts is not None else 0, parts=state.parts)
+        one = _RtfField(first=len(state.parts) if state.parts is not None else 0, parts=state.parts)
         state.field = one
         state.at_end = lambda: self._end_field(one)
 
@@ -403,7 +403,7 @@ class _Reader:
                 if one.parts is not self._body:
                     self._state.parts = None
 
-    def _end_field(self, one: _Field) -> None:
+    def _end_field(self, one: _RtfField) -> None:
         if one.parts is None:
             return
         before, self._state.parts = self._state.parts, one.parts
@@ -453,7 +453,10 @@ class _Reader:
             return
         self._math.append(element)
         self._state.parts = None
-        self._state.at_end = lambda: self._math.pop() and None
+        self._state.at_end = self._end_math_element
+
+    def _end_math_element(self) -> None:
+        self._math.pop()
 
     # Paragraphs and tables.
 
@@ -562,55 +565,55 @@ class _Reader:
             setattr(self._state.field, name, number or 0)
 
 
-def _flag(name: str) -> Callable[[_Reader, int | None], None]:
+def _flag(name: str) -> Callable[[_RtfReader, int | None], None]:
     return lambda reader, number: reader._set(name, number)
 
 
-def _row_word(name: str) -> Callable[[_Reader, int | None], None]:
+def _row_word(name: str) -> Callable[[_RtfReader, int | None], None]:
     return lambda reader, number: reader._row_definition(name, number)
 
 
-def _time_word(name: str) -> Callable[[_Reader, int | None], None]:
+def _time_word(name: str) -> Callable[[_RtfReader, int | None], None]:
     return lambda reader, number: reader._time_part(name, number)
 
 
-_WORDS: dict[str, Callable[[_Reader, int | None], None]] = {
-    "fonttbl": _Reader._font_table,
-    "f": _Reader._font,
-    "fcharset": _Reader._charset,
-    "cpg": _Reader._font_page,
-    "stylesheet": _Reader._style_sheet,
-    "s": _Reader._style,
-    "info": _Reader._information,
+_WORDS: dict[str, Callable[[_RtfReader, int | None], None]] = {
+    "fonttbl": _RtfReader._font_table,
+    "f": _RtfReader._font,
+    "fcharset": _RtfReader._charset,
+    "cpg": _RtfReader._font_page,
+    "stylesheet": _RtfReader._style_sheet,
+    "s": _RtfReader._style,
+    "info": _RtfReader._information,
     "creatim": lambda reader, number: reader._time("created"),
     "revtim": lambda reader, number: reader._time("modified"),
-    "footnote": _Reader._note,
-    "ftnalt": _Reader._set_endnote,
-    "chftn": _Reader._note_mark,
-    "listtext": _Reader._label_text,
-    "pntext": _Reader._label_text,
-    "shptxt": _Reader._box,
-    "object": _Reader._object,
-    "field": _Reader._begin_field,
-    "fldinst": _Reader._instruction,
-    "fldrslt": _Reader._result,
-    "formfield": _Reader._form_field,
-    "ffl": _Reader._choice,
+    "footnote": _RtfReader._note,
+    "ftnalt": _RtfReader._set_endnote,
+    "chftn": _RtfReader._note_mark,
+    "listtext": _RtfReader._label_text,
+    "pntext": _RtfReader._label_text,
+    "shptxt": _RtfReader._box,
+    "object": _RtfReader._object,
+    "field": _RtfReader._begin_field,
+    "fldinst": _RtfReader._instruction,
+    "fldrslt": _RtfReader._result,
+    "formfield": _RtfReader._form_field,
+    "ffl": _RtfReader._choice,
     "fftype": lambda reader, number: reader._set_field("kind", number),
     "ffres": lambda reader, number: reader._set_field("value", number),
     "ffdefres": lambda reader, number: reader._set_field("default", number),
-    "moMath": _Reader._equation,
-    "par": _Reader._paragraph,
-    "sect": _Reader._paragraph,
-    "cell": _Reader._cell,
-    "row": _Reader._row,
-    "nestcell": _Reader._nested_cell,
-    "nestrow": _Reader._nested_row,
+    "moMath": _RtfReader._equation,
+    "par": _RtfReader._paragraph,
+    "sect": _RtfReader._paragraph,
+    "cell": _RtfReader._cell,
+    "row": _RtfReader._row,
+    "nestcell": _RtfReader._nested_cell,
+    "nestrow": _RtfReader._nested_row,
     **{name: _row_word(name) for name in ("trowd", "trhdr", "clmrg", "clvmrg", "cellx")},
     **{name: _time_word(name) for name in _TIMES},
-    "chpgn": _Reader._page_number,
-    "pard": _Reader._reset_paragraph,
-    "plain": _Reader._reset_characters,
+    "chpgn": _RtfReader._page_number,
+    "pard": _RtfReader._reset_paragraph,
+    "plain": _RtfReader._reset_characters,
     "intbl": lambda reader, number: reader._set("in_table", 1),
     "outlinelevel": lambda reader, number: reader._set_number("outline", number),
     "ilvl": lambda reader, number: reader._set_number("level", number),
@@ -621,8 +624,8 @@ _WORDS: dict[str, Callable[[_Reader, int | None], None]] = {
     "strike": _flag("is_struck"),
     "striked": _flag("is_struck"),
     "super": _flag("is_raised"),
-    "sub": _Reader._lower,
-    "nosupersub": _Reader._lower,
+    "sub": _RtfReader._lower,
+    "nosupersub": _RtfReader._lower,
     "ansicpg": lambda reader, number: reader._page(codec_name(number)),
     "mac": lambda reader, number: reader._page("mac_roman"),
     "pc": lambda reader, number: reader._page("cp437"),
@@ -648,7 +651,7 @@ def _label(text: str) -> Label:
 
 
 def _iso_time(values: dict[str, int]) -> str:
-    if "yr" not in values:
+    if not values.get("yr"):
         return ""
     date = f"{values['yr']:04d}-{values.get('mo', 1):02d}-{values.get('dy', 1):02d}"
     return f"{date}T{values.get('hr', 0):02d}:{values.get('min', 0):02d}" if "hr" in values else date

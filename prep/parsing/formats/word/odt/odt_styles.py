@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from prep.parsing.formats.word.odt_lists import ListStyle, read_list_style
+from prep.parsing.formats.word.odt.odt_lists import ListStyle, read_list_style
 
 __all__ = ["OdtStyle", "OdtStyles"]
 

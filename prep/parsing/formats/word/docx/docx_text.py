@@ -13,11 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from prep.parsing.formats.word.docx_drawings import chart_rows, chart_title, diagram_lines
-from prep.parsing.formats.word.docx_fields import COMPUTED_FIELDS, field_name, field_text, link_address
-from prep.parsing.formats.word.docx_package import DocxPackage
-from prep.parsing.formats.word.docx_styles import ParagraphStyle, Styles, W, integer, is_on, is_true, value_of
+from prep.parsing.formats.word.docx.docx_drawings import chart_rows, chart_title, diagram_lines
+from prep.parsing.formats.word.docx.docx_package import DocxPackage
+from prep.parsing.formats.word.docx.docx_styles import (
+    ParagraphStyle,
+    Styles,
+    W,
+    integer,
+    is_on,
+    is_true,
+    value_of,
+)
 from prep.parsing.formats.word.equations import M, omml_text
+from prep.parsing.formats.word.field_codes import COMPUTED_FIELDS, field_name, field_text, link_address
 from prep.parsing.formats.word.links import MAX_ADDRESS_CHARACTERS, address_after
 from prep.parsing.formats.word.number_formats import format_number
 from prep.parsing.formats.word.symbol_fonts import symbol_character, symbol_text
@@ -72,7 +80,7 @@ class Float:
 
 
 @dataclass(slots=True)
-class _Field:
+class _OpenField:
     instruction: list[str] = field(default_factory=list)
     in_result: bool = False
     shown: str = ""  # the end of the result
@@ -97,7 +105,7 @@ class TextReader:
         self._package = package
         self._styles = styles
         self._parts: list[str] = []
-        self._fields: list[_Field] = []
+        self._fields: list[_OpenField] = []
         self._style_hides = False
         self._is_hidden = False
         self._font = ""
@@ -239,7 +247,7 @@ class TextReader:
     def _field_mark(self, element: Any) -> None:
         kind = element.get(f"{W}fldCharType")
         if kind == "begin":
-            self._fields.append(_Field(first=len(self._parts)))
+            self._fields.append(_OpenField(first=len(self._parts)))
             self._form_field(element)
         elif kind == "separate" and self._fields:
             self._fields[-1].in_result = True
@@ -250,7 +258,7 @@ class TextReader:
                 outer = self._fields[-1]
                 outer.shown = (outer.shown + one.shown)[-_MAX_SHOWN_CHARACTERS:]
 
-    def _end_field(self, one: _Field) -> None:
+    def _end_field(self, one: _OpenField) -> None:
         instruction = "".join(one.instruction)
         name = field_name(instruction)
         if name in ("PAGE", "NUMPAGES", "SECTIONPAGES"):
@@ -265,7 +273,7 @@ class TextReader:
             self._add(field_text(instruction))
 
     def _simple_field(self, element: Any) -> None:
-        one = _Field([str(element.get(f"{W}instr") or "")], in_result=True, first=len(self._parts))
+        one = _OpenField([str(element.get(f"{W}instr") or "")], in_result=True, first=len(self._parts))
         self._fields.append(one)
         self._children(element)
         self._fields.pop()

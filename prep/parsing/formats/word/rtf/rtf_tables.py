@@ -21,7 +21,7 @@ class _CellDefinition:
 
 
 @dataclass(slots=True)
-class _Row:
+class _RtfRow:
     cells: list[str]
     definitions: list[_CellDefinition]
     is_header: bool
@@ -31,7 +31,7 @@ class _Row:
 class RtfTable:
     """Collects the rows of one table as they are read."""
 
-    _rows: list[_Row] = field(default_factory=list)
+    _rows: list[_RtfRow] = field(default_factory=list)
     _cells: list[str] = field(default_factory=list)
     _texts: list[str] = field(default_factory=list)
     _definitions: list[_CellDefinition] = field(default_factory=list)
@@ -72,7 +72,7 @@ class RtfTable:
         if self._texts:
             self.end_cell()
         if self._cells:
-            self._rows.append(_Row(self._cells, self._definitions, self._is_header))
+            self._rows.append(_RtfRow(self._cells, self._definitions, self._is_header))
         self._cells = []
 
     def is_column(self) -> bool:

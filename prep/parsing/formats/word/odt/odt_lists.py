@@ -26,7 +26,7 @@ _MAX_LABEL_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class _OdtLevel:
     number_format: str = ""
     is_bullet: bool = False
     prefix: str = ""
@@ -38,7 +38,7 @@ class _Level:
     is_apart: bool = True
 
 
-ListStyle = dict[int, _Level]  # by level from 0
+ListStyle = dict[int, _OdtLevel]  # by level from 0
 
 
 def read_list_style(element: Any) -> ListStyle:
@@ -50,7 +50,7 @@ def read_list_style(element: Any) -> ListStyle:
             continue
         follows = next(entry.iter(f"{_STYLE}list-level-label-alignment"), None)
         patterns = (value for name, value in entry.attrib.items() if name.endswith("}num-list-format"))
-        levels[depth] = _Level(
+        levels[depth] = _OdtLevel(
             number_format=str(entry.get(f"{_STYLE}num-format") or ""),
             is_bullet=entry.tag in (f"{_TEXT}list-level-style-bullet", f"{_TEXT}list-level-style-image"),
             prefix=str(entry.get(f"{_STYLE}num-prefix") or "")[:_MAX_LABEL_CHARACTERS],
@@ -73,7 +73,7 @@ class ListCounter:
     def count(self, style: ListStyle, depth: int, start: int | None = None) -> Label:
         """Count an item at `depth` from 0 and return its label. start: its number, where it has one of its own."""
         depth = min(depth, _N_LEVELS - 1)
-        level = style.get(depth, _Level())
+        level = style.get(depth, _OdtLevel())
         if start is not None:
             self.counts[depth] = start
         elif depth in self.counts:
@@ -86,9 +86,9 @@ class ListCounter:
             return BULLET
         return self._label(style, depth, level)
 
-    def _label(self, style: ListStyle, depth: int, level: _Level) -> Label:
+    def _label(self, style: ListStyle, depth: int, level: _OdtLevel) -> Label:
         def number(other: int) -> str:
-            its = style.get(other, _Level())
+            its = style.get(other, _OdtLevel())
             return _format(self.counts.get(other, its.start), its)
 
         if not level.number_format and not level.pattern:
@@ -106,7 +106,7 @@ class ListCounter:
         return Label(" ".join(text.split())[:_MAX_LABEL_CHARACTERS], is_apart=level.is_apart)
 
 
-def _format(number: int, level: _Level) -> str:
+def _format(number: int, level: _OdtLevel) -> str:
     if not level.number_format:
         return ""
     if level.number_format in ("a", "A") and not level.repeats_letters:
