@@ -50,6 +50,8 @@ class StructuredText:
 
         With a lead (a heading) the block is one line.
         """
+        if not self._inline:
+            return
         text = "".join(self._inline)
         self._inline.clear()
         lines = [" ".join(line.split(" ")).strip() for line in text.split("\n")]

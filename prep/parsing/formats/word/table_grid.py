@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-__all__ = ["TableGrid"]
+from dataclasses import dataclass
+
+__all__ = ["SpanBudget", "TableGrid"]
 
 _MAX_COLUMNS = 1000
-# What spans and repeats may add to a table; beyond the characters cells stay empty, beyond the cells they are left out.
-_MAX_ADDED_CHARACTERS = 2_000_000
-_MAX_ADDED_CELLS = 200_000
+
+
+@dataclass(slots=True)
+class SpanBudget:
+    """What spans and repeats may still add to the tables of a document.
+
+    Beyond the characters cells stay empty, beyond the cells they are left out.
+    """
+
+    n_characters: int = 2_000_000
+    n_cells: int = 200_000
 
 
 class TableGrid:
     """Collects the cells of a table row by row; `rows` are their texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: SpanBudget) -> None:
         self.rows: list[list[str]] = []
-        self._n_characters_left = _MAX_ADDED_CHARACTERS
-        self._n_cells_left = _MAX_ADDED_CELLS
+        self._budget = budget
         self._above: dict[int, str] = {}  # text by column, of the cells that began there last
 
     def begin_row(self, n_before: int = 0) -> None:
@@ -43,16 +52,16 @@ class TableGrid:
         row = self.rows[-1]
         n_characters = sum(map(len, row))
         for _ in range(n_times):
-            if len(row) > self._n_cells_left or n_characters > self._n_characters_left:
+            if len(row) > self._budget.n_cells or n_characters > self._budget.n_characters:
                 return
-            self._n_cells_left -= len(row)
-            self._n_characters_left -= n_characters
+            self._budget.n_cells -= len(row)
+            self._budget.n_characters -= n_characters
             self.rows.append(list(row))
 
     def _add_more(self, text: str, n_columns: int) -> None:
         row = self.rows[-1]
-        for _ in range(min(n_columns, _MAX_COLUMNS - len(row), self._n_cells_left)):
-            self._n_cells_left -= 1
-            shown = text if len(text) <= self._n_characters_left else ""
-            self._n_characters_left -= len(shown)
+        for _ in range(min(n_columns, _MAX_COLUMNS - len(row), self._budget.n_cells)):
+            self._budget.n_cells -= 1
+            shown = text if len(text) <= self._budget.n_characters else ""
+            self._budget.n_characters -= len(shown)
             row.append(shown)

@@ -127,7 +127,8 @@ class DocxPackage:
         return found
 
     def _xml(self, name: str) -> Any:
-        return parse_xml(_STRICT.sub(_TRANSITIONAL, self._archive.read(name)))
+        data = self._archive.read(name)
+        return parse_xml(_STRICT.sub(_TRANSITIONAL, data) if b"purl.oclc.org/ooxml/" in data else data)
 
 
 def _relationship(entry: Any, folder: str) -> Relationship:

@@ -25,7 +25,7 @@ from prep.parsing.formats.word.docx.docx_styles import (
     value_of,
 )
 from prep.parsing.formats.word.docx.docx_text import DELETED, Float, TextReader, chosen
-from prep.parsing.formats.word.table_grid import TableGrid
+from prep.parsing.formats.word.table_grid import SpanBudget, TableGrid
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
 
@@ -73,6 +73,7 @@ class _DocxWriter:
         self._carried = ""  # text of paragraphs whose end is deleted: it begins the next one
         self._notes: dict[str, tuple[str, dict[str, Any]]] = {}
         self._in_note = False
+        self._spans = SpanBudget()
 
     def losses(self) -> list[tuple[str, str]]:
         """Return what could not be read."""
@@ -115,23 +116,27 @@ class _DocxWriter:
         read = self._read_paragraph(paragraph)
         if read is None:
             return
-        text, label, properties, style = read
+        text, label, level, properties, style = read
         heading = self._heading(properties, style)
         if style.is_code and label == NO_LABEL and heading is None:
             self.blocks.write_code(text)
         elif text.strip():
-            level = max(self._list_level(properties, style)[1], style.step)
-            self.blocks.write(text, label=label, heading=heading, level=level)
+            self.blocks.write(text, label=label, heading=heading, level=max(level, style.step))
         self._write_floats()
 
-    def _read_paragraph(self, paragraph: Any) -> tuple[str, Label, Any | None, ParagraphStyle] | None:
-        """Return a paragraph's text, label, properties and style; None where its text begins the next paragraph."""
+    def _read_paragraph(self, paragraph: Any) -> tuple[str, Label, int, Any | None, ParagraphStyle] | None:
+        """Return a paragraph's text, label, level in its list, properties and style.
+
+        None where its text begins the next paragraph.
+        """
         properties = paragraph.find(f"{W}pPr")
         style = self._styles.paragraph(value_of(properties, "pStyle"))
-        mark = properties.find(f"{W}rPr") if properties is not None else None
         own = self._reader.read(paragraph, style)
-        self._read_notes()
-        frame = properties.find(f"{W}framePr") if properties is not None else None
+        if self._reader.notes:
+            self._read_notes()
+        mark = frame = None
+        if properties is not None:
+            mark, frame = properties.find(f"{W}rPr"), properties.find(f"{W}framePr")
         is_initial = frame is not None and frame.get(f"{W}dropCap") in ("drop", "margin")
         if is_initial or (mark is not None and any(mark.find(tag) is not None for tag in DELETED)):
             self._carried += own
@@ -140,7 +145,7 @@ class _DocxWriter:
         is_hidden = not text.strip() and (style.is_hidden or is_on(mark, "vanish"))
         list_id, level = (None, 0) if is_hidden else self._list_level(properties, style)
         label = self._numbering.count(list_id, level) if list_id is not None else NO_LABEL
-        return text, label, properties, style
+        return text, label, level, properties, style
 
     def _heading(self, properties: Any | None, style: ParagraphStyle) -> int | None:
         """Return the level of a heading, from 1; None for text."""
@@ -161,6 +166,8 @@ class _DocxWriter:
 
     def _write_floats(self) -> None:
         """Write what stands beside the last paragraph: text boxes, charts, diagrams."""
+        if not self._reader.floats:
+            return
         floats, self._reader.floats = self._reader.floats, []
         for one in floats:
             self.blocks.end_block()
@@ -184,7 +191,7 @@ class _DocxWriter:
                     self.write_blocks(cell)
                     self.blocks.end_block()
             return
-        grid = TableGrid()
+        grid = TableGrid(self._spans)
         for row, found in zip(rows, cells, strict=True):
             properties = row.find(f"{W}trPr")
             grid.begin_row(n_before=integer(value_of(properties, "gridBefore")) or 0)
@@ -235,7 +242,7 @@ class _DocxWriter:
         read = self._read_paragraph(paragraph)
         if read is None:
             return ""
-        text, label, _, _ = read
+        text, label, *_ = read
         floats, self._reader.floats = self._reader.floats, []
         shown = label.before(text) if text.strip() else text
         return " ".join([shown, *map(self._flat_float, floats)])

@@ -43,7 +43,7 @@ _OLE = "{urn:schemas-microsoft-com:office:office}OLEObject"
 _BOX = f"{W}txbxContent"
 # What is deleted, or moved away.
 DELETED = frozenset([f"{W}del", f"{W}moveFrom"])
-_NOT_TEXT = frozenset(
+_SKIPPED = DELETED | frozenset(
     f"{W}{name}"
     for name in (
         "rPr", "pPr", "sdtPr", "sdtEndPr", "fldData", "delText", "delInstrText", "ffData", "softHyphen", "customXmlPr",
@@ -57,6 +57,7 @@ _GENERATED = re.compile(
     r"AI-generated content may be incorrect)\.?\s*\Z",
     re.I,
 )
+_MAX_OPEN_FIELDS = 50
 _MAX_SHOWN_CHARACTERS = 2 * MAX_ADDRESS_CHARACTERS
 
 
@@ -113,6 +114,8 @@ class TextReader:
         self._n_notes = {kind: start - 1 for kind, (start, _) in self._note_formats.items()}
         self._handlers: dict[str, Callable[[Any], None]] = {
             f"{W}r": self._run,
+            _BOX: lambda element: self.floats.append(Float(box=element)),
+            f"{_MC}AlternateContent": self._alternatives,
             f"{W}t": self._text,
             f"{W}tab": lambda element: self._add("\t"),
             f"{W}ptab": lambda element: self._add("\t"),
@@ -147,64 +150,80 @@ class TextReader:
         return text.replace("\0~~\0~~", "").replace("\0", "") if "\0" in text else text
 
     def end_story(self) -> None:
-        """Forget fields that the body, a note or a page header left open; what they hide is reported."""
+        """Forget fields that the body, a note or a page header left open; those without a result are reported."""
         for one in self._fields:
             if not one.in_result:
                 self._lose("fields", f"{field_name(''.join(one.instruction)) or 'one'} has no end")
         self._fields.clear()
 
     def _children(self, parent: Any) -> None:
+        handlers = self._handlers
         for element in parent:
-            handler = self._handlers.get(element.tag)
+            handler = handlers.get(element.tag)
             if handler is not None:
                 handler(element)
-            elif element.tag == f"{_MC}AlternateContent":
-                branch = chosen(element)
-                if branch is not None:
-                    self._children(branch)
-            elif element.tag == _BOX:
-                self.floats.append(Float(box=element))
-            elif element.tag not in DELETED and element.tag not in _NOT_TEXT and isinstance(element.tag, str):
+            elif element.tag not in _SKIPPED and isinstance(element.tag, str):
                 self._children(element)
 
+    def _alternatives(self, element: Any) -> None:
+        branch = chosen(element)
+        if branch is not None:
+            self._children(branch)
+
     def _add(self, text: str) -> None:
-        if text and not self._is_hidden and not any(not one.in_result for one in self._fields[:-1]):
-            self._parts.append(text)
-            if self._fields:
-                self._fields[-1].shown = (self._fields[-1].shown + text)[-_MAX_SHOWN_CHARACTERS:]
+        if not text or self._is_hidden:
+            return
+        if self._fields:
+            if any(not one.in_result for one in self._fields[:-1]):
+                return
+            self._fields[-1].shown = (self._fields[-1].shown + text)[-_MAX_SHOWN_CHARACTERS:]
+        self._parts.append(text)
 
     def _lose(self, where: str, why: str) -> None:
         if not self._is_hidden:
             self.unread[where, why] += 1
 
     def _run(self, run: Any) -> None:
-        properties = run.find(f"{W}rPr")
         was_hidden = self._is_hidden
-        if properties is None:
-            self._is_hidden, self._font = self._style_hides, ""
-            self._children(run)
-            self._is_hidden = was_hidden
-            return
-        name = value_of(properties, "rStyle")
-        style_hides, style_strikes = self._styles.run_toggles(name) if name is not None else (False, False)
-        hidden = is_on(properties, "vanish")
-        self._is_hidden = (self._style_hides != style_hides) if hidden is None else hidden
-        fonts = properties.find(f"{W}rFonts")
-        self._font = str(fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi") or "") if fonts is not None else ""
-        struck = is_on(properties, "strike")
-        is_struck = (style_strikes if struck is None else struck) or bool(is_on(properties, "dstrike"))
+        self._is_hidden, self._font = self._style_hides, ""
+        properties = run.find(f"{W}rPr")
+        is_struck = is_raised = False
+        if properties is not None and len(properties):
+            is_struck, is_raised = self._format(properties)
         first = len(self._parts)
         self._children(run)
-        if is_struck or value_of(properties, "vertAlign") == "superscript":
+        if is_struck or is_raised:
             text = "".join(self._parts[first:])
             if is_struck and text.strip():
                 self._parts[first:] = [f"\0~~{text}\0~~"]
-            elif _SMALL_EXPONENT.fullmatch(text.strip()):
+            elif is_raised and _SMALL_EXPONENT.fullmatch(text.strip()):
                 self._parts.insert(first, "^")
         self._is_hidden = was_hidden
 
+    def _format(self, properties: Any) -> tuple[bool, bool]:
+        """Set what a run's properties hide and its font; return whether they strike it through and raise it."""
+        style_hides = style_strikes = is_raised = False
+        hidden: bool | None = None
+        struck: bool | None = None
+        for one in properties:
+            tag = one.tag
+            if tag == f"{W}rStyle":
+                style_hides, style_strikes = self._styles.run_toggles(str(one.get(f"{W}val")))
+            elif tag == f"{W}vanish":
+                hidden = is_true(one.get(f"{W}val", "true"))
+            elif tag in (f"{W}strike", f"{W}dstrike"):
+                struck = bool(struck) or is_true(one.get(f"{W}val", "true"))
+            elif tag == f"{W}vertAlign":
+                is_raised = one.get(f"{W}val") == "superscript"
+            elif tag == f"{W}rFonts":
+                self._font = str(one.get(f"{W}ascii") or one.get(f"{W}hAnsi") or "")
+        self._is_hidden = (self._style_hides != style_hides) if hidden is None else hidden
+        return style_strikes if struck is None else struck, is_raised
+
     def _text(self, element: Any) -> None:
-        text = str(element.text or "").replace("\n", " ").replace("\0", "")
+        text = element.text or ""
+        if "\n" in text:
+            text = text.replace("\n", " ")
         self._add(symbol_text(text, self._font) if self._font else text)
 
     def _break(self, element: Any) -> None:
@@ -247,6 +266,8 @@ class TextReader:
     def _field_mark(self, element: Any) -> None:
         kind = element.get(f"{W}fldCharType")
         if kind == "begin":
+            if len(self._fields) >= _MAX_OPEN_FIELDS:
+                self.end_story()
             self._fields.append(_OpenField(first=len(self._parts)))
             self._form_field(element)
         elif kind == "separate" and self._fields:

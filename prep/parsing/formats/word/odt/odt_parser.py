@@ -17,7 +17,7 @@ from prep.parsing.formats.word.equations import mathml_text
 from prep.parsing.formats.word.links import address_after
 from prep.parsing.formats.word.odt.odt_lists import ListCounter, ListStyle
 from prep.parsing.formats.word.odt.odt_styles import OdtStyles
-from prep.parsing.formats.word.table_grid import TableGrid
+from prep.parsing.formats.word.table_grid import SpanBudget, TableGrid
 from prep.parsing.formats.word.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
@@ -160,6 +160,7 @@ class _OdtWriter:
         self._roots = roots
         self._styles = OdtStyles(roots)
         self._object_root = object_root
+        self._spans = SpanBudget()
         self._controls = _form_values(body)
         self._outline = ListCounter()
         self._lists: dict[str, ListCounter] = {}
@@ -327,7 +328,7 @@ class _OdtWriter:
                 self.write_blocks(cell)
                 self.blocks.end_block()
             return
-        grid = TableGrid()
+        grid = TableGrid(self._spans)
         for row, n_times in rows:
             self._add_row(grid, row)
             grid.repeat_row(n_times - 1)

@@ -22,6 +22,7 @@ from prep.parsing.formats.word.links import address_after
 from prep.parsing.formats.word.rtf.rtf_tables import RtfTable
 from prep.parsing.formats.word.rtf.rtf_tokens import Token, charset_codec, codec_name, tokens
 from prep.parsing.formats.word.symbol_fonts import symbol_character
+from prep.parsing.formats.word.table_grid import SpanBudget
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
 
@@ -126,6 +127,7 @@ class _RtfReader:
         self._n_to_skip = 0
         self._table: RtfTable | None = None
         self._label = ""
+        self._spans = SpanBudget()
         self._boxes: list[str] = []
         self._fonts: dict[int, tuple[str | None, bool, str]] = {}
         self._styles: dict[int, int] = {}
@@ -525,7 +527,7 @@ class _RtfReader:
                 for text in row:
                     self._blocks.write(text)
             return
-        self._blocks.write_table(*table.rows())
+        self._blocks.write_table(*table.rows(self._spans))
 
     def _row_definition(self, name: str, number: int | None) -> None:
         if self._state.parts is self._body:

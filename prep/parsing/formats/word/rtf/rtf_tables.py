@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prep.parsing.formats.word.table_grid import TableGrid
+from prep.parsing.formats.word.table_grid import SpanBudget, TableGrid
 
 __all__ = ["RtfTable"]
 
@@ -84,11 +84,11 @@ class RtfTable:
         """Return the cells as they stand in the file."""
         return [row.cells for row in self._rows]
 
-    def rows(self) -> tuple[list[list[str]], int]:
+    def rows(self, budget: SpanBudget) -> tuple[list[list[str]], int]:
         """Return the rows with spans written out, and how many are the header."""
         self.end_row()
         edges = self._edges()
-        grid = TableGrid()
+        grid = TableGrid(budget)
         n_header = 0
         for position, row in enumerate(self._rows):
             n_header += row.is_header and n_header == position
