@@ -366,6 +366,8 @@ class TextReader:
                 self._diagram(element)
             elif tag == _OLE:
                 self._lose("embedded objects", f"of the kind {element.get('ProgID') or 'unknown'}: not read")
+            elif tag == f"{W}control":
+                self._lose("controls of forms", "not read")
             pending.extend(reversed(element))
         if description and has_picture and not has_box:
             self._add(_GENERATED.sub("", " ".join(description.split()))[:MAX_ADDRESS_CHARACTERS])

@@ -196,8 +196,13 @@ class _OdtWriter:
                 self._write_numbered(element)
             elif tag == f"{_TABLE}table":
                 self._write_table(element)
-            elif tag.startswith(_DRAW):
+            elif tag.startswith(_DRAW):  # anchored to a page
+                self._parts.clear()
                 self._draw(element)
+                text = "".join(self._parts)
+                self._parts.clear()
+                if text.strip():
+                    self.blocks.write(text)
                 self._write_floats()
             elif tag not in _DROPPED and not self._is_hidden_block(element):
                 self.write_blocks(element)

@@ -522,6 +522,75 @@ def test_header_rows_nested_tables_and_columns_left_free() -> None:
     assert lines(body) == ["| H J | I K |", "| --- | --- |", "| x | 1 2; 3 4 |", "|  | y |"]
 
 
+def test_charts_are_rows_diagrams_lists_and_pictures_described() -> None:
+    a, c = ("http://schemas.openxmlformats.org/drawingml/2006/" + name for name in ("main", "chart"))
+    d = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
+
+    def points(kind: str, *values: str) -> str:
+        inner = "".join(f'<c:pt idx="{i}"><c:v>{value}</c:v></c:pt>' for i, value in enumerate(values))
+        return f"<c:{kind}><c:strRef><c:strCache>{inner}</c:strCache></c:strRef></c:{kind}>"
+
+    words = "<a:p><a:r><a:t>{}</a:t></a:r></a:p>"
+    series = f"<c:ser>{points('tx', 'Sold')}{points('cat', 'May', 'June')}{points('val', '5', '7')}</c:ser>"
+    title = f'<c:title><c:tx><c:rich xmlns:a="{a}">{words.format("Sales")}</c:rich></c:tx></c:title>'
+    drawing = "<w:p><w:r><w:drawing>{}</w:drawing></w:r></w:p>"
+    picture = '<pic:pic xmlns:pic="http://schemas.openxmlformats.org/drawingml/2006/picture"/>'
+    body = drawing.format(f'<c:chart xmlns:c="{c}" r:id="chart"/>')
+    body += drawing.format(f'<d:relIds xmlns:d="{d}" r:dm="diagramData"/>')
+    body += drawing.format(f'<wp:docPr descr="A valve. Description automatically generated"/>{picture}')
+    chart = f'<c:chart xmlns:c="{c}">{title}<c:plotArea>{series}</c:plotArea></c:chart>'
+    boxes = "".join(
+        f'<d:t xmlns:d="{d}" xmlns:a="{a}">{words.format(text)}</d:t>' for text in ("Ask", "Answer")
+    )
+    data = package(body, chart=chart, diagramData=boxes)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as out:
+        for entry in source.infolist():
+            xml = source.read(entry).decode()
+            xml = xml.replace("<w:chart ", f'<c:chartSpace xmlns:c="{c}" ').replace(
+                "</w:chart>", "</c:chartSpace>"
+            )
+            out.writestr(entry, xml)
+    assert parse_docx(buffer.getvalue(), LIMIT).text.split("\n") == [
+        "Sales", "", "|  | Sold |", "| --- | --- |", "| May | 5 |", "| June | 7 |", "", "- Ask", "- Answer", "", "A valve.",
+        "",
+    ]  # fmt: skip
+
+
+def test_initials_code_clauses_and_numbers_with_zeros() -> None:
+    styles = '<w:style w:type="paragraph" w:styleId="Code"><w:name w:val="Source Code"/></w:style>'
+    initial = '<w:framePr w:dropCap="drop"/>'
+    clause = "The tenant pays " + "and pays " * 40
+    body = (
+        p("T", initial) + p("he tenant")
+        + "".join(p(line, '<w:pStyle w:val="Code"/>') for line in ("if x:", "    y"))
+        + p(clause, '<w:outlineLvl w:val="1"/>') + item("x", 1)
+    )  # fmt: skip
+    custom = (
+        '<mc:AlternateContent><mc:Choice Requires="w14"><w:numFmt w:val="custom" w:format="001, 002, ..."/></mc:Choice>'
+        '<mc:Fallback><w:numFmt w:val="decimal"/></mc:Fallback></mc:AlternateContent>'
+    )
+    found = numbering(f'<w:lvl w:ilvl="0"><w:start w:val="7"/>{custom}<w:lvlText w:val="R%1"/></w:lvl>')
+    assert lines(body, styles=styles, numbering=found) == [
+        "The tenant", "```", "if x:", "    y", "```", clause.strip(), "R007 x",
+    ]  # fmt: skip
+
+
+def test_a_table_that_places_text_is_text() -> None:
+    cells = f"<w:tc>{p('Left')}{p('more')}</w:tc><w:tc>{p('Right')}</w:tc>"
+    assert lines(f"<w:tbl><w:tr>{cells}</w:tr></w:tbl>") == ["Left", "more", "Right"]
+    column = "".join(f"<w:tr><w:tc>{p(text)}</w:tc></w:tr>" for text in ("one", "two"))
+    assert lines(f"<w:tbl>{column}</w:tbl>") == ["one", "two"]
+
+
+def test_numbers_that_are_not_stored_are_losses() -> None:
+    parsed = parse_docx(
+        package(f"<w:p>{field('LISTNUM', None)}{r('text')}{field('LISTNUM', None)}</w:p>"), LIMIT
+    )
+    assert parsed.text == "text\n"
+    assert parsed.losses == (("numbers", "those of LISTNUM fields are not computed (2)"),)
+
+
 def test_embedded_objects_and_missing_parts_are_losses() -> None:
     body = f'{p("text")}<w:p><w:r><w:object><o:OLEObject ProgID="Equation.3"/></w:object></w:r></w:p>'
     parsed = parse_docx(package(body, styles="<w:style"), LIMIT)

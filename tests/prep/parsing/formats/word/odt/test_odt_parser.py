@@ -194,10 +194,13 @@ def test_links_spaces_fields_boxes_and_pictures() -> None:
         + p("a<text:s text:c='4'/>b<text:tab/>c<text:line-break/>d <text:date>1 May</text:date>\n  e")
         + p(f"box <draw:frame><draw:text-box>{p('boxed')}</draw:text-box></draw:frame>")
         + p("picture <draw:frame><draw:image/><svg:desc>a cat</svg:desc></draw:frame>")
+        + f"<draw:frame><draw:text-box>{p('on the page')}</draw:text-box></draw:frame>"
+        + "<draw:frame><draw:image/><svg:title>a dog</svg:title></draw:frame>"
         + p(f"<draw:g><draw:custom-shape>{p('shape')}</draw:custom-shape></draw:g>")
     )
     assert lines(body) == [
-        "Kit (https://kit.example/a) inside", "a b c", "d 1 May e", "box", "boxed", "picture a cat", "shape",
+        "Kit (https://kit.example/a) inside", "a b c", "d 1 May e", "box", "boxed", "picture a cat", "on the page",
+        "a dog", "shape",
     ]  # fmt: skip
 
 
