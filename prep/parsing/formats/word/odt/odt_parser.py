@@ -452,11 +452,8 @@ class _OdtWriter:
         self._parts.append(")")
 
     def _note(self, element: Any) -> None:
-        mark = (
-            " ".join("".join(element.find(f"{_TEXT}note-citation").itertext()).split())[:40]
-            if (element.find(f"{_TEXT}note-citation") is not None)
-            else "*"
-        )
+        citation = element.find(f"{_TEXT}note-citation")
+        mark = " ".join("".join(citation.itertext()).split())[:40] if citation is not None else "*"
         body = element.find(f"{_TEXT}note-body")
         self._parts.append(f"[{mark}]")
         if body is not None:

@@ -333,6 +333,8 @@ class _RtfReader:
         self._time_values[name] = number or 0
 
     def _margin(self, kind: str) -> None:
+        if self._state.parts is None:
+            return
         self._has_page_number = False
 
         def keep(text: str) -> None:
@@ -345,6 +347,8 @@ class _RtfReader:
         self._capture(keep)
 
     def _note(self, _: int | None) -> None:
+        if self._state.parts is None:
+            return
         mark = str(self._n_notes or "*")
         self._endnote = is_endnote = [False]
 

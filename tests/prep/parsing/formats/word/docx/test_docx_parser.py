@@ -552,8 +552,8 @@ def test_charts_are_rows_diagrams_lists_and_pictures_described() -> None:
             )
             out.writestr(entry, xml)
     assert parse_docx(buffer.getvalue(), LIMIT).text.split("\n") == [
-        "Sales", "", "|  | Sold |", "| --- | --- |", "| May | 5 |", "| June | 7 |", "", "- Ask", "- Answer", "", "A valve.",
-        "",
+        "Sales", "", "|  | Sold |", "| --- | --- |", "| May | 5 |", "| June | 7 |", "", "- Ask", "- Answer", "",
+        "A valve.", "",
     ]  # fmt: skip
 
 
