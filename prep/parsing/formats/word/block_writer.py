@@ -6,12 +6,16 @@ table or list that refers to them, endnotes the text.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from prep.parsing.structured_text import StructuredText
 
-__all__ = ["BULLET", "NO_LABEL", "BlockWriter", "Label", "around_page_number"]
+__all__ = ["BULLET", "NO_LABEL", "BlockWriter", "Label", "around_page_number", "is_code_style"]
 
+_CODE_STYLE = re.compile(
+    r"source ?code|(?:html )?preformatted(?: text)?|code(?: ?block)?|macro(?: text)?|literal ?block", re.I
+)
 _MAX_DEPTH = 8
 # A longer paragraph in a heading's style is a clause, not a heading.
 _MAX_HEADING_CHARACTERS = 300
@@ -137,6 +141,11 @@ class BlockWriter:
             if position:
                 self._out.break_line()
             self._out.add(line)
+
+
+def is_code_style(name: str) -> bool:
+    """Whether a style of this name is for lines of code."""
+    return _CODE_STYLE.fullmatch(name) is not None
 
 
 def around_page_number(line: str) -> bool:

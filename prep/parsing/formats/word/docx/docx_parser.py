@@ -266,6 +266,7 @@ class _DocxWriter:
                 if body is not None:
                     self._reader.floats = []
                     text = self._flat_text(body)
+                    text = text.removeprefix(note.mark).lstrip() if note.is_custom else text
                     self.blocks.add_note(note.mark, text, is_endnote=note.kind == "endnote")
         self._reader.part, self._reader.floats, self._carried = before, floats, carried
         self._in_note = False

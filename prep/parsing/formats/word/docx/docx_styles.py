@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from prep.parsing.formats.word.block_writer import is_code_style
+
 __all__ = ["ParagraphStyle", "Styles", "W", "integer", "is_on", "is_true", "numbering_of", "value_of"]
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _HEADING_NAME = re.compile(r"heading ?(\d)\Z", re.I)
 _LIST_NAME = re.compile(r"list (?:bullet|number) ([1-9])\Z", re.I)
-_CODE_NAME = re.compile(
-    r"source ?code|html preformatted|preformatted text|code(?: block)?|macro(?: text)?", re.I
-)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _BODY_TEXT = 9  # the outline level of text that is no heading
 
@@ -106,19 +105,21 @@ class Styles:
             level = depth if level is None else level
             if is_hidden is None:
                 is_hidden = is_on(style.find(f"{W}rPr"), "vanish")
-            is_code = is_code or (position < 2 and _CODE_NAME.fullmatch(style_name) is not None)
+            is_code = is_code or (position < 2 and is_code_style(style_name))
         names = tuple(str(style.get(f"{W}styleId")) for style in chain)
         return ParagraphStyle(heading, (numbering_id, level), names, step, bool(is_hidden), is_code)
 
-    def _run_toggles(self, name: str) -> tuple[bool, bool]:
-        """Return whether a style of runs hides its text, and whether it strikes it through."""
+    def _run_toggles(self, name: str) -> tuple[bool, bool, bool]:
+        """Return whether a style of runs hides its text, strikes it through, and raises it."""
         hidden: bool | None = None
         struck: bool | None = None
+        position: str | None = None
         for style in self._chain(name):
             properties = style.find(f"{W}rPr")
             hidden = is_on(properties, "vanish") if hidden is None else hidden
             struck = is_on(properties, "strike") if struck is None else struck
-        return bool(hidden), bool(struck)
+            position = value_of(properties, "vertAlign") if position is None else position
+        return bool(hidden), bool(struck), position == "superscript"
 
 
 def value_of(properties: Any | None, name: str) -> str | None:

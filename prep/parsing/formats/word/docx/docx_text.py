@@ -68,6 +68,7 @@ class Note:
     kind: str
     name: str
     mark: str
+    is_custom: bool = False  # the mark stands in the text, and in the note too
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,23 +203,24 @@ class TextReader:
 
     def _format(self, properties: Any) -> tuple[bool, bool]:
         """Set what a run's properties hide and its font; return whether they strike it through and raise it."""
-        style_hides = style_strikes = is_raised = False
+        style_hides = style_strikes = style_raises = False
+        raised: bool | None = None
         hidden: bool | None = None
         struck: bool | None = None
         for one in properties:
             tag = one.tag
             if tag == f"{W}rStyle":
-                style_hides, style_strikes = self._styles.run_toggles(str(one.get(f"{W}val")))
+                style_hides, style_strikes, style_raises = self._styles.run_toggles(str(one.get(f"{W}val")))
             elif tag == f"{W}vanish":
                 hidden = is_true(one.get(f"{W}val", "true"))
             elif tag in (f"{W}strike", f"{W}dstrike"):
                 struck = bool(struck) or is_true(one.get(f"{W}val", "true"))
             elif tag == f"{W}vertAlign":
-                is_raised = one.get(f"{W}val") == "superscript"
+                raised = one.get(f"{W}val") == "superscript"
             elif tag == f"{W}rFonts":
                 self._font = str(one.get(f"{W}ascii") or one.get(f"{W}hAnsi") or "")
         self._is_hidden = (self._style_hides != style_hides) if hidden is None else hidden
-        return style_strikes if struck is None else struck, is_raised
+        return style_strikes if struck is None else struck, style_raises if raised is None else raised
 
     def _text(self, element: Any) -> None:
         text = element.text or ""
@@ -325,7 +327,9 @@ class TextReader:
         name = str(element.get(f"{W}id"))
         if is_true(element.get(f"{W}customMarkFollows")):
             mark = "".join(str(one.text or "") for one in element.itersiblings(f"{W}t")).strip()
-            self.notes.append(Note(kind, name, mark or "*"))
+            self.notes.append(Note(kind, name, mark or "*", is_custom=True))
+            self._add(f"[{mark or '*'}]")
+            self._is_hidden = True  # the mark as it stands in the rest of the run
             return
         self._n_notes[kind] += 1
         mark = format_number(self._n_notes[kind], self._note_formats[kind][1])

@@ -61,6 +61,7 @@ _PAGE_NUMBERS = (f"{_TEXT}page-number", f"{_TEXT}page-count")
 _SMALL_EXPONENT = re.compile(r"[-−+]?\d{1,3}|[nxkm]")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _MAX_REPEATS = 1000
+_MAX_SPACES = 40
 
 
 def is_odt(data: bytes) -> bool:
@@ -172,7 +173,9 @@ class _OdtWriter:
         self._has_page_number = False
         self._in_margin = False
         self._handlers: dict[str, Callable[[Any], None]] = {
-            f"{_TEXT}s": lambda element: self._parts.append(" "),
+            f"{_TEXT}s": lambda element: self._parts.append(
+                " " * min(_number(element.get(f"{_TEXT}c")) or 1, _MAX_SPACES)
+            ),
             f"{_TEXT}tab": lambda element: self._parts.append("\t"),
             f"{_TEXT}line-break": lambda element: self._parts.append("\n"),
             f"{_TEXT}span": self._span,
@@ -334,14 +337,16 @@ class _OdtWriter:
                 self.blocks.end_block()
             return
         grid = TableGrid(self._spans)
+        hanging: dict[int, int] = {}
         for row, n_times in rows:
-            self._add_row(grid, row)
+            self._add_row(grid, row, hanging)
             grid.repeat_row(n_times - 1)
         if n_header == 0 and len(rows) > 1 and self._is_heading_row(rows[0][0]):
             n_header = 1
         self.blocks.write_table(grid.rows, n_header)
 
-    def _add_row(self, grid: TableGrid, row: Any) -> None:
+    def _add_row(self, grid: TableGrid, row: Any, hanging: dict[int, int]) -> None:
+        """Add a row. hanging: by column, how many rows a cell above still spans."""
         grid.begin_row()
         n_covered = 0  # cells to the right that the last one spans
         cells = list(row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"))
@@ -352,13 +357,17 @@ class _OdtWriter:
                 n_left = max(n_times - n_covered, 0)
                 n_covered = max(n_covered - n_times, 0)
                 for _ in range(min(n_left, _MAX_REPEATS)):
-                    grid.add_continued()
+                    _hang(grid, hanging)
                 continue
+            while hanging.get(len(grid.rows[-1]), 0):  # some producers write no covered cells
+                _hang(grid, hanging)
             text = self._flat_text(cell)
             span = _number(cell.get(f"{_TABLE}number-columns-spanned")) or 1
             n_covered = span - 1
-            # A repeated cell spans none.
-            grid.add(text, max(n_times, span), is_row=n_own == 1 and span > 1)
+            first = len(grid.rows[-1])
+            grid.add(text, max(n_times, span), is_row=n_own == 1 and span > 1)  # a repeated cell spans none
+            n_rows = _number(cell.get(f"{_TABLE}number-rows-spanned")) or 1
+            hanging.update(dict.fromkeys(range(first, len(grid.rows[-1])), n_rows - 1))
 
     def _is_heading_row(self, row: Any) -> bool:
         """Whether all paragraphs of a row are styled as headings of columns."""
@@ -510,6 +519,13 @@ class _OdtWriter:
 
     def _control(self, element: Any) -> None:
         self._parts.append(self._controls.get(str(element.get(f"{_DRAW}control")), ""))
+
+
+def _hang(grid: TableGrid, hanging: dict[int, int]) -> None:
+    """Add a cell that one above or to the left spans."""
+    column = len(grid.rows[-1])
+    hanging[column] = max(hanging.get(column, 0) - 1, 0)
+    grid.add_continued()
 
 
 def _rows(table: Any) -> tuple[list[tuple[Any, int]], int]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from prep.parsing.formats.word.block_writer import is_code_style
 from prep.parsing.formats.word.odt.odt_lists import ListStyle, read_list_style
 
 __all__ = ["OdtStyle", "OdtStyles"]
 
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-_CODE_NAME = re.compile(r"source code|preformatted text|html preformatted|code(?: block)?", re.I)
 _RAISED = re.compile(r"super|[1-9]\d?%")
 
 
@@ -61,9 +61,9 @@ class OdtStyles:
             style = self._styles[family, str(name)]
             seen.add(name)
             shown = str(style.get(f"{_STYLE}display-name") or name)
-            is_title = is_title or (depth < 2 and shown == "Title")
+            is_title = is_title or (depth < 3 and shown == "Title")
             is_table_heading = is_table_heading or name == "Table_20_Heading"
-            is_code = is_code or (depth < 2 and _CODE_NAME.fullmatch(shown.replace("_20_", " ")) is not None)
+            is_code = is_code or (depth < 3 and is_code_style(shown.replace("_20_", " ")))
             list_style = style.get(f"{_STYLE}list-style-name") if list_style is None else list_style
             properties = style.find(f"{_STYLE}text-properties")
             if properties is not None:

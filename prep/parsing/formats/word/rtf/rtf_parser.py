@@ -15,7 +15,14 @@ from typing import Any
 
 from lxml import etree
 
-from prep.parsing.formats.word.block_writer import BULLET, NO_LABEL, BlockWriter, Label, around_page_number
+from prep.parsing.formats.word.block_writer import (
+    BULLET,
+    NO_LABEL,
+    BlockWriter,
+    Label,
+    around_page_number,
+    is_code_style,
+)
 from prep.parsing.formats.word.equations import M, omml_text
 from prep.parsing.formats.word.field_codes import field_name, field_text, link_address
 from prep.parsing.formats.word.links import address_after
@@ -62,6 +69,8 @@ _SMALL_EXPONENT = re.compile(r"[-−+]?\d{1,3}|[nxkm]")
 _MAX_DEPTH = 5000
 _MAX_MATH_DEPTH = 200
 _MAX_PROPERTY_CHARACTERS = 1000
+_MAX_BASE_STYLES = 20
+_MAX_MARK_CHARACTERS = 5
 _PRIVATE = range(0xF000, 0xF100)
 _BODY_TEXT = 9
 
@@ -130,10 +139,13 @@ class _RtfReader:
         self._spans = SpanBudget()
         self._boxes: list[str] = []
         self._fonts: dict[int, tuple[str | None, bool, str]] = {}
-        self._styles: dict[int, int] = {}
+        self._styles: dict[int, int] = {}  # levels of headings
+        self._base_styles: dict[int, int] = {}
+        self._code_styles: set[int] = set()
         self._margins: dict[str, dict[str, None]] = {"header": {}, "footer": {}}
         self._has_page_number = False
         self._n_notes = 0
+        self._mark = ""  # of the note that comes next
         self._properties: dict[str, str] = {}
         self._unread: Counter[tuple[str, str]] = Counter()
         self._math: list[Any] = []
@@ -314,12 +326,18 @@ class _RtfReader:
     def _name_style(self, state: _RtfGroup, text: str) -> None:
         name = text.split(";")[0].strip()
         match = _HEADING_NAME.match(name)
+        if is_code_style(name):
+            self._code_styles.add(state.style)
         if state.outline is not None and state.outline < _BODY_TEXT:
             self._styles[state.style] = state.outline + 1
         elif match is not None and match.group(1) != "0":
             self._styles[state.style] = int(match.group(1))
         elif name.lower() == "title":
             self._styles[state.style] = 1
+
+    def _base_style(self, number: int | None) -> None:
+        if self._state.table_of == "styles" and number is not None:
+            self._base_styles[self._state.style] = number
 
     def _information(self, _: int | None) -> None:
         self._state.parts = None
@@ -349,18 +367,25 @@ class _RtfReader:
     def _note(self, _: int | None) -> None:
         if self._state.parts is None:
             return
-        mark = str(self._n_notes or "*")
+        mark, self._mark = self._mark, ""
+        is_custom = not mark
+        if is_custom:  # the mark is the text before
+            before = next((part.strip(" ^\0~") for part in reversed(self._state.parts) if part.strip()), "")
+            mark = before if 0 < len(before) <= _MAX_MARK_CHARACTERS else "*"
         self._endnote = is_endnote = [False]
 
         def keep(text: str) -> None:
-            self._blocks.add_note(mark, " ".join(text.split()), is_endnote=is_endnote[0])
+            line = " ".join(text.split())
+            line = line.removeprefix("^").removeprefix(mark).lstrip() if is_custom else line
+            self._blocks.add_note(mark, line, is_endnote=is_endnote[0])
 
         self._capture(keep)
 
     def _note_mark(self, _: int | None) -> None:
         if self._state.parts is self._body:
             self._n_notes += 1
-            self._emit(f"[{self._n_notes}]")
+            self._mark = str(self._n_notes)
+            self._emit(f"[{self._mark}]")
 
     def _label_text(self, _: int | None) -> None:
         if self._state.parts is not None:
@@ -486,13 +511,24 @@ class _RtfReader:
             return
         self._end_table()
         if text.strip():
-            heading = self._styles.get(state.style)
-            if state.outline is not None:
-                heading = state.outline + 1 if state.outline < _BODY_TEXT else None
-            self._blocks.write(text, label=label, heading=heading, level=state.level)
+            heading = self._heading(state)
+            if state.style in self._code_styles and heading is None and label == NO_LABEL:
+                self._blocks.write_code(text)
+            else:
+                self._blocks.write(text, label=label, heading=heading, level=state.level)
         for line in (line for box in boxes for line in box.split("\n")):
             if line.strip():
                 self._blocks.write(line)
+
+    def _heading(self, state: _RtfGroup) -> int | None:
+        if state.outline is not None:
+            return state.outline + 1 if state.outline < _BODY_TEXT else None
+        style = state.style
+        for _ in range(_MAX_BASE_STYLES):
+            if style in self._styles or style not in self._base_styles:
+                break
+            style = self._base_styles[style]
+        return self._styles.get(style)
 
     def _open_table(self) -> RtfTable:
         if self._table is None:
@@ -590,6 +626,7 @@ _WORDS: dict[str, Callable[[_RtfReader, int | None], None]] = {
     "cpg": _RtfReader._font_page,
     "stylesheet": _RtfReader._style_sheet,
     "s": _RtfReader._style,
+    "sbasedon": _RtfReader._base_style,
     "info": _RtfReader._information,
     "creatim": lambda reader, number: reader._time("created"),
     "revtim": lambda reader, number: reader._time("modified"),

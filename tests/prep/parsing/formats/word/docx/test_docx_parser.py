@@ -435,9 +435,11 @@ def test_content_controls_rows_and_cells_are_read_at_all_levels() -> None:
 
 def test_struck_text_is_marked_and_small_numbers_raised() -> None:
     strike, raised = "<w:strike/>", '<w:vertAlign w:val="superscript"/>'
+    style = '<w:style w:type="character" w:styleId="Up"><w:name w:val="Up"/><w:rPr>'
+    styles = f"{style}{raised}</w:rPr></w:style>"
     runs = r("pay ") + r("30", strike) + r("0", strike) + r(" 450 m") + r("2", raised)
-    body = f"<w:p>{runs}{r(' on the 1')}{r('st', raised)}</w:p>"
-    assert read(body) == "pay ~~300~~ 450 m^2 on the 1st\n"
+    ends = r(" on the 1") + r("st", raised) + r(" 10") + r("6", '<w:rStyle w:val="Up"/>')
+    assert read(f"<w:p>{runs}{ends}</w:p>", styles=styles) == "pay ~~300~~ 450 m^2 on the 1st 10^6\n"
 
 
 def test_symbols_breaks_and_hyphens() -> None:
@@ -457,6 +459,11 @@ def test_notes_have_the_marks_of_their_kind() -> None:
     notes = "".join(f'<w:footnote w:id="{name}">{p(f"foot {name}")}</w:footnote>' for name in (9, 5))
     found = lines(body, footnotes=notes, endnotes=f'<w:endnote w:id="2">{p("end")}</w:endnote>')
     assert found == ["a[1][i][2]", "[1] foot 5", "[2] foot 9", "b", "[i] end"]
+
+
+def test_a_mark_of_its_own_stands_once_with_its_note() -> None:
+    body = f'<w:p>{r("said")}<w:r><w:footnoteReference w:customMarkFollows="1" w:id="2"/><w:t>†</w:t></w:r></w:p>'
+    assert lines(body, footnotes=f'<w:footnote w:id="2">{p("† who")}</w:footnote>') == ["said[†]", "[†] who"]
 
 
 def test_headers_are_written_without_page_numbers() -> None:

@@ -154,6 +154,21 @@ def test_a_cell_that_spans_stands_in_each_row_and_column() -> None:
     ]  # fmt: skip
 
 
+def test_a_row_may_leave_out_the_cells_that_one_above_covers() -> None:
+    def row(*cells: str) -> str:
+        return f"<table:table-row>{''.join(cells)}</table:table-row>"
+
+    def cell(text: str, more: str = "") -> str:
+        return f"<table:table-cell {more}>{p(text)}</table:table-cell>"
+
+    rows = (
+        row(cell("tall", 'table:number-rows-spanned="2"'), cell("1"))
+        + row(cell("2"))
+        + row(cell("a"), cell("3"))
+    )
+    assert lines(f"<table:table>{rows}</table:table>") == ["| tall | 1 |", "| tall | 2 |", "| a | 3 |"]
+
+
 def test_notes_follow_their_paragraph_and_endnotes_the_text() -> None:
     def note(kind: str, mark: str, text: str) -> str:
         return (

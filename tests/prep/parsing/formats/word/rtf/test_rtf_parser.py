@@ -44,6 +44,16 @@ def test_paragraphs_lines_and_headings() -> None:
     assert parse_rtf(f"{HEAD}{body}}}".encode()).title == "Top"
 
 
+def test_styles_inherit_headings_and_keep_code() -> None:
+    sheet = r"{\stylesheet{\s1 heading 1;}{\s5\sbasedon1 Mine;}{\s6 Preformatted Text;}{\s7\sbasedon7 Loop;}}"
+    body = sheet + r"\pard\s5 Top\par\pard\s6 if x:\par     y\par\pard\s7 text\par"
+    assert read(body) == "# Top\n\n```\nif x:\n    y\n```\n\ntext\n"
+
+
+def test_a_mark_of_its_own_stands_with_its_note() -> None:
+    assert lines(r"said{\super *}{\footnote\pard{\super *} who}\par next\par") == ["said*", "[*] who", "next"]
+
+
 def test_stored_labels_stand_before_items_and_headings() -> None:
     body = (
         r"\pard\ls1{\listtext\pard (a)\tab}first\par\ilvl1{\listtext\f2\'b7\tab}second\par\pard\ls2"
