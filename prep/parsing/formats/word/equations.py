@@ -17,6 +17,10 @@ _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MATHML = "{http://www.w3.org/1998/Math/MathML}"
 _ATOM = re.compile(r"[\w.,′'∞%°]*|[^\w\s]|\([^()]*\)|\[[^][]*\]|\|[^|]*\|")
 _ROOTS = {"": "√", "2": "√", "3": "∛", "4": "∜"}
+_ACCENTS = {
+    "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0305": "bar", "\u0307": "dot", "\u0308": "ddot",
+    "\u030c": "check", "\u20d7": "vec", "\u20d6": "vec", "\u0332": "underline",
+}  # fmt: skip
 _DROPPED = frozenset([*(f"{_W}{name}" for name in ("del", "moveFrom", "rPr")), f"{M}ctrlPr"])
 
 
@@ -80,12 +84,6 @@ def _accented(text: str, accent: str) -> str:
     return text + accent if len(text.strip()) == 1 else f"{_ACCENTS.get(accent, 'accent')}({text.strip()})"
 
 
-_ACCENTS = {
-    "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0305": "bar", "\u0307": "dot", "\u0308": "ddot",
-    "\u030c": "check", "\u20d7": "vec", "\u20d6": "vec",
-}  # fmt: skip
-
-
 def _part(element: Any, name: str) -> str:
     found = element.find(f"{M}{name}")
     return omml_text(found) if found is not None else ""
@@ -140,7 +138,6 @@ def _omml_bar(element: Any) -> str:
     return _accented(_part(element, "e"), "\u0332" if _property(element, "pos", "bot") == "bot" else "\u0305")
 
 
-_ACCENTS["\u0332"] = "underline"
 _OMML: dict[str, Callable[[Any], str]] = {
     f"{M}f": _omml_fraction,
     f"{M}sSup": _omml_scripts,
