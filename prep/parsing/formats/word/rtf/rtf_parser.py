@@ -10,22 +10,37 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
 
 from prep.parsing.formats.word.block_writer import (
-    BULLET,
     NO_LABEL,
     BlockWriter,
-    Label,
     around_page_number,
     is_code_style,
 )
 from prep.parsing.formats.word.equations import M, omml_text
 from prep.parsing.formats.word.field_codes import field_name, field_text, link_address
 from prep.parsing.formats.word.links import address_after
+from prep.parsing.formats.word.rtf.rtf_groups import (
+    CHARACTERS,
+    FOOTERS,
+    HEADERS,
+    INFO,
+    MATH,
+    MATH_VALUES,
+    SKIPPED,
+    SYMBOLS,
+    TIMES,
+    RtfField,
+    RtfGroup,
+    iso_time,
+    joined,
+    set_math,
+    stored_label,
+)
 from prep.parsing.formats.word.rtf.rtf_tables import RtfTable
 from prep.parsing.formats.word.rtf.rtf_tokens import Token, charset_codec, codec_name, tokens
 from prep.parsing.formats.word.symbol_fonts import symbol_character
@@ -35,35 +50,6 @@ from prep.parsing.titles import clean_title
 
 __all__ = ["parse_rtf"]
 
-_CHARACTERS = {
-    "tab": "\t", "line": "\n", "lbr": "\n", "softline": "\n", "page": " ", "column": " ", "emdash": "—", "endash": "–",
-    "bullet": "•", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "emspace": " ", "enspace": " ",
-    "qmspace": " ", "zwj": "\u200d", "zwnj": "\u200c", "ltrmark": "\u200e", "rtlmark": "\u200f",
-}  # fmt: skip
-_SYMBOLS = {"~": "\xa0", "_": "-", "\\": "\\", "{": "{", "}": "}", "\t": "\t"}
-# Destinations whose text is none of the document's.
-_SKIPPED = frozenset(
-    "colortbl listtable listoverridetable revtbl rsidtbl generator pict nonshppict shprslt objdata objclass objname "
-    "themedata colorschememapping latentstyles datastore xmlnstbl mmathPr filetbl annotation atnid atnauthor atnref "
-    "atndate atntime atnparent atnicn atrfstart atrfend bkmkstart bkmkend datafield template nonesttables pnseclvl "
-    "pn pgptbl background ftnsep ftnsepc aftnsep aftnsepc ftncn aftncn tc xe txe rxe private1 private sp listname "
-    "fontemb fontfile falt panose userprops docvar shppict passwordhash".split()
-)
-_HEADERS = frozenset("header headerl headerr headerf".split())
-_FOOTERS = frozenset("footer footerl footerr footerf".split())
-_INFO = {
-    "title": "title",
-    "author": "creator",
-    "subject": "subject",
-    "keywords": "keywords",
-    "doccomm": "description",
-}
-_MATH_VALUES = frozenset("mchr mbegChr mendChr msepChr mpos mtype mdegHide".split())
-_MATH = _MATH_VALUES | frozenset(
-    "mf mnum mden mr msSup msSub msSubSup msPre me msup msub mrad mdeg mnary md mfunc mfName mlimLow mlim mlimUpp macc "
-    "mbar mm mmr meqArr mbox mborderBox mgroupChr mphant mfPr mnaryPr mdPr maccPr mbarPr mradPr".split()
-)
-_TIMES = ("yr", "mo", "dy", "hr", "min")
 _HEADING_NAME = re.compile(r"heading (\d)\Z", re.I)
 _SMALL_EXPONENT = re.compile(r"[-−+]?\d{1,3}|[nxkm]")
 _MAX_DEPTH = 5000
@@ -73,42 +59,6 @@ _MAX_BASE_STYLES = 20
 _MAX_MARK_CHARACTERS = 5
 _PRIVATE = range(0xF000, 0xF100)
 _BODY_TEXT = 9
-
-
-@dataclass(slots=True)
-class _RtfField:
-    instruction: str = ""
-    has_result: bool = False
-    first: int = 0  # of the parts of its paragraph
-    parts: list[str] | None = None
-    kind: int | None = None  # of a form's field: 0 text, 1 box, 2 choice
-    value: int | None = None
-    default: int = 0
-    choices: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _RtfGroup:
-    """What a group changes and its end restores. parts: where text goes, None for nowhere."""
-
-    parts: list[str] | None
-    at_end: Callable[[], None] | None = None  # of the group that set it
-    is_optional: bool = False  # `\\*` stands before the destination
-    codec: str = "cp1252"
-    is_symbol: bool = False
-    font: str = ""
-    n_fallback: int = 1  # characters that stand for one of Unicode
-    is_hidden: bool = False
-    is_deleted: bool = False
-    is_struck: bool = False
-    is_raised: bool = False
-    table_of: str = ""  # "fonts" or "styles": this is one of their entries, `entry` its number
-    entry: int | None = None
-    style: int = 0
-    outline: int | None = None
-    level: int = 0
-    in_table: bool = False
-    field: _RtfField | None = None
 
 
 def parse_rtf(data: bytes) -> Parsed:
@@ -128,8 +78,8 @@ class _RtfReader:
 
     def __init__(self) -> None:
         self._body: list[str] = []
-        self._state = _RtfGroup(self._body)
-        self._stack: list[_RtfGroup] = []
+        self._state = RtfGroup(self._body)
+        self._stack: list[RtfGroup] = []
         self._blocks = BlockWriter()
         self._codec = "cp1252"
         self._bytes = bytearray()
@@ -214,9 +164,9 @@ class _RtfReader:
             self._state.is_optional = True
         elif symbol in "\r\n":
             self._word("par", None)
-        elif symbol in _SYMBOLS:
+        elif symbol in SYMBOLS:
             self._flush()
-            self._emit(_SYMBOLS[symbol])
+            self._emit(SYMBOLS[symbol])
 
     def _flush(self) -> None:
         """Write the bytes that were collected, in the code page of their font."""
@@ -240,26 +190,26 @@ class _RtfReader:
         state.parts.append(text)
 
     def _word(self, word: str, number: int | None) -> None:
-        if self._n_to_skip and word in _CHARACTERS:
+        if self._n_to_skip and word in CHARACTERS:
             self._n_to_skip -= 1
             return
         self._n_to_skip = 0
         self._flush()
         is_optional, self._state.is_optional = self._state.is_optional, False
         handler = _WORDS.get(word)
-        if word in _CHARACTERS:
-            self._emit(_CHARACTERS[word])
+        if word in CHARACTERS:
+            self._emit(CHARACTERS[word])
         elif word == "u":
             self._unicode(number or 0)
         elif handler is not None:
             handler(self, number)
-        elif word in _SKIPPED:
+        elif word in SKIPPED:
             self._state.parts = None
-        elif word in _HEADERS or word in _FOOTERS:
-            self._margin("header" if word in _HEADERS else "footer")
-        elif word in _INFO and self._state.parts is None:
-            self._capture(lambda text: self._property(_INFO[word], text))
-        elif self._math and word in _MATH:
+        elif word in HEADERS or word in FOOTERS:
+            self._margin("header" if word in HEADERS else "footer")
+        elif word in INFO and self._state.parts is None:
+            self._capture(lambda text: self._property(INFO[word], text))
+        elif self._math and word in MATH:
             self._math_element(word)
         elif is_optional and word not in ("shpinst", "shpgrp", "moMathPara", "fldrslt"):
             self._state.parts = None
@@ -275,7 +225,7 @@ class _RtfReader:
         parts: list[str] = []
         self._state.parts = parts
         self._state.is_hidden = False
-        self._state.at_end = lambda: at_end(_joined(parts))
+        self._state.at_end = lambda: at_end(joined(parts))
 
     def _property(self, name: str, text: str) -> None:
         value = " ".join(text.split())[:_MAX_PROPERTY_CHARACTERS]
@@ -323,7 +273,7 @@ class _RtfReader:
         if state.table_of == "styles":
             self._capture(lambda text: self._name_style(state, text))
 
-    def _name_style(self, state: _RtfGroup, text: str) -> None:
+    def _name_style(self, state: RtfGroup, text: str) -> None:
         name = text.split(";")[0].strip()
         match = _HEADING_NAME.match(name)
         if is_code_style(name):
@@ -345,7 +295,7 @@ class _RtfReader:
     def _time(self, name: str) -> None:
         values: dict[str, int] = {}
         self._time_values = values
-        self._state.at_end = lambda: self._property(name, _iso_time(values))
+        self._state.at_end = lambda: self._property(name, iso_time(values))
 
     def _time_part(self, name: str, number: int | None) -> None:
         self._time_values[name] = number or 0
@@ -409,7 +359,7 @@ class _RtfReader:
 
     def _begin_field(self, _: int | None) -> None:
         state = self._state
-        one = _RtfField(first=len(state.parts) if state.parts is not None else 0, parts=state.parts)
+        one = RtfField(first=len(state.parts) if state.parts is not None else 0, parts=state.parts)
         state.field = one
         state.at_end = lambda: self._end_field(one)
 
@@ -434,7 +384,7 @@ class _RtfReader:
                 if one.parts is not self._body:
                     self._state.parts = None
 
-    def _end_field(self, one: _RtfField) -> None:
+    def _end_field(self, one: RtfField) -> None:
         if one.parts is None:
             return
         before, self._state.parts = self._state.parts, one.parts
@@ -479,8 +429,8 @@ class _RtfReader:
         if self._state.at_end is not None or len(self._math) > _MAX_MATH_DEPTH:
             return
         element = etree.SubElement(self._math[-1], f"{M}{word[1:]}")
-        if word in ("mr", *_MATH_VALUES):
-            self._capture(lambda text: _set_math(element, word, text))
+        if word in ("mr", *MATH_VALUES):
+            self._capture(lambda text: set_math(element, word, text))
             return
         self._math.append(element)
         self._state.parts = None
@@ -498,9 +448,9 @@ class _RtfReader:
             self._state.parts.append("\n")
 
     def _end_paragraph(self, *, is_last: bool = False) -> None:
-        text = _joined(self._body)
+        text = joined(self._body)
         self._body.clear()
-        label, self._label = _label(self._label), ""
+        label, self._label = stored_label(self._label), ""
         boxes, self._boxes = self._boxes, []
         state = self._state
         if not is_last and (state.in_table or (self._table is not None and self._table.is_in_row())):
@@ -520,7 +470,7 @@ class _RtfReader:
             if line.strip():
                 self._blocks.write(line)
 
-    def _heading(self, state: _RtfGroup) -> int | None:
+    def _heading(self, state: RtfGroup) -> int | None:
         if state.outline is not None:
             return state.outline + 1 if state.outline < _BODY_TEXT else None
         style = state.style
@@ -653,7 +603,7 @@ _WORDS: dict[str, Callable[[_RtfReader, int | None], None]] = {
     "nestcell": _RtfReader._nested_cell,
     "nestrow": _RtfReader._nested_row,
     **{name: _row_word(name) for name in ("trowd", "trhdr", "clmrg", "clvmrg", "cellx")},
-    **{name: _time_word(name) for name in _TIMES},
+    **{name: _time_word(name) for name in TIMES},
     "chpgn": _RtfReader._page_number,
     "pard": _RtfReader._reset_paragraph,
     "plain": _RtfReader._reset_characters,
@@ -674,35 +624,3 @@ _WORDS: dict[str, Callable[[_RtfReader, int | None], None]] = {
     "pc": lambda reader, number: reader._page("cp437"),
     "pca": lambda reader, number: reader._page("cp850"),
 }
-
-
-def _joined(parts: list[str]) -> str:
-    """Return the text of parts, pairs of surrogates as one character."""
-    text = "".join(parts)
-    if "\0" in text:
-        text = text.replace("\0~~\0~~", "").replace("\0", "")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def _label(text: str) -> Label:
-    plain = " ".join(text.split())[:200]
-    if not plain:
-        return NO_LABEL
-    return Label(plain) if any(map(str.isalnum, plain)) else BULLET
-
-
-def _iso_time(values: dict[str, int]) -> str:
-    if not values.get("yr"):
-        return ""
-    date = f"{values['yr']:04d}-{values.get('mo', 1):02d}-{values.get('dy', 1):02d}"
-    return f"{date}T{values.get('hr', 0):02d}:{values.get('min', 0):02d}" if "hr" in values else date
-
-
-def _set_math(element: Any, word: str, text: str) -> None:
-    plain = "".join(character for character in text if character.isprintable())
-    if word == "mr":
-        etree.SubElement(element, f"{M}t").text = plain
-    else:
-        element.set(f"{M}val", plain.strip())
