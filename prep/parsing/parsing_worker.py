@@ -39,6 +39,13 @@ FORMATS = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".docm": "docx",
+    ".dotx": "docx",
+    ".dotm": "docx",
+    ".odt": "odt",
+    ".ott": "odt",
+    ".fodt": "flat odt",
+    ".rtf": "rtf",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -112,10 +119,16 @@ def _sniff(data: bytes, file_name: str) -> str:
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        from prep.parsing.formats.docx_parser import is_docx
+        from prep.parsing.formats.word.docx.docx_package import is_docx
 
-        if is_docx(data) and suffix not in (".docm", ".dotx", ".dotm"):
+        if is_docx(data):
             return "docx"
+        from prep.parsing.formats.word.odt.odt_parser import is_odt
+
+        if is_odt(data):
+            return "odt"
+    if data.startswith(b"{\\rtf"):
+        return "rtf"
     if _HTML_START.match(data[:4096]):
         return "html"
     name = magic_name(data)
@@ -136,9 +149,21 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
 
         return parse_pdf(data)
     if kind == "docx":
-        from prep.parsing.formats.docx_parser import parse_docx
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
 
-        return parse_docx(data, memory_limit_bytes)
+        return parse_docx(data, memory_limit_bytes, partial(_parse_chunk, memory_limit_bytes))
+    if kind == "odt":
+        from prep.parsing.formats.word.odt.odt_parser import parse_odt
+
+        return parse_odt(data, memory_limit_bytes)
+    if kind == "flat odt":
+        from prep.parsing.formats.word.odt.odt_parser import parse_flat_odt
+
+        return parse_flat_odt(data)
+    if kind == "rtf":
+        from prep.parsing.formats.word.rtf.rtf_parser import parse_rtf
+
+        return parse_rtf(data)
     if kind in ("mail", "mhtml"):
         from prep.parsing.formats.mail_parser import parse_mail, parse_mhtml
 
@@ -152,6 +177,18 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int) -> Parsed
     text, losses = decode(data)
     parsed = _parse_text(name, unix_lines(text), kind)
     return replace(parsed, losses=(*losses, *parsed.losses))
+
+
+def _parse_chunk(memory_limit_bytes: int, name: str, data: bytes) -> Parsed:
+    """Return what a file inside a Word document says, which is of a format that Word reads in."""
+    kind = FORMATS.get(Path(name).suffix.lower()) or _sniff(data, name)
+    if kind == "docx":
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
+
+        return parse_docx(data, memory_limit_bytes)  # what that one holds is a loss, so that nesting ends
+    if kind not in ("html", "mhtml", "rtf", "text", "xml"):
+        raise UnreadableError("is of a format that Word does not read in")
+    return _parse(name, data, kind, memory_limit_bytes)
 
 
 def _parse_text(name: str, text: str, kind: str) -> Parsed:

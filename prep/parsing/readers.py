@@ -40,9 +40,9 @@ def read_documents(
     A path is a file, a folder (with all folders in it; hidden files and those of version control are left out) or a
     glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
     names, a pattern with a slash with paths inside the folder. Formats are known by suffix: Markdown, plain text,
-    reStructuredText, HTML, PDF, DOCX, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML),
-    Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is one of
-    these, text being text.
+    reStructuredText, HTML, PDF, DOCX, ODT, RTF, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages
+    (MHTML), Jupyter notebooks, source code and configuration; files with other suffixes are read if their content is
+    one of these, text being text.
 
     `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
     two of the paths given hold the same id, their ids begin with the folders above. A file that is
