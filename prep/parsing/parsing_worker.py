@@ -55,6 +55,13 @@ FORMATS = {
     ".ods": "ods",
     ".ots": "ods",
     ".epub": "epub",
+    ".docm": "docx",
+    ".dotx": "docx",
+    ".dotm": "docx",
+    ".odt": "odt",
+    ".ott": "odt",
+    ".fodt": "flat odt",
+    ".rtf": "rtf",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -84,7 +91,7 @@ _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.S | re.I
 )
 #: Formats that are told by the parts of a ZIP package.
-_PACKAGES = frozenset({"docx", "pptx", "xlsx", "ods", "epub"})
+_PACKAGES = frozenset({"docx", "odt", "pptx", "xlsx", "ods", "epub"})
 _LENGTH_BYTES = 8
 
 
@@ -196,11 +203,13 @@ def _sniff(data: bytes, file_name: str) -> str:
     if data.startswith(b"%PDF-"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        kind = package_kind(data)
-        if kind in _PACKAGES and not (kind == "docx" and suffix in (".docm", ".dotx", ".dotm")):
+        from prep.parsing.formats.word.docx.docx_package import is_docx
+
+        kind = "docx" if is_docx(data) else package_kind(data)
+        if kind in _PACKAGES or (kind == "zip" and not suffix):
             return str(kind)
-        if kind == "zip" and not suffix:
-            return "zip"
+    if data.startswith(b"{\\rtf"):
+        return "rtf"
     if not suffix and data[257:262] == b"ustar":
         return "tar"
     if not suffix and data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")) and magic_name(data):
@@ -231,9 +240,21 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: U
 
         return parse_pdf(data)
     if kind == "docx":
-        from prep.parsing.formats.docx_parser import parse_docx
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
 
-        return parse_docx(data, memory_limit_bytes)
+        return parse_docx(data, memory_limit_bytes, partial(_parse_chunk, memory_limit_bytes))
+    if kind == "odt":
+        from prep.parsing.formats.word.odt.odt_parser import parse_odt
+
+        return parse_odt(data, memory_limit_bytes)
+    if kind == "flat odt":
+        from prep.parsing.formats.word.odt.odt_parser import parse_flat_odt
+
+        return parse_flat_odt(data)
+    if kind == "rtf":
+        from prep.parsing.formats.word.rtf.rtf_parser import parse_rtf
+
+        return parse_rtf(data)
     if kind in ("pptx", "xlsx", "ods", "epub"):
         return _parse_package(data, kind, memory_limit_bytes)
     if kind in ("mail", "msg"):
@@ -297,6 +318,18 @@ def _parse_archive(
     if kind == "tar":
         return parse_tar(data, parse_member, budget)
     return parse_compressed(name, data, parse_member, budget)
+
+
+def _parse_chunk(memory_limit_bytes: int, name: str, data: bytes) -> Parsed:
+    """Return what a file inside a Word document says, which is of a format that Word reads in."""
+    kind = FORMATS.get(Path(name).suffix.lower()) or _sniff(data, name)
+    if kind == "docx":
+        from prep.parsing.formats.word.docx.docx_parser import parse_docx
+
+        return parse_docx(data, memory_limit_bytes)  # what that one holds is a loss, so that nesting ends
+    if kind not in ("html", "mhtml", "rtf", "text", "xml"):
+        raise UnreadableError("is of a format that Word does not read in")
+    return _parse(name, data, kind, memory_limit_bytes, None)
 
 
 def _parse_text(name: str, text: str, kind: str) -> Parsed:

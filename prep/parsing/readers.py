@@ -40,8 +40,8 @@ def read_documents(
     A path is a file, a folder (with all folders in it; hidden files and those of version control are left out) or a
     glob pattern (`**` for any folders). glob: patterns that files in folders must match; `*.md` is compared with file
     names, a pattern with a slash with paths inside the folder. Formats are known by suffix: Markdown, plain text,
-    reStructuredText, AsciiDoc, Org, HTML, PDF, DOCX, PPTX, XLSX, ODS, EPUB, CSV and TSV, JSON and JSON Lines, XML,
-    mail (EML, MSG) and saved pages (MHTML), Jupyter notebooks, source code and configuration (YAML, TOML, …), and
+    reStructuredText, AsciiDoc, Org, HTML, PDF, DOCX, ODT, RTF, PPTX, XLSX, ODS, EPUB, CSV and TSV, JSON and JSON Lines,
+    XML, mail (EML, MSG) and saved pages (MHTML), Jupyter notebooks, source code and configuration (YAML, TOML, …), and
     archives of these (ZIP, TAR, gzip); files with other suffixes are read if their content is one of these, text being
     text.
 

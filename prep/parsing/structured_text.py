@@ -50,6 +50,8 @@ class StructuredText:
 
         With a lead (a heading) the block is one line.
         """
+        if not self._inline:
+            return
         text = "".join(self._inline)
         self._inline.clear()
         lines = [" ".join(line.split(" ")).strip() for line in text.split("\n")]
@@ -76,6 +78,14 @@ class StructuredText:
         """Write rows of cells, the first `n_header` as one header row with a rule below; blank rows are left out."""
         lines = table_lines(rows, n_header=n_header)
         if lines:
+            self.separate(2)
+            self._write(lines)
+            self._gap = 2
+
+    def write_lines(self, text: str) -> None:
+        """Write `text`, whose structure is in Markdown form already, as it is."""
+        lines = text.strip("\n").split("\n")
+        if any(lines):
             self.separate(2)
             self._write(lines)
             self._gap = 2

@@ -40,7 +40,7 @@ def parse_delimited(text: str, default: str = ",") -> Parsed:
 
 
 def _records(text: str, delimiter: str) -> list[list[str]]:
-    csv.field_size_limit(max(len(text), 1))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # it holds for the whole process
     try:
         rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=delimiter) if any(row)]
         if all(cell.count("\n") < _MAX_CELL_LINES for row in rows for cell in row):

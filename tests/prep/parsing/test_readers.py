@@ -16,6 +16,10 @@ import docx
 import pptx
 import pytest
 import xlsxwriter
+from docx.opc.constants import RELATIONSHIP_TYPE as RELATIONSHIP
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
+from docx.oxml import parse_xml
 from fixture_files import docx_bytes, encrypted_pdf_bytes, pdf_bytes
 
 from prep import Document, Rejected, read_documents
@@ -321,7 +325,9 @@ UNREADABLE = {
     "song.mp3": (b"ID3" + bytes(range(256)), "write out what is said in it"),
     "talk.mp4": (bytes(4) + b"ftypisom" + bytes(range(256)), "write out what is said in it"),
     "packed.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(99), "unpack it"),
-    "letter.rtf": (b"{\\rtf1 hello}", "is a Rich Text file (.rtf), a format"),
+    "letter.rtf": (b"hello", "is damaged or no RTF"),
+    "cut.odt": (b"PK\x03\x04" + bytes(99), "is damaged or no OpenDocument text"),
+    "flat.fodt": (b"<office:document/>", "is damaged or no OpenDocument text"),
     "data": (bytes(range(256)) * 20, "of its bytes are control characters"),
     "binary.txt": (bytes(range(256)) * 20, "of its bytes are control characters"),
     "misnamed.txt": (b"%PDF-1.4\n...", "is not text: it begins like a PDF"),
@@ -368,6 +374,7 @@ def test_files_of_unknown_suffix_are_read_by_content(tmp_path: Path) -> None:
     contents = {
         "a": pdf_bytes([["Text of a PDF."]]),
         "b.unknown": docx_bytes(text="Text of a DOCX."),
+        "b2.unknown": b"{\\rtf1 Text of an RTF.}",
         "c.aspx": b"<!-- c -->\n<!DOCTYPE html><p>Text of <b>a</b> page.",
         "d.log": "Text – of a file.".encode(),
     }
@@ -376,9 +383,32 @@ def test_files_of_unknown_suffix_are_read_by_content(tmp_path: Path) -> None:
     assert [row.text.strip() for row in read(tmp_path) if isinstance(row, Document)] == [
         "Text of a PDF.",
         "Text of a DOCX.",
+        "Text of an RTF.",
         "Text of a page.",
         "Text – of a file.",
     ]
+
+
+def test_a_word_document_may_hold_a_page_or_another_document_once(tmp_path: Path) -> None:
+    def holding(name: str, data: bytes) -> bytes:
+        document = docx.Document()
+        part = Part(PackURI(f"/word/{name}"), "application/octet-stream", data, document.part.package)
+        link = document.part.relate_to(part, RELATIONSHIP.A_F_CHUNK)
+        namespace = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+        chunk = f'<w:altChunk xmlns:w="{document.element.nsmap["w"]}" xmlns:r="{namespace}" r:id="{link}"/>'
+        document.element.body.insert(0, parse_xml(chunk))
+        return docx_bytes(document)
+
+    (tmp_path / "a.docx").write_bytes(holding("page.html", b"<h2>From</h2><p>a page"))
+    (tmp_path / "b.docx").write_bytes(holding("inner.docx", docx_bytes(text="From a document.")))
+    inner = holding("page.html", b"<p>too deep")
+    (tmp_path / "c.docx").write_bytes(holding("inner.docx", inner))
+    page, document, nested = read(tmp_path)[:3]
+    assert isinstance(page, Document)
+    assert page.text == "## From\n\na page\n"
+    assert isinstance(document, Document)
+    assert document.text == "From a document.\n"
+    assert nested == Rejected(str(tmp_path / "c.docx"), "has no text")
 
 
 def test_files_above_the_limits_are_rejected(tmp_path: Path) -> None:

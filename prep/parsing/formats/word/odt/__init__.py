@@ -1,0 +1,1 @@
+"""ODT: OpenDocument texts."""
