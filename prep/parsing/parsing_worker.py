@@ -236,7 +236,7 @@ def _parse(name: str, data: bytes, kind: str, memory_limit_bytes: int, budget: U
 
         return parse_html(data)
     if kind == "pdf":
-        from prep.parsing.formats.pdf_parser import parse_pdf
+        from prep.parsing.formats.pdf.pdf_parser import parse_pdf
 
         return parse_pdf(data)
     if kind == "docx":

@@ -1,0 +1,1 @@
+"""What a PDF file holds, through PDFium: words, lines and pictures, annotations, outline, recognised text."""
