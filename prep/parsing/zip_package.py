@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
-import zlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
 from prep.parsing.parsed import UnreadableError
+from prep.parsing.zipped_xml import DamagedPartError, ZippedXml
 
 __all__ = ["Relation", "ZipPackage", "package_kind"]
 
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_SNIFFED_BYTES = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError, RuntimeError)
 #: The type of the main part of an Office file, or the `mimetype` of a package, and the format.
 _KINDS = (
     (b"wordprocessingml.document.main+xml", "docx"),
@@ -74,30 +71,10 @@ class ZipPackage:
     """The parts of a package. what: the format, as messages name it ("Excel workbook"); suffix: what to save it as."""
 
     def __init__(self, data: bytes, memory_limit_bytes: int, *, what: str, suffix: str) -> None:
-        """Raises UnreadableError for what is no package, needs a password, or unpacks to more than the limit."""
+        """Raises UnreadableError as `ZippedXml` does."""
         self._what = what
-        if data.startswith(_OLE):
-            if "EncryptedPackage".encode("utf-16-le") in data:
-                raise UnreadableError("is encrypted and needs a password")
-            raise UnreadableError(f"is an old Office file under a new name: save it as {suffix}")
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except _DAMAGE as error:
-            raise self.damaged(error) from None
-        entries = self._archive.infolist()
-        if any(entry.flag_bits & 1 for entry in entries):
-            raise UnreadableError("is encrypted and needs a password")
-        n_bytes = sum(entry.file_size for entry in entries)
-        if n_bytes > memory_limit_bytes:
-            raise UnreadableError(
-                f"unpacks to {n_bytes / 2**30:.1f} GiB, more than the {memory_limit_bytes / 2**30:.1f} GiB of "
-                "memory_limit_bytes"
-            )
-
-    @cached_property
-    def names(self) -> dict[str, str]:
-        """The parts' names as links give them, in any case → as they are."""
-        return {name.lower(): name for name in self._archive.namelist()}
+        self._parts = ZippedXml(data, memory_limit_bytes, what, suffix)
+        self.names = self._parts.names
 
     def damaged(self, error: Exception | str) -> UnreadableError:
         """Return the error that says that the package is none of its format."""
@@ -106,26 +83,17 @@ class ZipPackage:
 
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a part, None where there is none. Raises UnreadableError for a damaged one."""
-        entry = self.names.get(name.lower())
-        if entry is None:
-            return None
         try:
-            return self._archive.read(entry)
-        except _DAMAGE as error:
-            raise self.damaged(error) from None
+            return self._parts.read(name) if name in self._parts else None
+        except DamagedPartError as error:
+            raise self.damaged(f"{name} {error}") from None
 
     def xml(self, name: str) -> Any | None:
-        """Return the root of a part of XML, its entities left closed; None where there is none."""
-        from lxml import etree
-
-        data = self.read(name)
-        if data is None:
-            return None
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+        """Return the root of a part of XML; None where there is none. Raises UnreadableError for a damaged one."""
         try:
-            return etree.fromstring(data, parser)
-        except (etree.XMLSyntaxError, ValueError) as error:
-            raise self.damaged(error) from None
+            return self._parts.xml(name) if name in self._parts else None
+        except DamagedPartError as error:
+            raise self.damaged(f"{name} {error}") from None
 
     def relations(self, name: str) -> dict[str, Relation]:
         """Return the links of an Office part ("" for the package's own) by id, without those that lead outside."""

@@ -339,7 +339,7 @@ UNREADABLE = {
     "cut.docx": (docx_bytes()[:3000], "is damaged"),
     "text.docx": (b"only text", "is damaged"),
     "zip.docx": (b"PK\x05\x06" + bytes(18), "is damaged"),
-    "old.docx": (OLE + bytes(600), "is an old Word file"),
+    "old.docx": (OLE + bytes(600), "is an old Office file"),
     "locked.docx": (
         OLE + bytes(600) + "EncryptedPackage".encode("utf-16-le"),
         "is encrypted and needs a password",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prep.parsing.formats.word.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 from prep.parsing.parsed import UnreadableError
+from prep.parsing.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 
 __all__ = ["DocxPackage", "Relationship", "is_docx"]
 

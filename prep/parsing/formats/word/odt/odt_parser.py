@@ -29,9 +29,9 @@ from prep.parsing.formats.word.odt.odt_lists import ListCounter, ListStyle
 from prep.parsing.formats.word.odt.odt_styles import OdtStyles
 from prep.parsing.formats.word.odt.odt_text import OdtText
 from prep.parsing.formats.word.table_grid import SpanBudget, TableGrid
-from prep.parsing.formats.word.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.titles import clean_title
+from prep.parsing.zipped_xml import DamagedPartError, ZippedXml, parse_xml
 
 __all__ = ["is_odt", "parse_flat_odt", "parse_odt"]
 

@@ -1,4 +1,4 @@
-"""ZIP archives of XML parts, as DOCX and ODT are: parts are read within limits, XML without entities.
+"""ZIP archives of XML parts, as Office and OpenDocument files are: parts are read within limits, XML without entities.
 
 Neither an archive that would unpack to more than the limit nor XML that declares entities is expanded. XML is nested at
 most 256 deep (libxml2's limit), so that what walks it may recurse.
@@ -36,13 +36,17 @@ class DamagedPartError(Exception):
 
 
 class ZippedXml:
-    """The parts of an archive, by name without regard to case. Raises UnreadableError for what is no such archive."""
+    """The parts of an archive, by name without regard to case.
 
-    def __init__(self, data: bytes, memory_limit_bytes: int, kind: str) -> None:
+    kind: as messages name it ("Word document"); suffix: what an old Office file is to be saved as. Raises
+    UnreadableError for what is no such archive, needs a password, or unpacks to more than the limit.
+    """
+
+    def __init__(self, data: bytes, memory_limit_bytes: int, kind: str, suffix: str = ".docx") -> None:
         if data.startswith(_OLE):
             if "EncryptedPackage".encode("utf-16-le") in data:
                 raise UnreadableError("is encrypted and needs a password")
-            raise UnreadableError("is an old Word file under a new name: save it as .docx")
+            raise UnreadableError(f"is an old Office file under a new name: save it as {suffix}")
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except _ZIP_ERRORS as error:
@@ -60,6 +64,11 @@ class ZippedXml:
 
     def __contains__(self, name: str) -> bool:
         return _key(name) in self._entries
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The parts' names as links give them, in lower case → as they are."""
+        return {key: entry.filename for key, entry in self._entries.items()}
 
     def read(self, name: str) -> bytes:
         """Return the content of a part. Raises DamagedPartError."""
