@@ -16,6 +16,7 @@ from prep.places import Place
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 Role: TypeAlias = Literal["title", "heading", "text", "list", "table", "code", "reference", "boilerplate"]
 
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -2,6 +2,7 @@
 
     DiptychError
     ├── ConfigError             a setting is out of range or unknown
+    │   └── FilterError         a filter by metadata is malformed, or names a key that no document has
     ├── BaseModelError          a base model is missing, damaged or cannot be converted
     ├── WeightsError            trained weights are missing, damaged or made for another base
     ├── StoreError              a workspace cannot be read or written
@@ -26,6 +27,7 @@ __all__ = [
     "DimensionMismatch",
     "DiptychError",
     "EmptyStore",
+    "FilterError",
     "StoreError",
     "TeacherError",
     "VersionMismatch",
@@ -40,6 +42,10 @@ class DiptychError(Exception):
 
 class ConfigError(DiptychError, ValueError):
     """A setting is out of range or unknown."""
+
+
+class FilterError(ConfigError):
+    """A filter by metadata is malformed, or names a key that no document has."""
 
 
 class BaseModelError(DiptychError):

@@ -13,7 +13,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -26,6 +26,7 @@ from prep.fault_injection import fault_point
 from prep.manifest import json_digest
 from prep.store.chunk_table import TABLE_FORMAT
 from prep.store.generation import Generation, GenerationWriter
+from prep.store.origins import metadata_json
 from prep.store.vector_index import IndexSettings
 from prep.store.workspace import Workspace
 
@@ -217,7 +218,8 @@ class _Run:
                     chunks = self.earlier.document_chunks(document.id)
                     self.n_unchanged += 1
                 writer.add(document, hashes[document.id], chunks)
-                self._content.update(f"{hashes[document.id]}{json_digest(document.source)}".encode())
+                stored = [document.source, metadata_json(document.metadata), *map(astuple, document.places)]
+                self._content.update(f"{hashes[document.id]}{json_digest(stored)}".encode())
             bar.update(len(batch))
             bar.set_postfix(chunks=writer.n_chunks, unchanged=self.n_unchanged, rejected=len(self.rejected))
             fault_point("after-first-batch")
@@ -290,6 +292,10 @@ def _unstorable(document: Document) -> str | None:
             getattr(document, name).encode("utf-8")
         except UnicodeEncodeError as error:
             return f"its {name} is not valid Unicode: a lone surrogate at code point {error.start}"
+    try:
+        metadata_json(document.metadata)
+    except (TypeError, ValueError) as error:
+        return f"its metadata cannot be stored: {error}"
     return None
 
 

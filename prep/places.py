@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Place", "place_at"]
+__all__ = ["Place", "place_at", "place_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,22 @@ def place_at(places: Sequence[Place], offset: int) -> Place | None:
             break
         found = place
     return found
+
+
+def place_name(places: Sequence[Place], offset: int) -> str | None:
+    """Return the name of the place at `offset` with its kind, and the attachment that it stands in; None outside all.
+
+    >>> place_name([Place(0, "page", "1"), Place(40, "page", "2")], 57)
+    'page 2'
+    >>> place_name([Place(9, "attachment", "fees.pdf"), Place(9, "page", "1")], 20)
+    'attachment fees.pdf, page 1'
+    """
+    place = place_at(places, offset)
+    if place is None:
+        return None
+    name = f"{place.kind} {place.label}".rstrip()
+    if place.kind != "attachment":
+        attachments = [one for one in places if one.kind == "attachment"]
+        if (attachment := place_at(attachments, place.start)) is not None:
+            return f"attachment {attachment.label}, {name}"
+    return name

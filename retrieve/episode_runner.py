@@ -109,8 +109,12 @@ class EpisodeRunner:
         deadline: float | None = None,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
+        search: Search | None = None,
     ) -> list[Run]:
-        """Run one episode per question, together. deadline: `time.monotonic()` value for all of them."""
+        """Run one episode per question, together.
+
+        deadline: `time.monotonic()` value for all of them. search: instead of the runner's own.
+        """
         limits = self.episode_limits
         if max_searches is not None:
             limits = replace(limits, max_searches=min(max_searches, limits.max_searches))
@@ -120,6 +124,7 @@ class EpisodeRunner:
             deadline=deadline,
             temperature=temperature,
             generator=generator,
+            search=search,
         )
 
     def go_on(
@@ -130,6 +135,7 @@ class EpisodeRunner:
         deadline: float | None = None,
         temperature: float = 0.0,
         generator: torch.Generator | None = None,
+        search: Search | None = None,
     ) -> list[Run]:
         """Run episodes from their present state to their end, together, under their own limits; otherwise as `run`."""
         runs = [Run(episode) for episode in episodes]
@@ -143,7 +149,7 @@ class EpisodeRunner:
             if searching:
                 reader = self.reader if temperature == 0 else None
                 wanted = 0 if reader is None else reader.config.passages
-                found = self.search(
+                found = (search or self.search)(
                     [run.episode.query for run, _ in searching],
                     [spans for _, spans in searching],
                     max(wanted, self.episode_limits.passages_per_search),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ from tqdm.auto import tqdm
 
 from prep.document import Span
 from prep.errors import ConfigError, EmptyStore
+from prep.store.metadata_filter import MetadataFilter, Where
+from prep.store.origins import Origin
 from prep.store.workspace import Workspace
 from retrieve.episode.episode import Passage
 from retrieve.episode_runner import EpisodeRunner, Run
@@ -29,9 +33,25 @@ if TYPE_CHECKING:
     from prep.model.prep_model import PrepModel
     from prep.store.generation import Generation
 
-__all__ = ["Researcher"]
+__all__ = ["Researcher", "SearchResult"]
 
 _BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult(Passage):
+    """A passage that was found. page, path and distinct_path: as for a report's `Source`."""
+
+    page: str | None = None
+    path: str = ""
+    distinct_path: str = ""
+
+    @classmethod
+    def located(cls, passage: Passage, origin: Origin) -> SearchResult:
+        """Return a passage with the page and the path that it is from."""
+        values = {item.name: getattr(passage, item.name) for item in fields(Passage)}
+        page = origin.page(passage.start)
+        return cls(**values, page=page, path=origin.path, distinct_path=origin.distinct_path)
 
 
 class Researcher:
@@ -83,14 +103,23 @@ class Researcher:
         return researcher
 
     def ask(
-        self, question: str, *, max_searches: int = 3, deadline_s: float = 5.0, user: str | None = None
+        self,
+        question: str,
+        *,
+        max_searches: int = 3,
+        deadline_s: float = 5.0,
+        where: Where | None = None,
+        user: str | None = None,
     ) -> Report:
-        """Answer one question. Raises ConfigError for an empty question, or limits out of range.
+        """Answer one question. Raises ConfigError for an empty question, or limits out of range, and FilterError.
 
-        deadline_s: seconds after which the report holds what is known by then, at least the sources. user: who asks;
-        only the experience log sees it.
+        deadline_s: seconds after which the report holds what is known by then, at least the sources. where: which
+        documents may be searched, by their metadata (`prep.store.metadata_filter`), as in {"folder": "policies"}; of
+        the others nothing is read. user: who asks; only the experience log sees it.
         """
-        return self.ask_many([question], max_searches=max_searches, deadline_s=deadline_s, user=user)[0]
+        return self.ask_many(
+            [question], max_searches=max_searches, deadline_s=deadline_s, where=where, user=user
+        )[0]
 
     def ask_many(
         self,
@@ -98,6 +127,7 @@ class Researcher:
         *,
         max_searches: int = 3,
         deadline_s: float = 5.0,
+        where: Where | None = None,
         withheld: Sequence[Sequence[Span]] | None = None,
         batch_size: int = _BATCH,
         progress: bool = False,
@@ -105,7 +135,7 @@ class Researcher:
     ) -> list[Report]:
         """Answer several questions, in order, `batch_size` at a time. deadline_s: per question, on average.
 
-        withheld[i]: spans of documents; no chunk that overlaps one is shown for question i. user: as for `ask`.
+        withheld[i]: spans of documents; no chunk that overlaps one is shown for question i. where, user: as for `ask`.
         """
         if max_searches < 1 or deadline_s <= 0 or batch_size < 1:
             raise ConfigError(
@@ -117,6 +147,7 @@ class Researcher:
         for question in questions:
             if not question.strip():
                 raise ConfigError("the question is empty")
+        chosen = MetadataFilter.of(where)
         self._refresh()
         reports: list[Report] = []
         with tqdm(total=len(questions), desc="answer", unit="question", disable=not progress) as bar:
@@ -124,20 +155,23 @@ class Researcher:
                 batch = list(questions[at : at + batch_size])
                 spans = withheld[at : at + batch_size] if withheld is not None else [()] * len(batch)
                 reports += self._answer(
-                    batch, spans, max_searches, deadline_s, user=user, is_single=len(questions) == 1
+                    batch, spans, max_searches, deadline_s, chosen, user=user, is_single=len(questions) == 1
                 )
                 bar.update(len(batch))
         return reports
 
-    def search(self, question: str, k: int = 10) -> list[Passage]:
+    def search(self, question: str, k: int = 10, *, where: Where | None = None) -> list[SearchResult]:
         """Return the k passages that rank best for a question, best first, without reading them.
 
-        Raises ConfigError for an empty question or a k below 1.
+        where: as for `ask`. Raises ConfigError for an empty question or a k below 1, FilterError.
         """
         if not question.strip() or k < 1:
             raise ConfigError(f"a search needs a question and k of 1 or more: {question!r}, k={k!r}")
+        chosen = MetadataFilter.of(where)
         self._refresh(answering=False)
-        return self._search([question], [()], k)[0][:k]
+        found = self._search([question], [()], k, where=chosen)[0][:k]
+        assert self._generation is not None
+        return [SearchResult.located(one, self._generation.origin(one.document_id)) for one in found]
 
     @property
     def runner(self) -> EpisodeRunner:
@@ -146,8 +180,10 @@ class Researcher:
         assert self._model is not None
         return self._model[2]
 
-    def report(self, question: str, run: Run, *, seconds: float = 0.0) -> Report:
-        """Return the report of an episode that `runner` ran."""
+    def report(
+        self, question: str, run: Run, *, seconds: float = 0.0, where: MetadataFilter | None = None
+    ) -> Report:
+        """Return the report of an episode that `runner` ran. where: the filter that its searches had."""
         assert self._generation is not None
         assert self._model is not None
         assert self._prep is not None
@@ -157,6 +193,8 @@ class Researcher:
             models={"prep": self._prep[1].version, "retrieve": self._model[1].version},
             generation=self._generation.id,
             seconds=seconds,
+            where=where,
+            origin=self._generation.origin,
         )
 
     def feedback(
@@ -240,6 +278,7 @@ class Researcher:
         withheld: Sequence[Sequence[Span]],
         max_searches: int,
         deadline_s: float,
+        where: MetadataFilter | None,
         *,
         user: str | None,
         is_single: bool,
@@ -251,10 +290,12 @@ class Researcher:
             withheld=withheld,
             max_searches=max_searches,
             deadline=started + deadline_s * len(questions),
+            search=partial(self._search, where=where),
         )
         seconds = (time.monotonic() - started) / len(questions)
         reports = [
-            self.report(question, run, seconds=seconds) for question, run in zip(questions, runs, strict=True)
+            self.report(question, run, seconds=seconds, where=where)
+            for question, run in zip(questions, runs, strict=True)
         ]
         if self.log is not None:
             for report, run in zip(reports, runs, strict=True):
@@ -263,13 +304,19 @@ class Researcher:
         return reports
 
     def _search(
-        self, queries: Sequence[str], withheld: Sequence[Sequence[Span]], wanted: int
+        self,
+        queries: Sequence[str],
+        withheld: Sequence[Sequence[Span]],
+        wanted: int,
+        *,
+        where: MetadataFilter | None = None,
     ) -> list[list[Passage]]:
         """Search the current generation, deep enough to leave out passages that were shown or are withheld."""
         assert self._prep is not None
         assert self._generation is not None
+        allowed = None if where is None else self._generation.rows_where(where)
         vectors = self._prep[1].encode_queries(list(queries))
-        scores, rows = self._generation.search_hybrid(queries, vectors, 4 * wanted + 8)
+        scores, rows = self._generation.search_hybrid(queries, vectors, 4 * wanted + 8, allowed)
         results = []
         for of_scores, of_rows, spans in zip(scores, rows, withheld, strict=True):
             found = [

@@ -12,6 +12,15 @@ from flows.cli.output import print_json
 
 __all__ = ["ask", "demo", "ingest", "search"]
 
+where_option = click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Search only documents with this metadata, as in folder=policies, path=*.md, author!=Ada, "
+    "modified>=2026-01-01; may be repeated.",
+)
+
 
 @command(
     "ingest",
@@ -51,6 +60,7 @@ def ingest(
     "ask",
     "diptych ask 'What does a finally clause do?'",
     "diptych ask 'How is a tuple written?' --max-searches 1 --json",
+    "diptych ask 'Who signs?' --where folder=policies --where 'modified>=2026-01-01'",
 )
 @click.argument("questions", nargs=-1, required=True, metavar="QUESTION...")
 @click.option(
@@ -69,6 +79,7 @@ def ingest(
     metavar="SECONDS",
     help="Time for a question.",
 )
+@where_option
 @click.option("--user", metavar="NAME", help="Who asks, for the experience log alone.")
 @click.option(
     "--format", "output_format", type=click.Choice(["text", "markdown", "html", "json"]), default="text"
@@ -79,6 +90,7 @@ def ask(
     questions: tuple[str, ...],
     max_searches: int,
     deadline: float,
+    conditions: tuple[str, ...],
     user: str | None,
     output_format: str,
 ) -> int:
@@ -86,10 +98,14 @@ def ask(
 
     Exit status 3: the time ran out before a question was answered.
     """
+    from prep.store.metadata_filter import parse_conditions
     from retrieve.researcher import Researcher
 
+    where = parse_conditions(conditions)
     researcher = Researcher.open(workspace)
-    reports = researcher.ask_many(list(questions), max_searches=max_searches, deadline_s=deadline, user=user)
+    reports = researcher.ask_many(
+        list(questions), max_searches=max_searches, deadline_s=deadline, where=where, user=user
+    )
     status = 3 if any(report.unfinished for report in reports) else 0
     if output_format == "json":
         print_json([report.to_dict() for report in reports] if len(reports) > 1 else reports[0].to_dict())
@@ -104,23 +120,26 @@ def ask(
 @click.option(
     "-k", "k", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Passages."
 )
+@where_option
 @json_option
-def search(workspace: Path, question: str, k: int, as_json: bool) -> int:
+def search(workspace: Path, question: str, k: int, conditions: tuple[str, ...], as_json: bool) -> int:
     """Show the passages that rank best for a question, without an answer."""
     from dataclasses import asdict
 
+    from prep.store.metadata_filter import parse_conditions
     from prep.store.workspace import Workspace
+    from retrieve.report.data import breadcrumb
     from retrieve.report.render_text import plain_text
     from retrieve.researcher import Researcher
 
     with Researcher(Workspace(workspace)) as researcher:  # not `open`, which loads the retrieve model
-        passages = researcher.search(question, k)
+        passages = researcher.search(question, k, where=parse_conditions(conditions))
     if as_json:
         print_json([asdict(passage) for passage in passages])
         return 0
     for number, passage in enumerate(passages, start=1):
-        names = dict.fromkeys(filter(None, (passage.title or passage.document_id, *passage.headings)))
-        place = plain_text(" › ".join(names))
+        names = breadcrumb(passage.title, passage.document_id, passage.headings, passage.distinct_path)
+        place = plain_text(" › ".join(filter(None, (*names, passage.page))))
         print(f"{number:3}  {passage.score:.2f}  {place}, {passage.start}–{passage.end}")
         print(
             textwrap.fill(plain_text(passage.text), 96, initial_indent=" " * 11, subsequent_indent=" " * 11)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 
 from prep.document import Document, Rejected
 from prep.errors import ConfigError, DataError
+from prep.globs import compile_glob
 from prep.parsing.parsed import UnreadableError
 from prep.parsing.parsing_process import ParseLimits, ParseProcess
 from prep.parsing.titles import title_from_name
@@ -64,7 +65,7 @@ def read_documents(
     if not paths:
         raise ConfigError("read_documents() was given no path; name a folder, a file or a glob pattern")
     wanted = [glob] if isinstance(glob, str) else list(glob or [])
-    return _read(_name_apart(_find_all(paths, [_compile_glob(pattern) for pattern in wanted])), limits)
+    return _read(_name_apart(_find_all(paths, [compile_glob(pattern) for pattern in wanted])), limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,42 +255,6 @@ def _missing(given: str | os.PathLike[str]) -> str:
     if globbing.has_magic(name):
         return f"no file fits the pattern {name!r}; patterns are relative to {os.getcwd()}"
     return f"{name!r} does not exist (looked for from {os.getcwd()}); check the path"
-
-
-def _compile_glob(pattern: str) -> re.Pattern[str]:
-    """Return the expression for paths inside a folder; a pattern without a slash fits names anywhere."""
-    if not pattern:
-        raise ConfigError(
-            "glob='' fits nothing; leave it out to read everything, or give a pattern like '*.md'"
-        )
-    anywhere = "" if "/" in pattern else "(?:.*/)?"
-    expression = ""
-    position = 0
-    pattern = pattern.removeprefix("./")
-    while position < len(pattern):
-        rest = pattern[position:]
-        bracket = re.match(r"\[!?\]?[^\]]*\]", rest)
-        if rest.startswith("**/"):
-            expression, position = expression + "(?:.*/)?", position + 3
-        elif rest.startswith("**"):
-            expression, position = expression + ".*", position + 2
-        elif rest[0] == "*":
-            expression, position = expression + "[^/]*", position + 1
-        elif rest[0] == "?":
-            expression, position = expression + "[^/]", position + 1
-        elif bracket is not None:
-            inner = bracket.group()[1:-1].replace("\\", r"\\").replace("[", r"\[")
-            negated = inner.startswith("!")
-            inner = inner.removeprefix("!")
-            inner = r"\]" + inner[1:] if inner.startswith("]") else inner
-            inner = r"\^" + inner[1:] if inner.startswith("^") else inner
-            expression, position = expression + f"[{'^' if negated else ''}{inner}]", position + bracket.end()
-        else:
-            expression, position = expression + re.escape(rest[0]), position + 1
-    try:
-        return re.compile(anywhere + expression, re.S)
-    except re.error as error:
-        raise ConfigError(f"glob={pattern!r} is no valid pattern: {error}") from error
 
 
 def _is_wanted(name: str, wanted: list[re.Pattern[str]]) -> bool:

@@ -27,6 +27,8 @@ _MAX_WORDS = 48  # of a query; the rarest are kept
 _COMMON = 0.3  # a word in more than this share of the rows is left out, where the query has rarer ones
 _MOST_ROWS = 50_000  # so is a word in more rows than these, whose scores take long to compute
 
+_ALLOWED = "AND substr(?, rowid + 1, 1) = x'01' "
+
 _TOKENIZER = "porter unicode61 remove_diacritics 2"
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
@@ -95,16 +97,20 @@ class LexicalIndex:
         cls.add(connection, enumerate(texts))
         return cls(connection)
 
-    def search(self, query: str, k: int) -> dict[int, float]:
-        """Return the BM25 scores (above 0) of the k best rows, best first; ties by row."""
+    def search(self, query: str, k: int, allowed: bytes | None = None) -> dict[int, float]:
+        """Return the BM25 scores (above 0) of the k best rows, best first; ties by row.
+
+        allowed: a byte for each row, 1 where it may be found; None for all. A word's idf is that of the whole index.
+        """
         with self._lock:
             words = self._selective_words(query)
             if not words:
                 return {}
             match = " OR ".join(f'"{word}"' for word in words)
+            only, values = ("", (match, k)) if allowed is None else (_ALLOWED, (match, allowed, k))
             found = self._connection.execute(
-                "SELECT rowid, -rank FROM lexicon WHERE lexicon MATCH ? ORDER BY rank, rowid LIMIT ?",
-                (match, k),
+                f"SELECT rowid, -rank FROM lexicon WHERE lexicon MATCH ? {only}ORDER BY rank, rowid LIMIT ?",
+                values,
             ).fetchall()
         return {int(row): float(score) for row, score in found}
 

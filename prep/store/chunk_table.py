@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import numpy as np
 
 from prep.document import Chunk, Document, Floats
 from prep.errors import StoreError
+from prep.places import Place
 from prep.store.bm25 import LexicalIndex, header_of
+from prep.store.origins import DocumentRecord, Origin, distinct_paths, metadata_json, path_of
 
 __all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
 
-TABLE_FORMAT = 2  # 2: with the BM25 index
+TABLE_FORMAT = 3  # 2: with the BM25 index; 3: documents with their metadata, places and rows
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -31,8 +34,12 @@ CREATE TABLE documents (
     title TEXT NOT NULL,
     text TEXT NOT NULL,
     source TEXT NOT NULL,
-    content_hash TEXT NOT NULL
+    content_hash TEXT NOT NULL,
+    metadata TEXT NOT NULL,                -- JSON object
+    places TEXT NOT NULL,                  -- JSON array of [start, kind, label], in order
+    n_rows INTEGER NOT NULL                -- in the index, where documents follow one another in this order
 );
+CREATE INDEX documents_by_title ON documents (title);
 CREATE TABLE chunks (
     position INTEGER PRIMARY KEY,          -- order of documents, then of chunks, from 0
     id TEXT NOT NULL UNIQUE,
@@ -75,6 +82,7 @@ class ChunkTableWriter:
         """Add a document with its chunks in order. Raises StoreError where an id is taken."""
         rows: list[tuple[Any, ...]] = []
         words: list[tuple[int, str]] = []
+        first_row = self.n_indexed
         for chunk in chunks:
             indexed = chunk.role != "boilerplate"
             if indexed:
@@ -98,7 +106,7 @@ class ChunkTableWriter:
             self.n_indexed += indexed
         try:
             self._connection.execute(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO documents VALUES ({', '.join('?' * 9)})",
                 (
                     self.n_documents,
                     document.id,
@@ -106,6 +114,9 @@ class ChunkTableWriter:
                     document.text,
                     document.source,
                     content_hash,
+                    metadata_json(document.metadata),
+                    json.dumps([astuple(place) for place in document.places]),
+                    self.n_indexed - first_row,
                 ),
             )
             self._connection.executemany(f"INSERT INTO chunks VALUES ({', '.join('?' * 11)})", rows)
@@ -151,7 +162,12 @@ class ChunkTable:
         self._lock = threading.Lock()
         self._closed = False
         self._lexical: LexicalIndex | None = None
-        self._connection()  # a missing file is an error now, not at the first query
+        self._paths_by_title: dict[str, dict[str, str]] = {}
+        connection = self._connection()  # a missing file is an error now, not at the first query
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(documents)")}
+        self._has_metadata = "metadata" in columns  # not in format 2
+        kept = "metadata, places" if self._has_metadata else "'{}', '[]'"
+        self._document_columns = f"id, title, text, source, {kept}"
 
     def _connection(self) -> sqlite3.Connection:
         thread = threading.get_ident()
@@ -233,12 +249,12 @@ class ChunkTable:
         """Return a document. Raises StoreError where there is none of this id."""
         found = (
             self._connection()
-            .execute("SELECT id, title, text, source FROM documents WHERE id = ?", (document_id,))
+            .execute(f"SELECT {self._document_columns} FROM documents WHERE id = ?", (document_id,))
             .fetchone()
         )
         if found is None:
             raise StoreError(f"there is no document {document_id!r} in this generation")
-        return Document(*found)
+        return _document(found)
 
     def title(self, document_id: str) -> str:
         """Return a document's title without reading its text. Raises StoreError where there is none of this id."""
@@ -251,9 +267,48 @@ class ChunkTable:
     def documents(self) -> Iterator[Document]:
         """Yield every document, in order of ingestion."""
         for values in self._connection().execute(
-            "SELECT id, title, text, source FROM documents ORDER BY position"
+            f"SELECT {self._document_columns} FROM documents ORDER BY position"
         ):
-            yield Document(*values)
+            yield _document(values)
+
+    def records(self) -> Iterator[DocumentRecord]:
+        """Yield what is known of every document but its text, in order of ingestion."""
+        if self._has_metadata:
+            query = "SELECT id, title, source, metadata, n_rows FROM documents ORDER BY position"
+        else:
+            query = (
+                "SELECT documents.id, title, source, '{}', count(row) FROM documents "
+                "LEFT JOIN chunks ON document = documents.position GROUP BY documents.position"
+            )
+        for document_id, title, source, metadata, n_rows in self._connection().execute(query):
+            yield DocumentRecord(document_id, title, source, json.loads(metadata), n_rows)
+
+    def origin(self, document_id: str) -> Origin:
+        """Return where a document comes from. Raises StoreError where there is none of this id."""
+        kept = "metadata, places" if self._has_metadata else "'{}', '[]'"
+        connection = self._connection()
+        found = connection.execute(
+            f"SELECT title, {kept} FROM documents WHERE id = ?", (document_id,)
+        ).fetchone()
+        if found is None:
+            raise StoreError(f"there is no document {document_id!r} in this generation")
+        title, metadata, places = found
+        with self._lock:
+            if title not in self._paths_by_title:
+                same = connection.execute(
+                    f"SELECT id, {kept} FROM documents WHERE title = ?", (title,)
+                ).fetchall()
+                paths = {one: path_of(one, json.loads(about)) for one, about, _ in same}
+                self._paths_by_title[title] = dict(
+                    zip(paths, distinct_paths(list(paths.values())), strict=True)
+                )
+            distinct = self._paths_by_title[title]
+        return Origin(
+            title,
+            path_of(document_id, json.loads(metadata)),
+            distinct[document_id] if len(distinct) > 1 else "",
+            _places(places),
+        )
 
     def document_chunks(self, document_id: str) -> list[Chunk]:
         """Return all chunks of a document in order, boilerplate included. Raises StoreError."""
@@ -289,6 +344,15 @@ class ChunkTable:
             self._connections.clear()
             if self._lexical is not None:
                 self._lexical.close()
+
+
+def _document(values: Sequence[Any]) -> Document:
+    document_id, title, text, source, metadata, places = values
+    return Document(document_id, title, text, source, json.loads(metadata), _places(places))
+
+
+def _places(content: str) -> tuple[Place, ...]:
+    return tuple(Place(*one) for one in json.loads(content))
 
 
 def _chunk(values: Sequence[Any]) -> Chunk:

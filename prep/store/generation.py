@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from prep.document import Chunk, Document, Floats, Ints
+from prep.document import Bools, Chunk, Document, Floats, Ints
 from prep.errors import DimensionMismatch, StoreError, VersionMismatch
 from prep.fault_injection import fault_point
 from prep.manifest import (
@@ -36,6 +37,8 @@ from prep.manifest import (
 )
 from prep.store.bm25 import CANDIDATES
 from prep.store.chunk_table import ChunkTable, ChunkTableWriter
+from prep.store.metadata_filter import MetadataFilter, MetadataIndex
+from prep.store.origins import DocumentRecord, Origin
 from prep.store.ranking import Ranker
 from prep.store.vector_index import IndexSettings, VectorIndex
 
@@ -83,6 +86,8 @@ class Generation:
                     f"generation {self.id} is inconsistent: index and manifest disagree on its size"
                 )
             self._table = ChunkTable(self.folder / _TABLE)
+            self._metadata: MetadataIndex | None = None
+            self._filters_lock = threading.Lock()
         except KeyError as error:
             self._hold.release()
             raise StoreError(f"{self.folder / MANIFEST_NAME} is damaged: {error} is missing") from error
@@ -94,29 +99,33 @@ class Generation:
         """Check every file against the manifest. Raises ChecksumMismatch."""
         verify_folder(self.folder)
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Bools | None = None) -> tuple[Floats, Ints]:
         """Return the k nearest indexed chunks to each query, best first.
 
-        queries: (n, d) float32, L2-normalised. Returns scores (n, k) in [-1, 1] and rows (n, k); both -1
-        where fewer than k chunks exist. Ties break by row. Raises DimensionMismatch.
+        queries: (n, d) float32, L2-normalised. allowed: as for `search_hybrid`. Returns scores (n, k) in [-1, 1] and
+        rows (n, k); both -1 where fewer than k chunks exist. Ties break by row. Raises DimensionMismatch.
         """
-        return self._index.search(queries, k)
+        return self._index.search(queries, k, allowed)
 
-    def search_hybrid(self, queries: Sequence[str], vectors: Floats, k: int) -> tuple[Floats, Ints]:
+    def search_hybrid(
+        self, queries: Sequence[str], vectors: Floats, k: int, allowed: Bools | None = None
+    ) -> tuple[Floats, Ints]:
         """Return the k best chunks for each query by vectors and BM25 together, best first.
 
-        queries: n texts. vectors: theirs, (n, d) float32, L2-normalised. Returns the scores of `prep.store.ranking`,
-        (n, k) float32 in [-1, 1], and rows (n, k) int64, both padded with -1; ties break by row. Raises
-        DimensionMismatch, and StoreError where the generation was built before words were indexed.
+        queries: n texts. vectors: theirs, (n, d) float32, L2-normalised. allowed: by row, whether it may be found
+        (`rows_where`); None for all. Returns the scores of `prep.store.ranking`, (n, k) float32 in [-1, 1], and rows
+        (n, k) int64, both padded with -1; ties break by row. Raises DimensionMismatch, and StoreError where the
+        generation was built before words were indexed.
         """
         depth = max(k, CANDIDATES)
-        cosines, nearest = self.search(vectors, depth)
+        cosines, nearest = self.search(vectors, depth, allowed)
+        may_be_found = None if allowed is None else allowed.tobytes()
         ranker = Ranker(self._table.lexical, self._table.headed)
         scores = np.full((len(queries), k), -1.0, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         for at, query in enumerate(queries):
             by_row = {int(row): float(cosines[at, i]) for i, row in enumerate(nearest[at]) if row >= 0}
-            bm25 = self._table.lexical.search(query, depth)
+            bm25 = self._table.lexical.search(query, depth, may_be_found)
             others = [row for row in bm25 if row not in by_row]
             by_row |= zip(
                 others, (self._table.vectors(others, self.dimension) @ vectors[at]).tolist(), strict=True
@@ -128,6 +137,16 @@ class Generation:
             rows[at, : len(best)] = found[best]
             scores[at, : len(best)] = ranked[best]
         return scores, rows
+
+    def rows_where(self, where: MetadataFilter) -> Bools:
+        """Return by row of the index whether its document passes the filter, (n_indexed,); kept for the next time.
+
+        Raises FilterError for a key that no document has.
+        """
+        with self._filters_lock:
+            if self._metadata is None:
+                self._metadata = MetadataIndex(self.records())
+            return self._metadata.rows(where)
 
     def search_words(self, query: str, k: int) -> list[int]:
         """Return the rows of the k best chunks by BM25 alone, best first; fewer where fewer chunks match.
@@ -150,6 +169,14 @@ class Generation:
     def title(self, document_id: str) -> str:
         """Return a document's title without reading its text. Raises StoreError."""
         return self._table.title(document_id)
+
+    def origin(self, document_id: str) -> Origin:
+        """Return where a document comes from: title, path, places. Raises StoreError."""
+        return self._table.origin(document_id)
+
+    def records(self) -> Iterator[DocumentRecord]:
+        """Yield what is known of every document but its text, in order of ingestion."""
+        return self._table.records()
 
     def documents(self) -> Iterator[Document]:
         """Yield every document, in order of ingestion."""

@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 
 from prep.checks import check_counts
-from prep.document import Floats, Ints
+from prep.document import Bools, Floats, Ints
 from prep.errors import ConfigError, DimensionMismatch, StoreError
 
 __all__ = ["IndexKind", "IndexSettings", "VectorIndex"]
@@ -31,6 +31,8 @@ IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf-sq8"]
 # Single-precision inner products of unit vectors differ by less than this between FAISS's code paths.
 _ROUNDING = 4e-6
 _QUERY_BATCH = 256
+# Of a graph, so many vectors are searched one by one: among few that are allowed its links lead nowhere.
+_MOST_ONE_BY_ONE = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,15 @@ class IndexSettings:
         if n_vectors <= self.exact_limit:
             return "exact"
         return "hnsw" if n_vectors <= self.hnsw_limit else "ivf-sq8"
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """What FAISS searches, and how. n_rows: those that may be found."""
+
+    index: Any
+    parameters: Any
+    n_rows: int
 
 
 class VectorIndex:
@@ -148,12 +159,12 @@ class VectorIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Bools | None = None) -> tuple[Floats, Ints]:
         """Return the k nearest vectors to each query, best first.
 
-        queries: (n, d) float32, L2-normalised. Returns scores (n, k) in [-1, 1] and rows (n, k); both -1
-        where fewer than k vectors exist (or, in an approximate index, were found). Ties break by row, and
-        neither the order nor the scores depend on the other queries of the call. Raises
+        queries: (n, d) float32, L2-normalised. allowed: by row, whether it may be found; None for all. Returns scores
+        (n, k) in [-1, 1] and rows (n, k); both -1 where fewer than k vectors exist (or, in an approximate index, were
+        found). Ties break by row, and neither the order nor the scores depend on the other queries of the call. Raises
         DimensionMismatch, StoreError.
         """
         if k < 1:
@@ -165,21 +176,45 @@ class VectorIndex:
             )
         if not np.isfinite(queries).all():
             raise StoreError("the queries hold values that are not finite numbers")
+        if allowed is not None and allowed.shape != (len(self),):
+            raise DimensionMismatch(f"allowed has shape {allowed.shape} for an index of {len(self)} rows")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
+        searched = self._whole() if allowed is None else self._part(allowed)
         scores = np.full((len(queries), k), -1.0, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         with _threads(self._n_threads):
             for first in range(0, len(queries), _QUERY_BATCH):
                 batch = slice(first, first + _QUERY_BATCH)
-                self._search_into(queries[batch], k, scores[batch], rows[batch])
+                self._search_into(queries[batch], k, scores[batch], rows[batch], searched)
         return scores, rows
 
-    def _search_into(self, queries: Floats, k: int, scores: Floats, rows: Ints) -> None:
+    def _whole(self) -> _Searched:
+        return _Searched(self._index, None, len(self))
+
+    def _part(self, allowed: Bools) -> _Searched:
+        """Return what to search where only some rows may be found."""
+        n_allowed = int(allowed.sum())
+        selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        wider = math.ceil(self.effort * len(self) / max(1, n_allowed))
+        match self.kind:
+            case "hnsw" if n_allowed > _MOST_ONE_BY_ONE:
+                parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=min(n_allowed, wider))
+            case "hnsw":
+                vectors = faiss.downcast_index(self._index.storage)
+                return _Searched(vectors, faiss.SearchParameters(sel=selector), n_allowed)
+            case "ivf-sq8":
+                nprobe = min(int(self._index.nlist), wider)
+                parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
+            case _:
+                parameters = faiss.SearchParameters(sel=selector)
+        return _Searched(self._index, parameters, n_allowed)
+
+    def _search_into(self, queries: Floats, k: int, scores: Floats, rows: Ints, searched: _Searched) -> None:
         """Fill scores and rows; fetch more for queries whose k-th place may be tied with rows not fetched."""
         pending = np.arange(len(queries))
-        n_fetched = min(len(self), k + 16)
+        n_fetched = min(searched.n_rows, k + 16)
         while n_fetched and len(pending):
-            found_scores, found_rows = self._candidates(queries[pending], n_fetched)
+            found_scores, found_rows = self._candidates(queries[pending], n_fetched, searched)
             order = np.lexsort((found_rows, -found_scores), axis=1)
             found_scores = np.take_along_axis(found_scores, order, axis=1)
             found_rows = np.take_along_axis(found_rows, order, axis=1)
@@ -187,20 +222,20 @@ class VectorIndex:
             found = found_rows[:, :width] >= 0
             scores[pending, :width] = np.where(found, np.clip(found_scores[:, :width], -1, 1), -1)
             rows[pending, :width] = found_rows[:, :width]
-            if n_fetched == len(self):
+            if n_fetched == searched.n_rows:
                 return
             undecided = found_scores[:, -1] >= found_scores[:, width - 1] - _ROUNDING
             # An approximate search may return fewer than requested; a larger request changes nothing.
             pending = pending[undecided & (found_rows[:, -1] >= 0)]
-            n_fetched = min(len(self), n_fetched * 4)
+            n_fetched = min(searched.n_rows, n_fetched * 4)
 
-    def _candidates(self, queries: Floats, n: int) -> tuple[Floats, Ints]:
+    def _candidates(self, queries: Floats, n: int, searched: _Searched) -> tuple[Floats, Ints]:
         """Return FAISS's n best, with scores that depend on query and vector alone.
 
         FAISS sums in single precision, in an order that varies with its build, the processor and the number
         of queries; so the scores are computed again in double precision, and then rounded.
         """
-        scores, rows = self._index.search(queries, n)
+        scores, rows = searched.index.search(queries, n, params=searched.parameters)
         if self.kind == "ivf-sq8":  # scored list by list, one vector at a time
             return scores, rows
         vectors = self._index.reconstruct_batch(np.maximum(rows, 0).ravel())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from prep.document import Span
-from retrieve.episode.episode import Claim, Episode
+from prep.store.metadata_filter import MetadataFilter
+from prep.store.origins import Origin
+from retrieve.episode.episode import Claim, Episode, Passage
 from retrieve.episode_runner import Run
 from retrieve.reader.answering import ReaderAnswer, quoted_text
 from retrieve.report.data import Finding, Quote, Source, Usage, answer_statements
@@ -16,9 +19,20 @@ __all__ = ["expand_quotes", "report_of"]
 
 
 def report_of(
-    question: str, run: Run, *, models: Mapping[str, str], generation: str = "", seconds: float = 0.0
+    question: str,
+    run: Run,
+    *,
+    models: Mapping[str, str],
+    generation: str = "",
+    seconds: float = 0.0,
+    where: MetadataFilter | None = None,
+    origin: Callable[[str], Origin] | None = None,
 ) -> Report:
-    """Return the report of an episode. models: versions by kind; generation: the store's, where there was one."""
+    """Return the report of an episode.
+
+    models: versions by kind. generation: the store's, where there was one; origin: returns where a document of it comes
+    from. where: the filter that was set.
+    """
     episode, read = run.episode, run.answer
     if read is None:
         findings = [
@@ -28,17 +42,18 @@ def report_of(
         answer = "; ".join(answer_statements(findings)) or None
     else:
         findings, answer = _read_findings(read, episode), read.answer
+    shown = {passage.document_id for passage in episode.passages}
+    origins = {} if origin is None else {document_id: origin(document_id) for document_id in shown}
+    findings = [
+        replace(finding, quotes=[_located(quote, episode, origins) for quote in finding.quotes])
+        for finding in findings
+    ]
     quotes = [quote for finding in findings for quote in finding.quotes]
     sources = [
-        Source(
-            passage.document_id,
-            passage.title,
-            passage.headings,
-            passage.start,
-            passage.end,
-            passage.score,
+        _source(
+            passage,
             any(Span(quote.document_id, quote.start, quote.end).overlaps(passage) for quote in quotes),
-            passage.text,
+            origins.get(passage.document_id),
         )
         for passage in episode.passages
     ]
@@ -58,7 +73,35 @@ def report_of(
         note=note,
         answer_type=_type_of(read, answer),
         confidence=None if read is None else read.confidence,
+        where={} if where is None else where.as_where(),
     )
+
+
+def _source(passage: Passage, used: bool, origin: Origin | None) -> Source:
+    source = Source(
+        passage.document_id,
+        passage.title,
+        passage.headings,
+        passage.start,
+        passage.end,
+        passage.score,
+        used,
+        passage.text,
+    )
+    if origin is None:
+        return source
+    page = origin.page(passage.start)
+    return replace(source, page=page, path=origin.path, distinct_path=origin.distinct_path)
+
+
+def _located(quote: Quote, episode: Episode, origins: Mapping[str, Origin]) -> Quote:
+    """Return the quote with its page, section and path."""
+    span = Span(quote.document_id, quote.start, quote.end)
+    section = next((passage.headings for passage in episode.passages if span.overlaps(passage)), ())
+    origin = origins.get(quote.document_id)
+    if origin is None:
+        return replace(quote, section=section)
+    return replace(quote, section=section, page=origin.page(quote.start), path=origin.path)
 
 
 def _read_findings(read: ReaderAnswer, episode: Episode) -> list[Finding]:

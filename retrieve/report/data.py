@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
@@ -18,7 +18,18 @@ from prep.document import Span
 from prep.errors import DataError
 from retrieve.episode.query_terms import uncovered_terms
 
-__all__ = ["SCHEMA", "Finding", "Quote", "ReportData", "Source", "Usage", "answer_statements", "dump_json"]
+__all__ = [
+    "SCHEMA",
+    "Finding",
+    "Quote",
+    "ReportData",
+    "Source",
+    "Usage",
+    "answer_statements",
+    "breadcrumb",
+    "dump_json",
+    "location",
+]
 
 #: The version of the JSON form. It changes when a reader of the old form would misread the new one.
 SCHEMA = 1
@@ -26,12 +37,20 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of a document, exactly: `text == document.text[start:end]`, offsets in code points."""
+    """Words of a document, exactly: `text == document.text[start:end]`, offsets in code points.
+
+    page: the page, slide, sheet, cell or chapter that it begins in, with its kind ("page 3"); None where the file has
+    none. section: the headings above it, outermost first. path: of its file inside the folder that was ingested, else
+    the document's id. All three are empty in reports of diptych 0.9 and before.
+    """
 
     document_id: str
     start: int
     end: int
     text: str
+    page: str | None = None
+    section: tuple[str, ...] = ()
+    path: str = ""
 
     def __post_init__(self) -> None:
         _check_span("quote", self.document_id, self.start, self.end)
@@ -40,6 +59,11 @@ class Quote:
                 f"quote from {self.document_id!r} has {len(self.text)} code points at "
                 f"{self.start}..{self.end}: a quote must be the document's text at its offsets, unchanged"
             )
+
+    @property
+    def location(self) -> str:
+        """Its file and its page: "policies/safes.pdf, page 3"; empty where neither is known."""
+        return location(self.path, self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +98,9 @@ class Source:
     """One chunk that was shown to the model, in rank order; `used` where a quote was taken from it.
 
     `score`, in [-1, 1], is what it was found with: cosine and matching words, weighed (`prep.store.ranking`). `title`
-    may be empty, `headings` are outermost first, `text` is empty in reports of diptych 0.2 and before.
+    may be empty, `headings` are outermost first, `text` is empty in reports of diptych 0.2 and before. page, path: as
+    for `Quote`. distinct_path: the shortest end of the path that no other document of this title has; empty where the
+    title is its own.
     """
 
     document_id: str
@@ -85,6 +111,9 @@ class Source:
     score: float
     used: bool
     text: str = ""
+    page: str | None = None
+    path: str = ""
+    distinct_path: str = ""
 
     def __post_init__(self) -> None:
         _check_span("source", self.document_id, self.start, self.end)
@@ -92,11 +121,19 @@ class Source:
             raise DataError(f"source {self.document_id!r} {self.start}..{self.end} has score {self.score!r}")
 
     @property
-    def path(self) -> tuple[str, ...]:
+    def breadcrumb(self) -> tuple[str, ...]:
         """Document title (its id where it has none), then the headings, the title not repeated."""
-        name = self.title.strip() or self.document_id
-        headings = self.headings[1:] if self.headings[:1] == (name,) else self.headings
-        return (name, *headings)
+        return breadcrumb(self.title, self.document_id, self.headings)
+
+    @property
+    def distinct_breadcrumb(self) -> tuple[str, ...]:
+        """The same, with the path that tells the document from others of its title."""
+        return breadcrumb(self.title, self.document_id, self.headings, self.distinct_path)
+
+    @property
+    def location(self) -> str:
+        """Its file and its page, as for `Quote`."""
+        return location(self.path, self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +161,8 @@ class ReportData:
     quoted. `note` says what a reader must know besides (a deadline that ran out). `models` maps "prep" and "retrieve"
     to versions. answer_type: span, yes, no, list, steps, statement, or none where nothing is answered; None where no
     reader told it. confidence: the reader's calibrated probability that the quotes hold the answer.
-    unfinished: the time ran out first. Raises DataError.
+    unfinished: the time ran out first. where: the filter by metadata that was set, by key and operator. Raises
+    DataError.
     """
 
     id: str
@@ -142,6 +180,7 @@ class ReportData:
     answer_type: str | None = None
     confidence: float | None = None
     unfinished: bool = False
+    where: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -216,8 +255,19 @@ class ReportData:
         """Terms of the question that neither a quote nor the headings above it cover; none where nothing is quoted."""
         if not self.quotes:
             return []
-        under = (" ".join(source.path) for source in self.sources if source.used)
+        under = (" ".join(source.breadcrumb) for source in self.sources if source.used)
         return uncovered_terms(self.question, [*(quote.text for quote in self.quotes), *under])
+
+    @property
+    def shared_titles(self) -> dict[str, list[str]]:
+        """The titles that several documents among the sources have, where one of these is quoted, and their paths."""
+        documents: dict[str, dict[str, str]] = {}
+        quoted = {source.title for source in self.sources if source.used}
+        for source in self.sources:
+            if source.title.strip() and source.title in quoted:
+                name = source.distinct_path or source.path or source.document_id
+                documents.setdefault(source.title, {})[source.document_id] = name
+        return {title: list(names.values()) for title, names in documents.items() if len(names) > 1}
 
     def source_of(self, quote: Quote) -> Source | None:
         """Return the best ranked source that `quote` was taken from; None for a quote of another report."""
@@ -253,7 +303,10 @@ class ReportData:
             parts["findings"] = [
                 Finding(
                     finding["statement"],
-                    [Quote(**quote) for quote in finding["quotes"]],
+                    [
+                        Quote(**{**quote, "section": tuple(quote.get("section", ()))})
+                        for quote in finding["quotes"]
+                    ],
                     finding.get("alternative", False),
                 )
                 for finding in parts["findings"]
@@ -265,6 +318,23 @@ class ReportData:
             return cls(**parts)
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"the report does not follow schema {SCHEMA}: {error!r}") from error
+
+
+def breadcrumb(
+    title: str, document_id: str, headings: Sequence[str], distinct_path: str = ""
+) -> tuple[str, ...]:
+    """Return a document's title (its id where it has none), then the headings, the title not repeated.
+
+    distinct_path: is put behind the title.
+    """
+    name = title.strip() or document_id
+    below = tuple(headings[1:] if tuple(headings[:1]) == (name,) else headings)
+    return (f"{name} ({distinct_path})" if title.strip() and distinct_path else name, *below)
+
+
+def location(path: str, page: str | None) -> str:
+    """Return a file's path and a page in it as words: "policies/safes.pdf, page 3"."""
+    return ", ".join(part for part in (path, page) if part)
 
 
 def answer_statements(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -16,7 +16,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from retrieve.report.data import ReportData
-from retrieve.report.render_text import ABSTAINED, ALTERNATIVE, NEAREST, OPEN, UNFINISHED, usage_line
+from retrieve.report.render_text import (
+    ABSTAINED,
+    ALTERNATIVE,
+    NEAREST,
+    OPEN,
+    UNFINISHED,
+    quote_breadcrumb,
+    shared_title_line,
+    usage_line,
+    where_line,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,6 +57,9 @@ def html_environment(**packages: str) -> Environment:
     )
     words = {"ABSTAINED": ABSTAINED, "ALTERNATIVE": ALTERNATIVE, "NEAREST": NEAREST}
     environment.globals.update(words, OPEN=OPEN, UNFINISHED=UNFINISHED)
+    environment.globals.update(
+        quote_breadcrumb=quote_breadcrumb, shared_title_line=shared_title_line, where_line=where_line
+    )
     environment.filters.update(report_anchor=_report_anchor, usage_line=usage_line)
     return environment
 

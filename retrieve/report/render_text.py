@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from retrieve.report.data import Finding, ReportData, Source, Usage
+from retrieve.report.data import Finding, Quote, ReportData, Source, Usage
 
 __all__ = [
     "ABSTAINED",
@@ -22,9 +22,12 @@ __all__ = [
     "UNFINISHED",
     "markdown_text",
     "plain_text",
+    "quote_breadcrumb",
     "render_markdown",
     "render_text",
+    "shared_title_line",
     "usage_line",
+    "where_line",
 ]
 
 ABSTAINED = "The sources do not answer this."
@@ -65,6 +68,27 @@ def markdown_text(text: str) -> str:
     return f"{opener[1]}\\{escaped[len(opener[1]) :]}" if opener else escaped
 
 
+def quote_breadcrumb(report: ReportData, quote: Quote) -> tuple[str, ...]:
+    """Return the title and headings above a quote; the document's id for a quote of another report."""
+    source = report.source_of(quote)
+    return source.breadcrumb if source else (quote.document_id,)
+
+
+def shared_title_line(title: str, names: Iterable[str]) -> str:
+    """Return in words that several documents have one title."""
+    return f"“{title}” is the title of several documents: {', '.join(names)}"
+
+
+def where_line(where: Mapping[str, Mapping[str, Iterable[str]]]) -> str:
+    """Return the filter that was set as a line of words."""
+    conditions = (
+        f"{key} {operator} {' or '.join(values)}"
+        for key, of_key in where.items()
+        for operator, values in of_key.items()
+    )
+    return f"Searched only where {' and '.join(conditions)}"
+
+
 def usage_line(usage: Usage) -> str:
     """Return what an answer cost as one line of words."""
     return (
@@ -87,26 +111,29 @@ def render_text(report: ReportData, *, width: int = 96) -> str:
         if not finding.quotes:
             lines.append("    no quote was given for this")
         for quote in finding.quotes:
-            source = report.source_of(quote)
-            place = " › ".join(plain_text(part) for part in (source.path if source else (quote.document_id,)))
+            place = _place(quote_breadcrumb(report, quote), quote, plain_text)
             lines += _wrap(plain_text(quote.text), width, first="    “", rest="     ", last="”")
             lines += _wrap(f"{place}, {quote.start}–{quote.end}", width, first="      — ", rest="        ")
     if report.nearest:
         lines += ["", NEAREST]
     for source in report.nearest:
-        place = " › ".join(plain_text(part) for part in source.path)
+        place = _place(source.breadcrumb, source, plain_text)
         lines += _wrap(_beginning(source), width, first="    “", rest="     ", last="”")
         lines += _wrap(f"{place}, {source.start}–{source.end}", width, first="      — ", rest="        ")
+    for title, names in report.shared_titles.items():
+        lines += ["", *_wrap(plain_text(shared_title_line(title, names)), width)]
     if report.searches:
         lines += ["", "searched for"]
         for query in report.searches:
             lines += _wrap(plain_text(query), width, first="  • ", rest="    ")
+    if report.where:
+        lines += ["", *_wrap(plain_text(where_line(report.where)), width)]
     if words := report.uncovered_terms:
         lines += ["", *_wrap(f"{OPEN}: {plain_text(', '.join(words))}", width)]
     if report.sources:
         lines += ["", _sources_summary(report.sources)]
         for source in report.sources:
-            place = " › ".join(plain_text(part) for part in source.path)
+            place = _listed(source, plain_text)
             mark = "used     " if source.used else "set aside"
             lines += _wrap(
                 f"{place}, {source.start}–{source.end}",
@@ -130,8 +157,7 @@ def render_markdown(report: ReportData) -> str:
         if not finding.quotes:
             blocks.append("  (no quote was given for this)")
         for quote in finding.quotes:
-            source = report.source_of(quote)
-            place = _markdown_path(source.path if source else (quote.document_id,))
+            place = _place(quote_breadcrumb(report, quote), quote, markdown_text)
             blocks.append(
                 f"  > {markdown_text(quote.text)}\n  >\n"
                 f"  > — {place}, characters {quote.start}–{quote.end} of {markdown_text(quote.document_id)}"
@@ -140,13 +166,16 @@ def render_markdown(report: ReportData) -> str:
         blocks.append(f"### {NEAREST}")
     blocks += [
         f"> {markdown_text(_beginning(source))}\n>\n"
-        f"> — {_markdown_path(source.path)}, characters {source.start}–{source.end}"
+        f"> — {_place(source.breadcrumb, source, markdown_text)}, characters {source.start}–{source.end}"
         for source in report.nearest
     ]
+    blocks += [markdown_text(shared_title_line(*shared)) for shared in report.shared_titles.items()]
     blocks.append("### Sources")
     if report.searches:
         blocks.append("Searched for:")
         blocks.append("\n".join(f"- {markdown_text(query)}" for query in report.searches))
+    if report.where:
+        blocks.append(markdown_text(where_line(report.where)))
     if words := report.uncovered_terms:
         blocks.append(f"{OPEN}: {markdown_text(', '.join(words))}")
     blocks.append(_sources_summary(report.sources))
@@ -154,7 +183,7 @@ def render_markdown(report: ReportData) -> str:
         blocks.append(
             "\n".join(
                 f"- {'used' if source.used else 'set aside'} ({source.score:.2f}): "
-                f"{_markdown_path(source.path)}, {source.start}–{source.end}"
+                f"{_listed(source, markdown_text)}, {source.start}–{source.end}"
                 for source in report.sources
             )
         )
@@ -185,8 +214,16 @@ def _sources_summary(sources: Iterable[Source]) -> str:
     return f"{_count(len(marks), 'passage')} read, {sum(marks)} used, {len(marks) - sum(marks)} set aside:"
 
 
-def _markdown_path(path: Iterable[str]) -> str:
-    return " › ".join(markdown_text(part) for part in path)
+def _place(names: Iterable[str], where: Quote | Source, shown: Callable[[str], str]) -> str:
+    """Return title and headings, and in brackets file and page."""
+    place = " › ".join(shown(name) for name in names)
+    return f"{place} ({shown(where.location)})" if where.location else place
+
+
+def _listed(source: Source, shown: Callable[[str], str]) -> str:
+    """Return the name of a source in a list: told from others of its title, with its page."""
+    place = " › ".join(shown(name) for name in source.distinct_breadcrumb)
+    return f"{place}, {shown(source.page)}" if source.page else place
 
 
 def _count(number: int, one: str, many: str = "") -> str:

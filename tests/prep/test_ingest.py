@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fixture_prep import LinePrep, subprocess_environment
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ChecksumMismatch, ConfigError, DataError, StoreError, WorkspaceLocked
 from prep.ingest import IngestReport, IngestSettings, ingest
+from prep.places import Place
 from prep.store.vector_index import IndexSettings
 from prep.store.workspace import Workspace
 
@@ -130,6 +132,22 @@ def test_moved_file_is_stored_with_its_new_source_and_not_prepared_again(tmp_pat
     run(tmp_path, [Document("a", "", "text\n", "new.md")], prep)
     assert prep.prepared == ["a"]
     assert [document.source for document, _ in contents(tmp_path)] == ["new.md"]
+
+
+def test_changed_metadata_and_places_are_stored_and_nothing_is_prepared_again(tmp_path: Path) -> None:
+    prep = LinePrep()
+    before = Document("a", "", "text\n", "a.md", {"modified": "2026-01-01"}, (Place(0, "page", "1"),))
+    first = run(tmp_path, [before], prep)
+    assert run(tmp_path, [before], prep).generation == first.generation
+    for after in (
+        replace(before, metadata={"modified": "2026-02-02"}),
+        replace(before, places=(Place(0, "page", "2"),)),
+    ):
+        report = run(tmp_path, [after], prep)
+        assert (report.n_unchanged, [document for document, _ in contents(tmp_path)]) == (1, [after])
+    assert prep.prepared == ["a"]
+    report = run(tmp_path, [replace(before, id="b", metadata={"of": object()}), before], prep)
+    assert [row.reason for row in report.rejected] == ["its metadata cannot be stored: object is no JSON"]
 
 
 def test_rejected_rows_are_reported_and_kept_in_the_manifest(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ hostile = st.one_of(
 
 def report_of(words: str, other: str) -> Report:
     """A report with `words` or `other` in every place that holds text; its shape does not depend on them."""
-    quotes = [Quote("d" + other, 10, 10 + len(words), words), Quote("d" + other, 5, 5 + len(other), other)]
+    quotes = [
+        Quote("d" + other, 10, 10 + len(words), words, "page " + words, (other,), "p" + words),
+        Quote("d" + other, 5, 5 + len(other), other),
+    ]
     return Report(
         id=words,
         question=f"{words} unquoted99",
@@ -65,12 +68,14 @@ def report_of(words: str, other: str) -> Report:
         findings=[Finding("f" + words, quotes), Finding(words, []), Finding(other, quotes[:1])],
         searches=[words, other],
         sources=[
-            Source("d" + other, "t" + words, ("h" + words, other), 0, 9000, 0.5, True),
+            Source("d" + other, "t", ("h" + words, other), 0, 9000, 0.5, True, "", None, "p" + other, words),
+            Source("e" + words, "t", ("h" + other,), 0, 10, 0.25, False, "", "page " + other, words),
             Source(words, words, ("h" + other,), 0, 10, 0.25, False),
         ],
         usage=Usage(1, 2, 3, 4.0),
         generation=words,
         note=other,
+        where={"k" + words: {"=": [words, other]}},
     )
 
 

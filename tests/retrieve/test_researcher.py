@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from fixture_prep import LinePrep
 from tiny_models import make_gemma
 
 from prep.document import Document, Span
-from prep.errors import ConfigError, EmptyStore, StoreError, VersionMismatch
+from prep.errors import ConfigError, EmptyStore, FilterError, StoreError, VersionMismatch
 from prep.ingest import ingest
+from prep.places import Place
 from prep.store.workspace import Workspace
 from retrieve.episode.grammar import ActionLimits
 from retrieve.episode_runner import DEADLINE_NOTE
@@ -159,6 +161,32 @@ def test_withheld_chunks_are_never_shown_and_only_for_their_question(workspace: 
     assert reports[0].sources
 
 
+def test_quotes_sources_and_search_results_say_where_they_stand(tmp_path: Path, base: Path) -> None:
+    places = (Place(0, "page", "1"), Place(len(DOCUMENTS[0].text), "page", "2"))
+    twice = [
+        replace(
+            DOCUMENTS[0], id=name, text=DOCUMENTS[0].text * 2, metadata={"path": f"x/{name}"}, places=places
+        )
+        for name in ("north.md", "south.md")
+    ]
+    ingest(tmp_path / "w", [*twice, DOCUMENTS[1]], LinePrep(), progress=False)
+    with Researcher.open(tmp_path / "w", prep=LinePrep(), model=model(base)) as researcher:
+        report = researcher.ask(QUESTIONS[0], deadline_s=NO_HURRY_S)
+        found = researcher.search(QUESTIONS[0], k=30)
+    assert report.quotes
+    rows = [*report.quotes, *report.sources, *found]
+    for row in rows:
+        if row.document_id == "glass":
+            assert (row.path, row.page) == ("glass", None)
+        else:
+            first = row.start < len(DOCUMENTS[0].text)
+            assert (row.path, row.page) == (f"x/{row.document_id}", "page 1" if first else "page 2")
+    assert {quote.section for quote in report.quotes} <= {(), ("Food",)}
+    names = {(row.document_id, row.distinct_path) for row in (*report.sources, *found)}
+    assert names == {("north.md", "north.md"), ("south.md", "south.md"), ("glass", "")}
+    assert {row.page for row in found} == {"page 1", "page 2", None}
+
+
 def test_a_search_gives_passages_alone(researcher: Researcher) -> None:
     found = researcher.search("Bees make honey from nectar.", k=2)
     assert len(found) == 2
@@ -168,6 +196,50 @@ def test_a_search_gives_passages_alone(researcher: Researcher) -> None:
     for question, k in (("", 2), ("Bees", 0)):
         with pytest.raises(ConfigError):
             researcher.search(question, k)
+
+
+@pytest.fixture
+def foldered(tmp_path: Path) -> Path:
+    """Each document twice, in two folders, those of "new" shorter."""
+    rows = [
+        replace(document, id=f"{folder}/{document.id}", metadata={"folder": folder}, text=document.text[:cut])
+        for folder, cut in (("old", None), ("new", 40))
+        for document in DOCUMENTS
+    ]
+    ingest(tmp_path / "w", rows, LinePrep(), progress=False)
+    return tmp_path / "w"
+
+
+@pytest.mark.parametrize("bias", [NEVER, ALWAYS])
+def test_of_documents_that_a_filter_leaves_out_nothing_is_found_quoted_or_shown(
+    foldered: Path, base: Path, bias: float
+) -> None:
+    eager = model(base, abstention_bias=bias, search_bias=ALWAYS if bias == NEVER else -ALWAYS)
+    with Researcher.open(foldered, prep=LinePrep(), model=eager) as researcher:
+        for folder in ("new", "old"):
+            where = {"folder": folder}
+            reports = researcher.ask_many(QUESTIONS, where=where, deadline_s=NO_HURRY_S)
+            reports.append(researcher.ask(QUESTIONS[0], where=where, deadline_s=NO_HURRY_S))
+            for report in reports:
+                held = [row.document_id for row in (*report.sources, *report.quotes, *report.nearest)]
+                assert held
+                assert {name.split("/")[0] for name in held} == {folder}
+                assert report.where == {"folder": {"=": [folder]}}
+                assert Report.from_json(report.to_json()) == report
+            found = researcher.search(QUESTIONS[0], k=4, where=where)
+            assert len(found) == 4
+            assert {passage.document_id.split("/")[0] for passage in found} == {folder}
+        everywhere = researcher.ask(QUESTIONS[0], deadline_s=NO_HURRY_S)
+        assert everywhere.where == {}
+        assert {source.document_id.split("/")[0] for source in everywhere.sources} == {"old", "new"}
+
+
+def test_a_filter_that_cannot_be_meant_is_refused(researcher: Researcher) -> None:
+    for ask in (researcher.ask, researcher.search):
+        with pytest.raises(FilterError, match=r"'folder'.*known keys: path"):
+            ask(QUESTIONS[0], where={"folder": "old"})
+        with pytest.raises(FilterError, match="must map"):
+            ask(QUESTIONS[0], where="folder=old")  # type: ignore[arg-type]
 
 
 def test_a_deadline_that_cannot_be_kept_gives_the_sources_and_says_so(researcher: Researcher) -> None:

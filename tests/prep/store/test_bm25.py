@@ -184,3 +184,15 @@ def test_positions_are_the_numbers_of_the_words() -> None:
 )
 def test_scripts_that_are_cut_into_bigrams_are_known(text: str, unspaced: bool) -> None:
     assert is_unspaced(text) is unspaced
+
+
+def test_rows_that_are_not_allowed_are_not_found_and_leave_room_for_others() -> None:
+    texts = [f"alpha {'alpha ' * (number % 5)}word{number}" for number in range(200)]
+    index = LexicalIndex.build([*texts, *(f"filler{number}" for number in range(600))])
+    allowed = bytes(number % 40 == 3 for number in range(800))
+    found = index.search("alpha", 100, allowed)
+    assert sorted(found) == [3, 43, 83, 123, 163]
+    everything = index.search("alpha", 800)
+    assert found == {row: everything[row] for row in found}
+    assert list(index.search("alpha", 2, allowed)) == list(found)[:2]
+    assert index.search("alpha", 9, bytes(800)) == {}

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from prep.document import Chunk, Document
 from prep.errors import ChecksumMismatch, DimensionMismatch, StoreError, VersionMismatch
 from prep.manifest import write_manifest
+from prep.places import Place
 from prep.store.bm25 import CANDIDATES, LexicalIndex
 from prep.store.generation import Generation, GenerationWriter
+from prep.store.metadata_filter import MetadataFilter
 from prep.store.ranking import Ranker
 
 DOCUMENTS = [
@@ -112,6 +114,47 @@ def test_a_generation_without_words_says_to_ingest_again(tmp_path: Path) -> None
             generation.search_hybrid(["gamma"], vectors, 1)
         with pytest.raises(StoreError, match="diptych ingest"):
             generation.search_words("gamma", 1)
+
+
+def test_metadata_and_places_come_back_as_they_were_stored(tmp_path: Path) -> None:
+    metadata = {"tags": ["a", "b"], "n": 3, "ok": True, "odd": "\ud800", "owner": {"name": "Ada"}}
+    places = (Place(0, "page", "iv"), Place(6, "page", "5"))
+    documents = [Document("a", "A", "alpha\nbeta\n", "/x/a.pdf", metadata, places), *DOCUMENTS]
+    with Generation(write(tmp_path, documents)) as generation:
+        assert generation.document("a") == documents[0]
+        assert list(generation.documents()) == documents
+        assert next(iter(generation.records())).n_rows == 2
+        assert generation.origin("a").page(7) == "page 5"
+
+
+def test_documents_of_one_title_are_told_apart_by_the_shortest_path(tmp_path: Path) -> None:
+    paths = ["desk/north.md", "desk/south.md", "old/south.md", "fees.md"]
+    documents = [Document(path, "Hours", "one\n", metadata={"path": path}) for path in paths]
+    documents += [Document("alone", "Alone", "one\n"), Document("api", "Hours", "one\n")]
+    with Generation(write(tmp_path, documents)) as generation:
+        shown = {one.id: generation.origin(one.id).distinct_path for one in documents}
+        assert [generation.origin(name).path for name in ("fees.md", "alone")] == ["fees.md", "alone"]
+    assert list(shown.values()) == ["north.md", "desk/south.md", "old/south.md", "fees.md", "", "api"]
+
+
+def test_a_generation_of_the_format_before_opens_without_metadata(tmp_path: Path) -> None:
+    folder = write(tmp_path, DOCUMENTS)
+    with sqlite3.connect(folder / "chunks.sqlite") as connection:
+        for column in ("metadata", "places", "n_rows"):
+            connection.execute(f"ALTER TABLE documents DROP COLUMN {column}")
+    content = json.loads((folder / "manifest.json").read_text())
+    del content["files"], content["digest"]
+    write_manifest(folder, content)
+    with Generation(folder) as generation:
+        assert list(generation.documents()) == DOCUMENTS
+        records = list(generation.records())
+        assert [record.id for record in records] == [document.id for document in DOCUMENTS]
+        assert sum(record.n_rows for record in records) == generation.counts["indexed"]
+        assert generation.origin(DOCUMENTS[0].id).path == DOCUMENTS[0].id
+        where = MetadataFilter.of({"path": DOCUMENTS[0].id})
+        assert where is not None
+        found = generation.chunks(np.flatnonzero(generation.rows_where(where)))
+        assert {chunk.document_id for chunk in found} == {DOCUMENTS[0].id}
 
 
 def test_chunks_come_in_the_order_asked_even_twice(tmp_path: Path) -> None:

@@ -128,3 +128,34 @@ def test_kind_follows_the_number_of_vectors() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         IndexSettings(**wrong)
+
+
+@pytest.mark.parametrize("n_allowed", [0, 3, 40, 600])
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_allowed_rows_are_found_and_as_many_as_wanted(
+    kind: str, n_allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "prep.store.vector_index._MOST_ONE_BY_ONE", 100
+    )  # beyond it the graph itself is searched
+    vectors = unit_vectors(800)
+    vectors[[9, 700, 300, 5]] = vectors[42]
+    index = VectorIndex.build(vectors, KINDS[kind])
+    allowed = np.zeros(800, dtype=np.bool_)
+    allowed[np.random.default_rng(3).permutation(800)[:n_allowed]] = True
+    queries = np.concatenate([unit_vectors(5, seed=1), vectors[42:43]])
+    scores, rows = index.search(queries, 10, allowed)
+    assert allowed[rows[rows >= 0]].all()
+    assert ((rows >= 0).sum(axis=1) == min(10, n_allowed)).all()
+    assert (scores[rows < 0] == -1).all()
+    exact = np.where(allowed, queries @ vectors.T, -2)
+    best = np.argsort(-exact, axis=1, kind="stable")[:, : min(10, n_allowed)]
+    found = [len(set(a) & set(b)) for a, b in zip(rows.tolist(), best.tolist(), strict=True)]
+    assert sum(found) >= 0.9 * best.size
+    if kind == "exact":
+        np.testing.assert_array_equal(rows[:, : best.shape[1]], best)
+
+
+def test_a_mask_of_another_length_is_refused() -> None:
+    with pytest.raises(DimensionMismatch, match="8"):
+        VectorIndex.build(unit_vectors(9)).search(unit_vectors(1), 2, np.ones(8, dtype=np.bool_))

@@ -68,10 +68,33 @@ def test_a_finding_without_quotes_is_not_supported() -> None:
         Finding("  ", [QUOTE])
 
 
-def test_the_path_of_a_source_names_the_title_once_and_falls_back_on_the_id() -> None:
-    assert USED.path == ("Safes", "Opening")
-    assert replace(USED, title="Manual").path == ("Manual", "Safes", "Opening")
-    assert ASIDE.path == ("garden.md",)
+def test_the_breadcrumb_of_a_source_names_the_title_once_and_falls_back_on_the_id() -> None:
+    assert USED.breadcrumb == USED.distinct_breadcrumb == ("Safes", "Opening")
+    assert replace(USED, title="Manual").breadcrumb == ("Manual", "Safes", "Opening")
+    assert replace(USED, distinct_path="old/safe.md").distinct_breadcrumb == (
+        "Safes (old/safe.md)",
+        "Opening",
+    )
+    assert ASIDE.breadcrumb == replace(ASIDE, distinct_path="x").distinct_breadcrumb == ("garden.md",)
+
+
+def test_titles_that_several_sources_have_are_told_where_one_is_quoted() -> None:
+    old = replace(USED, document_id="old.md", used=False, path="a/old.md", distinct_path="old.md")
+    used = replace(USED, path="a/safe.md", distinct_path="safe.md")
+    assert answered(sources=[used, old, ASIDE]).shared_titles == {"Safes": ["safe.md", "old.md"]}
+    assert answered(sources=[used, replace(used, start=200, end=210, used=False)]).shared_titles == {}
+    assert withheld(sources=[old, replace(used, used=False)]).shared_titles == {}
+
+
+def test_a_report_that_was_stored_without_places_is_read() -> None:
+    values = answered().to_dict()
+    for row in (*values["findings"][0]["quotes"], *values["sources"]):
+        for name in ("page", "section", "path", "distinct_path"):
+            row.pop(name, None)
+    del values["where"]
+    read = Report.from_dict(json.loads(json.dumps(values)))
+    assert read == answered()
+    assert (read.quotes[0].page, read.quotes[0].section, read.quotes[0].path) == (None, (), "")
 
 
 def test_a_report_gets_the_time_it_was_made() -> None:
@@ -87,6 +110,9 @@ def test_json_carries_the_schema_and_keeps_every_field() -> None:
         "start": 100,
         "end": 136,
         "text": TEXT,
+        "page": None,
+        "section": [],
+        "path": "",
     }
     assert Report.from_json(report.to_json()) == report
     assert Report.from_json(report.to_json().encode()) == report

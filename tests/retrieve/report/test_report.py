@@ -34,6 +34,46 @@ def test_text_reads_as_a_report_in_a_terminal() -> None:
     )
 
 
+def located() -> Report:
+    quote = replace(QUOTE, page="page 3", section=("Safes", "Opening"), path="manuals/old/safe.pdf")
+    used = replace(USED, page="page 2", path="manuals/old/safe.pdf", distinct_path="old/safe.pdf")
+    other = replace(ASIDE, title="Safes", path="manuals/new/safe.pdf", distinct_path="new/safe.pdf")
+    return answered(
+        findings=[Finding("nine turns", [quote])],
+        sources=[used, other],
+        where={"folder": {"=": ["manuals", "plans"]}, "modified": {">=": ["2026"]}},
+    )
+
+
+def test_text_says_file_and_page_and_tells_documents_of_one_title_apart() -> None:
+    lines = located().to_text().split("\n")
+    assert "      — Safes › Opening (manuals/old/safe.pdf, page 3), 100–136" in lines
+    assert "  0.81 used      Safes (old/safe.pdf) › Opening, page 2, 90–200" in lines
+    assert "  0.30 set aside Safes (new/safe.pdf), 0–50" in lines
+
+
+@pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
+def test_every_form_says_file_page_shared_titles_and_the_filter(form: str) -> None:
+    shown = " ".join(re.sub("</?bdi>", "", getattr(located(), form)()).split())
+    shown = re.sub(r"\\(.)", r"\1", shown).replace("&gt;", ">")
+    for words in (
+        "manuals/old/safe.pdf, page 3",
+        "Safes (old/safe.pdf) › Opening, page 2",
+        "Safes (new/safe.pdf)",
+        "“Safes” is the title of several documents: old/safe.pdf, new/safe.pdf",
+        "Searched only where folder = manuals or plans and modified >= 2026",
+    ):
+        assert words in shown, words
+
+
+@pytest.mark.parametrize("form", ["to_text", "to_markdown", "to_html"])
+def test_the_nearest_passages_say_file_and_page(form: str) -> None:
+    near = replace(ASIDE, title="Shed", text="A shed.", page="slide 7", path="plans/shed.pptx")
+    shown = re.sub("</?bdi>", "", getattr(withheld(sources=[near]), form)())
+    assert "plans/shed.pptx, slide 7" in shown
+    assert "shed.pptx" not in getattr(withheld(sources=[ASIDE]), form)()
+
+
 def test_markdown_gives_answer_then_findings_then_sources_then_cost() -> None:
     assert answered().to_markdown() == (
         "## How is the safe opened?\n"
