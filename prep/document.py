@@ -40,10 +40,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that could not be read, and why. It is counted and reported; the rest goes on."""
+    """A file that could not be read, and why. It is counted and reported; the rest goes on.
+
+    document_id: of the document that the file would be; empty for a part of a file and for what may not be read.
+    """
 
     path: str
     reason: str
+    document_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""`ingest`: documents in, a new current generation out.
+"""`ingest`: documents in, a new current generation out; `plan_ingest` says what it would do.
 
 Documents stream through the prep model in bounded batches. Documents that did not change since the current generation
-are copied from it with their vectors. Files that cannot be read become `Rejected` rows in the report and the manifest.
-An ingest that is killed at any point leaves the previous generation serving. `prep.parsing.readers` reads the files;
-`prep.store.generation` and `prep.store.workspace` write and swap.
+are copied from it with their vectors. Files that cannot be read become `Rejected` rows in the report and the manifest;
+one that could be read before keeps its last version. An ingest that is killed at any point leaves the previous
+generation serving. `prep.parsing.readers` reads the files; `prep.store.generation` and `prep.store.workspace` write and
+swap.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from tqdm import tqdm
 
@@ -29,8 +30,22 @@ from prep.store.generation import Generation, GenerationWriter
 from prep.store.origins import metadata_json
 from prep.store.vector_index import IndexSettings
 from prep.store.workspace import Workspace
+from prep.text import printable_line
 
-__all__ = ["IngestReport", "IngestSettings", "Preparer", "content_hash", "ingest"]
+if TYPE_CHECKING:
+    from prep.parsing.ignore_rules import FileRules
+    from prep.parsing.readers import DocumentFiles
+
+__all__ = [
+    "IngestPlan",
+    "IngestReport",
+    "IngestSettings",
+    "Preparer",
+    "content_hash",
+    "first_names",
+    "ingest",
+    "plan_ingest",
+]
 
 Paths: TypeAlias = str | Path | Iterable[str | Path]
 _log = logging.getLogger(__name__)
@@ -70,8 +85,10 @@ class IngestSettings:
 class IngestReport:
     """The result of an ingest, counted over the generation that is current after it.
 
-    generation: its id. n_unchanged: documents copied from the generation before. n_removed: documents of the generation
-    before that are not in this one. n_chunks: boilerplate included.
+    generation: its id. n_unchanged: documents copied from the generation before, the others are n_added and n_changed.
+    n_removed: documents of the generation before that are not in this one. n_kept: documents whose file could not be
+    read this time, in their last version. n_chunks: boilerplate included. left_out: files and folders that were not
+    looked into, by reason.
     """
 
     generation: str
@@ -81,19 +98,73 @@ class IngestReport:
     n_chunks: int
     rejected: list[Rejected]
     seconds: float
+    n_added: int = 0
+    n_changed: int = 0
+    n_kept: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def summary(self, max_rejected: int = 20) -> str:
-        """Return the report in words, with the first rejected documents and their reasons."""
+        """Return the report in printable words, with the first rejected documents and their reasons."""
         lines = [
-            f"{self.n_documents} documents ({self.n_unchanged} unchanged, {self.n_removed} removed), "
+            f"{self.n_documents} documents ({self.n_added} added, {self.n_changed} changed, "
+            f"{self.n_unchanged} unchanged, {self.n_removed} removed), "
             f"{self.n_chunks} chunks in {self.seconds:.1f} s: generation {self.generation}"
         ]
-        if self.rejected:
-            lines.append(f"{len(self.rejected)} rejected:")
-            lines += [f"  {row.path}: {row.reason}" for row in self.rejected[:max_rejected]]
+        lines += _told_besides(self.n_kept, self.rejected, self.left_out, max_rejected)
         if len(self.rejected) > max_rejected:
             lines.append(f"  and {len(self.rejected) - max_rejected} more, in the generation's manifest")
-        return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPlan:
+    """What an ingest would do, by document id; nothing was changed.
+
+    changed: the text, title or prep version is another. kept: the file cannot be read, the last version stays.
+    left_out: files and folders that were not looked into, by reason.
+    """
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    unchanged: list[str]
+    kept: list[str]
+    rejected: list[Rejected]
+    left_out: dict[str, int]
+
+    def summary(self) -> str:
+        """Return the plan in printable words: a line for each document that is added, changed or removed."""
+        lines = [
+            f"{len(self.added)} to add, {len(self.changed)} to change, {len(self.removed)} to remove, "
+            f"{len(self.unchanged)} unchanged; nothing was changed yet"
+        ]
+        for verb, names in (("add", self.added), ("change", self.changed), ("remove", self.removed)):
+            lines += [f"  {verb} {printable_line(name)}" for name in names]
+        return "\n".join(
+            lines + _told_besides(len(self.kept), self.rejected, self.left_out, len(self.rejected))
+        )
+
+
+def _told_besides(
+    n_kept: int, rejected: Sequence[Rejected], left_out: Mapping[str, int], max_rejected: int
+) -> list[str]:
+    lines = []
+    if left_out:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
+        lines.append(f"left out, files or folders: {reasons}")
+    if rejected:
+        kept = f", {n_kept} documents stay as they were read before" if n_kept else ""
+        lines.append(f"{len(rejected)} rejected{kept}:")
+        lines += [
+            f"  {printable_line(row.path)}: {printable_line(row.reason)}" for row in rejected[:max_rejected]
+        ]
+    return lines
+
+
+def first_names(names: Sequence[str], most: int = 20) -> str:
+    """Return names in printable words, the first `most` of them."""
+    shown = ", ".join(printable_line(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def content_hash(document: Document, prep_version: str) -> str:
@@ -112,15 +183,21 @@ def ingest(
     prep: Preparer,
     *,
     progress: bool = True,
-    remove_missing: bool = True,
+    remove_missing: bool = False,
+    rules: FileRules | None = None,
+    on_removal: Callable[[list[str]], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     settings: IngestSettings | None = None,
 ) -> IngestReport:
-    """Make a new generation of the documents and make it current.
+    """Add documents, or what changed of them, in a new generation and make it current.
 
     paths: files, folders or patterns for `prep.parsing.readers.read_documents`, or documents. remove_missing: whether
-    the documents of the current generation that are not among these leave; otherwise they stay, after these. Where
-    nothing changed, the current generation stays and no new one is made. Rows keep the order of the documents, so an
-    ingest of changes gives the same generation as an ingest of everything.
+    the documents of the current generation that are not among these leave, so that the workspace holds what the paths
+    do; otherwise they stay, after these. A document whose file is there and cannot be read stays in any case. rules:
+    which files of folders are read. on_removal: is given the ids of the documents that will leave, before any does.
+    on_progress: is given how many files or documents are done, and of how many, as far as that is known. Where
+    nothing changed, the current generation stays and no new one is made. With remove_missing rows keep the order of the
+    documents, so an ingest of changes gives the same generation as an ingest of everything.
 
     Raises DataError where there is not a single document (the workspace is then unchanged), WorkspaceLocked and
     StoreError.
@@ -133,9 +210,16 @@ def ingest(
         fault_point("after-lock")
         earlier = _open_current(workspace, must_open=not remove_missing)
         try:
-            run = _Run(workspace, prep, earlier, settings)
-            with tqdm(unit="doc", desc="ingest", disable=not progress) as bar:
-                generation_id = run.write(_documents(paths), remove_missing, bar)
+            documents = _Documents(paths, rules, earlier, keep_known=not remove_missing)
+            run = _Run(documents, earlier, prep.version)
+            if remove_missing and on_removal is not None and (leaving := documents.leaving()):
+                on_removal(leaving)
+                on_removal = None
+            with tqdm(
+                total=documents.total, unit="file", desc="ingest", smoothing=0.0, disable=not progress
+            ) as bar:
+                writing = _Writing(run, workspace, prep, settings, bar, on_progress)
+                generation_id = writing.write(remove_missing, on_removal)
             workspace.swap(generation=generation_id, prep=workspace.prep_name(prep.version))
         finally:
             if earlier is not None:
@@ -145,65 +229,255 @@ def ingest(
         fault_point("after-prune")
     return IngestReport(
         generation=generation_id,
-        n_documents=run.n_documents,
-        n_unchanged=run.n_unchanged,
-        n_removed=len(run.earlier_hashes.keys() - run.seen),
-        n_chunks=run.n_chunks,
+        n_documents=writing.n_documents,
+        n_unchanged=len(run.unchanged),
+        n_removed=len(run.missing()),
+        n_chunks=writing.n_chunks,
         rejected=run.rejected,
         seconds=time.monotonic() - started,
+        n_added=len(run.added),
+        n_changed=len(run.changed),
+        n_kept=len(run.kept),
+        left_out=documents.left_out,
     )
 
 
-class _Run:
-    """An ingest in progress: the documents seen, copied and rejected so far."""
+def plan_ingest(
+    workspace: Workspace | str | Path,
+    paths: Paths | Iterable[Document | Rejected],
+    prep_version: str,
+    *,
+    remove_missing: bool = False,
+    rules: FileRules | None = None,
+) -> IngestPlan:
+    """Return what `ingest` would do; the documents are read, and nothing is prepared or written.
+
+    prep_version: of the prep model that would prepare them. The rest as for `ingest`. Raises StoreError.
+    """
+    workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    earlier = _open_current(workspace, must_open=not remove_missing)
+    try:
+        documents = _Documents(paths, rules, earlier, keep_known=not remove_missing)
+        run = _Run(documents, earlier, prep_version)
+        for document in run.accepted(documents):
+            run.compare(document)
+        if not remove_missing:
+            for document in run.staying():
+                run.compare(document)
+    finally:
+        if earlier is not None:
+            earlier.close()
+    return IngestPlan(
+        added=run.added,
+        changed=run.changed,
+        removed=run.missing(),
+        unchanged=run.unchanged,
+        kept=run.kept,
+        rejected=run.rejected,
+        left_out=documents.left_out,
+    )
+
+
+class _Documents:
+    """The documents to ingest: the files at some paths, or the documents given."""
 
     def __init__(
-        self, workspace: Workspace, prep: Preparer, earlier: Generation | None, settings: IngestSettings
+        self,
+        paths: Paths | Iterable[Document | Rejected],
+        rules: FileRules | None,
+        earlier: Generation | None,
+        *,
+        keep_known: bool,
     ) -> None:
+        rows = iter([paths] if isinstance(paths, str | Path) else paths)
+        first = next(rows, None)
+        self._known = [] if earlier is None else list(earlier.records())
+        self._files: DocumentFiles | None = None
+        self._rows: Iterable[Document | Rejected] = ()
+        if isinstance(first, str | Path):
+            from prep.parsing.file_names import KnownDocument
+            from prep.parsing.readers import find_documents
+
+            known = [KnownDocument(record.id, record.source, record.path) for record in self._known]
+            given = [row for row in itertools.chain([first], rows) if isinstance(row, str | Path)]
+            self._files = find_documents(*given, rules=rules, known=known, keep_known=keep_known)
+        elif first is not None:
+            self._rows = cast("Iterator[Document | Rejected]", itertools.chain([first], rows))
+        self._n_rows = 0
+
+    @property
+    def total(self) -> int | None:
+        """The number of files; None for documents that were given."""
+        return None if self._files is None else len(self._files)
+
+    @property
+    def n_done(self) -> int:
+        """How many files or documents were read or rejected."""
+        return self._n_rows if self._files is None else self._files.n_done
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Files and folders that were not looked into, by reason."""
+        return {} if self._files is None else dict(self._files.left_out)
+
+    def leaving(self) -> list[str]:
+        """Return the documents of the workspace whose file was not found; none where documents were given."""
+        if self._files is None:
+            return []
+        found = self._files.document_ids
+        return [record.id for record in self._known if record.id not in found]
+
+    def __iter__(self) -> Iterator[Document | Rejected]:
+        if self._files is not None:
+            yield from self._files
+            return
+        for row in self._rows:
+            if not isinstance(row, Document | Rejected):
+                raise DataError(f"ingest takes paths, or Document and Rejected rows, and was given {row!r}")
+            self._n_rows += 1
+            yield row
+
+
+class _Run:
+    """An ingest in progress: the documents seen so far, by what became of them."""
+
+    def __init__(self, documents: _Documents, earlier: Generation | None, prep_version: str) -> None:
+        self.documents = documents
+        self.earlier = earlier
+        self.added: list[str] = []
+        self.changed: list[str] = []
+        self.unchanged: list[str] = []
+        self.kept: list[str] = []
+        self.rejected: list[Rejected] = []
+        self.n_read = 0
+        self._prep_version = prep_version
+        self._earlier_hashes = earlier.content_hashes() if earlier is not None else {}
+        self._seen: set[str] = set()
+
+    def accepted(self, rows: Iterable[Document | Rejected]) -> Iterator[Document]:
+        """Yield the documents that can be stored, and the last version of those that cannot be read this time."""
+        for row in rows:
+            rejected = row if isinstance(row, Rejected) else self._refused(row)
+            if rejected is None:
+                assert isinstance(row, Document)
+                self.n_read += 1
+                self._seen.add(row.id)
+                yield row
+                continue
+            document_id = rejected.document_id
+            if (
+                self.earlier is not None
+                and document_id in self._earlier_hashes
+                and document_id not in self._seen
+            ):
+                rejected = replace(rejected, reason=f"{rejected.reason}; it stays as it was read before")
+                self.kept.append(document_id)
+                self._seen.add(document_id)
+                self.rejected.append(rejected)
+                yield self.earlier.document(document_id)
+            else:
+                self.rejected.append(rejected)
+
+    def staying(self) -> Iterator[Document]:
+        """Yield the documents of the generation before that were not seen."""
+        if self.earlier is not None:
+            for document in self.earlier.documents():
+                if document.id not in self._seen:
+                    self._seen.add(document.id)
+                    yield document
+
+    def missing(self) -> list[str]:
+        """Return the documents of the generation before that were not seen."""
+        return [document_id for document_id in self._earlier_hashes if document_id not in self._seen]
+
+    def compare(self, document: Document) -> tuple[str, bool]:
+        """Count a document as added, changed or unchanged; return its content hash and whether it is unchanged."""
+        digest = content_hash(document, self._prep_version)
+        before = self._earlier_hashes.get(document.id)
+        is_unchanged = before == digest
+        (self.unchanged if is_unchanged else self.added if before is None else self.changed).append(
+            document.id
+        )
+        return digest, is_unchanged
+
+    def nothing_read(self) -> str:
+        """Say that not a single document could be read."""
+        message = "there is nothing to ingest: not a single document could be read"
+        if self.rejected:
+            first = self.rejected[0]
+            message += f"; {len(self.rejected)} rejected, the first {first.path!r}: {first.reason}"
+        if self.documents.left_out:
+            message += f"; {sum(self.documents.left_out.values())} files or folders left out"
+        if self.earlier is not None:
+            message += f"; generation {self.earlier.id} stays current"
+        return message
+
+    def _refused(self, document: Document) -> Rejected | None:
+        """Return why a document cannot be stored; None where it can."""
+        if document.id in self._seen:
+            reason = f"another document with the id {document.id!r} came before it: give it its own"
+            return Rejected(document.source or document.id, reason)
+        reason = _unstorable(document) or ""
+        return Rejected(document.source or document.id, reason, document.id) if reason else None
+
+
+class _Writing:
+    """The generation that an ingest writes."""
+
+    def __init__(
+        self,
+        run: _Run,
+        workspace: Workspace,
+        prep: Preparer,
+        settings: IngestSettings,
+        bar: tqdm,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.run = run
         self.workspace = workspace
         self.prep = prep
-        self.earlier = earlier
         self.settings = settings
-        self.earlier_hashes = earlier.content_hashes() if earlier is not None else {}
-        self.seen: set[str] = set()
-        self.rejected: list[Rejected] = []
-        self.n_documents = self.n_unchanged = self.n_chunks = 0
-        self._content = hashlib.sha256()
+        self.n_documents = self.n_chunks = 0
+        self._bar = bar
+        self._on_progress = on_progress
+        self._digests: list[str] = []
 
-    def write(self, documents: Iterator[Document | Rejected], remove_missing: bool, bar: tqdm) -> str:
+    def write(self, remove_missing: bool, on_removal: Callable[[list[str]], None] | None) -> str:
         """Write the generation and return its id; the current one's where it would be the same."""
+        run = self.run
         with GenerationWriter(
             self.workspace.generations_path,
             prep_version=self.prep.version,
             dimension=self.prep.dimension,
             index=self.settings.index,
         ) as writer:
-            self._add(writer, self._accepted(documents), bar)
-            if not self.seen:
-                raise DataError(self._nothing_read())
-            if not remove_missing and self.earlier is not None:
-                kept = (row for row in self.earlier.documents() if row.id not in self.seen)
-                self._add(writer, self._accepted(kept), bar)
+            self._add(writer, run.accepted(run.documents))
+            if not run.n_read:
+                raise DataError(run.nothing_read())
+            if not remove_missing:
+                self._add(writer, run.staying())
+            elif on_removal is not None and (leaving := run.missing()):
+                on_removal(leaving)
             fault_point("after-last-batch")
             self.n_documents, self.n_chunks = writer.n_documents, writer.n_chunks
-            rejected = [{"path": row.path, "reason": row.reason} for row in self.rejected]
+            rejected = [{"path": row.path, "reason": row.reason} for row in run.rejected]
             digest = json_digest(
                 [
                     self.prep.version,
-                    self._content.hexdigest(),
+                    sorted(self._digests),
                     json_digest(rejected),
                     str(self.settings.index),
                     TABLE_FORMAT,
                 ]
             )
-            if self.earlier is not None and self.earlier.manifest.get("content_digest") == digest:
-                return self.earlier.id
+            if run.earlier is not None and run.earlier.manifest.get("content_digest") == digest:
+                return run.earlier.id
             return writer.finish({"content_digest": digest, "rejected": rejected})
 
-    def _add(self, writer: GenerationWriter, documents: Iterator[Document], bar: tqdm) -> None:
+    def _add(self, writer: GenerationWriter, documents: Iterator[Document]) -> None:
         for batch in _batches(documents, self.settings):
-            hashes = {document.id: content_hash(document, self.prep.version) for document in batch}
-            changed = [row for row in batch if self.earlier_hashes.get(row.id) != hashes[row.id]]
+            compared = {document.id: self.run.compare(document) for document in batch}
+            changed = [document for document in batch if not compared[document.id][1]]
             prepared = {document.id: chunks for document, chunks in self.prep.prepare_many(changed)}
             missing = [row.id for row in changed if row.id not in prepared]
             if missing:
@@ -212,61 +486,26 @@ class _Run:
                     f"the first {missing[0]!r}"
                 )
             for document in batch:
-                chunks = prepared.get(document.id)
-                if chunks is None:
-                    assert self.earlier is not None
-                    chunks = self.earlier.document_chunks(document.id)
-                    self.n_unchanged += 1
-                writer.add(document, hashes[document.id], chunks)
+                digest, is_unchanged = compared[document.id]
+                if is_unchanged:
+                    assert self.run.earlier is not None
+                    chunks = self.run.earlier.document_chunks(document.id)
+                else:
+                    chunks = prepared[document.id]
+                writer.add(document, digest, chunks)
                 stored = [document.source, metadata_json(document.metadata), *map(astuple, document.places)]
-                self._content.update(f"{hashes[document.id]}{json_digest(stored)}".encode())
-            bar.update(len(batch))
-            bar.set_postfix(chunks=writer.n_chunks, unchanged=self.n_unchanged, rejected=len(self.rejected))
+                self._digests.append(f"{digest}{json_digest(stored)}")
+            self._tell(writer.n_chunks)
             fault_point("after-first-batch")
+        self._tell(writer.n_chunks)
 
-    def _accepted(self, documents: Iterable[Document | Rejected]) -> Iterator[Document]:
-        """Yield the documents that can be stored; the others become `Rejected` rows."""
-        for document in documents:
-            if isinstance(document, Rejected):
-                self.rejected.append(document)
-                continue
-            reason = _unstorable(document)
-            if document.id in self.seen:
-                reason = f"another document with the id {document.id!r} came before it: give it its own"
-            if reason:
-                self.rejected.append(Rejected(document.source or document.id, reason))
-                continue
-            self.seen.add(document.id)
-            yield document
-
-    def _nothing_read(self) -> str:
-        message = "there is nothing to ingest: not a single document could be read"
-        if self.rejected:
-            first = self.rejected[0]
-            message += f"; {len(self.rejected)} rejected, the first {first.path!r}: {first.reason}"
-        if self.earlier is not None:
-            message += f"; generation {self.earlier.id} stays current"
-        return message
-
-
-def _documents(paths: Paths | Iterable[Document | Rejected]) -> Iterator[Document | Rejected]:
-    """Yield the documents at these paths, or the documents given."""
-    if isinstance(paths, str | Path):
-        paths = [paths]
-    rows = iter(paths)
-    first = next(rows, None)
-    if first is None:
-        return
-    rest = itertools.chain([first], rows)
-    if isinstance(first, str | Path):
-        from prep.parsing.readers import read_documents
-
-        yield from read_documents(*(row for row in rest if isinstance(row, str | Path)))
-        return
-    for row in rest:
-        if not isinstance(row, Document | Rejected):
-            raise DataError(f"ingest takes paths, or Document and Rejected rows, and was given {row!r}")
-        yield row
+    def _tell(self, n_chunks: int) -> None:
+        run = self.run
+        n_done = run.documents.n_done
+        self._bar.update(n_done - self._bar.n)
+        self._bar.set_postfix(chunks=n_chunks, unchanged=len(run.unchanged), rejected=len(run.rejected))
+        if self._on_progress is not None:
+            self._on_progress(n_done, run.documents.total or n_done)
 
 
 def _batches(documents: Iterable[Document], settings: IngestSettings) -> Iterator[list[Document]]:
@@ -300,13 +539,17 @@ def _unstorable(document: Document) -> str | None:
 
 
 def _open_current(workspace: Workspace, *, must_open: bool) -> Generation | None:
-    """Open the current generation, or None where there is none, or where a damaged one will be rebuilt."""
+    """Open the current generation, or None where there is none, or where a damaged one will be rebuilt.
+
+    must_open: its documents stay, so that a damaged one is an error, of the same kind.
+    """
     try:
         return workspace.open_generation()
     except EmptyStore:
         return None
     except StoreError as error:
         if must_open:
-            raise
+            hint = "go back with `rollback_generation`, or ingest everything with remove_missing (--sync)"
+            raise type(error)(f"{error}; its documents were to stay: {hint}") from error
         _log.warning("the current generation cannot be used, and everything is prepared again: %s", error)
         return None

@@ -18,6 +18,7 @@ __all__ = [
     "MAX_SENTENCE_CHARACTERS",
     "is_pipe_rule",
     "pipe_cells",
+    "printable_line",
     "split_lines",
     "split_sentences",
     "strip_span",
@@ -25,6 +26,13 @@ __all__ = [
 
 # A longer stretch without an end of a sentence is cut at weaker punctuation, a blank, or wherever it must be.
 MAX_SENTENCE_CHARACTERS = 800
+
+# What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
+# surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
+# their own line.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_BLANKS = re.compile(r"\s+")
 
 _CELL_END = re.compile(r"(?<!\\)\|")
 _LINE = re.compile(r"[^\n\r]*(?:\r\n|\n|\r)|[^\n\r]+\Z")
@@ -54,6 +62,12 @@ _WEAK_ENDS = (
 _MAX_LABEL_INDENT = 100
 _MAX_CLUSTER_CHARACTERS = 64
 _LAST_WORD = re.compile(r"[\w.]+\Z")
+
+
+def printable_line(text: str) -> str:
+    """Return `text` on one line and printable: blank space folded, what a terminal would act on replaced."""
+    line = _BLANKS.sub(" ", _UNPRINTABLE.sub("\ufffd", _REORDERING.sub("", text))).strip()
+    return line or ("\ufffd" if text else "")
 
 
 def split_lines(text: str) -> list[tuple[int, int]]:

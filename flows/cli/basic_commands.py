@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli.command import FOLDER, command, json_option, positive_float
 from flows.cli.output import print_json
+
+if TYPE_CHECKING:
+    from prep.ingest import IngestPlan, IngestReport
 
 __all__ = ["ask", "demo", "ingest", "search"]
 
@@ -25,10 +30,28 @@ where_option = click.option(
 @command(
     "ingest",
     "diptych ingest docs/ handbook.pdf",
-    "diptych ingest 'notes/**/*.md' --workspace notes-index",
+    "diptych ingest docs/ --sync --dry-run",
+    "diptych ingest notes/ --exclude 'drafts/' --include '.wiki/**/*.md'",
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--keep-missing", is_flag=True, help="Keep earlier documents that PATH does not name.")
+@click.option("--sync", is_flag=True, help="Remove the documents that PATH does not hold; says first which.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be added, changed and removed.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out what fits, as in .gitignore; may be repeated.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Read what fits although it would be left out; may be repeated.",
+)
+@click.option(
+    "--no-ignore", is_flag=True, help="Read hidden, installed and built files, and what .gitignore names."
+)
+@click.option("--follow-links", is_flag=True, help="Read links that lead out of PATH.")
 @click.option(
     "--prep",
     type=FOLDER,
@@ -37,23 +60,53 @@ where_option = click.option(
 )
 @json_option
 def ingest(
-    workspace: Path, paths: tuple[str, ...], keep_missing: bool, prep: Path | None, as_json: bool
+    workspace: Path,
+    paths: tuple[str, ...],
+    sync: bool,
+    dry_run: bool,
+    exclude: tuple[str, ...],
+    include: tuple[str, ...],
+    no_ignore: bool,
+    follow_links: bool,
+    prep: Path | None,
+    as_json: bool,
 ) -> int:
-    """Read documents, prepare them and make them searchable."""
+    """Read documents, prepare them and make them searchable, beside those that are there.
+
+    Hidden files, what .gitignore names, and folders of installed packages and built files are left out.
+    """
     from flows.models.serving import serving_prep
     from prep.ingest import ingest as ingest_documents
+    from prep.ingest import plan_ingest
     from prep.model.prep_model import PrepModel
+    from prep.parsing.ignore_rules import FileRules
     from prep.store.workspace import Workspace
 
     place = Workspace(workspace)
-    with place.lock():  # so that nothing is promoted between loading the serving model and preparing with it
+    rules = FileRules(exclude=exclude, include=include, ignore=not no_ignore, follow_links=follow_links)
+    result: IngestPlan | IngestReport
+    if dry_run:
         model = PrepModel.load(prep) if prep else serving_prep(place)
-        report = ingest_documents(place, list(paths), model, remove_missing=not keep_missing)
-    if as_json:
-        print_json(report)
+        result = plan_ingest(place, list(paths), model.version, remove_missing=sync, rules=rules)
     else:
-        print(report.summary())
+        with (
+            place.lock()
+        ):  # so that nothing is promoted between loading the serving model and preparing with it
+            model = PrepModel.load(prep) if prep else serving_prep(place)
+            result = ingest_documents(
+                place, list(paths), model, remove_missing=sync, rules=rules, on_removal=_tell_removal
+            )
+    if as_json:
+        print_json(result)
+    else:
+        print(result.summary())
     return 0
+
+
+def _tell_removal(leaving: list[str]) -> None:
+    from prep.ingest import first_names
+
+    print(f"{len(leaving)} documents leave the workspace: {first_names(leaving)}", file=sys.stderr)
 
 
 @command(

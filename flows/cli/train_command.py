@@ -116,7 +116,7 @@ def train(
     place = Workspace(workspace)
     if corpus:
         with place.lock():
-            ingest(place, list(corpus), serving_prep(place), remove_missing=False)
+            ingest(place, list(corpus), serving_prep(place))
     dataset = synthesize_data(place, settings, teacher=config)
     if kind == "prep":
         candidate = train_prep_candidate(place, dataset, settings, check_prep_stage(stage))

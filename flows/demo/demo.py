@@ -35,6 +35,7 @@ from flows.pages.run_page import write_page
 from prep.document import Chunk, Document, Rejected
 from prep.manifest import json_digest, write_json
 from prep.store.workspace import Workspace
+from prep.text import printable_line
 from retrieve.report.report import Report
 from retrieve.researcher import Researcher
 
@@ -73,7 +74,7 @@ def run_demo(
         if documents is None:
             print(f"{len(write_corpus(folder))} topics of Python's language reference in {folder}")
     with clock.step("ingest: read, prepare, index"):
-        ingested = ingest([str(folder)], str(place.path))
+        ingested = ingest([str(folder)], str(place.path), sync=True)
         _print_ingested(ingested)
     with clock.step("train both models on questions and structure made from these documents"):
         dataset, prep, retrieve = _train(place)
@@ -174,7 +175,7 @@ def _print_ingested(receipt: Receipt) -> None:
         f"generation {receipt['generation']}"
     )
     for row in receipt["rejected"][:10]:
-        print(f"  not read: {row['path']}: {row['reason']}")
+        print(f"  not read: {printable_line(row['path'])}: {printable_line(row['reason'])}")
 
 
 def _print_measured(measured: Receipt, prep: Candidate, retrieve: Candidate) -> None:

@@ -7,7 +7,6 @@ imports Prefect; ingesting from Python or with `diptych ingest` does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from prefect import flow, get_run_logger, task
@@ -16,8 +15,8 @@ from flows.deployments.artifacts import Progress, publish_table
 from flows.deployments.task_runner import DistributedPrep, TaskRunnerSettings, task_runner
 from flows.deployments.tasks import TASK, Receipt, writer_slot
 from flows.models.serving import serving_prep
-from prep.document import Document, Rejected
-from prep.ingest import IngestSettings, Preparer
+from prep.ingest import IngestSettings, Preparer, first_names
+from prep.parsing.ignore_rules import FileRules
 from prep.store.workspace import Workspace
 
 __all__ = ["build_distributed", "build_generation", "check_generation", "ingest"]
@@ -30,11 +29,19 @@ DISTRIBUTED_BATCH = IngestSettings(batch_documents=512, batch_characters=16_000_
 
 
 @flow(name="ingest", result_serializer="json", persist_result=False, validate_parameters=True)
-def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = False) -> Receipt:
-    """Make a new current generation of the documents in `paths` and return its counts.
+def ingest(
+    paths: list[str],
+    workspace: str = "workspace",
+    sync: bool = False,
+    exclude: list[str] | None = None,
+    include: list[str] | None = None,
+) -> Receipt:
+    """Add what the documents in `paths` changed to a new current generation and return its counts.
 
-    paths: files, folders or glob patterns. Raises the errors of `prep.ingest.ingest`, ConfigError and
-    DependencyError where the task runner that the environment names cannot be used.
+    paths: files, folders or glob patterns. sync: documents that are not in `paths` leave the workspace. exclude,
+    include: patterns for the files of folders (`prep.parsing.ignore_rules.FileRules`). Raises the errors of
+    `prep.ingest.ingest`, ConfigError and DependencyError where the task runner that the environment names cannot be
+    used.
     """
     runner = TaskRunnerSettings.from_environment()
     build = (
@@ -43,7 +50,7 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
         else build_generation
     )
     with writer_slot(workspace):
-        receipt = build(workspace, paths, keep_missing)
+        receipt = build(workspace, paths, sync, FileRules(exclude=exclude or (), include=include or ()))
     check_generation(workspace, receipt["generation"])
     rejected = receipt["rejected"]
     counts = {name: value for name, value in receipt.items() if name != "rejected"}
@@ -56,33 +63,45 @@ def ingest(paths: list[str], workspace: str = "workspace", keep_missing: bool = 
 
 
 @task(name="read, prepare, write and swap", **TASK)
-def build_generation(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+def build_generation(workspace: str, paths: list[str], sync: bool, rules: FileRules) -> Receipt:
     """Ingest `paths` into `workspace` with the prep model that serves there."""
     place = Workspace(workspace)
     with place.lock():  # so that nothing is promoted between loading the serving model and preparing with it
-        return _build(place, paths, keep_missing, serving_prep(place), IngestSettings())
+        return _build(place, paths, sync, rules, serving_prep(place), IngestSettings())
 
 
 @flow(name="ingest-distributed", result_serializer="json", persist_result=False)
-def build_distributed(workspace: str, paths: list[str], keep_missing: bool) -> Receipt:
+def build_distributed(workspace: str, paths: list[str], sync: bool, rules: FileRules) -> Receipt:
     """Do the same with documents prepared by tasks, on the workers of the flow's task runner."""
     place = Workspace(workspace)
     with place.lock():
         prep = DistributedPrep(place)
-        receipt = _build(place, paths, keep_missing, prep, DISTRIBUTED_BATCH)
+        receipt = _build(place, paths, sync, rules, prep, DISTRIBUTED_BATCH)
     return receipt | {"n_processes": len(prep.processes)}
 
 
 def _build(
-    place: Workspace, paths: list[str], keep_missing: bool, prep: Preparer, settings: IngestSettings
+    place: Workspace,
+    paths: list[str],
+    sync: bool,
+    rules: FileRules,
+    prep: Preparer,
+    settings: IngestSettings,
 ) -> Receipt:
     from prep.ingest import ingest as ingest_documents
-    from prep.parsing.readers import read_documents
 
     logger = get_run_logger()
     logger.info("preparing with prep %s", prep.version)
-    documents = _counted(read_documents(*paths), Progress("ingest-progress", "Documents read and prepared"))
-    report = ingest_documents(place, documents, prep, remove_missing=not keep_missing, settings=settings)
+    report = ingest_documents(
+        place,
+        paths,
+        prep,
+        remove_missing=sync,
+        rules=rules,
+        on_removal=lambda leaving: logger.info("%d documents leave: %s", len(leaving), first_names(leaving)),
+        on_progress=Progress("ingest-progress", "Files read and prepared"),
+        settings=settings,
+    )
     logger.info("%s", report.summary())
     return asdict(report)
 
@@ -92,11 +111,3 @@ def check_generation(workspace: str, generation: str) -> Receipt:
     """Open `generation` as a reader does, checksums included, and return its counts."""
     with Workspace(workspace).open_generation(generation) as opened:
         return {"generation": opened.id, "prep": opened.prep_version, **opened.counts}
-
-
-def _counted(documents: Iterable[Document | Rejected], progress: Progress) -> Iterator[Document | Rejected]:
-    """Pass documents on and move the bar: half way while there are more, as their number is unknown."""
-    for n_read, document in enumerate(documents, start=1):
-        progress(n_read, 2 * n_read)
-        yield document
-    progress(1, 1)

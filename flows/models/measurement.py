@@ -224,7 +224,7 @@ def _answers(
     generation = holding_generation(workspace, dataset, prep)
     if generation is None:
         place = folder
-        ingest(place, dataset.documents.values(), prep, progress=settings.progress)
+        ingest(place, dataset.documents.values(), prep, progress=settings.progress, remove_missing=True)
     else:
         generation.close()
     versions = {SERVING: serving_retrieve_path(workspace)}

@@ -60,4 +60,4 @@ def prepare_again(workspace: Workspace, prep: PrepModel, *, progress: bool = Tru
     with workspace.open_generation() as generation:
         rejected = (Rejected(**row) for row in generation.manifest.get("rejected", ()))
         rows = (row for some in (generation.documents(), rejected) for row in some)
-        ingest(workspace, rows, prep, progress=progress)
+        ingest(workspace, rows, prep, progress=progress, remove_missing=True)

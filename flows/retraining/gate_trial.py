@@ -159,7 +159,7 @@ def _holding_generation(
     if (generation := holding_generation(workspace, questions, prep)) is not None:
         return workspace, generation
     place = Workspace(workspace.path / "evaluations" / f"{TRIAL_PREFIX}{_digest(questions)}-{prep.version}")
-    ingest(place, questions.documents.values(), prep, progress=settings.progress)
+    ingest(place, questions.documents.values(), prep, progress=settings.progress, remove_missing=True)
     return place, place.open_generation(prep_version=prep.version)
 
 

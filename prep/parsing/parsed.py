@@ -17,15 +17,15 @@ class Parsed:
     losses: (where, why) pairs for parts that could not be read while the rest could: damaged pages, pages that are
     pictures, bytes that are no characters. They are reported beside the document. places: where the file's pages,
     slides, sheets or cells begin in the text, in order. metadata: what the file says of itself (author, date, front
-    matter), text by name. members: the files in an archive by their names in it, each a document of its own; an archive
-    has no text besides.
+    matter), text or lists of text by name, and its `format`. members: the files in an archive by their names in it,
+    each a document of its own; an archive has no text besides.
     """
 
     title: str
     text: str
     losses: tuple[tuple[str, str], ...] = ()
     places: tuple[Place, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str | list[str]] = field(default_factory=dict)
     members: tuple[tuple[str, Parsed], ...] = ()
 
 

@@ -116,7 +116,11 @@ def _checked(parsed: Parsed) -> Parsed:
     text = storable(parsed.text)
     if not text.strip():
         raise UnreadableError("has no text")
-    return replace(parsed, title=storable(parsed.title), text=text)
+    metadata = {
+        storable(key): storable(value) if isinstance(value, str) else [storable(one) for one in value]
+        for key, value in parsed.metadata.items()
+    }
+    return replace(parsed, title=storable(parsed.title), text=text, metadata=metadata)
 
 
 def _checked_members(archive: Parsed, max_characters: int) -> Parsed:
@@ -153,9 +157,10 @@ def parse_data(
     suffix = Path(name).suffix.lower()
     kind = FORMATS.get(suffix) or _sniff(data, name)
     try:
-        return _parse(name, data, kind, memory_limit_bytes, budget)
+        parsed = _parse(name, data, kind, memory_limit_bytes, budget)
     except RecursionError:
         raise UnreadableError("is nested too deeply") from None
+    return replace(parsed, metadata={**parsed.metadata, "format": kind})
 
 
 def _parse_held(name: str, data: bytes, *, memory_limit_bytes: int, budget: UnpackBudget | None) -> Parsed:

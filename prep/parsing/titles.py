@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from html import unescape
 from typing import TYPE_CHECKING
 
+from prep.parsing.front_matter import FRONT_MATTER
+
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
@@ -20,10 +22,6 @@ _HEAD_CHARACTERS = 1 << 15
 _FIRST_CHARACTERS = 1 << 11
 _REST_HEAD_LINES = 150
 _MAX_TITLE_CHARACTERS = 200
-_FRONT_MATTER = re.compile(
-    r"\A(?:---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$|\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*$)\n?",
-    re.S | re.M,
-)
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\n]*?)[ \t]*$", re.M | re.I)
 _HEADER_TITLE = re.compile(r"^title:[ \t]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)", re.M | re.I)
 _HEADER_BLOCK = re.compile(r"\A\s*(?:[A-Z][\w-]*:[^\n]*(?:\n[ \t]+\S[^\n]*)*\n){2,}", re.M)
@@ -74,7 +72,7 @@ def markdown_title(text: str) -> str:
     from markdown_it import MarkdownIt
 
     head = _head(text)
-    front = _FRONT_MATTER.match(head)
+    front = FRONT_MATTER.match(head)
     if front is not None:
         found = _FRONT_TITLE.search(front.group(1) or front.group(2) or "")
         title = clean_title(_unquoted(found.group(1))) if found else ""

@@ -188,22 +188,16 @@ def _test(key: str, operator: str, wanted: str) -> Callable[[str], bool]:
     if operator == "=" and key in ("path", "folder"):
         return _test_of_path(wanted, with_inside=key == "folder")
     compare = _COMPARISONS[operator]
-    if _NUMBER.fullmatch(wanted):
-        number = float(wanted)
-        by_number = lambda value: compare(float(value), number)  # noqa: E731
-    else:
-        by_number = None
+    number = float(wanted) if _NUMBER.fullmatch(wanted) else None
     moment = _moment(wanted)
     is_part = _PART_OF_DATE.fullmatch(wanted) is not None
 
     def test(value: str) -> bool:
-        if by_number is not None and _NUMBER.fullmatch(value):
-            return by_number(value)
+        if number is not None and _NUMBER.fullmatch(value):
+            return compare(float(value), number)
         if (is_part or moment is not None) and (at := _moment(value)) is not None:
-            if is_part:
-                return compare(at.isoformat()[: len(wanted)], wanted)
-            return compare(at, moment)
-        if operator != "=" and (by_number is not None or moment is not None):
+            return compare(at.isoformat()[: len(wanted)], wanted) if is_part else compare(at, moment)
+        if operator != "=" and (number is not None or moment is not None):
             return False
         return compare(value, wanted)
 

@@ -24,6 +24,8 @@ from prep.checks import check_counts
 from prep.document import Bools, Floats, Ints
 from prep.errors import ConfigError, DimensionMismatch, StoreError
 
+_faiss: Any = faiss  # its stubs do not know what its wrappers take
+
 __all__ = ["IndexKind", "IndexSettings", "VectorIndex"]
 
 IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf-sq8"]
@@ -194,19 +196,19 @@ class VectorIndex:
     def _part(self, allowed: Bools) -> _Searched:
         """Return what to search where only some rows may be found."""
         n_allowed = int(allowed.sum())
-        selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        selector = _faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         wider = math.ceil(self.effort * len(self) / max(1, n_allowed))
         match self.kind:
             case "hnsw" if n_allowed > _MOST_ONE_BY_ONE:
-                parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=min(n_allowed, wider))
+                parameters = _faiss.SearchParametersHNSW(sel=selector, efSearch=min(n_allowed, wider))
             case "hnsw":
-                vectors = faiss.downcast_index(self._index.storage)
-                return _Searched(vectors, faiss.SearchParameters(sel=selector), n_allowed)
+                vectors = _faiss.downcast_index(self._index.storage)
+                return _Searched(vectors, _faiss.SearchParameters(sel=selector), n_allowed)
             case "ivf-sq8":
                 nprobe = min(int(self._index.nlist), wider)
-                parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
+                parameters = _faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
             case _:
-                parameters = faiss.SearchParameters(sel=selector)
+                parameters = _faiss.SearchParameters(sel=selector)
         return _Searched(self._index, parameters, n_allowed)
 
     def _search_into(self, queries: Floats, k: int, scores: Floats, rows: Ints, searched: _Searched) -> None:

@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 
+from prep.text import printable_line as plain_text
 from retrieve.report.data import Finding, Quote, ReportData, Source, Usage
 
 __all__ = [
@@ -37,24 +38,11 @@ OPEN = "Of the question, not in what is quoted"
 NEAREST = "Nearest passages"
 _NEAREST_CHARACTERS = 400
 
-# What must not reach a terminal or a page as it is: C0 and C1 controls (terminal sequences), lone
-# surrogates and non-characters (not writable, not allowed in HTML), and the marks that reorder text beyond
-# their own line.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_BLANKS = re.compile(r"\s+")
-
 # A backslash, an angle bracket and an ampersand become references, which every renderer reads the same way;
 # the others get a backslash.
 _REFERENCES = {"\\": "&#92;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _INLINE = re.compile(r"[\\<>&`*_\[\]{}~|$#!^]")
 _OPENER = re.compile(r"(\d*)[-+=:%@.)]")
-
-
-def plain_text(text: str) -> str:
-    """Return `text` on one line and printable: blank space folded, what a terminal would act on replaced."""
-    line = _BLANKS.sub(" ", _UNPRINTABLE.sub("\ufffd", _REORDERING.sub("", text))).strip()
-    return line or ("\ufffd" if text else "")
 
 
 def markdown_text(text: str) -> str:

@@ -83,12 +83,12 @@ def load_models() -> tuple[PrepModel, RetrieveModel]:
 
 
 def stored_documents() -> list[Document]:
-    """Return the documents as read, their source not naming this machine's folders."""
+    """Return the documents as read, without what names this machine's folders and times."""
     documents = []
     for document in read_documents(DOCUMENTS):
         if isinstance(document, Rejected):
             raise ValueError(f"{document.path} cannot be read: {document.reason}")
-        documents.append(replace(document, source=document.id))
+        documents.append(replace(document, source=document.id, metadata={}))
     return documents
 
 

@@ -75,7 +75,7 @@ def test_unchanged_documents_are_not_prepared_again(tmp_path: Path) -> None:
 def test_ingest_of_changes_gives_what_an_ingest_of_everything_gives(tmp_path: Path) -> None:
     changed = [Document("new", "", "first\n"), *corpus()[5:], Document("d2", "", "moved and changed\n")]
     run(tmp_path / "changes", corpus())
-    run(tmp_path / "changes", changed)
+    run(tmp_path / "changes", changed, remove_missing=True)
     run(tmp_path / "everything", changed)
     assert contents(tmp_path / "changes") == contents(tmp_path / "everything")
     queries = LinePrep().encode_queries(["alpha word7", "beta"])
@@ -98,7 +98,7 @@ def test_another_prep_version_prepares_everything_again(tmp_path: Path) -> None:
 
 def test_removed_documents_leave_the_index(tmp_path: Path) -> None:
     run(tmp_path, corpus())
-    report = run(tmp_path, corpus()[:15])
+    report = run(tmp_path, corpus()[:15], remove_missing=True)
     assert (report.n_documents, report.n_removed) == (15, 5)
     with Workspace(tmp_path).open_generation() as generation:
         rows = generation.search(LinePrep().encode_queries(["alpha word19"]), 100)[1][0]
@@ -106,9 +106,9 @@ def test_removed_documents_leave_the_index(tmp_path: Path) -> None:
         assert found == {f"d{number}" for number in range(15)}
 
 
-def test_missing_documents_stay_where_asked_even_with_another_prep_version(tmp_path: Path) -> None:
+def test_documents_that_are_not_named_stay_even_with_another_prep_version(tmp_path: Path) -> None:
     run(tmp_path, corpus(3))
-    report = run(tmp_path, [Document("d1", "", "changed\n")], LinePrep("lines-2"), remove_missing=False)
+    report = run(tmp_path, [Document("d1", "", "changed\n")], LinePrep("lines-2"))
     assert (report.n_documents, report.n_removed) == (3, 0)
     assert [document.id for document, _ in contents(tmp_path)] == ["d1", "d0", "d2"]
     Workspace(tmp_path).open_generation(prep_version="lines-2").close()
@@ -269,10 +269,12 @@ def test_damaged_generation_is_rebuilt_by_the_next_ingest(
     first = run(tmp_path, corpus())
     with (Workspace(tmp_path).generations_path / first.generation / "chunks.sqlite").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ChecksumMismatch):  # the documents that are to stay are in the damaged file
-        run(tmp_path, corpus()[:5], remove_missing=False)
+    with pytest.raises(
+        ChecksumMismatch, match="--sync"
+    ):  # the documents that are to stay are in the damaged file
+        run(tmp_path, corpus()[:5])
     prep = LinePrep()
-    report = run(tmp_path, corpus(), prep)
+    report = run(tmp_path, corpus(), prep, remove_missing=True)
     assert len(prep.prepared) == 20
     assert "chunks.sqlite" in caplog.text
     assert report.generation != first.generation

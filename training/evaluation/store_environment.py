@@ -54,7 +54,7 @@ class StoreEnvironment:
 
         withheld_every: of every n-th question the evidence is kept away. limit: so many questions, spread evenly.
         """
-        ingest(workspace, dataset.documents.values(), prep)
+        ingest(workspace, dataset.documents.values(), prep, remove_missing=True)
         questions = withhold_every(sample(dataset.questions, limit), withheld_every)
         with Researcher.open(workspace, prep=prep, model=model, log=False) as researcher:
             yield cls(dataset, questions, withheld_every, researcher)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from prep.containers import block_tokens
+from prep.parsing.front_matter import read_front_matter
 from prep.parsing.parsed import Parsed
 from prep.parsing.titles import markdown_title
 
@@ -20,10 +21,11 @@ _CODE_SPAN = re.compile(r"(?<!`)(`{1,10})(?!`)[^`\n]{1,500}\1(?!`)")
 
 
 def parse_markdown(text: str) -> Parsed:
-    """Return the text without comments, tables of HTML as rows, and the title that it gives itself."""
+    """Return the text without comments, tables of HTML as rows, its title, and its front matter as metadata."""
+    metadata, losses = read_front_matter(text)
     if "<!--" in text or re.search("<table", text, re.I):
         text = _shown(text)
-    return Parsed(markdown_title(text), text)
+    return Parsed(markdown_title(text), text, losses, metadata=metadata)
 
 
 def _shown(text: str) -> str:

@@ -258,7 +258,7 @@ def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
     (root / "elsewhere").symlink_to(tmp_path / "outside")
     (root / "self").symlink_to(root / "self")
     (root / "gone.md").symlink_to(tmp_path / "missing.md")
-    rows = read(root)
+    rows = read(root, follow_links=True)
     assert [row.id for row in rows if isinstance(row, Document)] == ["elsewhere/b.md", "z/a.md"]
     rejected = {Path(row.path).name: row.reason for row in rows if isinstance(row, Rejected)}
     assert rejected.keys() == {"self", "gone.md"}
