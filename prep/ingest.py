@@ -153,7 +153,7 @@ def _told_besides(
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
         lines.append(f"left out, files or folders: {reasons}")
     if rejected:
-        kept = f", {n_kept} documents stay as they were read before" if n_kept else ""
+        kept = f", of which {n_kept} stay as they were read before" if n_kept else ""
         lines.append(f"{len(rejected)} rejected{kept}:")
         lines += [
             f"  {printable_line(row.path)}: {printable_line(row.reason)}" for row in rejected[:max_rejected]

@@ -9,6 +9,7 @@ read. Patterns are gitignore's, from the folder that was given; what is to be in
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ _BUILT_BESIDE = {
 }
 _GITIGNORE = ".gitignore"
 _MAX_GITIGNORE_BYTES = 1 << 20
+_MAX_STARS = 4  # in a pattern of a `.gitignore`: more can take very long to compare with a name
+_WILDCARD = re.compile(r"[*?[\\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +119,15 @@ class FolderRules:
         shown = f"{path}/" if is_folder else path
         if self._matches(self._include, shown):
             return None
-        if is_folder and (self._is_named_inside(path) or folder.only_included):
+        if is_folder and self._is_named(path):
             return None
-        if folder.only_included:
+        if not is_folder and folder.only_included:
             return "excluded"
+        if self._rules.ignore and (reason := self._left_out_by_default(folder, name, shown)) is not None:
+            return reason
         if self._matches(self._exclude, shown):
             return None if is_folder and self._include is not None else "excluded"
-        return self._left_out_by_default(folder, name, shown) if self._rules.ignore else None
+        return None
 
     def left_out_once_listed(self, names: Iterable[str]) -> str | None:
         """Return why a folder below the given one is left out for what is in it; None where it is read."""
@@ -156,9 +161,13 @@ class FolderRules:
             return True
         return self._rules.ignore and self._left_out_by_default(above, name, path) is not None
 
-    def _is_named_inside(self, path: str) -> bool:
-        """Whether a pattern of what is to be included begins with this folder."""
-        return any(f"{pattern.lstrip('/')}/".startswith(f"{path}/") for pattern in self._rules.include)
+    def _is_named(self, path: str) -> bool:
+        """Whether a pattern of what is to be included spells out this folder, or one above or below it."""
+        for pattern in self._rules.include:
+            spelt = _WILDCARD.split(pattern.lstrip("/"), maxsplit=1)[0].rpartition("/")[0]
+            if spelt and (f"{spelt}/".startswith(f"{path}/") or path.startswith(f"{spelt}/")):
+                return True
+        return False
 
     @staticmethod
     def _matches(spec: GitIgnoreSpec | None, path: str) -> bool:
@@ -192,7 +201,7 @@ def _spec(patterns: Sequence[str], name: str) -> GitIgnoreSpec | None:
         raise ConfigError(f"{name}={patterns!r} must be a list of patterns")
     try:
         return GitIgnoreSpec.from_lines(patterns) if patterns else None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, re.error) as error:
         raise ConfigError(f"{name}={list(patterns)!r} holds no valid pattern: {error}") from error
 
 
@@ -203,16 +212,18 @@ def _read_gitignore(folder: Path, name: str = _GITIGNORE) -> GitIgnoreSpec | Non
             content = file.read(_MAX_GITIGNORE_BYTES)
     except OSError:
         return None
-    lines = content.decode("utf-8-sig", "replace").splitlines()
+    lines = [
+        line
+        for line in content.decode("utf-8-sig", "replace").splitlines()
+        if len(re.findall(r"\*+", line)) <= _MAX_STARS
+    ]
+    if (spec := _parsed(lines)) is not None:
+        return spec
+    return _parsed([line for line in lines if _parsed([line]) is not None])
+
+
+def _parsed(lines: Sequence[str]) -> GitIgnoreSpec | None:
     try:
         return GitIgnoreSpec.from_lines(lines)
-    except ValueError:
-        return GitIgnoreSpec.from_lines([line for line in lines if _is_valid(line)])
-
-
-def _is_valid(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
-        return False
-    return True
+    except (ValueError, re.error):
+        return None
