@@ -260,11 +260,14 @@ class ReportData:
 
     @property
     def shared_titles(self) -> dict[str, list[str]]:
-        """The titles that several documents among the sources have, where one of these is quoted, and their paths."""
+        """The titles that several documents among the sources have, and their paths.
+
+        Only of what is quoted, or nearest where nothing is.
+        """
         documents: dict[str, dict[str, str]] = {}
-        quoted = {source.title for source in self.sources if source.used}
+        shown = {source.title for source in [*self.nearest, *(one for one in self.sources if one.used)]}
         for source in self.sources:
-            if source.title.strip() and source.title in quoted:
+            if source.title.strip() and source.title in shown:
                 name = source.distinct_path or source.path or source.document_id
                 documents.setdefault(source.title, {})[source.document_id] = name
         return {title: list(names.values()) for title, names in documents.items() if len(names) > 1}

@@ -63,4 +63,4 @@ def test_the_python_example_of_the_readme_runs_on_a_folder_of_documents(tmp_path
     )
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})
-    assert "1 documents (0 unchanged, 0 removed)" in capsys.readouterr().out
+    assert "1 documents (1 added, 0 changed, 0 unchanged, 0 removed)" in capsys.readouterr().out

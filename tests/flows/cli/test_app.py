@@ -186,7 +186,7 @@ def test_ingest_and_ask_do_their_work_without_prefect_or_a_network(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     first, _, rest = done.stdout.partition("\n")
-    assert first.startswith("1 documents (0 unchanged, 0 removed)")
+    assert first.startswith("1 documents (1 added, 0 changed, 0 unchanged, 0 removed)")
     report = json.loads(rest)
     assert report["question"] == "How long?"
     assert report["generation"] == Workspace(place).current().generation

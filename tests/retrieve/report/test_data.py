@@ -84,6 +84,8 @@ def test_titles_that_several_sources_have_are_told_where_one_is_quoted() -> None
     assert answered(sources=[used, old, ASIDE]).shared_titles == {"Safes": ["safe.md", "old.md"]}
     assert answered(sources=[used, replace(used, start=200, end=210, used=False)]).shared_titles == {}
     assert withheld(sources=[old, replace(used, used=False)]).shared_titles == {}
+    near = [replace(source, used=False, text="A safe.") for source in (old, used)]
+    assert withheld(sources=near).shared_titles == {"Safes": ["old.md", "safe.md"]}
 
 
 def test_a_report_that_was_stored_without_places_is_read() -> None:
