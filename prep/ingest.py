@@ -298,7 +298,12 @@ class _Documents:
             from prep.parsing.file_names import KnownDocument
             from prep.parsing.readers import find_documents
 
-            known = [KnownDocument(record.id, record.source, record.path) for record in self._known]
+            known = [
+                KnownDocument(record.id, record.source, record.path)
+                for record in self._known
+                if record.path != record.id
+                or f"/{record.source}".endswith(f"/{record.id}")  # others are no files
+            ]
             given = [row for row in itertools.chain([first], rows) if isinstance(row, str | Path)]
             self._files = find_documents(*given, rules=rules, known=known, keep_known=keep_known)
         elif first is not None:

@@ -117,6 +117,8 @@ class _Finder:
             last = n == len(parts) - 1
             folder = rules.enter("/".join(parts[:n]))
             reason = rules.left_out(folder, part, is_folder=is_folder or not last)
+            if reason is None and not last:
+                reason = rules.left_out_once_listed(rules.enter("/".join(parts[: n + 1])).names)
             if reason is not None and part not in named:
                 self.found.left_out[reason] += 1
                 return

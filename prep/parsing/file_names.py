@@ -8,7 +8,7 @@ folder of which the workspace knows files is named as those are.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +47,8 @@ def name_files(
     known: what the workspace holds. keep_known: whether documents whose file is not among those found stay, so that
     their ids are taken, unless their file is gone from its place: then it was moved.
     """
-    by_source = {os.path.abspath(one.source): one for one in known if one.source}
+    times = Counter(one.source for one in known)  # documents that are parts of one file are not that file
+    by_source = {os.path.abspath(one.source): one for one in known if one.source and times[one.source] == 1}
     named: list[NamedFile] = []
     new: list[FoundFile] = []
     for file in found:
@@ -145,14 +146,13 @@ def _name_apart(found: Sequence[FoundFile], taken: set[str]) -> list[NamedFile]:
     rows: list[NamedFile] = []
     for name, files in named.items():
         for position, file in enumerate(sorted(files, key=lambda file: os.fsencode(file.path))):
-            moved = _with_parts(file, depth[file.root] + file.name.count("/") + 1)
-            if (
-                position or name in taken
-            ):  # names in one folder that differ only in bytes that are no characters
-                moved = replace(moved, reason=f"has the same printable name as {name}", is_barred=True)
-                rows.append(NamedFile("", "", moved))
-            else:
-                rows.append(NamedFile(name, name, moved))
+            rooted = _with_parts(file, depth[file.root] + file.name.count("/") + 1)
+            if position == 0 and name not in taken:
+                rows.append(NamedFile(name, name, rooted))
+                continue
+            # Left over: names in one folder that differ only in bytes that are no characters.
+            barred = replace(rooted, reason=f"has the same printable name as {name}", is_barred=True)
+            rows.append(NamedFile("", "", barred))
     return rows
 
 

@@ -207,8 +207,11 @@ def _spec(patterns: Sequence[str], name: str) -> GitIgnoreSpec | None:
 
 def _read_gitignore(folder: Path, name: str = _GITIGNORE) -> GitIgnoreSpec | None:
     """Return the patterns of a `.gitignore`, without those that are not valid; None where it cannot be read."""
+    path = folder / name
     try:
-        with (folder / name).open("rb") as file:
+        if path.is_symlink() or not path.is_file():
+            return None
+        with path.open("rb") as file:
             content = file.read(_MAX_GITIGNORE_BYTES)
     except OSError:
         return None

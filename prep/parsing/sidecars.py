@@ -29,7 +29,7 @@ _MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _SidecarRow:
     number: int
     pattern: Pattern[str] | None
     values: Mapping[str, Any]
@@ -39,8 +39,8 @@ class _Row:
 class _Sidecar:
     """by_path: rows about a path, in order; patterns: rows about a pattern, in order."""
 
-    by_path: Mapping[str, list[_Row]]
-    patterns: list[_Row]
+    by_path: Mapping[str, list[_SidecarRow]]
+    patterns: list[_SidecarRow]
 
     def of(self, path: str) -> dict[str, Any]:
         rows = [row for row in self.patterns if row.pattern is not None and row.pattern.fullmatch(path)]
@@ -79,7 +79,7 @@ class Sidecars:
 
     def _load(self, path: Path) -> _Sidecar | None:
         try:
-            if not path.is_file():
+            if path.is_symlink() or not path.is_file():  # a link may lead out of the folders given
                 return None
             if path.stat().st_size > _MAX_BYTES:
                 self.rejected.append(Rejected(str(path), f"has more than {_MAX_BYTES:,} bytes of metadata"))
@@ -91,8 +91,8 @@ class Sidecars:
         numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
         if not numbered or not isinstance(_parse(numbered[0][1]), dict):
             return None
-        by_path: dict[str, list[_Row]] = {}
-        patterns: list[_Row] = []
+        by_path: dict[str, list[_SidecarRow]] = {}
+        patterns: list[_SidecarRow] = []
         for number, line in numbered:
             values = _parse(line)
             where = f"{path} (line {number})"
@@ -102,12 +102,12 @@ class Sidecars:
             name = os.path.normpath(values.pop("path")).replace(os.sep, "/")
             kept = {key: value for key, value in values.items() if value is not None}
             if not is_glob(name) or (path.parent / name).exists():
-                by_path.setdefault(name, []).append(_Row(number, None, kept))
+                by_path.setdefault(name, []).append(_SidecarRow(number, None, kept))
                 if not (path.parent / name).exists():
                     self.rejected.append(Rejected(where, f"is about a file that does not exist: {name!r}"))
                 continue
             try:
-                patterns.append(_Row(number, compile_glob(name), kept))
+                patterns.append(_SidecarRow(number, compile_glob(name), kept))
             except ConfigError as error:
                 self.rejected.append(Rejected(where, str(error)))
         return _Sidecar(by_path, patterns)

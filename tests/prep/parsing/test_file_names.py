@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fixture_prep import LinePrep
 
+from prep.document import Document
 from prep.ingest import ingest
 from prep.parsing.file_finder import find_files
 from prep.parsing.file_names import KnownDocument, NamedFile, name_files
@@ -100,6 +101,17 @@ def test_documents_of_older_workspaces_are_known_by_a_relative_source(
     monkeypatch.chdir(tmp_path)
     known = [KnownDocument("a.md", "docs/a.md", "a.md"), KnownDocument("notes", "", "notes")]
     assert ids(name("docs", known=known)) == ["a.md"]
+
+
+def test_documents_that_are_parts_of_a_file_are_not_taken_for_it(tmp_path: Path) -> None:
+    docs = make(tmp_path / "docs", "rows.txt")
+    parts = [Document(f"row{n}", "", f"row {n}\n", str(docs / "rows.txt")) for n in range(2)]
+    for rows, expected in ((parts, ["row0", "row1", "rows.txt"]), (parts[:1], ["row0", "rows.txt"])):
+        place = tmp_path / f"w{len(rows)}"
+        ingest(place, rows, LinePrep(), progress=False)
+        ingest(place, docs, LinePrep(), progress=False)
+        with Workspace(place).open_generation() as generation:
+            assert sorted(document.id for document in generation.documents()) == expected
 
 
 def test_two_folders_ingested_one_after_the_other_are_both_there_whatever_comes_again(tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_the_rules_hold_for_what_a_pattern_fits_but_not_for_parts_that_it_spells
     assert names(str(tmp_path / "*" / "node_modules" / "*.md")) == ["x/node_modules/c.md"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_gitignore_that_is_a_pipe_or_a_link_is_none(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "x/b.md")
+    os.mkfifo(tmp_path / ".gitignore")
+    (tmp_path.parent / "patterns").write_text("*.md")
+    (tmp_path / "x" / ".gitignore").symlink_to(tmp_path.parent / "patterns")
+    assert names(tmp_path) == ["a.md", "x/b.md"]
+
+
 def test_a_workspace_is_never_read(tmp_path: Path) -> None:
     make(
         tmp_path,
@@ -161,6 +170,7 @@ def test_a_workspace_is_never_read(tmp_path: Path) -> None:
     )
     assert names(tmp_path) == names(tmp_path, ignore=False) == ["a.md"]
     assert left_out(tmp_path) == {"workspaces": 1}
+    assert names(str(tmp_path / "**" / "*.md")) == ["a.md"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right of their own")

@@ -95,6 +95,15 @@ def test_a_row_that_cannot_be_meant_is_rejected_by_its_line_and_the_rest_counts(
     assert "'gone.md'" in rejected[f"{path} (line 4)"]
 
 
+def test_a_sidecar_that_is_a_link_is_not_read(docs: Path) -> None:
+    outside = docs.parent / "secret.jsonl"
+    outside.write_text('{"path": "a.md", "secret": "x"}\n')
+    (docs / "metadata.jsonl").symlink_to(outside)
+    rows = list(read_documents(docs))
+    assert all("secret" not in row.metadata for row in rows if isinstance(row, Document))
+    assert [Path(row.path).name for row in rows if isinstance(row, Rejected)] == ["metadata.jsonl"]
+
+
 def test_a_metadata_jsonl_of_another_kind_is_a_document(docs: Path) -> None:
     sidecar(docs, {"name": "tide", "height": 3})
     assert "metadata.jsonl" in read(docs)
