@@ -1,7 +1,7 @@
 """The prep model makes searchable chunks of documents; the store keeps them.
 
-Rooms: `prep.parsing` reads files, `prep.model` cuts documents into chunks with vectors, `prep.store` keeps and searches
-them. `prep.ingest` runs all three.
+Rooms: `prep.files` finds files, `prep.parsing` reads them, `prep.model` cuts documents into chunks with vectors,
+`prep.store` keeps and searches them. `prep.ingest` runs all four.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prep.document import ROLES, Chunk, Document, Rejected, Span
 
 if TYPE_CHECKING:
-    from prep.ingest import IngestReport
+    from prep.ingest_report import IngestReport
     from prep.model.prep_model import PrepModel
     from prep.parsing.readers import read_documents
     from prep.store.workspace import Workspace
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "IngestReport": "prep.ingest",
+    "IngestReport": "prep.ingest_report",
     "PrepModel": "prep.model.prep_model",
     "Workspace": "prep.store.workspace",
     "read_documents": "prep.parsing.readers",

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
@@ -24,16 +24,16 @@ from prep.checks import check_counts
 from prep.document import Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
 from prep.fault_injection import fault_point
+from prep.ingest_report import IngestPlan, IngestReport
 from prep.manifest import json_digest
 from prep.store.chunk_table import TABLE_FORMAT
 from prep.store.generation import Generation, GenerationWriter
 from prep.store.origins import metadata_json
 from prep.store.vector_index import IndexSettings
 from prep.store.workspace import Workspace
-from prep.text import printable_line
 
 if TYPE_CHECKING:
-    from prep.parsing.ignore_rules import FileRules
+    from prep.files.ignore_rules import FileRules
     from prep.parsing.readers import DocumentFiles
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "IngestSettings",
     "Preparer",
     "content_hash",
-    "first_names",
     "ingest",
     "plan_ingest",
 ]
@@ -79,92 +78,6 @@ class IngestSettings:
         check_counts(self, "batch_documents", "batch_characters", "keep_generations")
         if self.lock_timeout_s < 0:
             raise ConfigError(f"lock_timeout_s={self.lock_timeout_s!r} must not be negative")
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """The result of an ingest, counted over the generation that is current after it.
-
-    generation: its id. n_unchanged: documents copied from the generation before, the others are n_added and n_changed.
-    n_removed: documents of the generation before that are not in this one. n_kept: documents whose file could not be
-    read this time, in their last version. n_chunks: boilerplate included. left_out: files and folders that were not
-    looked into, by reason.
-    """
-
-    generation: str
-    n_documents: int
-    n_unchanged: int
-    n_removed: int
-    n_chunks: int
-    rejected: list[Rejected]
-    seconds: float
-    n_added: int = 0
-    n_changed: int = 0
-    n_kept: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-
-    def summary(self, max_rejected: int = 20) -> str:
-        """Return the report in printable words, with the first rejected documents and their reasons."""
-        lines = [
-            f"{self.n_documents} documents ({self.n_added} added, {self.n_changed} changed, "
-            f"{self.n_unchanged} unchanged, {self.n_removed} removed), "
-            f"{self.n_chunks} chunks in {self.seconds:.1f} s: generation {self.generation}"
-        ]
-        lines += _told_besides(self.n_kept, self.rejected, self.left_out, max_rejected)
-        if len(self.rejected) > max_rejected:
-            lines.append(f"  and {len(self.rejected) - max_rejected} more, in the generation's manifest")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class IngestPlan:
-    """What an ingest would do, by document id; nothing was changed.
-
-    changed: the text, title or prep version is another. kept: the file cannot be read, the last version stays.
-    left_out: files and folders that were not looked into, by reason.
-    """
-
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    unchanged: list[str]
-    kept: list[str]
-    rejected: list[Rejected]
-    left_out: dict[str, int]
-
-    def summary(self) -> str:
-        """Return the plan in printable words: a line for each document that is added, changed or removed."""
-        lines = [
-            f"{len(self.added)} to add, {len(self.changed)} to change, {len(self.removed)} to remove, "
-            f"{len(self.unchanged)} unchanged; nothing was changed yet"
-        ]
-        for verb, names in (("add", self.added), ("change", self.changed), ("remove", self.removed)):
-            lines += [f"  {verb} {printable_line(name)}" for name in names]
-        return "\n".join(
-            lines + _told_besides(len(self.kept), self.rejected, self.left_out, len(self.rejected))
-        )
-
-
-def _told_besides(
-    n_kept: int, rejected: Sequence[Rejected], left_out: Mapping[str, int], max_rejected: int
-) -> list[str]:
-    lines = []
-    if left_out:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
-        lines.append(f"left out, files or folders: {reasons}")
-    if rejected:
-        kept = f", of which {n_kept} stay as they were read before" if n_kept else ""
-        lines.append(f"{len(rejected)} rejected{kept}:")
-        lines += [
-            f"  {printable_line(row.path)}: {printable_line(row.reason)}" for row in rejected[:max_rejected]
-        ]
-    return lines
-
-
-def first_names(names: Sequence[str], most: int = 20) -> str:
-    """Return names in printable words, the first `most` of them."""
-    shown = ", ".join(printable_line(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def content_hash(document: Document, prep_version: str) -> str:
@@ -252,7 +165,7 @@ def plan_ingest(
 ) -> IngestPlan:
     """Return what `ingest` would do; the documents are read, and nothing is prepared or written.
 
-    prep_version: of the prep model that would prepare them. The rest as for `ingest`. Raises StoreError.
+    prep_version: of the prep model that would prepare them. The rest as for `ingest`. Raises DataError, StoreError.
     """
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     earlier = _open_current(workspace, must_open=not remove_missing)
@@ -261,6 +174,8 @@ def plan_ingest(
         run = _Run(documents, earlier, prep_version)
         for document in run.accepted(documents):
             run.compare(document)
+        if not run.n_read:
+            raise DataError(run.nothing_read())
         if not remove_missing:
             for document in run.staying():
                 run.compare(document)
@@ -295,7 +210,7 @@ class _Documents:
         self._files: DocumentFiles | None = None
         self._rows: Iterable[Document | Rejected] = ()
         if isinstance(first, str | Path):
-            from prep.parsing.file_names import KnownDocument
+            from prep.files.file_names import KnownDocument
             from prep.parsing.readers import find_documents
 
             known = [

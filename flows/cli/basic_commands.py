@@ -13,7 +13,7 @@ from flows.cli.command import FOLDER, command, json_option, positive_float
 from flows.cli.output import print_json
 
 if TYPE_CHECKING:
-    from prep.ingest import IngestPlan, IngestReport
+    from prep.ingest_report import IngestPlan, IngestReport
 
 __all__ = ["ask", "demo", "ingest", "search"]
 
@@ -76,10 +76,10 @@ def ingest(
     Hidden files, what .gitignore names, and folders of installed packages and built files are left out.
     """
     from flows.models.serving import serving_prep
+    from prep.files.ignore_rules import FileRules
     from prep.ingest import ingest as ingest_documents
     from prep.ingest import plan_ingest
     from prep.model.prep_model import PrepModel
-    from prep.parsing.ignore_rules import FileRules
     from prep.store.workspace import Workspace
 
     place = Workspace(workspace)
@@ -104,7 +104,7 @@ def ingest(
 
 
 def _tell_removal(leaving: list[str]) -> None:
-    from prep.ingest import first_names
+    from prep.ingest_report import first_names
 
     print(f"{len(leaving)} documents leave the workspace: {first_names(leaving)}", file=sys.stderr)
 

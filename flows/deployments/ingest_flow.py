@@ -15,8 +15,9 @@ from flows.deployments.artifacts import Progress, publish_table
 from flows.deployments.task_runner import DistributedPrep, TaskRunnerSettings, task_runner
 from flows.deployments.tasks import TASK, Receipt, writer_slot
 from flows.models.serving import serving_prep
-from prep.ingest import IngestSettings, Preparer, first_names
-from prep.parsing.ignore_rules import FileRules
+from prep.files.ignore_rules import FileRules
+from prep.ingest import IngestSettings, Preparer
+from prep.ingest_report import first_names
 from prep.store.workspace import Workspace
 
 __all__ = ["build_distributed", "build_generation", "check_generation", "ingest"]
@@ -39,7 +40,7 @@ def ingest(
     """Add what the documents in `paths` changed to a new current generation and return its counts.
 
     paths: files, folders or glob patterns. sync: documents that are not in `paths` leave the workspace. exclude,
-    include: patterns for the files of folders (`prep.parsing.ignore_rules.FileRules`). Raises the errors of
+    include: patterns for the files of folders (`prep.files.ignore_rules.FileRules`). Raises the errors of
     `prep.ingest.ingest`, ConfigError and DependencyError where the task runner that the environment names cannot be
     used.
     """

@@ -8,11 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import yaml
+from typing import Any
 
 __all__ = ["FRONT_MATTER", "read_front_matter"]
 
@@ -48,24 +44,11 @@ def _read_yaml(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, _loader())
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.BaseLoader)):
+            raise ValueError("it uses an alias, which could repeat itself without end")
+        return yaml.load(text, Loader=yaml.BaseLoader)  # every scalar as text
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-
-
-@cache
-def _loader() -> type[yaml.BaseLoader]:
-    import yaml
-
-    class Loader(yaml.BaseLoader):
-        """Reads every scalar as text, and no aliases, which could repeat themselves without end."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("it uses an alias")
-            return super().compose_node(parent, index)
-
-    return Loader
 
 
 def _entries(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:

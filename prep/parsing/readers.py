@@ -1,6 +1,6 @@
 """From folders, files and glob patterns to documents: `read_documents`.
 
-`prep.parsing.file_finder` finds the files, `prep.parsing.file_names` names them, and a child process
+`prep.files.file_finder` finds the files, `prep.files.file_names` names them, and a child process
 (`prep.parsing.parsing_process`) reads their content, by suffix or, for an unknown suffix, by content. A file that
 cannot be read is a `Rejected` row.
 """
@@ -15,13 +15,13 @@ from pathlib import PurePath
 
 from prep.document import Document, Rejected
 from prep.errors import ConfigError
+from prep.files.file_finder import find_files
+from prep.files.file_names import KnownDocument, NamedFile, name_files, printable_name
+from prep.files.ignore_rules import FileRules
+from prep.files.sidecars import Sidecars
 from prep.globs import compile_glob
-from prep.parsing.file_finder import find_files
-from prep.parsing.file_names import KnownDocument, NamedFile, name_files, printable_name
-from prep.parsing.ignore_rules import FileRules
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.parsing_process import ParseLimits, ParseProcess
-from prep.parsing.sidecars import Sidecars
 from prep.parsing.titles import title_from_name
 
 __all__ = ["DocumentFiles", "FileRules", "find_documents", "read_documents"]
@@ -45,7 +45,7 @@ def read_documents(
 
     A path is a file, a folder (with all folders in it) or a glob pattern (`**` for any folders). glob: patterns that
     files in folders must match; `*.md` is compared with names, a pattern with a slash with paths inside the folder.
-    exclude, include, ignore, follow_links: `prep.parsing.ignore_rules.FileRules`; by default hidden files, what
+    exclude, include, ignore, follow_links: `prep.files.ignore_rules.FileRules`; by default hidden files, what
     `.gitignore` names and installed packages are left out, and links out of the folders given are rejected. What is
     named itself is read. Formats are known by suffix: Markdown, plain text, reStructuredText, HTML, PDF, DOCX, ODT,
     RTF, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML), Jupyter notebooks, source code and
@@ -58,7 +58,7 @@ def read_documents(
 
     `Document.metadata` has the file's `path` and `folder` inside the folder given, its `format`, when it was `modified`
     (ISO 8601, UTC), what the file says of itself, front matter included, and, winning over these, what a
-    `metadata.jsonl` beside the files or above them says (`prep.parsing.sidecars`). Path, folder and format are never
+    `metadata.jsonl` beside the files or above them says (`prep.files.sidecars`). Path, folder and format are never
     what a file says.
 
     The limits hold for one file each: wall-clock `timeout_s`, memory of the parsing process, `max_bytes` of
@@ -85,7 +85,7 @@ def find_documents(
 ) -> DocumentFiles:
     """Find and name the files that `read_documents` reads, and read none yet; raises what it raises.
 
-    known, keep_known: the documents of a workspace, and whether they stay (`prep.parsing.file_names.name_files`).
+    known, keep_known: the documents of a workspace, and whether they stay (`prep.files.file_names.name_files`).
     """
     if not paths:
         raise ConfigError("read_documents() was given no path; name a folder, a file or a glob pattern")

@@ -12,8 +12,8 @@ from fixture_prep import LinePrep
 
 from prep.document import Document
 from prep.errors import DataError
+from prep.files.ignore_rules import FileRules
 from prep.ingest import IngestReport, IngestSettings, ingest, plan_ingest
-from prep.parsing.ignore_rules import FileRules
 from prep.store.workspace import Workspace
 
 
@@ -141,7 +141,7 @@ def test_documents_of_a_folder_that_cannot_be_listed_stay_in_a_sync(
             raise PermissionError(13, "Permission denied")
         return listing(path)
 
-    monkeypatch.setattr("prep.parsing.file_finder.os.scandir", refuse)
+    monkeypatch.setattr("prep.files.file_finder.os.scandir", refuse)
     report = run(tmp_path, docs, remove_missing=True)
     assert (report.n_removed, report.n_kept) == (0, 1)
     assert [Path(row.path).name for row in report.rejected] == ["x", "c.md"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prep.parsing.file_finder import FoundFile
+from prep.files.file_finder import FoundFile
 
 __all__ = ["KnownDocument", "NamedFile", "name_files", "printable_name"]
 

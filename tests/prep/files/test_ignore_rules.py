@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from prep.errors import ConfigError
-from prep.parsing.file_finder import find_files
-from prep.parsing.ignore_rules import FileRules
+from prep.files.file_finder import find_files
+from prep.files.ignore_rules import FileRules
 
 
 def make(folder: Path, *names: str, **contents: str) -> None:

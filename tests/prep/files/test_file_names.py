@@ -8,10 +8,10 @@ import pytest
 from fixture_prep import LinePrep
 
 from prep.document import Document
+from prep.files.file_finder import find_files
+from prep.files.file_names import KnownDocument, NamedFile, name_files
+from prep.files.ignore_rules import FileRules
 from prep.ingest import ingest
-from prep.parsing.file_finder import find_files
-from prep.parsing.file_names import KnownDocument, NamedFile, name_files
-from prep.parsing.ignore_rules import FileRules
 from prep.store.workspace import Workspace
 
 

@@ -1,6 +1,6 @@
 """Finds the files under paths: folders, files and glob patterns, each file once.
 
-What is left out of folders is `prep.parsing.ignore_rules`'s to say. A link that leads out of the folders given is found
+What is left out of folders is `prep.files.ignore_rules`'s to say. A link that leads out of the folders given is found
 with the reason why it is not read, as are files that cannot be opened and folders that cannot be listed.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from re import Pattern
 
 from prep.errors import DataError
-from prep.parsing.ignore_rules import FileRules, FolderRules
+from prep.files.ignore_rules import FileRules, FolderRules
 
 __all__ = ["FoundFile", "FoundFiles", "find_files"]
 
