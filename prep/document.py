@@ -21,6 +21,9 @@ Role: TypeAlias = Literal["title", "heading", "text", "list", "table", "code", "
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
+#: Between an archive and a file in it, in ids, paths and sources.
+INSIDE = "!/"
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from tqdm import tqdm
 
 from prep.checks import check_counts
-from prep.document import Chunk, Document, Rejected
+from prep.document import INSIDE, Chunk, Document, Rejected
 from prep.errors import ConfigError, DataError, EmptyStore, StoreError
 from prep.fault_injection import fault_point
 from prep.ingest_report import IngestPlan, IngestReport
@@ -125,14 +125,14 @@ def ingest(
         try:
             documents = _Documents(paths, rules, earlier, keep_known=not remove_missing)
             run = _Run(documents, earlier, prep.version)
-            if remove_missing and on_removal is not None and (leaving := documents.leaving()):
-                on_removal(leaving)
-                on_removal = None
+            told = documents.leaving() if remove_missing and on_removal is not None else []
+            if told and on_removal is not None:
+                on_removal(told)
             with tqdm(
                 total=documents.total, unit="file", desc="ingest", smoothing=0.0, disable=not progress
             ) as bar:
                 writing = _Writing(run, workspace, prep, settings, bar, on_progress)
-                generation_id = writing.write(remove_missing, on_removal)
+                generation_id = writing.write(remove_missing, on_removal, told)
             workspace.swap(generation=generation_id, prep=workspace.prep_name(prep.version))
         finally:
             if earlier is not None:
@@ -213,14 +213,14 @@ class _Documents:
             from prep.files.file_names import KnownDocument
             from prep.parsing.readers import find_documents
 
-            known = [
-                KnownDocument(record.id, record.source, record.path)
+            known = dict.fromkeys(
+                KnownDocument.of(record.id, record.source, record.path)
                 for record in self._known
                 if record.path != record.id
                 or f"/{record.source}".endswith(f"/{record.id}")  # others are no files
-            ]
+            )
             given = [row for row in itertools.chain([first], rows) if isinstance(row, str | Path)]
-            self._files = find_documents(*given, rules=rules, known=known, keep_known=keep_known)
+            self._files = find_documents(*given, rules=rules, known=list(known), keep_known=keep_known)
         elif first is not None:
             self._rows = cast("Iterator[Document | Rejected]", itertools.chain([first], rows))
         self._n_rows = 0
@@ -245,7 +245,7 @@ class _Documents:
         if self._files is None:
             return []
         found = self._files.document_ids
-        return [record.id for record in self._known if record.id not in found]
+        return [row.id for row in self._known if found.isdisjoint((row.id, row.id.partition(INSIDE)[0]))]
 
     def __iter__(self) -> Iterator[Document | Rejected]:
         if self._files is not None:
@@ -284,19 +284,24 @@ class _Run:
                 self._seen.add(row.id)
                 yield row
                 continue
-            document_id = rejected.document_id
-            if (
-                self.earlier is not None
-                and document_id in self._earlier_hashes
-                and document_id not in self._seen
-            ):
+            kept = self._earlier_versions(rejected.document_id)
+            if kept:
                 rejected = replace(rejected, reason=f"{rejected.reason}; it stays as it was read before")
+            self.rejected.append(rejected)
+            for document_id in kept:
+                assert self.earlier is not None
                 self.kept.append(document_id)
                 self._seen.add(document_id)
-                self.rejected.append(rejected)
                 yield self.earlier.document(document_id)
-            else:
-                self.rejected.append(rejected)
+
+    def _earlier_versions(self, document_id: str) -> list[str]:
+        """Return the stored document of a file that cannot be read, or those that its archive held."""
+        if document_id in self._earlier_hashes:
+            found = [document_id]
+        else:
+            inside = f"{document_id}{INSIDE}" if document_id else None
+            found = [one for one in self._earlier_hashes if inside is not None and one.startswith(inside)]
+        return [one for one in found if one not in self._seen]
 
     def staying(self) -> Iterator[Document]:
         """Yield the documents of the generation before that were not seen."""
@@ -362,8 +367,16 @@ class _Writing:
         self._on_progress = on_progress
         self._digests: list[str] = []
 
-    def write(self, remove_missing: bool, on_removal: Callable[[list[str]], None] | None) -> str:
-        """Write the generation and return its id; the current one's where it would be the same."""
+    def write(
+        self,
+        remove_missing: bool,
+        on_removal: Callable[[list[str]], None] | None,
+        told: Sequence[str],
+    ) -> str:
+        """Write the generation and return its id; the current one's where it would be the same.
+
+        told: the documents whose removal was told already.
+        """
         run = self.run
         with GenerationWriter(
             self.workspace.generations_path,
@@ -376,7 +389,7 @@ class _Writing:
                 raise DataError(run.nothing_read())
             if not remove_missing:
                 self._add(writer, run.staying())
-            elif on_removal is not None and (leaving := run.missing()):
+            elif on_removal is not None and (leaving := sorted(set(run.missing()) - set(told))):
                 on_removal(leaving)
             fault_point("after-last-batch")
             self.n_documents, self.n_chunks = writer.n_documents, writer.n_chunks

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from prep.document import INSIDE
 from prep.files.file_finder import FoundFile
 
 __all__ = ["KnownDocument", "NamedFile", "name_files", "printable_name"]
@@ -20,11 +21,19 @@ __all__ = ["KnownDocument", "NamedFile", "name_files", "printable_name"]
 
 @dataclass(frozen=True, slots=True)
 class KnownDocument:
-    """A document of the workspace: its id, the full path of its file, and the path that it is known by."""
+    """A document of the workspace: its id, the full path of its file, and the path that it is known by.
+
+    For what an archive holds, those of the archive.
+    """
 
     document_id: str
     source: str
     path: str
+
+    @classmethod
+    def of(cls, document_id: str, source: str, path: str) -> KnownDocument:
+        """Return the document, or the archive that it is in."""
+        return cls(*(text.partition(INSIDE)[0] for text in (document_id, source, path)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,11 +116,7 @@ def _checked(parsed: Parsed) -> Parsed:
     text = storable(parsed.text)
     if not text.strip():
         raise UnreadableError("has no text")
-    metadata = {
-        storable(key): storable(value) if isinstance(value, str) else [storable(one) for one in value]
-        for key, value in parsed.metadata.items()
-    }
-    return replace(parsed, title=storable(parsed.title), text=text, metadata=metadata)
+    return replace(parsed, title=storable(parsed.title), text=text)
 
 
 def _checked_members(archive: Parsed, max_characters: int) -> Parsed:
@@ -408,7 +404,10 @@ def _content(parsed: Parsed) -> dict[str, Any]:
         "text": parsed.text,
         "losses": [(storable(where), storable(why)) for where, why in parsed.losses],
         "places": [(place.start, place.kind, storable(place.label)) for place in parsed.places],
-        "metadata": {storable(key): storable(value) for key, value in parsed.metadata.items()},
+        "metadata": {
+            storable(key): storable(value) if isinstance(value, str) else [storable(one) for one in value]
+            for key, value in parsed.metadata.items()
+        },
         "members": [(name, _content(member)) for name, member in parsed.members],
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 
-from prep.document import Document, Rejected
+from prep.document import INSIDE, Document, Rejected
 from prep.errors import ConfigError
 from prep.files.file_finder import find_files
 from prep.files.file_names import KnownDocument, NamedFile, name_files, printable_name
@@ -47,14 +47,16 @@ def read_documents(
     files in folders must match; `*.md` is compared with names, a pattern with a slash with paths inside the folder.
     exclude, include, ignore, follow_links: `prep.files.ignore_rules.FileRules`; by default hidden files, what
     `.gitignore` names and installed packages are left out, and links out of the folders given are rejected. What is
-    named itself is read. Formats are known by suffix: Markdown, plain text, reStructuredText, HTML, PDF, DOCX, ODT,
-    RTF, CSV and TSV, JSON and JSON Lines, XML, mail (EML) and saved pages (MHTML), Jupyter notebooks, source code and
-    configuration; files with other suffixes are read if their content is one of these, text being text.
+    named itself is read. Formats are known by suffix: Markdown, plain text, reStructuredText, AsciiDoc, Org, HTML, PDF,
+    DOCX, ODT, RTF, PPTX, XLSX, ODS, EPUB, CSV and TSV, JSON and JSON Lines, XML, mail (EML, MSG) and saved pages
+    (MHTML), Jupyter notebooks, source code and configuration (YAML, TOML, …), and archives of these (ZIP, TAR, gzip);
+    files with other suffixes are read if their content is one of these, text being text.
 
-    `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; where
-    two of the paths given hold the same id, their ids begin with the folders above. A file that is
-    reached twice, by overlapping paths or symbolic links, is read once. `Document.text` is the text as read
-    for Markdown and plain text, line ends as line feeds, and structure in Markdown form for the others.
+    `Document.id` is the path inside the folder given (for a file its name), with `/` on every system; a file in an
+    archive is a document of its own, `notes.zip!/folder/a.md`. Where two of the paths given hold the same id, their ids
+    begin with the folders above. A file that is reached twice, by overlapping paths or symbolic links, is read once.
+    `Document.text` is the text as read for Markdown and plain text, line ends as line feeds, and structure in Markdown
+    form for the others.
 
     `Document.metadata` has the file's `path` and `folder` inside the folder given, its `format`, when it was `modified`
     (ISO 8601, UTC), what the file says of itself, front matter included, and, winning over these, what a
@@ -143,24 +145,27 @@ def _read(named: NamedFile, process: ParseProcess, sidecars: Sidecars) -> Iterat
         yield Rejected(source, error.reason, named.document_id)
         return
     beside = sidecars.metadata(file.root, file.name)
-    title = str(beside.get("title") or parsed.title) or title_from_name(PurePath(named.path).stem)
-    yield Document(
-        id=named.document_id,
-        title=title,
-        text=parsed.text,
-        source=source,
-        metadata=_metadata(named, parsed, beside),
-        places=parsed.places,
-    )
+    for name, part in parsed.members or (("", parsed),):
+        inner = f"{INSIDE}{name}" if name else ""
+        title = "" if name else str(beside.get("title") or "")
+        yield Document(
+            id=named.document_id + inner,
+            title=title or part.title or title_from_name(PurePath(name or named.path).stem),
+            text=part.text,
+            source=source + inner,
+            metadata=_metadata(named, named.path + inner, part, beside),
+            places=part.places,
+        )
     for where, why in parsed.losses:
-        yield Rejected(f"{source} ({where})", why)
+        member_id = f"{named.document_id}{INSIDE}{where}" if parsed.members else ""
+        yield Rejected(f"{source} ({where})", why, member_id)
 
 
-def _metadata(named: NamedFile, parsed: Parsed, beside: dict[str, object]) -> dict[str, object]:
+def _metadata(named: NamedFile, path: str, parsed: Parsed, beside: dict[str, object]) -> dict[str, object]:
     modified = datetime.fromtimestamp(named.file.modified, UTC).isoformat(timespec="seconds")
     of_place = {
-        "path": named.path,
-        "folder": named.path.rpartition("/")[0],
+        "path": path,
+        "folder": path.rpartition("/")[0],
         "format": parsed.metadata.get("format", "text"),
     }
     said = {**parsed.metadata, **beside}

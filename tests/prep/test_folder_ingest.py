@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,35 @@ def test_a_document_whose_file_cannot_be_read_this_time_keeps_its_last_version(
     report = run(tmp_path, docs, remove_missing=remove_missing)
     assert (report.n_changed, report.rejected) == (1, [])
     assert "better" in stored(tmp_path)["d.pdf"].text
+
+
+def test_what_an_archive_holds_keeps_its_ids_and_stays_where_the_archive_cannot_be_read(
+    tmp_path: Path, docs: Path, other: Path
+) -> None:
+    def pack(*names: str) -> None:
+        with zipfile.ZipFile(docs / "x" / "notes.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, f"text of {name}\n")
+
+    pack("in/a.md", "b.md")
+    run(tmp_path, docs)
+    members = {"x/notes.zip!/in/a.md", "x/notes.zip!/b.md"}
+    assert members < stored(tmp_path).keys()
+    assert stored(tmp_path)["x/notes.zip!/in/a.md"].metadata["folder"] == "x/notes.zip!/in"
+    report = run(tmp_path, docs / "x" / "notes.zip")  # reached from another folder
+    assert (report.n_added, report.n_documents) == (0, 5)
+    whole = (docs / "x" / "notes.zip").read_bytes()
+    (docs / "x" / "notes.zip").write_bytes(whole[: len(whole) // 2])
+    report = run(tmp_path, docs, remove_missing=True)
+    assert (report.n_kept, report.n_removed) == (2, 0)
+    assert members < stored(tmp_path).keys()
+    pack("b.md")
+    told: list[str] = []
+    run(tmp_path, docs, remove_missing=True, on_removal=told.extend)
+    assert told == ["x/notes.zip!/in/a.md"]
+    assert plan_ingest(tmp_path / "w", [other], "lines-1", remove_missing=True).removed.count(
+        "x/notes.zip!/b.md"
+    )
 
 
 def test_documents_of_a_folder_that_cannot_be_listed_stay_in_a_sync(
