@@ -124,7 +124,7 @@ def ingest(
         earlier = _open_current(workspace, must_open=not remove_missing)
         try:
             documents = _Documents(paths, rules, earlier, keep_known=not remove_missing)
-            run = _Run(documents, earlier, prep.version)
+            run = _IngestRun(documents, earlier, prep.version)
             told = documents.leaving() if remove_missing and on_removal is not None else []
             if told and on_removal is not None:
                 on_removal(told)
@@ -171,7 +171,7 @@ def plan_ingest(
     earlier = _open_current(workspace, must_open=not remove_missing)
     try:
         documents = _Documents(paths, rules, earlier, keep_known=not remove_missing)
-        run = _Run(documents, earlier, prep_version)
+        run = _IngestRun(documents, earlier, prep_version)
         for document in run.accepted(documents):
             run.compare(document)
         if not run.n_read:
@@ -258,7 +258,7 @@ class _Documents:
             yield row
 
 
-class _Run:
+class _IngestRun:
     """An ingest in progress: the documents seen so far, by what became of them."""
 
     def __init__(self, documents: _Documents, earlier: Generation | None, prep_version: str) -> None:
@@ -351,7 +351,7 @@ class _Writing:
 
     def __init__(
         self,
-        run: _Run,
+        run: _IngestRun,
         workspace: Workspace,
         prep: Preparer,
         settings: IngestSettings,
