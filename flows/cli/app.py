@@ -23,6 +23,7 @@ from flows.cli.experience_commands import experience
 from flows.cli.models_commands import models
 from flows.cli.report_command import report
 from flows.cli.retrain_commands import drift, retrain
+from flows.cli.service_commands import keys, mcp, serve
 from flows.cli.train_command import train
 from flows.cli.workspace_commands import delete, generations, list_documents, show, status
 
@@ -92,6 +93,9 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
         show,
         delete,
         generations,
+        serve,
+        keys,
+        mcp,
         train,
         evaluate,
         retrain,
