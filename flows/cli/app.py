@@ -37,8 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if command.verbosity < 0:
-        os.environ.setdefault("TQDM_DISABLE", "1")
     _log_to_stderr(command.verbosity)
     try:
         return command.run()

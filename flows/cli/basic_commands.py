@@ -28,7 +28,12 @@ __all__ = ["ask", "demo", "ingest", "search"]
 )
 @json_option
 def ingest(
-    workspace: Path, paths: tuple[str, ...], keep_missing: bool, prep: Path | None, as_json: bool
+    workspace: Path,
+    paths: tuple[str, ...],
+    keep_missing: bool,
+    prep: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Read documents, prepare them and make them searchable."""
     from flows.models.serving import serving_prep
@@ -39,7 +44,9 @@ def ingest(
     place = Workspace(workspace)
     with place.lock():  # so that nothing is promoted between loading the serving model and preparing with it
         model = PrepModel.load(prep) if prep else serving_prep(place)
-        report = ingest_documents(place, list(paths), model, remove_missing=not keep_missing)
+        report = ingest_documents(
+            place, list(paths), model, progress=not quiet, remove_missing=not keep_missing
+        )
     if as_json:
         print_json(report)
     else:

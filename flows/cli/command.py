@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -90,6 +91,8 @@ class Command(click.Command):
         assert self.callback is not None
         arguments = dict(ctx.params)
         verbose, quiet = arguments.pop("verbose"), arguments.pop("quiet")
+        if "quiet" in signature(self.callback).parameters:  # it tells of its progress itself
+            arguments["quiet"] = quiet
         if verbose and quiet:
             raise click.UsageError("--verbose and --quiet exclude one another", ctx)
         return ParsedCommand(

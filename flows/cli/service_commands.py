@@ -55,6 +55,14 @@ keys_option = click.option(
     help="Requests that may wait; more are refused with status 429.",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Questions that wait together are asked so many at a time; the first of them then waits for the last.",
+)
+@click.option(
     "--max-upload",
     type=click.IntRange(min=1),
     default=50,
@@ -69,7 +77,9 @@ def serve(
     key_file: Path | None,
     max_deadline: float,
     max_waiting: int,
+    batch: int,
     max_upload: int,
+    quiet: bool,
 ) -> int:
     """Answer over HTTP, with OpenAI's chat protocol too.
 
@@ -82,7 +92,7 @@ def serve(
     from flows.server.keys import KeyFile
     from flows.server.service import ServerSettings
 
-    _log_with_times()
+    _log_with_times(access=not quiet)
     if host not in LOOPBACK and key_file is None:
         logging.getLogger(__name__).warning(
             "everyone who reaches %s can ask, read and delete: --keys FILE asks for an API key", host
@@ -90,7 +100,7 @@ def serve(
     settings = ServerSettings(
         max_upload_bytes=max_upload * 1_000_000,
         hosts=LOOPBACK if host in LOOPBACK else (),
-        limits=AnsweringLimits(max_waiting=max_waiting, max_deadline_s=max_deadline),
+        limits=AnsweringLimits(max_waiting=max_waiting, batch_size=batch, max_deadline_s=max_deadline),
     )
     app = create_app(workspace, settings, keys=None if key_file is None else KeyFile(key_file))
     serve_app(app, host, port)
@@ -209,12 +219,11 @@ def _need(package: str, extra: str) -> None:
         raise DependencyError(f"{package} is not installed: pip install 'diptych[{extra}]'")
 
 
-def _log_with_times() -> None:
-    """Log to standard error with the time: a line a request, unless quiet."""
-    root = logging.getLogger()
-    for handler in root.handlers:
+def _log_with_times(*, access: bool) -> None:
+    """Log to standard error with the time. access: a line a request."""
+    for handler in logging.getLogger().handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    if root.level <= logging.WARNING:
+    if access:
         for name in ("flows.server.access", "flows.server.app"):
             logging.getLogger(name).setLevel(logging.INFO)
 

@@ -1,4 +1,4 @@
-"""One thread asks: requests wait in a bounded queue, and questions that wait together are asked together.
+"""One thread asks: requests wait in a bounded queue, and questions that wait together can be asked together.
 
 A `Researcher` serves one thread, so one thread owns it. Searches go first, because they are short. The researcher looks
 for a new generation or model before every batch; the time that opening one takes is added to the deadlines of the
@@ -38,10 +38,14 @@ _LEAST_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringLimits:
-    """How many requests may wait, how many questions are asked together, and the longest deadline."""
+    """How many requests may wait, how many questions are asked together, and the longest deadline.
+
+    batch_size: four questions of retrieve 0.9 took 6.0 s of a core together and 6.1 s one by one; those that are asked
+    together all wait for the last, so one by one is the default.
+    """
 
     max_waiting: int = 64
-    batch_size: int = 4
+    batch_size: int = 1
     max_deadline_s: float = 30.0
 
     def __post_init__(self) -> None:

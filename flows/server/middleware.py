@@ -29,6 +29,7 @@ DOCS_FILES = "/docs-files"
 _ACCESS = logging.getLogger(ACCESS_LOG)
 _LOG = logging.getLogger(__name__)
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -131,7 +132,8 @@ class Gate:
         metrics.requests.labels(method, route, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
         who = access.name if access is not None and access.name else "-"
-        _ACCESS.info("%s %s %d %.3fs %s", method, route, status, seconds, who)
+        level = logging.DEBUG if route in _PROBES and status == 200 else logging.INFO
+        _ACCESS.log(level, "%s %s %d %.3fs %s", method, route, status, seconds, who)
 
 
 async def _respond(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

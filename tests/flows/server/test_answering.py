@@ -99,7 +99,7 @@ def test_questions_that_wait_are_asked_together_and_searches_first() -> None:
 
 def test_a_question_that_fails_takes_no_other_with_it() -> None:
     recorder = Recorder()
-    with running(recorder) as answering:
+    with running(recorder, batch_size=4) as answering:
         hold(recorder, answering)
         asked = [answering.ask(text, deadline_s=20) for text in ("a", "poison", "b")]
         recorder.gate.set()
@@ -201,7 +201,7 @@ def test_no_question_is_lost_while_generations_are_swapped(
     place: Path, open_researcher: Callable[[], Researcher]
 ) -> None:
     reports: list[Any] = []
-    with running(open_researcher()) as answering:
+    with running(open_researcher(), batch_size=2) as answering:
         answering.warm().result(60)
         stop = threading.Event()
 
