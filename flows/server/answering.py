@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.server.errors import ServiceError
+from flows.server.errors import ServiceError, as_service_error
 from prep.checks import check_counts
 from prep.errors import ConfigError, DiptychError
 
@@ -89,12 +89,12 @@ class Answering:
         self._is_stopping = False
         self._seconds_per_question = 1.0
         self._thread = threading.Thread(target=self._serve, name="answering", daemon=True)
-        self._reason: DiptychError | None = ServiceError(
+        self._reason: ServiceError | None = ServiceError(
             503, "starting", "the models are being loaded", retry_after_s=5
         )
 
     @property
-    def reason(self) -> DiptychError | None:
+    def reason(self) -> ServiceError | None:
         """Why nothing can be asked now; None where it can."""
         return self._reason
 
@@ -262,13 +262,9 @@ class Answering:
         return time.monotonic() - started
 
     def _note(self, error: Exception) -> None:
-        if isinstance(error, DiptychError):
-            self._reason = error
-        else:
+        if not isinstance(error, DiptychError):
             _LOG.error("the models cannot be loaded", exc_info=error)
-            self._reason = ServiceError(
-                503, "unavailable", "the models cannot be loaded: the server's log says why"
-            )
+        self._reason = as_service_error(error)
 
 
 def researcher_of(workspace: str | Path, log: ExperienceLog) -> Researcher:

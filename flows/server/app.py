@@ -123,6 +123,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
             timeout_graceful_shutdown=int(service.settings.limits.max_deadline_s) + _STOP_WITHIN_S,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it logs bytes of malformed bodies
         name, bound = listener.getsockname()[:2]
         logging.getLogger(__name__).info(
             "serving at http://%s:%d", f"[{name}]" if ":" in name else name, bound

@@ -19,7 +19,6 @@ from flows.server.errors import ServiceError
 from flows.server.question_routes import failure, finished
 from flows.server.schemas import MAX_QUESTION, ChatRequest, Message
 from flows.server.service import Service, access_of, narrowed, service_of, user_of
-from prep.errors import DiptychError
 from retrieve.report.data import Quote, dump_json
 from retrieve.report.render_text import ABSTAINED, UNFINISHED
 from retrieve.report.report import Report
@@ -136,8 +135,6 @@ async def _chunks(
     try:
         report = await finished(service, future)
     except Exception as error:
-        if not isinstance(error, DiptychError):
-            _LOG.exception("a stream failed")
         yield f"data: {dump_json(failure(error))}\n\n"
         return
     head = _head(report, model, "chat.completion.chunk")

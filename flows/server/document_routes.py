@@ -132,10 +132,8 @@ async def _save_files(request: Request, folder: Path, max_files: int) -> None:
                 with target.open("xb") as file:
                     while part := await value.read(1 << 20):
                         file.write(part)
-            except OSError as error:
-                raise ServiceError(
-                    422, "file_name", f"{name!r} cannot be stored: {error.strerror}"
-                ) from error
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                raise ServiceError(422, "file_name", f"{name!r} is a file and a folder at once") from error
     if not names:
         raise ServiceError(422, "no_file", "the form holds no file")
 

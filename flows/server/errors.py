@@ -39,8 +39,8 @@ class NotFound(ServiceError):
         super().__init__(404, "not_found", message)
 
 
-def as_service_error(error: DiptychError) -> ServiceError:
-    """Return what a client is told of an error of ours."""
+def as_service_error(error: Exception) -> ServiceError:
+    """Return what a client is told of an error; of one that is not ours no more than that there was one."""
     message = " ".join(str(error).split())
     match error:
         case ServiceError():
@@ -55,11 +55,17 @@ def as_service_error(error: DiptychError) -> ServiceError:
             return ServiceError(501, "not_installed", message)
         case ConfigError() | DataError():
             return ServiceError(422, "invalid", message)
-        case _:
+        case DiptychError():
             return ServiceError(503, "unavailable", message)
+        case OSError():
+            why = error.strerror or type(error).__name__
+            return ServiceError(503, "storage", f"the workspace cannot be read or written: {why}")
+        case _:
+            return ServiceError(500, "internal", "the server failed: its log says why")
 
 
 def error_content(status: int, code: str, message: str) -> dict[str, Any]:
     """Return the body of an error, in the form that OpenAI's clients read, too."""
+    message = message.encode("utf-8", "replace").decode()  # half a character in a request cannot be written
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

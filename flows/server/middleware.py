@@ -63,11 +63,10 @@ class Gate:
         except ServiceError as error:
             if status == 0:
                 await _respond(error, scope, receive, note_status)
-        except Exception:
+        except Exception as error:
             _LOG.exception("a request failed")
             if status == 0:
-                failure = ServiceError(500, "internal", "the server failed: its log says why")
-                await _respond(failure, scope, receive, note_status)
+                await _respond(as_service_error(error), scope, receive, note_status)
         finally:
             self._note(scope, status, time.monotonic() - started, access)
 
@@ -137,7 +136,6 @@ class Gate:
 
 
 async def _respond(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    known = as_service_error(error)
-    headers = {**known.headers, "WWW-Authenticate": "Bearer"} if known.status == 401 else known.headers
-    content = error_content(known.status, known.code, str(known))
-    await JSONResponse(content, known.status, headers)(scope, receive, send)
+    headers = {**error.headers, "WWW-Authenticate": "Bearer"} if error.status == 401 else error.headers
+    content = error_content(error.status, error.code, str(error))
+    await JSONResponse(content, error.status, headers)(scope, receive, send)

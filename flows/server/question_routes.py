@@ -101,8 +101,6 @@ async def _events(steps: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[str]:
     except StopAsyncIteration:
         return
     except Exception as error:
-        if not isinstance(error, DiptychError):
-            _LOG.exception("a stream failed")
         yield f"event: error\ndata: {dump_json(failure(error))}\n\n"
     finally:
         if waiting is not None:
@@ -110,11 +108,11 @@ async def _events(steps: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[str]:
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """Return what is told of an error in a stream, where the status is out already."""
-    if isinstance(error, DiptychError):
-        known = as_service_error(error)
-        return error_content(known.status, known.code, str(known))
-    return error_content(500, "internal", "the server failed: its log says why")
+    """Return what is told of an error in a stream, where the status is out already; log it where it is not ours."""
+    if not isinstance(error, DiptychError):
+        _LOG.error("a stream failed", exc_info=error)
+    known = as_service_error(error)
+    return error_content(known.status, known.code, str(known))
 
 
 async def _steps(
@@ -126,7 +124,7 @@ async def _steps(
 
 
 def _report_dict(report: Report) -> dict[str, Any]:
-    return {**report.to_dict(), "status": report.status}
+    return {**report.to_dict(), "status": report.status, "uncovered_terms": report.uncovered_terms}
 
 
 def _json(content: Any) -> Response:

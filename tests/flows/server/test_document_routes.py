@@ -140,3 +140,12 @@ def test_a_damaged_generation_is_a_503_with_the_reason_until_it_is_mended(
     for answer in (client.get("/documents"), client.post("/search", json={"question": "sand"})):
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store")
         assert "diptych generations rollback" in answer.json()["error"]["message"]
+
+
+def test_a_workspace_that_cannot_be_written_is_a_503_with_the_reason(client: TestClient, place: Path) -> None:
+    (place / "generations").rename(place / "moved")
+    (place / "generations").write_text("no folder")
+    body = {"documents": [{"id": "a", "text": "Sand is old.\n"}]}
+    answer = client.post("/documents", json=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
+    assert "Traceback" not in answer.text

@@ -111,3 +111,26 @@ def test_the_log_has_a_line_a_request_and_no_question(
     with caplog.at_level(logging.INFO, "flows.server"):
         client.post("/ask", json=ASK)
     assert QUESTION in caplog.text
+
+
+def test_no_body_makes_the_server_fail(client: TestClient) -> None:
+    """Half characters, NULs, numbers without end and deep nesting, wherever a value can stand."""
+    odd = [None, True, -1, 10**40, "\ud83d", "\x00", "x" * 9_000, [], {}, {"\ud83d": [{"\x00": "\u202e"}]}]
+    fields = {
+        "/ask": {"question": "q", "where": None, "user": "u", "max_searches": 1},
+        "/search": {"question": "q", "k": 1, "where": {}},
+        "/feedback": {"report_id": "r", "helpful": True, "quote": 1, "\ud83d": 1},
+        "/v1/chat/completions": {
+            "messages": [{"role": "user", "content": "q"}],
+            "stream": False,
+            "where": {},
+        },
+        "/documents": {"documents": [{"id": "a", "text": "b"}]},
+    }
+    headers = {"Content-Type": "application/json"}
+    for path, good in fields.items():
+        bodies = [json.dumps({**good, name: value}).encode() for name in good for value in odd]
+        for body in [*bodies, b"[" * 50_000, b"\xff", b""]:
+            answer = client.post(path, content=body, headers=headers)
+            assert answer.status_code != 500, (path, body[:200])
+            assert answer.status_code < 400 or answer.json()["error"]["message"]
