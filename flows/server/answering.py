@@ -215,9 +215,8 @@ class Answering:
             for one in batch:
                 one.future.set_exception(error)
             return
-        with self._changed:
-            for one in [*batch, *self._questions]:
-                one.deadline += spent
+        for one in batch:
+            one.deadline += spent
         now = time.monotonic()
         for one in batch:
             if one.deadline <= now:
@@ -251,7 +250,7 @@ class Answering:
             one.future.set_result(report)
 
     def _refresh(self, researcher: Researcher) -> float:
-        """Open what is current, where it is new, and return the seconds that it took."""
+        """Open what is current, where it is new; give those that wait the seconds that it took, and return them."""
         started = time.monotonic()
         try:
             _ = researcher.runner
@@ -259,7 +258,11 @@ class Answering:
             self._note(error)
             raise
         self._reason = None
-        return time.monotonic() - started
+        spent = time.monotonic() - started
+        with self._changed:
+            for one in self._questions:
+                one.deadline += spent
+        return spent
 
     def _note(self, error: Exception) -> None:
         if not isinstance(error, DiptychError):

@@ -30,6 +30,7 @@ _ACCESS = logging.getLogger(ACCESS_LOG)
 _LOG = logging.getLogger(__name__)
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_MAX_DIGITS = 15
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -74,10 +75,10 @@ class Gate:
         """Refuse requests that a page of another site makes a browser send."""
         host = headers.get("host", "")
         hosts = self.service.settings.hosts
-        if hosts and (urlsplit(f"//{host}").hostname or "") not in hosts:
+        if hosts and _split(f"//{host}")[0] not in hosts:
             raise ServiceError(403, "host", "this server answers to " + ", ".join(hosts))
         origin = headers.get("origin")
-        if origin and scope["method"] not in _SAFE and urlsplit(origin).netloc != host:
+        if origin and scope["method"] not in _SAFE and _split(origin)[1] != host:
             raise ServiceError(403, "origin", "requests from pages of other sites are refused")
 
     def _authenticate(self, scope: Scope, headers: Headers) -> Access:
@@ -103,7 +104,7 @@ class Gate:
         most = settings.max_upload_bytes if is_upload else settings.max_body_bytes
         too_large = f"the body is larger than {most:,} bytes"
         declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > most:
+        if declared.isdecimal() and (len(declared) > _MAX_DIGITS or int(declared) > most):
             raise ServiceError(413, "too_large", too_large)
         n_bytes, is_complete = 0, False
 
@@ -133,6 +134,15 @@ class Gate:
         who = access.name if access is not None and access.name else "-"
         level = logging.DEBUG if route in _PROBES and status == 200 else logging.INFO
         _ACCESS.log(level, "%s %s %d %.3fs %s", method, route, status, seconds, who)
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return an address's host name, and its host name with the port; both empty where it is none."""
+    try:
+        parts = urlsplit(address)
+        return parts.hostname or "", parts.netloc
+    except ValueError:
+        return "", ""
 
 
 async def _respond(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -157,7 +157,9 @@ def test_pages_of_other_sites_and_names_of_other_hosts_are_refused(
         assert (
             client.post("/search", json=body, headers={"Origin": "http://localhost:8000"}).status_code == 200
         )
-        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403
+        for host in ("evil.example", "[", "localhost.evil.example", ""):
+            assert client.get("/healthz", headers={"Host": host}).status_code == 403
+        assert client.post("/search", json=body, headers={"Origin": "http://["}).status_code == 403
         assert client.get("/healthz", headers={"Host": "[::1]:8000"}).status_code == 200
 
 
