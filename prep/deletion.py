@@ -52,7 +52,9 @@ def delete_documents(
         rejected = [Rejected(row["path"], row["reason"]) for row in generation.manifest.get("rejected", [])]
         kept = (document for document in generation.documents() if document.id not in document_ids)
         rows: Iterator[Document | Rejected] = chain(rejected, kept)
-        return ingest(workspace, rows, _Copies(generation), progress=False, settings=settings)
+        return ingest(
+            workspace, rows, _Copies(generation), progress=False, remove_missing=True, settings=settings
+        )
 
 
 def unknown_document(document_id: str, known: Iterable[str]) -> str:
