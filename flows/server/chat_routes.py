@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flows.server.errors import ServiceError
+from flows.server.keys import Access
 from flows.server.question_routes import failure, finished
 from flows.server.schemas import MAX_QUESTION, ChatRequest, Message
 from flows.server.service import Service, access_of, narrowed, service_of, user_of
@@ -60,11 +61,11 @@ async def complete(body: ChatRequest, request: Request) -> Response:
     if body.stream:
         with_usage = bool((body.stream_options or {}).get("include_usage"))
         return StreamingResponse(
-            _chunks(service, report, body.model, with_usage),
+            _chunks(service, access, report, body.model, with_usage),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
-    done = await finished(service, report)
+    done = await finished(service, report, access)
     content = {
         **_head(done, body.model, "chat.completion"),
         "choices": [
@@ -129,11 +130,11 @@ def citations(report: Report) -> list[dict[str, Any]]:
 
 
 async def _chunks(
-    service: Service, future: Future[Report], model: str, with_usage: bool
+    service: Service, access: Access, future: Future[Report], model: str, with_usage: bool
 ) -> AsyncIterator[str]:
     """Write a completion as chunks: its words when they are known, then what stands beside them."""
     try:
-        report = await finished(service, future)
+        report = await finished(service, future, access)
     except Exception as error:
         yield f"data: {dump_json(failure(error))}\n\n"
         return

@@ -13,8 +13,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flows.server.errors import NotFound, as_service_error, error_content
+from flows.server.keys import Access
 from flows.server.schemas import AskRequest, FeedbackRequest, SearchRequest
-from flows.server.service import Service, access_of, narrowed, service_of, user_of
+from flows.server.service import Service, access_of, awaited, narrowed, service_of, user_of
 from prep.errors import DiptychError, StoreError
 from retrieve.report.data import dump_json
 from retrieve.report.report import Report
@@ -47,8 +48,8 @@ async def ask(body: AskRequest, request: Request) -> Response:
         user=user_of(access, body.user),
     )
     if found is None:
-        return _json(_report_dict(await finished(service, report)))
-    steps = _steps(service, body.question, found, report)
+        return _json(_report_dict(await finished(service, report, access)))
+    steps = _steps(service, access, body.question, found, report)
     return StreamingResponse(
         _events(steps), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
@@ -57,10 +58,10 @@ async def ask(body: AskRequest, request: Request) -> Response:
 @router.post("/search")
 async def search(body: SearchRequest, request: Request) -> Response:
     """Return the passages that rank best, without an answer."""
-    service = service_of(request)
-    where = narrowed(access_of(request), body.where)
+    service, access = service_of(request), access_of(request)
+    where = narrowed(access, body.where)
     _LOG.info("searched: %s", body.question)
-    passages = await asyncio.wrap_future(service.answering.search(body.question, body.k, where=where))
+    passages = await awaited(service.answering.search(body.question, body.k, where=where), access)
     return _json({"passages": [asdict(passage) for passage in passages]})
 
 
@@ -81,9 +82,9 @@ def feedback(body: FeedbackRequest, request: Request) -> dict[str, Any]:
     return {"report_id": body.report_id, "kept": True}
 
 
-async def finished(service: Service, future: Future[Report]) -> Report:
+async def finished(service: Service, future: Future[Report], access: Access) -> Report:
     """Wait for a report, and count it."""
-    report = await asyncio.wrap_future(future)
+    report = await awaited(future, access)
     service.metrics.reports.labels(report.status).inc()
     return report
 
@@ -116,11 +117,11 @@ def failure(error: Exception) -> dict[str, Any]:
 
 
 async def _steps(
-    service: Service, question: str, found: Future[Any], report: Future[Report]
+    service: Service, access: Access, question: str, found: Future[Any], report: Future[Report]
 ) -> AsyncIterator[tuple[str, Any]]:
     yield "search", {"query": question}
-    yield "passages", [asdict(passage) for passage in await asyncio.wrap_future(found)]
-    yield "answer", _report_dict(await finished(service, report))
+    yield "passages", [asdict(passage) for passage in await awaited(found, access)]
+    yield "answer", _report_dict(await finished(service, report, access))
 
 
 def _report_dict(report: Report) -> dict[str, Any]:

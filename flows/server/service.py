@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from fastapi import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,10 +15,21 @@ from flows.server.errors import ServiceError
 from flows.server.keys import Access, KeyFile
 from flows.server.library import Library
 from prep.checks import check_counts
+from prep.errors import ConfigError
 from retrieve.experience.log import ExperienceLog
 
-__all__ = ["Metrics", "ServerSettings", "Service", "access_of", "narrowed", "service_of", "user_of"]
+__all__ = [
+    "Metrics",
+    "ServerSettings",
+    "Service",
+    "access_of",
+    "awaited",
+    "narrowed",
+    "service_of",
+    "user_of",
+]
 
+_T = TypeVar("_T")
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -90,11 +104,21 @@ def access_of(request: Request) -> Access:
 
 def narrowed(access: Access, where: Where | None) -> Where:
     """Return the filter of a request together with the key's. Raises ServiceError where both speak of one key."""
-    fixed = {name.casefold() for name in access.where}
+    fixed = {name.strip().casefold() for name in access.where}
     for name in where or {}:
-        if name.casefold() in fixed:
+        if name.strip().casefold() in fixed:
             raise ServiceError(403, "fixed_filter", f"the API key fixes {name!r}: leave it out of where")
     return {**(where or {}), **access.where}
+
+
+async def awaited(future: Future[_T], access: Access) -> _T:
+    """Wait for an answer. What a filter has wrong would tell a key that sees a part which metadata the rest has."""
+    try:
+        return await asyncio.wrap_future(future)
+    except ConfigError as error:
+        if access.where:
+            raise ServiceError(422, "filter", "no document can be found with this key's filter") from error
+        raise
 
 
 def user_of(access: Access, user: str | None) -> str | None:

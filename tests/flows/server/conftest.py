@@ -21,14 +21,10 @@ from retrieve.lm.base import load_base
 from retrieve.model import RetrieveModel, ServingConfig
 from retrieve.researcher import Researcher
 
+BEES = "# Food\nBees make honey from nectar. It keeps for years.\nThey dance.\n"
 DOCUMENTS = [
-    Document(
-        "bees.md",
-        "Bees",
-        "# Food\nBees make honey from nectar. It keeps for years.\nThey dance.\n",
-        "bees.md",
-    ),
-    Document("notes/glass.md", "Glass", "Glass is made of sand.\n", "notes/glass.md"),
+    Document("bees.md", "Bees", BEES, "bees.md", {"label": "secret", "author": "Ada"}),
+    Document("notes/glass.md", "Glass", "Glass is made of sand.\n", "notes/glass.md", {"label": "open"}),
     Document("kestrel.md", "", "The kestrel hovers.\nIt nests in holes.\n", "kestrel.md"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from prep.errors import ConfigError
 from retrieve.researcher import Researcher
 
 
+HAS_FILTERS = "where" in signature(Researcher.ask_many).parameters
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyFile:
     return KeyFile(tmp_path / "keys.json")
@@ -32,7 +36,7 @@ def guarded(
     secrets = {
         "reader": keys.add("reader"),
         "writer": keys.add("writer", may_write=True),
-        "guest": keys.add("guest", where={"folder": "notes"}),
+        "guest": keys.add("guest", where={"label": "open"}),
     }
     app = create_app(place, keys=keys, open_researcher=open_researcher, prep=LinePrep())
     with TestClient(app, base_url="http://localhost") as client:
@@ -121,21 +125,49 @@ def test_a_key_may_do_what_it_was_made_for(guarded: tuple[TestClient, dict[str, 
     assert status(client, "POST", "/search", authorization["reader"], json={"question": "sand"}) == 200
 
 
-def test_a_key_with_a_filter_asks_through_it_or_not_at_all(
-    guarded: tuple[TestClient, dict[str, str]],
+@pytest.mark.skipif(
+    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_answering)"
+)
+def test_a_key_with_a_filter_finds_nothing_of_another_label(
+    guarded: tuple[TestClient, dict[str, str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     client, authorization = guarded
     headers = {"Authorization": authorization["guest"]}
-    chat = {"messages": [{"role": "user", "content": "What do bees make?"}]}
-    question = {"question": "What do bees make?"}
-    for path, body in (("/ask", question), ("/search", question), ("/v1/chat/completions", chat)):
-        answer = client.post(path, json=body, headers=headers)
-        if answer.status_code == 200:
-            assert "bees.md" not in answer.text
-        else:
-            assert (answer.status_code, answer.json()["error"]["code"]) == (501, "no_filters")
-    wider = {"question": "bees", "where": {"Folder": "secret"}}
+    chat = {"messages": [{"role": "user", "content": "What do Bees make honey from nectar. for?"}]}
+    question = {"question": "What do Bees make honey from nectar. for?", "deadline_s": 30}
+    search = {"question": "bees honey nectar", "k": 100}
+    with caplog.at_level("INFO", "flows.server.access"):
+        for path, body in (("/ask", question), ("/search", search), ("/v1/chat/completions", chat)):
+            for more in ({}, {"where": {"path": "bees.md"}}):
+                answer = client.post(path, json={**body, **more}, headers=headers)
+                assert answer.status_code == 200, answer.text
+                told = answer.text.replace(question["question"], "")  # type: ignore[arg-type]
+                assert not any(word in told for word in ("bees.md", "nectar.", "dance", "Ada", "secret")), (
+                    told
+                )
+        stream = client.post("/ask", json=question, headers={**headers, "Accept": "text/event-stream"})
+        assert "bees.md" not in stream.text
+        assert "notes/glass.md" in client.post("/search", json=search, headers=headers).text
+    assert "bees" not in caplog.text
+    wider = {**question, "where": {" Label": "secret"}}
     assert client.post("/ask", json=wider, headers=headers).status_code == 403
+
+
+@pytest.mark.skipif(
+    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_answering)"
+)
+def test_a_wrong_filter_tells_a_key_with_a_filter_nothing_of_other_metadata(
+    guarded: tuple[TestClient, dict[str, str]],
+) -> None:
+    client, authorization = guarded
+    body = {"question": "sand", "where": {"colour": "blue"}}
+    answers = {
+        name: client.post("/search", json=body, headers={"Authorization": authorization[name]})
+        for name in ("guest", "reader")
+    }
+    assert all(answer.status_code == 422 for answer in answers.values())
+    assert "author" in answers["reader"].text
+    assert "author" not in answers["guest"].text
 
 
 def test_filters_are_joined_and_the_keys_cannot_be_replaced() -> None:

@@ -86,14 +86,6 @@ def test_bodies_that_are_no_json_or_no_text_are_refused(client: TestClient, body
     assert answer.json()["error"]["message"]
 
 
-def test_a_filter_that_the_researcher_does_not_have_is_refused_not_dropped(client: TestClient) -> None:
-    answer = client.post("/ask", json={**ASK, "where": {"colour": "blue"}})
-    if answer.status_code == 200:  # it filters
-        assert answer.json()["sources"] == []
-    else:
-        assert (answer.status_code, answer.json()["error"]["code"]) == (501, "no_filters")
-
-
 def test_the_log_has_a_line_a_request_and_no_question(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
