@@ -19,7 +19,7 @@ from flows.server.service import ServerSettings, narrowed
 from prep.errors import ConfigError
 from retrieve.researcher import Researcher
 
-
+QUESTION = "What do Bees make honey from nectar. for?"
 HAS_FILTERS = "where" in signature(Researcher.ask_many).parameters
 
 
@@ -133,15 +133,15 @@ def test_a_key_with_a_filter_finds_nothing_of_another_label(
 ) -> None:
     client, authorization = guarded
     headers = {"Authorization": authorization["guest"]}
-    chat = {"messages": [{"role": "user", "content": "What do Bees make honey from nectar. for?"}]}
-    question = {"question": "What do Bees make honey from nectar. for?", "deadline_s": 30}
+    chat = {"messages": [{"role": "user", "content": QUESTION}]}
+    question = {"question": QUESTION, "deadline_s": 30}
     search = {"question": "bees honey nectar", "k": 100}
     with caplog.at_level("INFO", "flows.server.access"):
         for path, body in (("/ask", question), ("/search", search), ("/v1/chat/completions", chat)):
             for more in ({}, {"where": {"path": "bees.md"}}):
                 answer = client.post(path, json={**body, **more}, headers=headers)
                 assert answer.status_code == 200, answer.text
-                told = answer.text.replace(question["question"], "")  # type: ignore[arg-type]
+                told = answer.text.replace(QUESTION, "").replace(json.dumps({"=": ["bees.md"]}), "")  # echoes
                 assert not any(word in told for word in ("bees.md", "nectar.", "dance", "Ada", "secret")), (
                     told
                 )
