@@ -110,6 +110,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()
         except OSError as error:
             raise ConfigError(
                 f"{host}:{port} cannot be listened at ({error.strerror}): give another --port"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from fixture_prep import LinePrep, subprocess_environment
 from tiny_models import make_gemma
 
+from flows.server.keys import KeyFile
 from prep.document import Document
 from prep.ingest import ingest
 from retrieve.experience.log import ExperienceLog
@@ -148,6 +150,52 @@ def test_mcps_client_calls_every_tool(place: Path) -> None:
 
     asyncio.run(talk())
     assert any(row.helpful for row in ExperienceLog.of(place).rows())
+
+
+def test_the_command_asks_for_a_key_and_says_why_nothing_can_be_asked(tmp_path: Path) -> None:
+    secret = KeyFile(tmp_path / "keys.json").add("ada")
+    words = [
+        "serve",
+        "--port",
+        "0",
+        "--keys",
+        str(tmp_path / "keys.json"),
+        "--workspace",
+        str(tmp_path / "w"),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words],
+        env=subprocess_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            address = line.split()[-1]
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ serving at http://127\.0\.0\.1:\d+\n", line)
+            assert httpx.get(f"{address}/documents", timeout=30).status_code == 401
+            headers = {"Authorization": f"Bearer {secret}"}
+            answer = httpx.get(f"{address}/documents", headers=headers, timeout=30)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "empty")
+            asked = httpx.post(f"{address}/search", json={"question": "x"}, headers=headers, timeout=120)
+            assert (asked.status_code, asked.json()["error"]["code"]) == (503, "empty")
+            ready = httpx.get(f"{address}/readyz", timeout=30)
+            assert ready.status_code == 503
+            assert "diptych ingest" in ready.json()["error"]["message"]
+            process.send_signal(signal.SIGTERM)
+            output, log = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert output == ""
+    assert [line.split()[2:5] for line in log.splitlines()] == [
+        ["GET", "other", "401"],
+        ["GET", "/documents", "503"],
+        ["POST", "/search", "503"],
+        ["GET", "/readyz", "503"],
+    ]
 
 
 async def call(client: Any, tool: str, arguments: dict[str, Any]) -> Any:
