@@ -45,7 +45,7 @@ def run(place: Path, base: Path, kind: str) -> None:
 
         create_mcp_server(place, open_researcher=lambda: open_researcher(place, base)).run("stdio")
         return
-    from flows.server.app import create_app, serve
+    from flows.server.http_app import create_app, serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     app = create_app(place, open_researcher=lambda: open_researcher(place, base), prep=LinePrep())

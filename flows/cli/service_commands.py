@@ -86,10 +86,10 @@ def serve(
     A page to ask is at /, the description of the interface at /docs. With -v questions are logged.
     """
     _need("fastapi", "serve")
-    from flows.server.answering import AnsweringLimits
-    from flows.server.app import LOOPBACK, create_app
-    from flows.server.app import serve as serve_app
+    from flows.server.http_app import LOOPBACK, create_app
+    from flows.server.http_app import serve as serve_app
     from flows.server.keys import KeyFile
+    from flows.server.question_queue import QueueLimits
     from flows.server.service import ServerSettings
 
     _log_with_times(access=not quiet)
@@ -100,7 +100,7 @@ def serve(
     settings = ServerSettings(
         max_upload_bytes=max_upload * 1_000_000,
         hosts=LOOPBACK if host in LOOPBACK else (),
-        limits=AnsweringLimits(max_waiting=max_waiting, batch_size=batch, max_deadline_s=max_deadline),
+        limits=QueueLimits(max_waiting=max_waiting, batch_size=batch, max_deadline_s=max_deadline),
     )
     app = create_app(workspace, settings, keys=None if key_file is None else KeyFile(key_file))
     serve_app(app, host, port)
@@ -224,7 +224,7 @@ def _log_with_times(*, access: bool) -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     if access:
-        for name in ("flows.server.access", "flows.server.app"):
+        for name in ("flows.server.access", "flows.server.http_app"):
             logging.getLogger(name).setLevel(logging.INFO)
 
 

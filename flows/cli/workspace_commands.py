@@ -87,7 +87,7 @@ def list_documents(workspace: Path, as_json: bool) -> int:
 @json_option
 def show(workspace: Path, document: str, with_chunks: bool, as_json: bool) -> int:
     """Show a document as it was read, or its chunks."""
-    from prep.deletion import unknown_document
+    from prep.document_deletion import unknown_document
     from prep.errors import StoreError
     from prep.store.workspace import Workspace
 
@@ -123,7 +123,7 @@ def delete(workspace: Path, documents: tuple[str, ...], as_json: bool) -> int:
 
     Their files stay: the next ingest that names them, or their folder, brings the documents back.
     """
-    from prep.deletion import delete_documents
+    from prep.document_deletion import delete_documents
 
     report = delete_documents(workspace, documents)
     if as_json:

@@ -15,11 +15,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from flows.server.errors import ServiceError
 from flows.server.keys import Access
 from flows.server.question_routes import failure, finished
 from flows.server.schemas import MAX_QUESTION, ChatRequest, Message
 from flows.server.service import Service, access_of, narrowed, service_of, user_of
+from flows.server.service_errors import ServiceError
 from retrieve.report.data import Quote, dump_json
 from retrieve.report.render_text import ABSTAINED, UNFINISHED
 from retrieve.report.report import Report
@@ -52,9 +52,9 @@ async def complete(body: ChatRequest, request: Request) -> Response:
     service, access = service_of(request), access_of(request)
     question = conversation_question(body.messages)
     _LOG.info("asked: %s", question)
-    report = service.answering.ask(
+    report = service.queue.ask(
         question,
-        deadline_s=service.answering.limits.max_deadline_s,
+        deadline_s=service.queue.limits.max_deadline_s,
         where=narrowed(access, body.where),
         user=user_of(access, body.user),
     )

@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from flows.server.errors import ServiceError
 from flows.server.library import document_name
 from flows.server.schemas import TextDocuments
 from flows.server.service import Service, access_of, service_of
+from flows.server.service_errors import ServiceError
 from prep.document import Document
 from prep.ingest import IngestReport
 from retrieve.report.data import dump_json
@@ -140,7 +140,7 @@ async def _save_files(request: Request, folder: Path, max_files: int) -> None:
 
 def _counts(service: Service, report: IngestReport) -> dict[str, Any]:
     with contextlib.suppress(ServiceError):  # where many wait, the next of them finds the generation
-        service.answering.warm()
+        service.queue.warm()
     return {
         "generation": report.generation,
         "documents": report.n_documents,

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from flows.server.errors import ServiceError, error_content
 from flows.server.service import service_of
+from flows.server.service_errors import ServiceError, error_content
 
 __all__ = ["router"]
 
@@ -39,13 +39,13 @@ def healthz() -> dict[str, Any]:
 @router.get("/readyz")
 def readyz(request: Request) -> Response:
     """Say whether questions can be asked; 503 with the reason where not. Asking makes the server look again."""
-    answering = service_of(request).answering
-    reason = answering.reason
+    queue = service_of(request).queue
+    reason = queue.reason
     if reason is None:
         return JSONResponse({"status": "ready"})
-    if not answering.n_waiting:
+    if not queue.n_waiting:
         with contextlib.suppress(ServiceError):
-            answering.warm()
+            queue.warm()
     return JSONResponse(error_content(503, reason.code, str(reason)), 503, reason.headers)
 
 

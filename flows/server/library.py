@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from flows.models.serving import serving_prep
-from flows.server.errors import NotFound, ServiceError
-from prep.deletion import delete_documents, unknown_document
+from flows.server.service_errors import NotFound, ServiceError
 from prep.document import Chunk, Document, Rejected
+from prep.document_deletion import delete_documents, unknown_document
 from prep.errors import EmptyStore
 from prep.ingest import IngestReport, Preparer, ingest
 from prep.parsing.readers import read_documents

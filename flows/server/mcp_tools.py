@@ -12,8 +12,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from flows.server.answering import Answering, researcher_of
 from flows.server.library import Library
+from flows.server.question_queue import QuestionQueue, researcher_of
 from prep.errors import DiptychError
 from retrieve.experience.log import ExperienceLog
 
@@ -35,16 +35,16 @@ def create_mcp_server(
 ) -> MCPServer[Any]:
     """Return the server of a workspace; it loads its models when it runs. open_researcher: instead of its own."""
     log = ExperienceLog.of(workspace)
-    answering = Answering(open_researcher or (lambda: researcher_of(workspace, log)))
+    queue = QuestionQueue(open_researcher or (lambda: researcher_of(workspace, log)))
     library = Library(workspace)
 
     @asynccontextmanager
     async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
-        answering.start()
+        queue.start()
         try:
             yield
         finally:
-            answering.stop()
+            queue.stop()
             library.close()
 
     server: MCPServer[Any] = MCPServer(
@@ -61,7 +61,7 @@ def create_mcp_server(
         Where nothing is answered, `passages` holds the nearest. `report_id` is for feedback.
         """
         report = _told(
-            lambda: answering.ask(question, deadline_s=_DEADLINE_S, max_searches=max_searches).result()
+            lambda: queue.ask(question, deadline_s=_DEADLINE_S, max_searches=max_searches).result()
         )
         return {
             "report_id": report.id,
@@ -78,7 +78,7 @@ def create_mcp_server(
         k: Annotated[int, Field(ge=1, le=50)] = 10,
     ) -> dict[str, Any]:
         """Return the passages of the documents that rank best for a question, best first, without an answer."""
-        return {"passages": [asdict(one) for one in _told(lambda: answering.search(question, k).result())]}
+        return {"passages": [asdict(one) for one in _told(lambda: queue.search(question, k).result())]}
 
     @server.tool()
     def read_document(

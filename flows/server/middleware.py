@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.server.errors import ServiceError, as_service_error, error_content
 from flows.server.keys import EVERYTHING, Access
 from flows.server.service import Service
+from flows.server.service_errors import ServiceError, as_service_error, error_content
 from prep.errors import ConfigError
 
 __all__ = ["ACCESS_LOG", "DOCS_FILES", "Gate"]

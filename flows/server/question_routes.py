@@ -12,10 +12,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from flows.server.errors import NotFound, as_service_error, error_content
 from flows.server.keys import Access
 from flows.server.schemas import AskRequest, FeedbackRequest, SearchRequest
 from flows.server.service import Service, access_of, awaited, narrowed, service_of, user_of
+from flows.server.service_errors import NotFound, as_service_error, error_content
 from prep.errors import DiptychError, StoreError
 from retrieve.report.data import dump_json
 from retrieve.report.report import Report
@@ -39,8 +39,8 @@ async def ask(body: AskRequest, request: Request) -> Response:
     where = narrowed(access, body.where)
     _LOG.info("asked: %s", body.question)
     wants_events = "text/event-stream" in request.headers.get("accept", "")
-    found = service.answering.search(body.question, _N_SHOWN, where=where) if wants_events else None
-    report = service.answering.ask(
+    found = service.queue.search(body.question, _N_SHOWN, where=where) if wants_events else None
+    report = service.queue.ask(
         body.question,
         deadline_s=body.deadline_s,
         max_searches=body.max_searches,
@@ -61,7 +61,7 @@ async def search(body: SearchRequest, request: Request) -> Response:
     service, access = service_of(request), access_of(request)
     where = narrowed(access, body.where)
     _LOG.info("searched: %s", body.question)
-    passages = await awaited(service.answering.search(body.question, body.k, where=where), access)
+    passages = await awaited(service.queue.search(body.question, body.k, where=where), access)
     return _json({"passages": [asdict(passage) for passage in passages]})
 
 
@@ -119,9 +119,12 @@ def failure(error: Exception) -> dict[str, Any]:
 async def _steps(
     service: Service, access: Access, question: str, found: Future[Any], report: Future[Report]
 ) -> AsyncIterator[tuple[str, Any]]:
-    yield "search", {"query": question}
-    yield "passages", [asdict(passage) for passage in await awaited(found, access)]
-    yield "answer", _report_dict(await finished(service, report, access))
+    try:
+        yield "search", {"query": question}
+        yield "passages", [asdict(passage) for passage in await awaited(found, access)]
+        yield "answer", _report_dict(await finished(service, report, access))
+    finally:
+        report.cancel()  # nobody listens any more
 
 
 def _report_dict(report: Report) -> dict[str, Any]:

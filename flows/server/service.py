@@ -10,10 +10,10 @@ from typing import TypeVar
 from fastapi import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from flows.server.answering import Answering, AnsweringLimits, Where
-from flows.server.errors import ServiceError
 from flows.server.keys import Access, KeyFile
 from flows.server.library import Library
+from flows.server.question_queue import QuestionQueue, QueueLimits, Where
+from flows.server.service_errors import ServiceError
 from prep.checks import check_counts
 from prep.errors import ConfigError
 from retrieve.experience.log import ExperienceLog
@@ -42,7 +42,7 @@ class ServerSettings:
     max_files: int = 100
     body_timeout_s: float = 30.0
     hosts: tuple[str, ...] = ()
-    limits: AnsweringLimits = field(default_factory=AnsweringLimits)
+    limits: QueueLimits = field(default_factory=QueueLimits)
 
     def __post_init__(self) -> None:
         check_counts(self, "max_body_bytes", "max_upload_bytes", "max_files")
@@ -51,7 +51,7 @@ class ServerSettings:
 class Metrics:
     """Counters in Prometheus' form, without the text of a question or the name of a document."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, queue: QuestionQueue) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "diptych_requests",
@@ -73,9 +73,9 @@ class Metrics:
             registry=self.registry,
         )
         waiting = Gauge("diptych_waiting", "Requests that wait for the models.", registry=self.registry)
-        waiting.set_function(lambda: answering.n_waiting)
+        waiting.set_function(lambda: queue.n_waiting)
         ready = Gauge("diptych_ready", "1 where questions can be asked.", registry=self.registry)
-        ready.set_function(lambda: answering.reason is None)
+        ready.set_function(lambda: queue.reason is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Service:
     """A workspace that is served. keys: None where everyone may ask, read and write."""
 
     settings: ServerSettings
-    answering: Answering
+    queue: QuestionQueue
     library: Library
     log: ExperienceLog
     metrics: Metrics
@@ -98,7 +98,7 @@ def service_of(request: Request) -> Service:
 
 def access_of(request: Request) -> Access:
     """Return who asks, as the middleware found."""
-    access: Access = request.scope.get("state", {}).get("access", Access())
+    access: Access = request.scope["state"]["access"]
     return access
 
 

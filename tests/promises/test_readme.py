@@ -44,7 +44,7 @@ def test_a_diptych_command_of_the_readme_parses(command):
 
 
 def test_a_curl_command_of_the_readme_names_a_route(tmp_path):
-    from flows.server.app import create_app
+    from flows.server.http_app import create_app
 
     paths = create_app(tmp_path).openapi()["paths"]
     asked = [re.search(r"http://127\.0\.0\.1:8000(/\S*)", c) for c in COMMANDS if c.startswith("curl ")]

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from fixture_prep import LinePrep
 from tiny_models import make_gemma
 
-from flows.server.app import create_app
+from flows.server.http_app import create_app
 from prep.document import Document
 from prep.ingest import ingest
 from prep.store.workspace import Workspace

@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from flows.server.chat_routes import conversation_question
-from flows.server.errors import ServiceError
 from flows.server.schemas import Message
+from flows.server.service_errors import ServiceError
 
 
 def question(*turns: tuple[str, object]) -> str:

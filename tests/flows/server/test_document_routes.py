@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from fixture_prep import LinePrep
 
-from flows.server.app import create_app
-from flows.server.errors import ServiceError
+from flows.server.http_app import create_app
 from flows.server.library import document_name
 from flows.server.service import ServerSettings
+from flows.server.service_errors import ServiceError
 from prep.store.workspace import Workspace
 from retrieve.researcher import Researcher
 

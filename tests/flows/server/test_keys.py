@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 from fixture_prep import LinePrep
 
 from flows.cli.app import main
-from flows.server.app import create_app
-from flows.server.errors import ServiceError
+from flows.server.http_app import create_app
 from flows.server.keys import Access, KeyFile
 from flows.server.service import ServerSettings, narrowed
+from flows.server.service_errors import ServiceError
 from prep.errors import ConfigError
 from retrieve.researcher import Researcher
 
@@ -126,7 +126,7 @@ def test_a_key_may_do_what_it_was_made_for(guarded: tuple[TestClient, dict[str, 
 
 
 @pytest.mark.skipif(
-    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_answering)"
+    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_question_queue)"
 )
 def test_a_key_with_a_filter_finds_nothing_of_another_label(
     guarded: tuple[TestClient, dict[str, str]], caplog: pytest.LogCaptureFixture
@@ -154,7 +154,7 @@ def test_a_key_with_a_filter_finds_nothing_of_another_label(
 
 
 @pytest.mark.skipif(
-    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_answering)"
+    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_question_queue)"
 )
 def test_a_wrong_filter_tells_a_key_with_a_filter_nothing_of_other_metadata(
     guarded: tuple[TestClient, dict[str, str]],

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.server.errors import ServiceError, as_service_error
+from flows.server.service_errors import ServiceError, as_service_error
 from prep.checks import check_counts
 from prep.errors import ConfigError, DiptychError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from retrieve.report.report import Report
     from retrieve.researcher import Researcher
 
-__all__ = ["Answering", "AnsweringLimits", "Where", "researcher_of"]
+__all__ = ["QuestionQueue", "QueueLimits", "Where", "researcher_of"]
 
 Where = Mapping[str, Any]
 _LOG = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _LEAST_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweringLimits:
+class QueueLimits:
     """How many requests may wait, how many questions are asked together, and the longest deadline.
 
     batch_size: four questions of retrieve 0.9 took 6.0 s of a core together and 6.1 s one by one; those that are asked
@@ -55,7 +55,7 @@ class AnsweringLimits:
 
 
 @dataclass(slots=True, eq=False)
-class _Question:
+class _WaitingQuestion:
     """A question that waits. deadline: a value of `time.monotonic`. options: what a batch has in common."""
 
     text: str
@@ -65,30 +65,28 @@ class _Question:
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
+class _WaitingTask:
     """Anything else that needs the researcher."""
 
     run: Callable[[Researcher], Any]
     future: Future[Any] = field(default_factory=Future)
 
 
-class Answering:
+class QuestionQueue:
     """A researcher in a thread of its own; `start` it, and `stop` it.
 
     open_researcher: called in the thread, once.
     """
 
-    def __init__(
-        self, open_researcher: Callable[[], Researcher], limits: AnsweringLimits | None = None
-    ) -> None:
-        self.limits = limits or AnsweringLimits()
+    def __init__(self, open_researcher: Callable[[], Researcher], limits: QueueLimits | None = None) -> None:
+        self.limits = limits or QueueLimits()
         self._open = open_researcher
-        self._questions: deque[_Question] = deque()
-        self._tasks: deque[_Task] = deque()
+        self._questions: deque[_WaitingQuestion] = deque()
+        self._tasks: deque[_WaitingTask] = deque()
         self._changed = threading.Condition()
         self._is_stopping = False
         self._seconds_per_question = 1.0
-        self._thread = threading.Thread(target=self._serve, name="answering", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="queue", daemon=True)
         self._reason: ServiceError | None = ServiceError(
             503, "starting", "the models are being loaded", retry_after_s=5
         )
@@ -130,7 +128,7 @@ class Answering:
         if where:
             options["where"] = dict(where)
         deadline = time.monotonic() + min(deadline_s, self.limits.max_deadline_s)
-        waiting = _Question(question, deadline, options)
+        waiting = _WaitingQuestion(question, deadline, options)
         self._put(self._questions, waiting)
         return waiting.future
 
@@ -149,11 +147,11 @@ class Answering:
         return self._run(self._refresh)
 
     def _run(self, run: Callable[[Researcher], Any]) -> Future[Any]:
-        task = _Task(run)
+        task = _WaitingTask(run)
         self._put(self._tasks, task)
         return task.future
 
-    def _put(self, line: deque[Any], waiting: _Question | _Task) -> None:
+    def _put(self, line: deque[Any], waiting: _WaitingQuestion | _WaitingTask) -> None:
         with self._changed:
             if self._is_stopping:
                 raise ServiceError(503, "stopping", "the server is stopping", retry_after_s=5)
@@ -175,14 +173,14 @@ class Answering:
                 for one in work if isinstance(work, list) else [work]:
                     _fail(one.future, error)
                 continue
-            if isinstance(work, _Task):
+            if isinstance(work, _WaitingTask):
                 self._do(researcher, work)
             else:
                 self._answer(researcher, work)
         if researcher is not None:
             researcher.close()
 
-    def _take(self) -> _Task | list[_Question] | None:
+    def _take(self) -> _WaitingTask | list[_WaitingQuestion] | None:
         """Wait for work: a task, or questions that can be asked together; None at the end."""
         with self._changed:
             while not self.n_waiting and not self._is_stopping:
@@ -198,7 +196,7 @@ class Answering:
                 self._questions.remove(one)
             return batch
 
-    def _do(self, researcher: Researcher, task: _Task) -> None:
+    def _do(self, researcher: Researcher, task: _WaitingTask) -> None:
         if not task.future.set_running_or_notify_cancel():
             return
         try:
@@ -206,7 +204,7 @@ class Answering:
         except Exception as error:
             task.future.set_exception(error)
 
-    def _answer(self, researcher: Researcher, batch: list[_Question]) -> None:
+    def _answer(self, researcher: Researcher, batch: list[_WaitingQuestion]) -> None:
         batch = [one for one in batch if one.future.set_running_or_notify_cancel()]
         try:
             spent = self._refresh(researcher)
@@ -225,7 +223,7 @@ class Answering:
                 )
         self._ask(researcher, [one for one in batch if one.deadline > now])
 
-    def _ask(self, researcher: Researcher, batch: list[_Question]) -> None:
+    def _ask(self, researcher: Researcher, batch: list[_WaitingQuestion]) -> None:
         if not batch:
             return
         started = time.monotonic()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fixture_prep import LinePrep
 
-from prep.deletion import delete_documents
 from prep.document import Document, Rejected
+from prep.document_deletion import delete_documents
 from prep.errors import DataError, EmptyStore, StoreError
 from prep.ingest import IngestReport, ingest
 from prep.store.workspace import Workspace

@@ -27,12 +27,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from flows.server import chat_routes, document_routes, health_routes, question_routes
-from flows.server.answering import Answering, researcher_of
-from flows.server.errors import as_service_error, error_content
 from flows.server.keys import KeyFile
 from flows.server.library import Library
 from flows.server.middleware import DOCS_FILES, Gate
+from flows.server.question_queue import QuestionQueue, researcher_of
 from flows.server.service import Metrics, ServerSettings, Service
+from flows.server.service_errors import as_service_error, error_content
 from prep.errors import ConfigError, DiptychError
 from retrieve.experience.log import ExperienceLog
 
@@ -64,22 +64,22 @@ def create_app(
     if keys is not None:
         keys.accesses()
     log = ExperienceLog.of(workspace)
-    answering = Answering(open_researcher or (lambda: researcher_of(workspace, log)), settings.limits)
+    queue = QuestionQueue(open_researcher or (lambda: researcher_of(workspace, log)), settings.limits)
     library = Library(workspace, prep=prep)
     service = Service(
         settings=settings,
-        answering=answering,
+        queue=queue,
         library=library,
         log=log,
-        metrics=Metrics(answering),
+        metrics=Metrics(queue),
         keys=keys,
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        answering.start()
+        queue.start()
         yield
-        answering.stop()
+        queue.stop()
         library.close()
 
     app = FastAPIOffline(  # its page of the interface fetches nothing from elsewhere
