@@ -71,7 +71,7 @@ class TextDocuments(_Request):
     documents: list[TextDocument] = Field(min_length=1, max_length=1_000)
 
 
-class _Part(BaseModel):
+class _MessagePart(BaseModel):
     """A part of a message; only text counts."""
 
     type: str
@@ -82,7 +82,7 @@ class Message(BaseModel):
     """A turn of a conversation, as OpenAI's clients send it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[_Part] | None = None
+    content: str | list[_MessagePart] | None = None
 
     @property
     def text(self) -> str:
