@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> $(VENV): installing pinned dependencies (some minutes the first time)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt \
 		$(PIP_ARGS) \
-		--editable '.[train,flows,dev]'
+		--editable '.[train,flows,serve,mcp,dev]'
 	@touch $@
 	@echo "==> $(VENV): ready"
 

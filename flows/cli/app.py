@@ -8,6 +8,7 @@ heavy is imported before a command runs; `demo` alone imports Prefect.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from flows.cli.experience_commands import experience
 from flows.cli.models_commands import models
 from flows.cli.report_command import report
 from flows.cli.retrain_commands import drift, retrain
+from flows.cli.service_commands import keys, mcp, serve
 from flows.cli.train_command import train
+from flows.cli.workspace_commands import delete, generations, list_documents, show, status
 
 __all__ = ["main", "parse"]
 
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _log_to_stderr(command.verbosity)
     try:
         return command.run()
     except KeyboardInterrupt:
@@ -78,7 +82,27 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     "diptych ingest docs/",
     "diptych ask 'Who signs the release?'",
     "diptych demo",
-    commands=[ingest, ask, search, train, evaluate, retrain, drift, models, experience, report, demo],
+    commands=[
+        ingest,
+        ask,
+        search,
+        status,
+        list_documents,
+        show,
+        delete,
+        generations,
+        serve,
+        keys,
+        mcp,
+        train,
+        evaluate,
+        retrain,
+        drift,
+        models,
+        experience,
+        report,
+        demo,
+    ],
     context_settings={"max_content_width": 110},
 )
 @click.option(
@@ -91,6 +115,16 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 )
 def diptych() -> None:
     """From a folder of documents to cited answers, through two trained models."""
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    """Show what our packages log from a level on; of libraries, warnings, or errors alone where quiet."""
+    logging.basicConfig(
+        format="%(name)s: %(message)s", level=logging.ERROR if verbosity < 0 else logging.WARNING
+    )
+    if verbosity > 0:
+        for package in ("prep", "retrieve", "training", "flows"):
+            logging.getLogger(package).setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _explanation(error: Exception) -> str | None:

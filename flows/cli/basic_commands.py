@@ -70,6 +70,7 @@ def ingest(
     follow_links: bool,
     prep: Path | None,
     as_json: bool,
+    quiet: bool,
 ) -> int:
     """Read documents, prepare them and make them searchable, beside those that are there.
 
@@ -89,12 +90,17 @@ def ingest(
         model = PrepModel.load(prep) if prep else serving_prep(place)
         result = plan_ingest(place, list(paths), model.version, remove_missing=sync, rules=rules)
     else:
-        with (
-            place.lock()
-        ):  # so that nothing is promoted between loading the serving model and preparing with it
+        # Under the lock nothing is promoted between loading the serving model and preparing with it.
+        with place.lock():
             model = PrepModel.load(prep) if prep else serving_prep(place)
             result = ingest_documents(
-                place, list(paths), model, remove_missing=sync, rules=rules, on_removal=_tell_removal
+                place,
+                list(paths),
+                model,
+                progress=not quiet,
+                remove_missing=sync,
+                rules=rules,
+                on_removal=_tell_removal,
             )
     if as_json:
         print_json(result)

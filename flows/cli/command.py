@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -40,11 +41,16 @@ kind_argument = click.argument("kind", type=click.Choice(KINDS))
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """A command's function with its arguments. show_traceback: of an error that would be told in a line."""
+    """A command's function with its arguments.
+
+    show_traceback: of an error that would be told in a line. verbosity: -1 for errors alone, 0 for warnings and
+    progress, 1 for what is done, 2 for everything that is logged.
+    """
 
     function: Callable[..., int]
     arguments: dict[str, Any]
     show_traceback: bool
+    verbosity: int
 
     def run(self) -> int:
         """Run the command and return its exit status."""
@@ -72,7 +78,9 @@ class Command(click.Command):
         traceback = click.Option(
             ["--traceback"], is_flag=True, help="Show the whole traceback of an error, for a bug report."
         )
-        self.params += [workspace, traceback]
+        verbose = click.Option(["-v", "--verbose"], count=True, help="Log what is done; -vv logs more.")
+        quiet = click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no warnings.")
+        self.params += [workspace, verbose, quiet, traceback]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for option in self.several:
@@ -82,14 +90,37 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> ParsedCommand:
         assert self.callback is not None
         arguments = dict(ctx.params)
-        return ParsedCommand(self.callback, arguments, show_traceback=arguments.pop("traceback"))
+        verbose, quiet = arguments.pop("verbose"), arguments.pop("quiet")
+        if "quiet" in signature(self.callback).parameters:  # it tells of its progress itself
+            arguments["quiet"] = quiet
+        if verbose and quiet:
+            raise click.UsageError("--verbose and --quiet exclude one another", ctx)
+        return ParsedCommand(
+            self.callback,
+            arguments,
+            show_traceback=arguments.pop("traceback"),
+            verbosity=-1 if quiet else verbose,
+        )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _write_examples(self.epilog, formatter)
 
 
 class CommandGroup(click.Group):
-    """Commands under one word, listed in the order that they were added in."""
+    """Commands under one word, listed in the order that they were added in.
+
+    default: the command that is meant where none is named.
+    """
+
+    def __init__(self, *arguments: Any, default: str | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        if self.default is not None and not is_named:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

@@ -28,7 +28,7 @@ __all__ = ["drift", "retrain"]
     help="Only this model; may be repeated. By default both.",
 )
 @json_option
-def retrain(workspace: Path, config: Path | None, kinds: tuple[Kind, ...], as_json: bool) -> int:
+def retrain(workspace: Path, config: Path | None, kinds: tuple[Kind, ...], as_json: bool, quiet: bool) -> int:
     """Train candidates; promote those that pass the gate.
 
     Candidates are trained on the corpus and the experience log.
@@ -43,7 +43,9 @@ def retrain(workspace: Path, config: Path | None, kinds: tuple[Kind, ...], as_js
     settings = cycle_settings(place, config)
     if kinds:
         settings = replace(settings, kinds=kinds)
-    outcome = retrain_workspace(place, settings, on_progress=lambda text: print(text, file=sys.stderr))
+    outcome = retrain_workspace(
+        place, settings, on_progress=lambda text: None if quiet else print(text, file=sys.stderr)
+    )
     if as_json:
         print_json(outcome)
         return 0

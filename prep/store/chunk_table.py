@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from prep.places import Place
 from prep.store.bm25 import LexicalIndex, header_of
 from prep.store.origins import DocumentRecord, Origin, distinct_paths, metadata_json, path_of
 
-__all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter"]
+__all__ = ["TABLE_FORMAT", "ChunkTable", "ChunkTableWriter", "DocumentSummary"]
 
 TABLE_FORMAT = 3  # 2: with the BM25 index; 3: documents with their metadata, places and rows
 
@@ -60,6 +60,17 @@ _CHUNK_COLUMNS = (
     "chunks.n_tokens, chunks.vector"
 )
 _ROWS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A stored document without its text. n_characters: code points. n_chunks: boilerplate included."""
+
+    id: str
+    title: str
+    source: str
+    n_characters: int
+    n_chunks: int
 
 
 class ChunkTableWriter:
@@ -328,6 +339,14 @@ class ChunkTable:
             "SELECT role, n_tokens, count(*) FROM chunks GROUP BY role, n_tokens"
         )
         return Counter({(role, n_tokens): n_chunks for role, n_tokens, n_chunks in found})
+
+    def summaries(self) -> Iterator[DocumentSummary]:
+        """Yield every document without its text, in order of ingestion."""
+        for values in self._connection().execute(
+            "SELECT id, title, source, length(text), "
+            "(SELECT count(*) FROM chunks WHERE document = documents.position) FROM documents ORDER BY position"
+        ):
+            yield DocumentSummary(*values)
 
     def content_hashes(self) -> dict[str, str]:
         """Return the content hash of every document by its id, in order of ingestion."""

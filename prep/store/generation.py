@@ -36,7 +36,7 @@ from prep.manifest import (
     write_manifest,
 )
 from prep.store.bm25 import CANDIDATES
-from prep.store.chunk_table import ChunkTable, ChunkTableWriter
+from prep.store.chunk_table import ChunkTable, ChunkTableWriter, DocumentSummary
 from prep.store.metadata_filter import MetadataFilter, MetadataIndex
 from prep.store.origins import DocumentRecord, Origin
 from prep.store.ranking import Ranker
@@ -189,6 +189,10 @@ class Generation:
     def chunk_lengths(self) -> Counter[tuple[str, int]]:
         """Return (role, tokens with the header) → how many chunks, boilerplate included."""
         return self._table.chunk_lengths()
+
+    def summaries(self) -> Iterator[DocumentSummary]:
+        """Yield every document without its text, in order of ingestion."""
+        return self._table.summaries()
 
     def content_hashes(self) -> dict[str, str]:
         """Return the content hash of every document by its id, in order of ingestion."""

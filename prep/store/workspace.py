@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from prep.errors import ConfigError, EmptyStore, StoreError, WorkspaceLocked
+from prep.errors import ChecksumMismatch, ConfigError, EmptyStore, StoreError, WorkspaceLocked
 from prep.fault_injection import fault_point
 from prep.manifest import (
     MANIFEST_NAME,
@@ -154,6 +154,11 @@ class Workspace:
                 return Generation(
                     self._folder("generation", wanted), prep_version=prep_version, n_threads=n_threads
                 )
+            except ChecksumMismatch as error:
+                raise ChecksumMismatch(
+                    f"{error}; `diptych generations rollback` goes back to the one before, `diptych ingest PATH` "
+                    "builds it again"
+                ) from error
             except FileNotFoundError:
                 # A writer may have moved on and removed it since CURRENT.json was read.
                 if generation_id is not None or self.current().generation == wanted:
@@ -161,18 +166,23 @@ class Workspace:
         known = ", ".join(self.generations()) or "none"
         raise StoreError(f"{self.path} has no generation {wanted!r}; there are: {known}")
 
-    def rollback_generation(self) -> Current:
-        """Make the generation before the current one current again, with the prep version that built it.
+    def rollback_generation(self, target: str | None = None) -> Current:
+        """Make a generation current again, with the prep version that built it; by default the one before.
 
-        Rolling back twice returns to the start. Raises StoreError where there is no generation before.
+        Rolling back twice returns to the start. Raises StoreError where there is no such generation,
+        ChecksumMismatch.
         """
         with self.lock():
             before = self.current()
-            target = before.previous.get("generation")
-            if target is None:
+            wanted = target or before.previous.get("generation")
+            if wanted is None:
                 raise StoreError(f"{self.path} has no generation before the current one")
-            manifest = verify_folder(self._folder("generation", target))
-            return self.swap(generation=target, prep=self.prep_name(str(manifest["prep_version"])))
+            folder = self._folder("generation", wanted)
+            if not folder.is_dir():
+                known = ", ".join(self.generations()) or "none"
+                raise StoreError(f"{self.path} has no generation {wanted!r}; there are: {known}")
+            manifest = verify_folder(folder)
+            return self.swap(generation=wanted, prep=self.prep_name(str(manifest["prep_version"])))
 
     def prune(self, keep: int = 3) -> list[str]:
         """Remove all but the newest `keep` generations and return the ids of those removed.

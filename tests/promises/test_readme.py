@@ -43,8 +43,17 @@ def test_a_diptych_command_of_the_readme_parses(command):
     assert callable(parse(shlex.split(command)[1:]).function)
 
 
+def test_a_curl_command_of_the_readme_names_a_route(tmp_path):
+    from flows.server.http_app import create_app
+
+    paths = create_app(tmp_path).openapi()["paths"]
+    asked = [re.search(r"http://127\.0\.0\.1:8000(/\S*)", c) for c in COMMANDS if c.startswith("curl ")]
+    assert asked
+    assert all(found is not None and found[1] in paths for found in asked)
+
+
 def test_every_command_of_the_readme_is_one_that_is_checked_here():
-    assert all(command.split()[0] in {"make", "diptych"} for command in COMMANDS)
+    assert all(command.split()[0] in {"make", "diptych", "curl"} for command in COMMANDS)
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -26,6 +26,17 @@ ROOT = Path(__file__).resolve().parents[3]
 LEAVES = [
     "ingest",
     "ask",
+    "status",
+    "list",
+    "show",
+    "delete",
+    "generations list",
+    "generations rollback",
+    "serve",
+    "mcp",
+    "keys add",
+    "keys list",
+    "keys remove",
     "train",
     "evaluate",
     "retrain",
@@ -66,6 +77,11 @@ def test_the_workspace_is_the_folder_of_that_name_unless_said_otherwise(command)
     needed = {
         "ingest": ["x"],
         "ask": ["x"],
+        "show": ["x"],
+        "delete": ["x"],
+        "keys add": ["x", "--keys", "k"],
+        "keys list": ["--keys", "k"],
+        "keys remove": ["x", "--keys", "k"],
         "train": ["prep"],
         "evaluate": ["answers", "--data", "x"],
         "models promote": ["prep", "v"],
@@ -247,6 +263,8 @@ def test_the_defaults_offered_are_those_of_the_settings():
         (["ak", "q"], "'ask'"),
         (["ask", "q", "--workpace", "w"], "'--workspace'"),
         (["models", "rolback", "prep"], "'rollback'"),
+        (["generations", "rolback"], "'rollback'"),
+        (["statsu"], "'status'"),
     ],
 )
 def test_a_word_that_is_nearly_right_is_suggested(words, suggestion, capsys):
@@ -267,6 +285,13 @@ def test_json_is_a_format_of_the_answer():
     assert parse(["ask", "q"]).arguments["output_format"] == "text"
     assert parse(["ask", "q", "--json"]).arguments["output_format"] == "json"
     assert parse(["ask", "--format", "html", "one", "two"]).arguments["output_format"] == "html"
+
+
+def test_verbosity_is_counted_and_quiet_excludes_it(capsys):
+    assert [parse(["status", *words]).verbosity for words in (["-q"], [], ["-v"], ["-vv"])] == [-1, 0, 1, 2]
+    with pytest.raises(SystemExit):
+        parse(["status", "-v", "-q"])
+    assert "exclude one another" in capsys.readouterr().err
 
 
 def test_the_version_is_shown(capsys):
