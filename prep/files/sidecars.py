@@ -20,7 +20,7 @@ from typing import Any
 
 from prep.document import Rejected
 from prep.errors import ConfigError
-from prep.globs import compile_glob, is_glob
+from prep.files.globs import compile_glob, is_glob
 
 __all__ = ["SIDECAR_NAME", "Sidecars"]
 

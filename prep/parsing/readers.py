@@ -17,9 +17,9 @@ from prep.document import INSIDE, Document, Rejected
 from prep.errors import ConfigError
 from prep.files.file_finder import find_files
 from prep.files.file_names import KnownDocument, NamedFile, name_files, printable_name
+from prep.files.globs import compile_glob
 from prep.files.ignore_rules import FileRules
 from prep.files.sidecars import Sidecars
-from prep.globs import compile_glob
 from prep.parsing.parsed import Parsed, UnreadableError
 from prep.parsing.parsing_process import ParseLimits, ParseProcess
 from prep.parsing.titles import title_from_name

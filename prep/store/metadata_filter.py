@@ -18,7 +18,7 @@ import numpy as np
 
 from prep.document import Bools
 from prep.errors import ConfigError, FilterError
-from prep.globs import compile_glob, is_glob
+from prep.files.globs import compile_glob, is_glob
 from prep.store.origins import DocumentRecord
 
 __all__ = ["MetadataFilter", "MetadataIndex", "Where", "parse_conditions"]

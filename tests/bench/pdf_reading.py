@@ -9,6 +9,7 @@ running headers and page numbers for the most part.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import resource
@@ -86,8 +87,11 @@ def main() -> None:
     """Measure every installed reader on the files named on the command line."""
     import tempfile
 
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE.pdf")
+    files = parser.parse_args().files
     with tempfile.TemporaryDirectory() as folder:
-        n_pages = first_pages(sys.argv[1:], Path(folder))
+        n_pages = first_pages(files, Path(folder))
         paths = sorted(map(str, Path(folder).iterdir()))
         found: dict[str, Counter[str]] = {}
         for reader in ("pypdf", "diptych", "pdfminer", "pdfplumber"):

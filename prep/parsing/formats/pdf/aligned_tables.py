@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[^\w]*\d[\d.,:%/ -]*\w{0,3}\W*\Z")
 
 
 @dataclass(slots=True)
-class _Run:
+class _AlignedRows:
     """Consecutive rows and the columns they agree on, as [left, right] in points."""
 
     rows: list[list[Line]]
@@ -113,7 +113,7 @@ def _one_line(row: list[Line]) -> Line:
     return row[0] if len(row) == 1 else Line([word for line in row for word in line.words])
 
 
-def _run(rows: list[list[Line]], start: int) -> _Run:
+def _run(rows: list[list[Line]], start: int) -> _AlignedRows:
     """Return the rows from `start` whose cells agree on columns, down to the last with several cells."""
     columns = [[line.x0, line.x1] for line in rows[start]]
     taken = 1
@@ -145,7 +145,7 @@ def _run(rows: list[list[Line]], start: int) -> _Run:
         if abs(row[0].x0 - columns[_column(columns, row[0]) or 0][0]) > 2:
             break
         run.append(row)
-    return _Run(run, columns)
+    return _AlignedRows(run, columns)
 
 
 def _with_row(columns: list[list[float]], row: list[Line]) -> list[list[float]] | None:
@@ -185,7 +185,7 @@ def _column(columns: list[list[float]], line: Line) -> int | None:
     return index if index >= 0 and line.x0 < columns[index][1] else None
 
 
-def _table(run: _Run) -> Table | None:
+def _table(run: _AlignedRows) -> Table | None:
     rows, columns = run.rows, run.columns
     several = [row for row in rows if len(row) > 1]
     n_columns = len(columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prep.parsing.formats.pdf.page_blocks import Block
+from prep.parsing.formats.pdf.page_blocks import PageBlock
 from prep.parsing.formats.pdf.word_joining import Vocabulary, joined
 from prep.parsing.structured_text import escaped, fence, table_lines
 
@@ -14,10 +14,10 @@ _MAX_INDENTS = 6
 _STEP = 5.0  # points by which a nested list stands further in
 
 
-def write_blocks(blocks: Sequence[Block], vocabulary: Vocabulary) -> tuple[str, dict[int, int]]:
+def write_blocks(blocks: Sequence[PageBlock], vocabulary: Vocabulary) -> tuple[str, dict[int, int]]:
     """Return the text and, by page position, the offset where the page's text begins; pages without text have none."""
     writer = _Writer(vocabulary)
-    before: Block | None = None
+    before: PageBlock | None = None
     for block in blocks:
         writer.write(block, before)
         before = block
@@ -35,7 +35,7 @@ class _Writer:
     def text(self) -> str:
         return "".join(self._parts) + ("\n" if self._parts else "")
 
-    def write(self, block: Block, before: Block | None) -> None:
+    def write(self, block: PageBlock, before: PageBlock | None) -> None:
         """Write a block, with a blank line before it unless it is the next item of a list."""
         if before is not None:
             is_next_item = block.kind == before.kind == "item" and not _is_other_list(block, before)
@@ -57,7 +57,7 @@ class _Writer:
     def _begin(self, page: int) -> None:
         self.starts.setdefault(page, self._length)
 
-    def _write_text(self, block: Block) -> None:
+    def _write_text(self, block: PageBlock) -> None:
         lead, indent = "", ""
         if block.kind == "heading":
             lead = "#" * block.level + " "
@@ -88,7 +88,7 @@ class _Writer:
             pending = line.text
         self._add(_plain(pending, starts_line and not lead))
 
-    def _write_code(self, block: Block) -> None:
+    def _write_code(self, block: PageBlock) -> None:
         written = fence([line.text for line in block.lines])
         if not written:
             return
@@ -103,7 +103,7 @@ class _Writer:
             self._add(text + "\n")
         self._add(written[-1])
 
-    def _write_table(self, block: Block) -> None:
+    def _write_table(self, block: PageBlock) -> None:
         assert block.table is not None
         rows = [(row, page) for row, page in zip(block.table.rows, block.row_pages, strict=True) if any(row)]
         lines = table_lines([row for row, _ in rows], n_header=block.table.n_header)
@@ -126,7 +126,7 @@ class _Writer:
         return min(len(self._indents) - 1, _MAX_INDENTS)
 
 
-def _is_other_list(block: Block, before: Block) -> bool:
+def _is_other_list(block: PageBlock, before: PageBlock) -> bool:
     """Whether two items at one indent have bullets and numbers."""
     is_mixed = _marker(block.label).startswith("-") != _marker(before.label).startswith("-")
     return is_mixed and abs(block.x0 - before.x0) < _STEP

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from prep.parsing.formats.pdf.content.annotations import CHECKS, Field, Link
-from prep.parsing.formats.pdf.content.page_content import Style, Word
+from prep.parsing.formats.pdf.content.page_content import TextStyle, Word
 from prep.parsing.formats.pdf.page_lines import Line
 
 __all__ = ["add_addresses", "field_words", "with_values"]
@@ -38,7 +38,7 @@ def field_words(fields: Sequence[Field], words: Sequence[Word]) -> list[Word]:
             nearest = min(beside, key=lambda word: max(x0 - word.x1, word.x0 - x1, 0.0))
             baseline, size = nearest.baseline, nearest.style.size
         width = x1 - x0 if one.is_check else min(0.5 * size * len(one.value), max(x1 - x0, 1.0))
-        out.append(Word(one.value, x0, x0 + width, baseline, Style(size), field_name=one.name))
+        out.append(Word(one.value, x0, x0 + width, baseline, TextStyle(size), field_name=one.name))
     return out
 
 

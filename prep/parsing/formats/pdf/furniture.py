@@ -45,7 +45,7 @@ class Furniture:
 
 
 @dataclass(slots=True)
-class _Row:
+class _MarginRow:
     page: int
     items: list[Item]
     text: str
@@ -63,7 +63,7 @@ def find_furniture(pages: Sequence[Sequence[Item]], heights: Sequence[float], bo
     if len(pages) < 2:
         return found
     rows = [row for page, items in enumerate(pages) for row in _outer_rows(page, items, heights[page])]
-    groups: dict[tuple[bool, str], list[_Row]] = defaultdict(list)
+    groups: dict[tuple[bool, str], list[_MarginRow]] = defaultdict(list)
     for row in rows:
         groups[row.is_header, row.key].append(row)
     accepted: set[int] = set()
@@ -86,8 +86,8 @@ def find_furniture(pages: Sequence[Sequence[Item]], heights: Sequence[float], bo
         ):
             accepted.add(id(row))
     accepted.update(map(id, _running_slot(rows, heights, body_size)))
-    kept: list[_Row] = []
-    by_end: dict[tuple[int, bool], list[_Row]] = defaultdict(list)
+    kept: list[_MarginRow] = []
+    by_end: dict[tuple[int, bool], list[_MarginRow]] = defaultdict(list)
     for row in rows:
         by_end[row.page, row.is_header].append(row)
     for outer in by_end.values():
@@ -118,7 +118,7 @@ def _said(text: str) -> str:
     return letters if len(letters) > 1 else ""
 
 
-def _outer_rows(page: int, items: Sequence[Item], height: float) -> Iterable[_Row]:
+def _outer_rows(page: int, items: Sequence[Item], height: float) -> Iterable[_MarginRow]:
     """Return the rows at the top and at the bottom of a page, each with its depth from the edge."""
     rows: list[list[Item]] = []
     for item in sorted(items, key=lambda one: (one.bottom, one.x0)):
@@ -148,7 +148,7 @@ def _outer_rows(page: int, items: Sequence[Item], height: float) -> Iterable[_Ro
                     inner[0].bottom - row[0].bottom if is_header else row[0].bottom - inner[0].bottom
                 ) / size
             text = " ".join(one.text for one in row)[:400]
-            yield _Row(page, row, text, _key(text), is_header, depth, gap, size, middle)
+            yield _MarginRow(page, row, text, _key(text), is_header, depth, gap, size, middle)
 
 
 def _key(text: str) -> str:
@@ -162,10 +162,10 @@ def _key(text: str) -> str:
     return " ".join(words)
 
 
-def _at_one_place(rows: list[_Row]) -> Iterable[list[_Row]]:
+def _at_one_place(rows: list[_MarginRow]) -> Iterable[list[_MarginRow]]:
     """Return the rows by height, one a page."""
     ordered = sorted(rows, key=lambda row: row.height)
-    group: list[_Row] = []
+    group: list[_MarginRow] = []
     for row in ordered:
         if group and row.height - group[-1].height > _STEP:
             yield group
@@ -175,7 +175,7 @@ def _at_one_place(rows: list[_Row]) -> Iterable[list[_Row]]:
         yield group
 
 
-def _recurs(rows: list[_Row], heights: Sequence[float], body_size: float) -> bool:
+def _recurs(rows: list[_MarginRow], heights: Sequence[float], body_size: float) -> bool:
     """Whether rows with the same words at the same place are furniture."""
     n_pages = len(heights)
     pages = [row.page for row in rows]
@@ -206,9 +206,9 @@ def _recurs(rows: list[_Row], heights: Sequence[float], body_size: float) -> boo
     return is_small and is_apart and is_outermost and (n_pages <= 4 or counts)
 
 
-def _running_slot(rows: Sequence[_Row], heights: Sequence[float], body_size: float) -> list[_Row]:
+def _running_slot(rows: Sequence[_MarginRow], heights: Sequence[float], body_size: float) -> list[_MarginRow]:
     """Return outermost rows that stand apart at one height on most pages; their words change with the section."""
-    slots: dict[tuple[bool, int], list[_Row]] = defaultdict(list)
+    slots: dict[tuple[bool, int], list[_MarginRow]] = defaultdict(list)
     for row in rows:
         is_outer = row.depth == 0 and row.gap >= 1.9 and _is_outermost(row, heights)
         if is_outer and row.size <= 1.12 * body_size and len(row.text) <= 150:
@@ -221,16 +221,16 @@ def _running_slot(rows: Sequence[_Row], heights: Sequence[float], body_size: flo
     ]
 
 
-def _is_outermost(row: _Row, heights: Sequence[float]) -> bool:
+def _is_outermost(row: _MarginRow, heights: Sequence[float]) -> bool:
     height = heights[row.page]
     return min(row.height, height - row.height) < _OUTER_MARGIN * height
 
 
-def _offsets(row: _Row) -> set[int]:
+def _offsets(row: _MarginRow) -> set[int]:
     return {int(one[:9]) - row.page for one in _NUMBER.findall(row.text)}
 
 
-def _counts_pages(rows: list[_Row]) -> bool:
+def _counts_pages(rows: list[_MarginRow]) -> bool:
     """Whether a number of the rows, which are in order, goes on from page to page as the pages do."""
     steps = [
         bool(_offsets(before) & _offsets(after)) or (_is_roman(before) and _is_roman(after))
@@ -240,5 +240,5 @@ def _counts_pages(rows: list[_Row]) -> bool:
     return len({row.text for row in rows}) > 1 and bool(steps) and sum(steps) >= 0.8 * len(steps)
 
 
-def _is_roman(row: _Row) -> bool:
+def _is_roman(row: _MarginRow) -> bool:
     return _ROMAN.match(row.text.strip("-–.() ")) is not None

@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from prep.parsing.formats.pdf.page_blocks import Block
+from prep.parsing.formats.pdf.page_blocks import PageBlock
 
 __all__ = ["mark_headings"]
 
@@ -35,7 +35,9 @@ _ENDS = re.compile(r"[.!?;,:][\"'”’»)\]]*\Z")
 _Key = tuple[float, bool]
 
 
-def mark_headings(blocks: Sequence[Block], body_size: float, outline: Sequence[tuple[int, str, int]]) -> None:
+def mark_headings(
+    blocks: Sequence[PageBlock], body_size: float, outline: Sequence[tuple[int, str, int]]
+) -> None:
     """Turn the blocks that are headings into such, with levels 1 to 6. outline: (level, title, page position)."""
     titles: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for level, title, page in outline:
@@ -43,7 +45,7 @@ def mark_headings(blocks: Sequence[Block], body_size: float, outline: Sequence[t
             if len(name) > 1:
                 titles[name].append((level, page))
     votes: dict[_Key, Counter[int]] = defaultdict(Counter)
-    found: list[tuple[Block, _Key, int]] = []
+    found: list[tuple[PageBlock, _Key, int]] = []
     for position, block in enumerate(blocks):
         if block.kind not in ("text", "item") or len(block.lines) > _MAX_LINES:
             continue
@@ -70,7 +72,7 @@ def mark_headings(blocks: Sequence[Block], body_size: float, outline: Sequence[t
         block.level = min(max(listed + shift, 1), 6) if listed else levels[key]
 
 
-def _is_sure(blocks: Sequence[Block], position: int, text: str, body_size: float) -> bool:
+def _is_sure(blocks: Sequence[PageBlock], position: int, text: str, body_size: float) -> bool:
     """Whether a block is a heading by its looks."""
     block = blocks[position]
     if _CAPTION.match(text):
@@ -92,7 +94,7 @@ def _is_sure(blocks: Sequence[Block], position: int, text: str, body_size: float
     )
 
 
-def _listed(block: Block, text: str, titles: dict[str, list[tuple[int, int]]]) -> int:
+def _listed(block: PageBlock, text: str, titles: dict[str, list[tuple[int, int]]]) -> int:
     """Return the level that the outline gives a block on its page, 0 where it does not name it."""
     if not titles:
         return 0
@@ -104,7 +106,7 @@ def _listed(block: Block, text: str, titles: dict[str, list[tuple[int, int]]]) -
     return 0
 
 
-def _title_size(found: Sequence[tuple[Block, _Key, int]]) -> float:
+def _title_size(found: Sequence[tuple[PageBlock, _Key, int]]) -> float:
     """Return the size of a title on the first pages that the outline does not name, 0 without one."""
     first = [(key[0], listed) for block, key, listed in found if block.page <= 1]
     if not first:
@@ -131,7 +133,7 @@ def _levels(keys: set[_Key], votes: dict[_Key, Counter[int]], title_size: float)
     return levels
 
 
-def _text(block: Block) -> str:
+def _text(block: PageBlock) -> str:
     return " ".join(line.text for line in block.lines)
 
 

@@ -16,7 +16,7 @@ from prep.parsing.formats.pdf.column_order import Item
 from prep.parsing.formats.pdf.page_lines import Line, is_cjk
 from prep.parsing.formats.pdf.ruled_tables import Table
 
-__all__ = ["Block", "TextLine", "column_blocks"]
+__all__ = ["PageBlock", "TextLine", "column_blocks"]
 
 # Columns narrower than this, in units of the font size, hold no running text: their lines stay lines.
 _MIN_COLUMN = 8.0
@@ -39,7 +39,7 @@ class TextLine:
 
 
 @dataclass(slots=True)
-class Block:
+class PageBlock:
     """Lines that belong together, or the rows of a table.
 
     kind: "text", "item", "code", "table" or, once levels are known, "heading". size, x0: points. label: of a list item.
@@ -69,7 +69,7 @@ class Block:
         return bool(self.lines) and _ENDS.search(self.lines[-1].text[-60:]) is None
 
 
-def column_blocks(items: Sequence[Item], page: int, *, keeps_mono: bool) -> list[Block]:
+def column_blocks(items: Sequence[Item], page: int, *, keeps_mono: bool) -> list[PageBlock]:
     """Return the blocks of a column. keeps_mono: whether lines in a monospaced font are code."""
     lines = [item for item in items if isinstance(item, Line)]
     builder = _Builder(page, lines, keeps_mono=keeps_mono)
@@ -86,7 +86,7 @@ class _Builder:
     """Adds the lines of one column, from top to bottom."""
 
     def __init__(self, page: int, lines: Sequence[Line], *, keeps_mono: bool) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[PageBlock] = []
         self._page = page
         self._keeps_mono = keeps_mono
         self._left = min((line.x0 for line in lines), default=0.0)
@@ -105,7 +105,7 @@ class _Builder:
         """Add a table as a block of its own."""
         self.end_block()
         self.blocks.append(
-            Block("table", [], 10.0, table.x0, table=table, row_pages=[self._page] * len(table.rows))
+            PageBlock("table", [], 10.0, table.x0, table=table, row_pages=[self._page] * len(table.rows))
         )
 
     def add_line(self, line: Line) -> None:
@@ -149,7 +149,7 @@ class _Builder:
             texts[0].text = texts[0].text[len(self._label) :].lstrip()
         last = lines[-1]
         self.blocks.append(
-            Block(
+            PageBlock(
                 "code" if self._is_code else "item" if self._label else "text",
                 texts,
                 median(line.size for line in lines),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prep.parsing.formats.pdf.page_blocks import Block
+from prep.parsing.formats.pdf.page_blocks import PageBlock
 
 __all__ = ["join_columns"]
 
@@ -17,9 +17,9 @@ _MAX_COLUMNS = 24
 _MAX_BETWEEN = 8  # blocks between the halves of a paragraph
 
 
-def join_columns(columns: Sequence[Sequence[Block]], body_size: float) -> list[Block]:
+def join_columns(columns: Sequence[Sequence[PageBlock]], body_size: float) -> list[PageBlock]:
     """Return the blocks of all columns in order, joined where they go on."""
-    out: list[Block] = []
+    out: list[PageBlock] = []
     start = 0  # of the last column in `out`
     for column in columns:
         if not column:
@@ -36,13 +36,13 @@ def join_columns(columns: Sequence[Sequence[Block]], body_size: float) -> list[B
     return out
 
 
-def _joins_directly(last: Block, first: Block) -> bool:
+def _joins_directly(last: PageBlock, first: PageBlock) -> bool:
     if last.kind == first.kind == "code":
         return abs(last.size - first.size) < 0.1 * last.size and last.page != first.page
     return last.kind == first.kind == "table" and _is_same_table(last, first)
 
 
-def _is_same_table(last: Block, first: Block) -> bool:
+def _is_same_table(last: PageBlock, first: PageBlock) -> bool:
     above, below = last.table, first.table
     if above is None or below is None or len(above.columns) != len(below.columns) or last.page == first.page:
         return False
@@ -50,7 +50,7 @@ def _is_same_table(last: Block, first: Block) -> bool:
     return all(abs(a - b) < 0.06 * width for a, b in zip(above.columns, below.columns, strict=True))
 
 
-def _append(last: Block, first: Block) -> None:
+def _append(last: PageBlock, first: PageBlock) -> None:
     """Put the second half of a block behind its first."""
     if last.table is not None and first.table is not None:
         rows = first.table.rows
@@ -65,7 +65,7 @@ def _append(last: Block, first: Block) -> None:
     last.runs_out = first.runs_out
 
 
-def _indent(last: Block, first: Block) -> None:
+def _indent(last: PageBlock, first: PageBlock) -> None:
     """Indent the half of a listing whose lines all stand further in than the other half's begin."""
     n_columns = round((first.x0 - last.x0) / (_ADVANCE * last.size))
     if abs(n_columns) <= _MAX_COLUMNS:
@@ -74,7 +74,7 @@ def _indent(last: Block, first: Block) -> None:
         last.x0 = min(last.x0, first.x0)
 
 
-def _join_text(out: list[Block], start: int, blocks: list[Block], body_size: float) -> int | None:
+def _join_text(out: list[PageBlock], start: int, blocks: list[PageBlock], body_size: float) -> int | None:
     """Join the paragraph that goes on, if there is one, reorder what stands between, and return where it is then."""
     above = _running(out, range(len(out) - 1, max(start, len(out) - _MAX_BETWEEN) - 1, -1), body_size)
     below = _running(blocks, range(min(len(blocks), _MAX_BETWEEN)), body_size)
@@ -88,7 +88,7 @@ def _join_text(out: list[Block], start: int, blocks: list[Block], body_size: flo
     return above
 
 
-def _running(blocks: Sequence[Block], positions: Sequence[int], body_size: float) -> int | None:
+def _running(blocks: Sequence[PageBlock], positions: Sequence[int], body_size: float) -> int | None:
     """Return the position of the first block of running text; None where a heading or code comes before it."""
     for position in positions:
         block = blocks[position]
@@ -99,7 +99,7 @@ def _running(blocks: Sequence[Block], positions: Sequence[int], body_size: float
     return None
 
 
-def _goes_on(last: Block, first: Block) -> bool:
+def _goes_on(last: PageBlock, first: PageBlock) -> bool:
     if first.kind != "text" or not last.ends_open or abs(last.size - first.size) > 0.07 * last.size:
         return False
     if last.is_bold != first.is_bold:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from prep.parsing.formats.pdf.content.page_content import Style, Word
+from prep.parsing.formats.pdf.content.page_content import TextStyle, Word
 
 __all__ = ["Line", "build_lines", "is_cjk", "merged_line", "rows_of"]
 
@@ -44,7 +44,7 @@ class Line:
             style = first
             self.is_bold, self.is_mono = style.is_bold, style.is_mono
         else:
-            weights: Counter[Style] = Counter()
+            weights: Counter[TextStyle] = Counter()
             for word in words:
                 weights[word.style] += len(word.text)
             style = max(weights, key=lambda one: (weights[one], one.size))

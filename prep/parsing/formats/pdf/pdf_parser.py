@@ -22,7 +22,7 @@ from prep.parsing.formats.pdf.content.scanned_pages import Recognizer, can_recog
 from prep.parsing.formats.pdf.field_placement import add_addresses, field_words, with_values
 from prep.parsing.formats.pdf.furniture import Furniture, find_furniture
 from prep.parsing.formats.pdf.heading_levels import mark_headings
-from prep.parsing.formats.pdf.page_blocks import Block, TextLine, column_blocks
+from prep.parsing.formats.pdf.page_blocks import PageBlock, TextLine, column_blocks
 from prep.parsing.formats.pdf.page_joining import join_columns
 from prep.parsing.formats.pdf.page_lines import Line, build_lines
 from prep.parsing.formats.pdf.ruled_tables import find_ruled_tables
@@ -41,7 +41,7 @@ _NO_AUTHOR = frozenset(["anonymous", "unknown", "author", "user", "unspecified"]
 
 
 @dataclass(slots=True)
-class _Page:
+class _PdfPage:
     height: float
     items: list[Item] = field(default_factory=list)
     sideways: list[Line] = field(default_factory=list)
@@ -109,7 +109,7 @@ def parse_pdf(data: bytes) -> Parsed:
         )
 
 
-def _read_pages(file: PdfFile, losses: _Losses) -> tuple[list[_Page], bool]:
+def _read_pages(file: PdfFile, losses: _Losses) -> tuple[list[_PdfPage], bool]:
     """Return what stands on each page, and whether the file is a form that only special readers show."""
     forms = AnnotationReader(file)
     try:
@@ -118,11 +118,11 @@ def _read_pages(file: PdfFile, losses: _Losses) -> tuple[list[_Page], bool]:
         forms.close()
 
 
-def _read_page(file: PdfFile, forms: AnnotationReader, position: int, losses: _Losses) -> _Page:
+def _read_page(file: PdfFile, forms: AnnotationReader, position: int, losses: _Losses) -> _PdfPage:
     page = pdfium.FPDF_LoadPage(file.handle, position)
     if not page:
         losses.add(_DAMAGED, position)
-        return _Page(792.0)
+        return _PdfPage(792.0)
     try:
         content = read_content(page)
         fields = forms.read(file, page, content.frame)
@@ -139,13 +139,13 @@ def _read_page(file: PdfFile, forms: AnnotationReader, position: int, losses: _L
     return _laid_out(content, fields)
 
 
-def _laid_out(content: PageContent, fields: PageAnnotations) -> _Page:
+def _laid_out(content: PageContent, fields: PageAnnotations) -> _PdfPage:
     add_addresses(content.words, fields.links)
     values = field_words(fields.fields, content.words)
     tables, words = find_ruled_tables(content.rules, [*content.words, *values])
     lines = build_lines([word for word in words if word.field_name is None])
     lines = with_values(lines, [word for word in words if word.field_name is not None])
-    return _Page(
+    return _PdfPage(
         content.frame.height,
         [*lines, *tables],
         [line for group in content.sideways for line in build_lines(group)],
@@ -154,7 +154,7 @@ def _laid_out(content: PageContent, fields: PageAnnotations) -> _Page:
     )
 
 
-def _recognize(pages: Sequence[_Page], pictures: Sequence[int], file: PdfFile, losses: _Losses) -> None:
+def _recognize(pages: Sequence[_PdfPage], pictures: Sequence[int], file: PdfFile, losses: _Losses) -> None:
     """Read the pages that are pictures by text recognition where it is there; report each."""
     recognizer = Recognizer() if can_recognize() else None
     for position in pictures:
@@ -178,7 +178,7 @@ def _recognize(pages: Sequence[_Page], pictures: Sequence[int], file: PdfFile, l
             losses.add(_RECOGNISED if lines else _PICTURES, position)
 
 
-def _blocks(pages: Sequence[_Page], file: PdfFile, losses: _Losses) -> list[Block]:
+def _blocks(pages: Sequence[_PdfPage], file: PdfFile, losses: _Losses) -> list[PageBlock]:
     """Return the blocks of the document, furniture taken out, joined over columns and pages."""
     body_size, keeps_mono = _usual_print(pages)
     furniture = _furniture(pages, body_size)
@@ -192,7 +192,7 @@ def _blocks(pages: Sequence[_Page], file: PdfFile, losses: _Losses) -> list[Bloc
         _recognize(pages, pictures, file, losses)
         body_size, keeps_mono = _usual_print(pages)
         furniture = _furniture(pages, body_size)
-    columns: list[list[Block]] = []
+    columns: list[list[PageBlock]] = []
     seen_sideways: Counter[str] = Counter(line.text for page in pages for line in page.sideways)
     for position, page in enumerate(pages):
         dropped = furniture.items[position]
@@ -210,11 +210,11 @@ def _blocks(pages: Sequence[_Page], file: PdfFile, losses: _Losses) -> list[Bloc
     return join_columns(columns, body_size)
 
 
-def _furniture(pages: Sequence[_Page], body_size: float) -> Furniture:
+def _furniture(pages: Sequence[_PdfPage], body_size: float) -> Furniture:
     return find_furniture([page.items for page in pages], [page.height for page in pages], body_size)
 
 
-def _usual_print(pages: Sequence[_Page]) -> tuple[float, bool]:
+def _usual_print(pages: Sequence[_PdfPage]) -> tuple[float, bool]:
     """Return the size of most of the text in points, and whether a monospaced font marks code."""
     sizes: Counter[float] = Counter()
     mono: Counter[float] = Counter()
@@ -227,11 +227,11 @@ def _usual_print(pages: Sequence[_Page]) -> tuple[float, bool]:
     return (usual.most_common(1)[0][0] if usual else 10.0), keeps_mono
 
 
-def _note(text: str, position: int) -> Block:
-    return Block("text", [TextLine(text, position, True)], 0.0, 0.0)
+def _note(text: str, position: int) -> PageBlock:
+    return PageBlock("text", [TextLine(text, position, True)], 0.0, 0.0)
 
 
-def _write_once(furniture: Furniture, columns: list[list[Block]]) -> None:
+def _write_once(furniture: Furniture, columns: list[list[PageBlock]]) -> None:
     """Add running headers and footers to the first page that has them, where no heading or line says the same."""
     if not furniture.first:
         return
@@ -268,7 +268,7 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _heading_title(blocks: Sequence[Block]) -> str:
+def _heading_title(blocks: Sequence[PageBlock]) -> str:
     for block in blocks[:20]:
         if block.kind == "heading" and block.page <= 1:
             return clean_title(" ".join(line.text for line in block.lines))

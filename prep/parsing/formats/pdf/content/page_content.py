@@ -18,7 +18,7 @@ from typing import Any
 
 import pypdfium2.raw as pdfium
 
-__all__ = ["Frame", "PageContent", "Rule", "Style", "Word", "read_content"]
+__all__ = ["Frame", "PageContent", "Rule", "TextStyle", "Word", "read_content"]
 
 # Beyond these a page is a drawing or an attack; its text is still read, without its ruled lines.
 _MAX_OBJECTS = 20_000
@@ -41,7 +41,7 @@ _SYMBOLS = {"\uf0b7": "•", "\uf0a7": "▪", "\uf0d8": "➢", "\uf0fc": "✓", 
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class TextStyle:
     """How a word is printed. size: points, as shown."""
 
     size: float
@@ -58,7 +58,7 @@ class Word:
     x0: float
     x1: float
     baseline: float
-    style: Style
+    style: TextStyle
     is_glued: bool = False  # no blank parts it from the word before
     field_name: str | None = None  # of a form's field, whose value the text is
 
@@ -132,10 +132,10 @@ class PageContent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _TextRun:
     """What the words of one text object share."""
 
-    style: Style
+    style: TextStyle
     direction: float  # degrees, anticlockwise in user space
     is_symbol: bool
 
@@ -170,7 +170,7 @@ class _WordReader:
     def __init__(self, text_page: Any, frame: Frame) -> None:
         self._page = text_page
         self._frame = frame
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, _TextRun] = {}
         self._fonts: dict[int, tuple[str, int, int]] = {}
         self._rect = pdfium.FS_RECTF()
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
@@ -236,9 +236,9 @@ class _WordReader:
             chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd" for code in codes
         )
 
-    def _pieces(self, start: int, end: int) -> list[tuple[int, int, _Run]]:
+    def _pieces(self, start: int, end: int) -> list[tuple[int, int, _TextRun]]:
         """Return parts of a token that are printed alike and on one line."""
-        pieces: list[tuple[int, int, _Run]] = []
+        pieces: list[tuple[int, int, _TextRun]] = []
         baseline = 0.0
         for i in range(start, end):
             run = self._run(i)
@@ -254,7 +254,7 @@ class _WordReader:
     def _origin(self, index: int) -> None:
         pdfium.FPDFText_GetCharOrigin(self._page, index, self._x, self._y)
 
-    def _word(self, shown: str, first: int, last: int, run: _Run, direction: int) -> Word | None:
+    def _word(self, shown: str, first: int, last: int, run: _TextRun, direction: int) -> Word | None:
         """Return the word in an upright frame of its direction, None where it stands outside the page."""
         self._origin(first)
         x, y = self._x.value, self._y.value
@@ -289,7 +289,7 @@ class _WordReader:
             frame if direction % 4 == 0 else Frame(frame.left, frame.bottom, frame.right, frame.top, n_turns)
         )
 
-    def _run(self, index: int) -> _Run:
+    def _run(self, index: int) -> _TextRun:
         text_object = pdfium.FPDFText_GetTextObject(self._page, index)
         if not text_object:
             return _NO_RUN
@@ -299,7 +299,7 @@ class _WordReader:
             run = self._runs[address] = self._read_run(text_object, index)
         return run
 
-    def _read_run(self, text_object: Any, index: int) -> _Run:
+    def _read_run(self, text_object: Any, index: int) -> _TextRun:
         matrix = pdfium.FS_MATRIX()
         scale, direction = 1.0, 0.0
         if pdfium.FPDFText_GetMatrix(self._page, index, matrix):
@@ -313,8 +313,8 @@ class _WordReader:
         size = ctypes.c_float()
         pdfium.FPDFTextObj_GetFontSize(text_object, size)
         points = round(min(abs(size.value) * scale, 1000.0), 1)
-        return _Run(
-            Style(
+        return _TextRun(
+            TextStyle(
                 points if points > 0.1 else 0.1,
                 is_bold=weight >= 600 or bool(flags & 1 << 18) or bool(_BOLD_NAME.search(name)),
                 is_italic=bool(flags & 1 << 6) or bool(_ITALIC_NAME.search(name)),
@@ -342,7 +342,7 @@ class _WordReader:
         return known
 
 
-_NO_RUN = _Run(Style(10.0), 0.0, False)
+_NO_RUN = _TextRun(TextStyle(10.0), 0.0, False)
 
 
 def _cleaned(shown: str, is_symbol: bool) -> str:

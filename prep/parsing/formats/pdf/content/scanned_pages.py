@@ -15,7 +15,7 @@ from typing import Any
 
 import pypdfium2.raw as pdfium
 
-from prep.parsing.formats.pdf.content.page_content import Style, Word
+from prep.parsing.formats.pdf.content.page_content import TextStyle, Word
 
 __all__ = ["Recognizer", "can_recognize"]
 
@@ -112,7 +112,7 @@ def _words(
         x0, x1 = min(box[0][0], box[3][0]) / scale, max(box[1][0], box[2][0]) / scale
         baseline = (box[3][1] + box[2][1]) / 2 / scale - 0.2 * height
         advance = (x1 - x0) / len(text)
-        style = Style(round(0.75 * size, 1))
+        style = TextStyle(round(0.75 * size, 1))
         at = 0
         for part in text.split(" "):
             if part:
