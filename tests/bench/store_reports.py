@@ -4,7 +4,8 @@
 
 Writes `tests/promises/stored_reports/reports.json` from the documents beside it and `tests/promises/stored_workspace/`.
 `test_stored_reports.py` and `test_stored_workspace.py` there compare both with what the code does. Run it only when
-answers are meant to change: with other weights, or another search. A change of the code alone must not need it.
+answers are meant to change: with other weights, another search, other chunks. A change of the code alone must not need
+it. The stored workspace stays where it can: it is of an older table format, and shows that those open.
 
 Everything is computed in float32, whatever the processor is fast in, so that the file is the same on every machine.
 Scores, vectors, times and ids are not stored. Nothing is drawn at random.
