@@ -19,7 +19,7 @@ from retrieve.reader.expected_answer import expected_in, is_polar
 from retrieve.reader.reader import EvidenceSentence, Reading
 from retrieve.reader.selection import Selection, rank_passages, select_sentences
 from retrieve.reader.stretches import Stretch, apart, items, whole_block, with_neighbours
-from retrieve.reader.table_rows import find_cell, row_in_words
+from retrieve.reader.table_rows import find_cell, named_row, row_in_words
 from retrieve.reader.versions import differ_in_values, in_force_first
 
 __all__ = ["ReaderAnswer", "answer_from", "quoted_text", "told_text"]
@@ -34,7 +34,7 @@ class ReaderAnswer:
 
     answer: short, a stretch of a quote, or the word, None where refused. statement: what a person is told. quotes:
     stretches of documents, the best first. passages: the numbers of the passages, nearest first. n_tokens: read.
-    is_final: it is not to be put in other words: several values are told, or a cell was looked up.
+    is_final: it is not to be put in other words: several values are told, or a row of a table.
     """
 
     answer: str | None
@@ -99,8 +99,9 @@ def _worded(
     """Return `refused` with what the chosen sentences, at least one, say."""
     answer_type = _told_type(reading, selection)
     stretches = [(one.passage, one.start, one.end) for one in chosen]
-    core = sentence = stretches[0]
-    if answer_type in ("list", "steps", "statement"):
+    row = _named_row(question, passages, stretches[0])
+    core = sentence = stretches[0] = row or stretches[0]
+    if row is None and answer_type in ("list", "steps", "statement"):
         core = whole_block(passages, *sentence)
         stretches = [with_neighbours(passages, *stretch) for stretch in stretches]
     if core != sentence:
@@ -128,8 +129,9 @@ def _worded(
     )
     told = told_text(quotes[0], passages)
     if n_differing:
-        names = [passages[number].title or passages[number].document_id for number, _, _ in stretches]
-        several = zip(names[:n_differing], quotes, strict=False)
+        several = zip(
+            _names_of([passages[number] for number, _, _ in stretches[:n_differing]]), quotes, strict=False
+        )
         told = " ".join(f"{name}: {told_text(quote, passages)}" for name, quote in several)
     statement = f"{answer}. {told}" if answer_type in ("yes", "no") else told
     if answer_type not in ("list", "steps"):  # where lines mean something
@@ -140,8 +142,23 @@ def _worded(
         statement=statement,
         answer_type=answer_type,
         quotes=quotes,
-        is_final=n_differing > 0,
+        is_final=n_differing > 0 or row is not None,
     )
+
+
+def _names_of(passages: Sequence[Passage]) -> list[str]:
+    """Return what the passages' documents are called: by title, or by id where titles are none or the same."""
+    titles = [passage.title for passage in passages]
+    if all(titles) and len(set(titles)) == len({passage.document_id for passage in passages}):
+        return titles
+    return [passage.document_id for passage in passages]
+
+
+def _named_row(question: str, passages: Sequence[Passage], stretch: Stretch) -> Stretch | None:
+    """Return the row of the stretch's table that the question is about, where it lies in a table and one row is."""
+    number, start, end = stretch
+    row = named_row(question, passages[number].text, start, end, passages[number].headings)
+    return None if row is None else (number, row.start, row.end)
 
 
 def _told_type(reading: Reading, selection: Selection) -> AnswerType:

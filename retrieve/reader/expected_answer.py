@@ -15,9 +15,10 @@ _NUMBER = re.compile(
 _TIME = re.compile(
     r"\d|\b(?:january|february|march|april|may|june|july|august|september|october|november|december"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|spring|summer|autumn|winter|(?:mid)?nights?|noon|mornings?"
-    r"|afternoons?|evenings?|days?|daily|weeks?|weekly|weekends?|months?|monthly|years?|yearly|annual(?:ly)?|quarters?"
+    r"|afternoons?|evenings?|days?|daily|weeks?|weekly|weekends?|weekdays?|months?|monthly|years?|yearly|annual(?:ly)?|quarters?"
     r"|hours?|hourly|minutes?|seconds?|century|centuries|decades?|eras?|ages?|wars?|today|tomorrow|yesterday|now|soon"
     r"|immediately|always|never|once|when(?:ever)?|while|after(?:wards)?|before|during|until|till|since|then|as soon"
+    r"|(?:at|by|from|to|around) (?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
     r"|if|unless|birthday|start(?:s|up)?|end(?:s)?|first|last|time[sd]?|upon|prior|later|earlier|old|already)\b",
     re.IGNORECASE,
 )

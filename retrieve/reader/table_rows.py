@@ -7,16 +7,18 @@ begins inside the table. The reader reads the name before every cell, and a pers
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prep.text import is_pipe_rule, pipe_cells
+from retrieve.episode.query_terms import content_words
 
-__all__ = ["TableRow", "find_cell", "row_in_words", "table_lines"]
+__all__ = ["TableRow", "find_cell", "named_row", "row_in_words", "table_lines"]
 
 _WORD = re.compile(r"\w+(?:[.,:]\w+)*")
 _MOST_COLUMNS = 24
 _LONGEST_NAME = 48
+_LONGEST_ENDING = 3  # letters of a word that has no other forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,33 @@ def row_in_words(text: str, start: int, end: int, headings: Sequence[str] = ()) 
     return "; ".join(
         f"{name}: {text[left:right]}" if name else text[left:right] for name, left, right in told
     )
+
+
+def named_row(
+    question: str, text: str, start: int, end: int, headings: Sequence[str] = ()
+) -> TableRow | None:
+    """Return the row that holds most of the question's terms, where start..end lies in a table; None for several.
+
+    >>> text = "| Town | Part | Pieces |\\n|---|---|---|\\n| Ulm | Bolt | 9 |\\n| Ulm | Valve | 4 |"
+    >>> row = named_row("How many valves are in Ulm?", text, 42, 56)
+    >>> text[row.start : row.end]
+    '| Ulm | Valve | 4 |'
+    """
+    rows, _ = table_lines(text, headings)
+    if not any(row.start < end and start < row.end for row in rows):
+        return None
+    terms = {word.casefold() for word in content_words(question)}
+    held = [_n_held(terms, set(_words(text[row.start : row.end]))) for row in rows]
+    most = max(held)
+    return rows[held.index(most)] if most and held.count(most) == 1 else None
+
+
+def _n_held(terms: Iterable[str], words: set[str]) -> int:
+    """Return how many terms are among the words; a long one in another form, too: its last letters may differ."""
+    long = [term for term in terms if term not in words and len(term) > _LONGEST_ENDING]
+    stems = {word[: max(_LONGEST_ENDING, len(word) - 2)] for word in words if len(word) > _LONGEST_ENDING}
+    n_alike = sum(any(term.startswith(stem) for stem in stems) for term in long)
+    return sum(term in words for term in terms) + n_alike
 
 
 def find_cell(

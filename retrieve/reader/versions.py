@@ -16,11 +16,16 @@ __all__ = ["differ_in_values", "in_force_first"]
 
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _WORD = re.compile(r"\w+(?:[.,:]\d+)*")
+_NUMBER_WORDS = frozenset(
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand once twice half noon "
+    "midnight".split()
+)
 _ALIKE = 0.7  # the share of words that two sentences have in common, in order
 
 
 def differ_in_values(first: str, second: str) -> bool:
-    """Whether two sentences are alike but for numbers.
+    """Whether two sentences are alike but for numbers, in digits or words.
 
     >>> differ_in_values("The mooring fee is 300 euros.", "The mooring fee is 380 euros.")
     True
@@ -28,8 +33,12 @@ def differ_in_values(first: str, second: str) -> bool:
     left, right = (_WORD.findall(text.lower()) for text in (first, second))
     if left == right or SequenceMatcher(None, left, right, autojunk=False).ratio() < _ALIKE:
         return False
-    numbers = [[word for word in words if any(mark.isdigit() for mark in word)] for words in (left, right)]
+    numbers = [[word for word in words if _is_number(word)] for words in (left, right)]
     return all(numbers) and numbers[0] != numbers[1]
+
+
+def _is_number(word: str) -> bool:
+    return word in _NUMBER_WORDS or any(mark.isdigit() for mark in word)
 
 
 def in_force_first(question: str, passages: Sequence[Passage]) -> list[int]:

@@ -172,3 +172,22 @@ def test_what_is_not_sure_is_refused_and_passages_are_given() -> None:
     assert answer == replace(answer, answer=None, statement=None, answer_type=None, quotes=())
     assert answer.abstained
     assert answer.passages == (0, 1)
+
+
+def test_of_a_table_the_row_that_holds_most_of_the_question_is_told() -> None:
+    text = "| Town | Part | Pieces |\n|---|---|---|\n| Ulm | Bolt | 9 |\n| Ulm | Valve | 4 |\n| Bonn | Valve | 7 |"
+    passage = Passage("a", "Stock", (), 0, len(text), text, 0.5)
+
+    def told(question: str, said: str, kind: AnswerType = "statement") -> ReaderAnswer:
+        at = text.index(said)
+        found = replace(reading(kind), sentences=(EvidenceSentence(0, at, at + len(said), 3.0),), spans=())
+        found = replace(found, relevance=np.array([2.0], dtype=np.float32))
+        return answer_from(question, found, [passage], Selection(), threshold=0.5)
+
+    wrong = told("How many valves do they keep in Ulm?", "| Ulm | Bolt | 9 |")
+    assert wrong.statement == "Town: Ulm; Part: Valve; Pieces: 4"
+    assert [text[one.start : one.end] for one in wrong.quotes] == ["| Ulm | Valve | 4 |"]
+    several = told("Which parts do they keep in Ulm?", "| Ulm | Bolt | 9 |", "list")
+    assert several.statement is not None
+    assert "Bolt" in several.statement
+    assert "Bonn" in several.statement

@@ -14,6 +14,7 @@ from retrieve.reader.expected_answer import expected_in
         ("how much is the fee", "It is free.", "It is paid at the desk."),
         ("Since I joined in May, how many days do I get?", "20 days", "The days are paid."),
         ("When was it founded?", "in 1906", "by Irma Solberg"),
+        ("When does it open on weekdays?", "It opens at nine.", "It opens at the gate."),
         ("And when can I call them?", "on weekdays until noon", "by telephone"),
     ],
 )

@@ -15,6 +15,7 @@ from retrieve.reader.versions import differ_in_values, in_force_first
         ("Guests pay 12 euros a night.", "Guests pay 12 euros a night.", False),
         ("Guests pay 12 euros a night.", "The crane lifts 9 tonnes.", False),
         ("Guests pay a little.", "Guests pay a lot.", False),
+        ("The branch opens at nine.", "The branch opens at eleven.", True),
         ("The limit is 1.5 GB a day.", "The limit is 2.5 GB a day.", True),
         ("", "", False),
     ],
