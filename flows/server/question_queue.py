@@ -7,7 +7,6 @@ requests that wait, so that a swap makes them late and loses none.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import threading
@@ -134,13 +133,7 @@ class QuestionQueue:
 
     def search(self, question: str, k: int, *, where: Where | None = None) -> Future[list[Passage]]:
         """Let a search wait for its turn. Raises ServiceError (429)."""
-        options: dict[str, Any] = {"where": dict(where)} if where else {}
-
-        def run(researcher: Researcher) -> list[Passage]:
-            _check_filter(researcher, options)
-            return list(researcher.search(question, k, **options))
-
-        return self._run(run)
+        return self._run(lambda researcher: list(researcher.search(question, k, where=where or None)))
 
     def warm(self) -> Future[float]:
         """Open what is current, so that the next question finds it open. Raises ServiceError (429)."""
@@ -208,7 +201,6 @@ class QuestionQueue:
         batch = [one for one in batch if one.future.set_running_or_notify_cancel()]
         try:
             spent = self._refresh(researcher)
-            _check_filter(researcher, batch[0].options if batch else {})
         except Exception as error:
             for one in batch:
                 one.future.set_exception(error)
@@ -274,12 +266,6 @@ def researcher_of(workspace: str | Path, log: ExperienceLog) -> Researcher:
     from retrieve.researcher import Researcher
 
     return Researcher(Workspace(workspace), log=log)
-
-
-def _check_filter(researcher: Researcher, options: Mapping[str, Any]) -> None:
-    """Refuse a filter that this researcher would not heed. Raises ServiceError."""
-    if "where" in options and "where" not in inspect.signature(researcher.ask_many).parameters:
-        raise ServiceError(501, "no_filters", "this version of Diptych cannot filter by metadata")
 
 
 def _fail(future: Future[Any], error: Exception) -> None:

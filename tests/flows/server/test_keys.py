@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from prep.errors import ConfigError
 from retrieve.researcher import Researcher
 
 QUESTION = "What do Bees make honey from nectar. for?"
-HAS_FILTERS = "where" in signature(Researcher.ask_many).parameters
 
 
 @pytest.fixture
@@ -125,9 +123,6 @@ def test_a_key_may_do_what_it_was_made_for(guarded: tuple[TestClient, dict[str, 
     assert status(client, "POST", "/search", authorization["reader"], json={"question": "sand"}) == 200
 
 
-@pytest.mark.skipif(
-    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_question_queue)"
-)
 def test_a_key_with_a_filter_finds_nothing_of_another_label(
     guarded: tuple[TestClient, dict[str, str]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,9 +148,6 @@ def test_a_key_with_a_filter_finds_nothing_of_another_label(
     assert client.post("/ask", json=wider, headers=headers).status_code == 403
 
 
-@pytest.mark.skipif(
-    not HAS_FILTERS, reason="this version cannot filter by metadata, and refuses (test_question_queue)"
-)
 def test_a_wrong_filter_tells_a_key_with_a_filter_nothing_of_other_metadata(
     guarded: tuple[TestClient, dict[str, str]],
 ) -> None:

@@ -15,7 +15,7 @@ from fixture_prep import LinePrep
 from flows.server.question_queue import QuestionQueue, QueueLimits
 from flows.server.service_errors import ServiceError
 from prep.document import Document
-from prep.errors import ChecksumMismatch, ConfigError, DiptychError
+from prep.errors import ChecksumMismatch, ConfigError
 from prep.ingest import ingest
 from retrieve.researcher import Researcher
 
@@ -45,8 +45,8 @@ class Recorder:
             raise RuntimeError("poison")
         return list(questions)
 
-    def search(self, question: str, k: int) -> list[str]:
-        self.batches.append(([f"search {question}"], {}))
+    def search(self, question: str, k: int, *, where: Mapping[str, Any] | None) -> list[str]:
+        self.batches.append(([f"search {question}"], {"where": where}))
         return [question] * k
 
     def close(self) -> None:
@@ -186,16 +186,18 @@ def test_what_waits_when_the_server_stops_is_answered_and_nothing_more_taken() -
         assert waiting.result(0) == "waiting"
 
 
-def test_a_filter_that_the_researcher_does_not_know_is_refused() -> None:
-    class NoFilter(Recorder):
-        def ask_many(self, questions: Sequence[str], deadline_s: float = 1, **options: Any) -> list[str]:
-            raise AssertionError("asked without its filter")
-
+def test_a_filter_goes_to_the_researcher_with_its_question_alone() -> None:
+    recorder = Recorder()
     where: Mapping[str, Any] = {"label": "open"}
-    with running(NoFilter()) as queue:
-        for future in (queue.ask("a", deadline_s=20, where=where), queue.search("a", 1, where=where)):
-            with pytest.raises(DiptychError, match="cannot filter"):
-                future.result(10)
+    with running(recorder, batch_size=4) as queue:
+        busy = hold(recorder, queue)
+        asked = [queue.ask("a", deadline_s=20, where=where), queue.ask("b", deadline_s=20)]
+        found = queue.search("c", 1, where=where)
+        recorder.gate.set()
+        for future in (busy, *asked, found):
+            future.result(10)
+    filters = {question: options.get("where") for some, options in recorder.batches for question in some}
+    assert filters == {"busy": None, "search c": where, "a": where, "b": None}
 
 
 def test_no_question_is_lost_while_generations_are_swapped(
