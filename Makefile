@@ -48,7 +48,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## documents to cited reports, through both trained models; DOCS=path for your own
 	@$(BIN)/python -u -m flows.cli demo --workspace "$(WORKSPACE)" $(if $(DOCS),--docs "$(DOCS)")
 
-quick: $(READY)  ## style, import contracts and the fast tests, in under a minute
+quick: $(READY)  ## style, import contracts and the fast tests, in about a minute
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/lint-imports
