@@ -39,8 +39,8 @@ _LEAST_S = 0.05
 class QueueLimits:
     """How many requests may wait, how many questions are asked together, and the longest deadline.
 
-    batch_size: questions that are asked together all wait for the last, and save hardly any time on a CPU, so one by one
-    is the default.
+    batch_size: questions that are asked together all wait for the last, and save hardly any time on a CPU, so one by
+    one is the default.
     """
 
     max_waiting: int = 64
