@@ -55,9 +55,7 @@ class Library:
     def document(self, document_id: str) -> tuple[Document, list[Chunk]]:
         """Return a document with its chunks. Raises NotFound, EmptyStore, ChecksumMismatch, StoreError."""
         with self._reading() as generation:
-            known = generation.content_hashes()
-            if document_id not in known:
-                raise NotFound(unknown_document(document_id, known))
+            _check_known(generation, document_id)
             return generation.document(document_id), generation.document_chunks(document_id)
 
     def add(self, documents: Iterable[Document | Rejected]) -> IngestReport:
@@ -87,12 +85,9 @@ class Library:
 
     def delete(self, document_id: str) -> IngestReport:
         """Make a generation without a document. Raises NotFound, and the errors of `delete_documents`."""
-        workspace = Workspace(self.path)
-        with workspace.lock(), workspace.open_generation() as generation:
-            known = generation.content_hashes()
-            if document_id not in known:
-                raise NotFound(unknown_document(document_id, known))
-            return delete_documents(workspace, [document_id])
+        with self._reading() as generation:
+            _check_known(generation, document_id)
+        return delete_documents(self.path, [document_id])
 
     def close(self) -> None:
         """Close the generation, once nobody reads it."""
@@ -152,6 +147,12 @@ def document_name(name: str) -> str:
             "handbook/pay.md, of no hidden files",
         )
     return "/".join(parts)
+
+
+def _check_known(generation: Generation, document_id: str) -> None:
+    known = generation.content_hashes()
+    if document_id not in known:
+        raise NotFound(unknown_document(document_id, known))
 
 
 def _close_unread(shared: _Shared) -> None:
